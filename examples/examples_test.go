@@ -72,7 +72,8 @@ func TestExamples(t *testing.T) {
 		t.Run(example, func(t *testing.T) {
 			dispatcher := serve(t, install(t, example))
 			require.NoError(t, admit(t, dispatcher, filepath.Join(example, "allowed.json")))
-			require.ErrorContains(t, admit(t, dispatcher, filepath.Join(example, "denied.json")), denials[example])
+			require.ErrorContains(t, admit(t, dispatcher, filepath.Join(example, "denied.json")),
+				denials[example])
 		})
 	}
 }
@@ -93,17 +94,22 @@ func install(t *testing.T, example string) []byte {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
 			for _, match := range module.FindAllSubmatch(text, -1) {
-				wasm, err := os.ReadFile(filepath.Join("..", "test", "policies", string(match[1]), "policy.wasm"))
+				wasm, err := os.ReadFile(filepath.Join("..", "test", "policies", string(match[1]),
+					"policy.wasm"))
 				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(filepath.Join(directory, string(match[1])+".wasm"), wasm, 0o600))
+				require.NoError(t,
+					os.WriteFile(filepath.Join(directory, string(match[1])+".wasm"), wasm, 0o600))
 			}
-			moved := strings.NewReplacer(configDirectory, directory, stateDirectory, filepath.Join(directory, "state")).Replace(string(text))
+			moved := strings.NewReplacer(configDirectory, directory, stateDirectory,
+				filepath.Join(directory, "state")).Replace(string(text))
 			if pattern == "config.yaml" {
 				config = []byte(moved)
 				continue
 			}
 			require.NoError(t, os.MkdirAll(filepath.Join(directory, "policies.d"), 0o700))
-			require.NoError(t, os.WriteFile(filepath.Join(directory, "policies.d", filepath.Base(file)), []byte(moved), 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(directory, "policies.d", filepath.Base(file)),
+					[]byte(moved), 0o600))
 		}
 	}
 	return config
@@ -117,8 +123,10 @@ func serve(t *testing.T, config []byte) *dispatch.Dispatcher {
 	client := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	factory := informers.NewSharedInformerFactory(client, 0)
 	dispatcher, err := serving.NewServer(serving.Options{}).Dispatcher(ctx, config, serving.Cluster{
-		Client: client, Dynamic: dynamicfake.NewSimpleDynamicClient(scheme.Scheme), Informers: factory,
-		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), Excluded: []schema.GroupResource{},
+		Client: client, Dynamic: dynamicfake.NewSimpleDynamicClient(scheme.Scheme),
+		Informers:  factory,
+		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+		Excluded:   []schema.GroupResource{},
 	})
 	require.NoError(t, err)
 	t.Cleanup(dispatcher.Close)
@@ -136,8 +144,9 @@ func admit(t *testing.T, dispatcher *dispatch.Dispatcher, file string) error {
 	require.NoError(t, json.Unmarshal(text, &request))
 	object, err := runtime.Decode(scheme.Codecs.UniversalDeserializer(), request.Object.Raw)
 	require.NoError(t, err)
-	attributes := admission.NewAttributesRecord(object, nil, schema.GroupVersionKind(request.Kind), request.Namespace, request.Name,
-		schema.GroupVersionResource(request.Resource), request.SubResource, admission.Operation(request.Operation), &metav1.CreateOptions{}, false,
+	attributes := admission.NewAttributesRecord(object, nil, schema.GroupVersionKind(request.Kind),
+		request.Namespace, request.Name, schema.GroupVersionResource(request.Resource),
+		request.SubResource, admission.Operation(request.Operation), &metav1.CreateOptions{}, false,
 		&user.DefaultInfo{Name: request.UserInfo.Username, Groups: request.UserInfo.Groups})
 	interfaces := admission.NewObjectInterfacesFromScheme(scheme.Scheme)
 	if err := dispatcher.Admit(t.Context(), attributes, interfaces); err != nil {

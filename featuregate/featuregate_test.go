@@ -46,7 +46,8 @@ func TestOnWithAllAlpha(t *testing.T) {
 }
 
 func TestKnown(t *testing.T) {
-	require.Contains(t, newGate(t, "1.37").KnownFeatures(), "WasmAdmission=true|false (ALPHA - default=false)")
+	require.Contains(t, newGate(t, "1.37").KnownFeatures(),
+		"WasmAdmission=true|false (ALPHA - default=false)")
 }
 
 func TestUnknownBefore137(t *testing.T) {
@@ -63,7 +64,9 @@ func TestAddTwice(t *testing.T) {
 func TestAddToAGateWithAnotherFeatureOfThatName(t *testing.T) {
 	gate := basefeaturegate.NewVersionedFeatureGate(version.MustParse("1.37"))
 	require.NoError(t, gate.AddVersioned(map[basefeaturegate.Feature]basefeaturegate.VersionedSpecs{
-		featuregate.WasmAdmission: {{Version: version.MustParse("1.37"), Default: true, PreRelease: basefeaturegate.Beta}},
+		featuregate.WasmAdmission: {{
+			Version: version.MustParse("1.37"), Default: true, PreRelease: basefeaturegate.Beta,
+		}},
 	}))
 	require.ErrorContains(t, featuregate.Add(gate), "adding feature gate WasmAdmission")
 }

@@ -45,7 +45,9 @@ import (
 // enough: no policy is lost.
 func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions, gate bool) error {
 	if flag := disabledBy(opts); flag != "" && gate {
-		klog.Warningf("Feature gate %s is on, but %s switches the plugin off: NO POLICY is enforced", featuregate.WasmAdmission, flag)
+		klog.Warningf(
+			"Feature gate %s is on, but %s switches the plugin off: NO POLICY is enforced",
+			featuregate.WasmAdmission, flag)
 	}
 	file := opts.GenericAdmission.ConfigFile
 	config := readAdmissionConfiguration(file)
@@ -60,14 +62,21 @@ func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions, gate bool) 
 			entries = append(entries, entry)
 		case slices.Contains(opts.GenericAdmission.Plugins.Registered(), entry.Name):
 		case resemblesPluginName(entry.Name):
-			problems = append(problems, fmt.Sprintf("%s: no admission plugin is called %q and its configuration would be ignored: did you mean %q?", file, entry.Name, wasm.PluginName))
+			problems = append(problems,
+				fmt.Sprintf(
+					"%s: no admission plugin is called %q and its configuration would be ignored: did you mean %q?",
+					file, entry.Name, wasm.PluginName))
 		default:
-			klog.Warningf("%s: no admission plugin is called %q: its configuration is IGNORED", file, entry.Name)
+			klog.Warningf("%s: no admission plugin is called %q: its configuration is IGNORED",
+				file, entry.Name)
 		}
 	}
 	problems = append(problems, checkEntries(file, entries)...)
 	if flag := disabledBy(opts); len(entries) > 0 && flag != "" {
-		problems = append(problems, fmt.Sprintf("%s configures the plugin, but %s switches it off and none of its policies would be enforced: change the flag, or remove the entry", file, flag))
+		problems = append(problems,
+			fmt.Sprintf(
+				"%s configures the plugin, but %s switches it off and none of its policies would be enforced: change the flag, or remove the entry",
+				file, flag))
 	}
 	if len(problems) > 0 {
 		return &refusal{problems}
@@ -101,24 +110,34 @@ func readAdmissionConfiguration(file string) *apiserver.AdmissionConfiguration {
 func checkEntries(file string, entries []apiserver.AdmissionPluginConfiguration) []string {
 	var problems []string
 	if len(entries) > 1 {
-		problems = append(problems, fmt.Sprintf("%s: %d entries under plugins are called %q: only one would be read, merge them", file, len(entries), wasm.PluginName))
+		problems = append(problems,
+			fmt.Sprintf(
+				"%s: %d entries under plugins are called %q: only one would be read, merge them",
+				file, len(entries), wasm.PluginName))
 	}
 	for _, entry := range entries {
 		if entry.Path == "" {
 			if entry.Configuration == nil {
-				problems = append(problems, fmt.Sprintf("%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry", file, entry.Name))
+				problems = append(problems,
+					fmt.Sprintf(
+						"%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry",
+						file, entry.Name))
 			}
 			continue
 		}
 		if entry.Configuration != nil {
-			problems = append(problems, fmt.Sprintf("%s: the entry %q has both path and configuration: remove one", file, entry.Name))
+			problems = append(problems,
+				fmt.Sprintf("%s: the entry %q has both path and configuration: remove one", file,
+					entry.Name))
 		}
 		path := entry.Path
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(file), path)
 		}
 		if _, err := os.ReadFile(path); err != nil {
-			problems = append(problems, fmt.Sprintf("%s: the path of the entry %q cannot be read: %v", file, entry.Name, err))
+			problems = append(problems,
+				fmt.Sprintf("%s: the path of the entry %q cannot be read: %v", file, entry.Name,
+					err))
 		}
 	}
 	return problems
@@ -131,7 +150,8 @@ func disabledBy(opts *kubeoptions.AdmissionOptions) string {
 	switch {
 	case opts.PluginNames != nil && !slices.Contains(opts.PluginNames, wasm.PluginName):
 		return "--admission-control, which does not name it,"
-	case opts.PluginNames == nil && slices.Contains(opts.GenericAdmission.DisablePlugins, wasm.PluginName):
+	case opts.PluginNames == nil &&
+		slices.Contains(opts.GenericAdmission.DisablePlugins, wasm.PluginName):
 		return "--disable-admission-plugins=" + wasm.PluginName
 	}
 	return ""
@@ -142,5 +162,6 @@ func disabledBy(opts *kubeoptions.AdmissionOptions) string {
 // case and separators.
 func resemblesPluginName(name string) bool {
 	name = strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(strings.ToLower(name))
-	return strings.Contains(name, "wasm") || explain.EditDistance(name, strings.ToLower(wasm.PluginName)) <= 2
+	return strings.Contains(name, "wasm") ||
+		explain.EditDistance(name, strings.ToLower(wasm.PluginName)) <= 2
 }

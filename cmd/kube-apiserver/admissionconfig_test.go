@@ -40,7 +40,9 @@ func TestCheckAdmissionConfiguration(t *testing.T) {
 		"an unknown plugin":  {plugins: `[{name: PluginOfAnotherVersion, configuration: {}}]`},
 		"misspelled": {
 			plugins: `[{name: WasmAdmision}, {name: wasm-admission}, {name: WsamAdmission}]`,
-			want:    []string{`called "WasmAdmision"`, `called "wasm-admission"`, `called "WsamAdmission"`},
+			want: []string{
+				`called "WasmAdmision"`, `called "wasm-admission"`, `called "WsamAdmission"`,
+			},
 		},
 		"twice": {
 			plugins: `[{name: WasmAdmission, configuration: {}}, {name: WasmAdmission, configuration: {}}]`,
@@ -56,28 +58,44 @@ func TestCheckAdmissionConfiguration(t *testing.T) {
 		},
 		"neither path nor configuration": {
 			plugins: `[{name: WasmAdmission}]`,
-			want:    []string{`the entry "WasmAdmission" has neither path nor configuration, so that no policy would be enforced`},
+			want: []string{
+				`the entry "WasmAdmission" has neither path nor configuration, so that no policy would be enforced`,
+			},
 		},
 		"switched off": {
 			plugins: `[{name: WasmAdmission, configuration: {}}]`,
 			disable: []string{"WasmAdmission"},
-			want:    []string{"but --disable-admission-plugins=WasmAdmission switches it off and none of its policies would be enforced: change the flag, or remove the entry"},
+			want: []string{
+				"but --disable-admission-plugins=WasmAdmission switches it off and none of its policies would be enforced: change the flag, or remove the entry",
+			},
 		},
 		"left out of the deprecated flag": {
 			plugins: `[{name: WasmAdmission, configuration: {}}]`,
 			only:    []string{"NamespaceLifecycle"},
 			want:    []string{"but --admission-control, which does not name it, switches it off"},
 		},
-		"named by the deprecated flag":                   {plugins: `[{name: WasmAdmission, configuration: {}}]`, only: []string{"WasmAdmission"}},
-		"another one switched off":                       {plugins: `[{name: WasmAdmission, configuration: {}}]`, disable: []string{"ServiceAccount"}},
-		"switched off and not configured":                {plugins: `[]`, disable: []string{"WasmAdmission"}},
+		"named by the deprecated flag": {
+			plugins: `[{name: WasmAdmission, configuration: {}}]`, only: []string{"WasmAdmission"},
+		},
+		"another one switched off": {
+			plugins: `[{name: WasmAdmission, configuration: {}}]`,
+			disable: []string{"ServiceAccount"},
+		},
+		"switched off and not configured": {
+			plugins: `[]`, disable: []string{"WasmAdmission"},
+		},
 		"not decodable, which the server itself reports": {plugins: `{`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "readable.yaml"), nil, 0o600))
 			file := filepath.Join(dir, "admission.yaml")
-			require.NoError(t, os.WriteFile(file, []byte("apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: "+test.plugins+"\n"), 0o600))
+			require.NoError(t,
+				os.WriteFile(file,
+					[]byte(
+						"apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: "+
+							test.plugins+"\n"),
+					0o600))
 			opts := kubeoptions.NewAdmissionOptions()
 			addPlugin(opts.GenericAdmission)
 			opts.GenericAdmission.ConfigFile = file

@@ -106,7 +106,8 @@ func addFlags(cmd *cobra.Command, opts *options.ServerRunOptions) {
 	sections := opts.Flags()
 	opts.Flagz = flagz.NamedFlagSetsReader{FlagSets: sections}
 	verflag.AddFlags(sections.FlagSet("global"))
-	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name(), logs.SkipLoggingConfigurationFlags())
+	globalflag.AddGlobalFlags(sections.FlagSet("global"), cmd.Name(),
+		logs.SkipLoggingConfigurationFlags())
 	for _, section := range sections.FlagSets {
 		cmd.Flags().AddFlagSet(section)
 	}
@@ -140,7 +141,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 
 // complete fills in the defaults and validates the options. Upstream's validation runs first, and
 // then the check of the admission configuration for WasmAdmission.
-func complete(ctx context.Context, opts *options.ServerRunOptions) (options.CompletedOptions, error) {
+func complete(ctx context.Context,
+	opts *options.ServerRunOptions) (options.CompletedOptions, error) {
 	completed, err := opts.Complete(ctx)
 	if err != nil {
 		return options.CompletedOptions{}, err
@@ -148,7 +150,8 @@ func complete(ctx context.Context, opts *options.ServerRunOptions) (options.Comp
 	if errs := completed.Validate(); len(errs) != 0 {
 		return options.CompletedOptions{}, utilerrors.NewAggregate(errs)
 	}
-	if err := checkAdmissionConfiguration(completed.Admission, utilfeature.DefaultFeatureGate.Enabled(featuregate.WasmAdmission)); err != nil {
+	if err := checkAdmissionConfiguration(completed.Admission,
+		utilfeature.DefaultFeatureGate.Enabled(featuregate.WasmAdmission)); err != nil {
 		return options.CompletedOptions{}, err
 	}
 	return completed, nil

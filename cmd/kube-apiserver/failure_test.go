@@ -45,12 +45,14 @@ func (noConfig) ConfigFor(string) (io.Reader, error) { return nil, nil }
 func initialize(name string, factory admission.Factory) error {
 	plugins := admission.NewPlugins()
 	plugins.Register(name, factory)
-	_, err := plugins.NewFromPlugins([]string{name}, noConfig{}, admission.PluginInitializers{}, nil)
+	_, err := plugins.NewFromPlugins([]string{name}, noConfig{}, admission.PluginInitializers{},
+		nil)
 	return fmt.Errorf("failed to apply admission: %w", err)
 }
 
 func TestReportFailure(t *testing.T) {
-	twoProblems := errors.New("policies[0].module: no such file\npolicies[1].name: Duplicate value: \"a\"")
+	twoProblems :=
+		errors.New("policies[0].module: no such file\npolicies[1].name: Duplicate value: \"a\"")
 	failingFactory := func(io.Reader) (admission.Interface, error) { return nil, twoProblems }
 	failingValidation := func(io.Reader) (admission.Interface, error) {
 		return &invalid{admission.NewHandler(admission.Create), twoProblems}, nil
@@ -62,11 +64,16 @@ kube-apiserver: WasmAdmission: policies[1].name: Duplicate value: "a"
 		err  error
 		want string
 	}{
-		"the factory fails":            {&startError{initialize(wasm.PluginName, failingFactory)}, twoLines},
-		"the validation fails":         {&startError{initialize(wasm.PluginName, failingValidation)}, twoLines},
-		"the configuration is refused": {&startError{&refusal{[]string{"one", "two"}}}, "kube-apiserver: WasmAdmission: one\nkube-apiserver: WasmAdmission: two\n"},
-		"another plugin fails":         {&startError{initialize("Another", failingFactory)}, ""},
-		"a flag is wrong":              {errors.New("unknown flag: --x"), "Error: unknown flag: --x\n"},
+		"the factory fails": {&startError{initialize(wasm.PluginName, failingFactory)},
+			twoLines},
+		"the validation fails": {&startError{
+			initialize(wasm.PluginName, failingValidation),
+		}, twoLines},
+		"the configuration is refused": {&startError{&refusal{[]string{"one", "two"}}},
+			"kube-apiserver: WasmAdmission: one\nkube-apiserver: WasmAdmission: two\n"},
+		"another plugin fails": {&startError{initialize("Another", failingFactory)}, ""},
+		"a flag is wrong": {errors.New("unknown flag: --x"),
+			"Error: unknown flag: --x\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

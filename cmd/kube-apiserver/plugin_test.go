@@ -37,12 +37,14 @@ func TestAddPlugin(t *testing.T) {
 	require.Len(t, readyz, 2)
 	require.Equal(t, "wasm-admission", readyz[0].Name())
 	require.Equal(t, "wasm-admission-policies", readyz[1].Name())
-	require.Empty(t, opts.Validate(), "every plugin in the order is registered, and the other way round")
+	require.Empty(t, opts.Validate(),
+		"every plugin in the order is registered, and the other way round")
 	order := opts.GenericAdmission.RecommendedPluginOrder
 	at := slices.Index(order, wasm.PluginName)
 	require.Positive(t, at)
 	require.Equal(t, "MutatingAdmissionPolicy", order[at+1])
 	require.Equal(t, upstream, slices.Delete(slices.Clone(order), at, at+1))
-	require.Equal(t, upstream, kubeoptions.AllOrderedPlugins, "the variable of k8s.io/kubernetes is left alone")
+	require.Equal(t, upstream, kubeoptions.AllOrderedPlugins,
+		"the variable of k8s.io/kubernetes is left alone")
 	require.NotContains(t, opts.GenericAdmission.DefaultOffPlugins, wasm.PluginName)
 }

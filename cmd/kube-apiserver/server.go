@@ -35,9 +35,11 @@ import (
 // runServer builds the chain of API servers and serves until ctx ends. It repeats the steps of
 // app.Run to extend the front server, which receives all requests and answers /readyz. The front
 // server marks its own requests, includes the plugin's checks, and reports the plugin's status.
-func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker, told *serving.Status) error {
+func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker,
+	told *serving.Status) error {
 	klog.InfoS("Starting kube-apiserver", "version", utilversion.Get())
-	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"), "GOTRACEBACK", os.Getenv("GOTRACEBACK"))
+	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"),
+		"GOTRACEBACK", os.Getenv("GOTRACEBACK"))
 
 	if opts.InformerName == nil {
 		name, err := cache.NewInformerName("kube-apiserver")
@@ -62,7 +64,8 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 	if err := server.GenericAPIServer.AddReadyzChecks(readyz...); err != nil {
 		return err
 	}
-	if err := tellStatus(server.GenericAPIServer, completed.Aggregator.GenericConfig, told); err != nil {
+	if err := tellStatus(server.GenericAPIServer, completed.Aggregator.GenericConfig, told); err !=
+		nil {
 		return err
 	}
 	prepared, err := server.PrepareRun()
@@ -76,5 +79,6 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 // handlers also serve the servers behind it. The configuration must be completed, because
 // completion adds the authenticator of the private credential.
 func markOwnRequests(front genericapiserver.CompletedConfig) {
-	front.Authentication.Authenticator = loopback.Authenticator(front.Authentication.Authenticator, front.LoopbackClientConfig.BearerToken)
+	front.Authentication.Authenticator = loopback.Authenticator(front.Authentication.Authenticator,
+		front.LoopbackClientConfig.BearerToken)
 }

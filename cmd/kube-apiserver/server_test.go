@@ -36,16 +36,22 @@ import (
 // groups, UID and extra are the same.
 func TestImpersonationTakesTheMarkAway(t *testing.T) {
 	const token = "a-private-credential"
-	apiserver := &user.DefaultInfo{Name: user.APIServerUser, UID: "known", Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup}}
+	apiserver := &user.DefaultInfo{
+		Name:   user.APIServerUser,
+		UID:    "known",
+		Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup},
+	}
 	inner := authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return &authenticator.Response{User: apiserver}, true, nil
 	})
 	for name, filter := range map[string]func(http.Handler) http.Handler{
 		"impersonation": func(h http.Handler) http.Handler {
-			return impersonation.WithImpersonation(h, authorizerfactory.NewAlwaysAllowAuthorizer(), scheme.Codecs)
+			return impersonation.WithImpersonation(h, authorizerfactory.NewAlwaysAllowAuthorizer(),
+				scheme.Codecs)
 		},
 		"constrained impersonation": func(h http.Handler) http.Handler {
-			return impersonation.WithConstrainedImpersonation(h, authorizerfactory.NewAlwaysAllowAuthorizer(), scheme.Codecs)
+			return impersonation.WithConstrainedImpersonation(h,
+				authorizerfactory.NewAlwaysAllowAuthorizer(), scheme.Codecs)
 		},
 	} {
 		for _, impersonated := range []bool{false, true} {
@@ -59,7 +65,13 @@ func TestImpersonationTakesTheMarkAway(t *testing.T) {
 					req.Header.Set("Impersonate-Uid", apiserver.UID)
 					req.Header["Impersonate-Group"] = apiserver.Groups
 				}
-				ctx := request.WithRequestInfo(request.WithUser(req.Context(), response.User), &request.RequestInfo{IsResourceRequest: true, Verb: "create", Resource: "namespaces", APIVersion: "v1"})
+				ctx := request.WithRequestInfo(request.WithUser(req.Context(), response.User),
+					&request.RequestInfo{
+						IsResourceRequest: true,
+						Verb:              "create",
+						Resource:          "namespaces",
+						APIVersion:        "v1",
+					})
 				var served user.Info
 				filter(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 					served, _ = request.UserFrom(req.Context())

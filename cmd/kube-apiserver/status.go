@@ -43,7 +43,8 @@ const statusHook = "wasm-admission-status"
 
 // tellStatus makes the front server report its status while it serves, and withdraw it before it
 // stops. These requests use the private credential, which is marked.
-func tellStatus(server *genericapiserver.GenericAPIServer, config genericapiserver.CompletedConfig, told *serving.Status) error {
+func tellStatus(server *genericapiserver.GenericAPIServer, config genericapiserver.CompletedConfig,
+	told *serving.Status) error {
 	options, err := statusOptions(config)
 	if err != nil {
 		return err
@@ -90,7 +91,9 @@ func renewEvery(text string) (time.Duration, error) {
 	}
 	every, err := time.ParseDuration(text)
 	if err != nil || every < leastRenewEvery || every > mostRenewEvery {
-		return 0, fmt.Errorf("environment variable %s: %q is not a duration from %s to %s, such as 40s", renewVariable, text, leastRenewEvery, mostRenewEvery)
+		return 0,
+			fmt.Errorf("environment variable %s: %q is not a duration from %s to %s, such as 40s",
+				renewVariable, text, leastRenewEvery, mostRenewEvery)
 	}
 	return every, nil
 }

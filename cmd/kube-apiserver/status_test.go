@@ -24,13 +24,18 @@ import (
 )
 
 func TestRenewEvery(t *testing.T) {
-	for text, want := range map[string]time.Duration{"": 0, "100ms": 100 * time.Millisecond, "3m": 3 * time.Minute} {
+	for text, want := range map[string]time.Duration{
+		"":      0,
+		"100ms": 100 * time.Millisecond,
+		"3m":    3 * time.Minute,
+	} {
 		got, err := renewEvery(text)
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
 	for _, text := range []string{"99ms", "181s", "-1s", "often"} {
 		_, err := renewEvery(text)
-		require.ErrorContains(t, err, "environment variable WASM_ADMISSION_STATUS_INTERVAL: \""+text+"\" is not a duration from 100ms to 3m0s, such as 40s")
+		require.ErrorContains(t, err, "environment variable WASM_ADMISSION_STATUS_INTERVAL: \""+
+			text+"\" is not a duration from 100ms to 3m0s, such as 40s")
 	}
 }

@@ -37,25 +37,31 @@ type certificates struct {
 
 // readCertificates reads the certificates for the first time.
 func readCertificates(o *options) (*certificates, error) {
-	c := &certificates{base: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}}
+	c := &certificates{
+		base: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}},
+	}
 	var err error
-	if c.serving, err = dynamiccertificates.NewDynamicServingContentFromFiles("serving-cert", o.certificate, o.key); err != nil {
+	if c.serving, err = dynamiccertificates.NewDynamicServingContentFromFiles("serving-cert",
+		o.certificate, o.key); err != nil {
 		return nil, fmt.Errorf("--tls-cert-file, --tls-private-key-file: %w", err)
 	}
 	var clientCA dynamiccertificates.CAContentProvider
 	if o.clientCA != "" {
-		if c.clientCA, err = dynamiccertificates.NewDynamicCAContentFromFile("client-ca", o.clientCA); err != nil {
+		if c.clientCA, err = dynamiccertificates.NewDynamicCAContentFromFile("client-ca",
+			o.clientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
 		}
 		clientCA = c.clientCA
 		c.base.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	if o.caBundle != "" {
-		if c.bundle, err = dynamiccertificates.NewDynamicCAContentFromFile("ca-bundle", o.caBundle); err != nil {
+		if c.bundle, err = dynamiccertificates.NewDynamicCAContentFromFile("ca-bundle",
+			o.caBundle); err != nil {
 			return nil, fmt.Errorf("--ca-bundle-file: %w", err)
 		}
 	}
-	c.controller = dynamiccertificates.NewDynamicServingCertificateController(c.base, clientCA, c.serving, nil, nil)
+	c.controller = dynamiccertificates.NewDynamicServingCertificateController(c.base, clientCA,
+		c.serving, nil, nil)
 	if err := c.controller.RunOnce(); err != nil {
 		return nil, fmt.Errorf("--tls-cert-file, --tls-private-key-file: %w", err)
 	}

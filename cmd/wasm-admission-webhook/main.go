@@ -65,7 +65,8 @@ func run(command *cobra.Command, stderr io.Writer) int {
 		return 0
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, _ = fmt.Fprintf(stderr, "wasm-admission-webhook: %s\n", line) // there is no other place to report an error
+		// there is no other place to report an error
+		_, _ = fmt.Fprintf(stderr, "wasm-admission-webhook: %s\n", line)
 	}
 	return 1
 }

@@ -58,39 +58,61 @@ type options struct {
 func newOptions() *options {
 	return &options{
 		address: ":8443", statusAddress: ":8080", configurationName: "wasm-admission", write: true,
-		maxBodyBytes: webhook.DefaultMaxBodyBytes, maxBytes: webhook.DefaultMaxBytes, maxRequests: webhook.DefaultMaxRequests,
-		drainDelay: 10 * time.Second, drainTimeout: 30 * time.Second,
+		maxBodyBytes: webhook.DefaultMaxBodyBytes, maxBytes: webhook.DefaultMaxBytes,
+		maxRequests: webhook.DefaultMaxRequests,
+		drainDelay:  10 * time.Second, drainTimeout: 30 * time.Second,
 	}
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.config, "config", o.config, "file with a WasmAdmissionConfiguration")
-	flags.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "kubeconfig of the cluster; that of the Pod's service account if empty")
-	flags.StringVar(&o.address, "bind-address", o.address, "host:port to serve admission reviews at, over TLS")
-	flags.StringVar(&o.statusAddress, "status-address", o.statusAddress, "host:port to serve /healthz, /readyz and /metrics at, without TLS")
-	flags.StringVar(&o.certificate, "tls-cert-file", o.certificate, "PEM file with the serving certificate; it is watched")
-	flags.StringVar(&o.key, "tls-private-key-file", o.key, "PEM file with the key of the serving certificate; it is watched")
-	flags.StringVar(&o.clientCA, "client-ca-file", o.clientCA, "PEM file with the CA certificates for client certificates; it is watched. If empty, anybody may send admission reviews")
-	flags.StringVar(&o.service, "service", o.service, "NAMESPACE/NAME or NAMESPACE/NAME:PORT of the Service through which the apiserver reaches this server")
-	flags.StringVar(&o.url, "url", o.url, "https:// URL at which the apiserver reaches this server, instead of a Service")
-	flags.StringVar(&o.caBundle, "ca-bundle-file", o.caBundle, "PEM file with the CA certificates with which the apiserver verifies the serving certificate; it is watched. If empty, the webhook configurations keep the certificates that others put there")
-	flags.StringVar(&o.configurationName, "configuration-name", o.configurationName, "name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration")
-	flags.StringVar(&o.statusNamespace, "status-namespace", o.statusNamespace, "namespace of the Leases in which replicas report what they serve; that of the Service if empty. Without both, nothing is reported")
-	flags.StringSliceVar(&o.excludedNamespaces, "exclude-namespaces", o.excludedNamespaces, "namespaces that no policy sees, in addition to that of the Service")
-	flags.BoolVar(&o.write, "write-webhook-configurations", o.write, "keep the webhook configurations of the cluster up to date with the policies")
-	flags.BoolVar(&o.print, "print-webhook-configurations", o.print, "print the webhook configurations of the policies as YAML and exit; neither a cluster nor certificates are needed")
-	flags.Int64Var(&o.maxBodyBytes, "max-body-bytes", o.maxBodyBytes, "maximum size of an admission review, in bytes")
-	flags.Int64Var(&o.maxBytes, "max-bytes", o.maxBytes, "maximum total size of concurrent admission reviews, in bytes; further ones are refused")
-	flags.Int64Var(&o.maxRequests, "max-requests", o.maxRequests, "maximum number of concurrent admission reviews; further ones are refused")
-	flags.DurationVar(&o.drainDelay, "drain-delay", o.drainDelay, "how long to keep serving after SIGTERM, while unready, until no apiserver sends reviews here")
-	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout, "how long to wait after that for running admission reviews")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig,
+		"kubeconfig of the cluster; that of the Pod's service account if empty")
+	flags.StringVar(&o.address, "bind-address", o.address,
+		"host:port to serve admission reviews at, over TLS")
+	flags.StringVar(&o.statusAddress, "status-address", o.statusAddress,
+		"host:port to serve /healthz, /readyz and /metrics at, without TLS")
+	flags.StringVar(&o.certificate, "tls-cert-file", o.certificate,
+		"PEM file with the serving certificate; it is watched")
+	flags.StringVar(&o.key, "tls-private-key-file", o.key,
+		"PEM file with the key of the serving certificate; it is watched")
+	flags.StringVar(&o.clientCA, "client-ca-file", o.clientCA,
+		"PEM file with the CA certificates for client certificates; it is watched. If empty, anybody may send admission reviews")
+	flags.StringVar(&o.service, "service", o.service,
+		"NAMESPACE/NAME or NAMESPACE/NAME:PORT of the Service through which the apiserver reaches this server")
+	flags.StringVar(&o.url, "url", o.url,
+		"https:// URL at which the apiserver reaches this server, instead of a Service")
+	flags.StringVar(&o.caBundle, "ca-bundle-file", o.caBundle,
+		"PEM file with the CA certificates with which the apiserver verifies the serving certificate; it is watched. If empty, the webhook configurations keep the certificates that others put there")
+	flags.StringVar(&o.configurationName, "configuration-name", o.configurationName,
+		"name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration")
+	flags.StringVar(&o.statusNamespace, "status-namespace", o.statusNamespace,
+		"namespace of the Leases in which replicas report what they serve; that of the Service if empty. Without both, nothing is reported")
+	flags.StringSliceVar(&o.excludedNamespaces, "exclude-namespaces", o.excludedNamespaces,
+		"namespaces that no policy sees, in addition to that of the Service")
+	flags.BoolVar(&o.write, "write-webhook-configurations", o.write,
+		"keep the webhook configurations of the cluster up to date with the policies")
+	flags.BoolVar(&o.print, "print-webhook-configurations", o.print,
+		"print the webhook configurations of the policies as YAML and exit; neither a cluster nor certificates are needed")
+	flags.Int64Var(&o.maxBodyBytes, "max-body-bytes", o.maxBodyBytes,
+		"maximum size of an admission review, in bytes")
+	flags.Int64Var(&o.maxBytes, "max-bytes", o.maxBytes,
+		"maximum total size of concurrent admission reviews, in bytes; further ones are refused")
+	flags.Int64Var(&o.maxRequests, "max-requests", o.maxRequests,
+		"maximum number of concurrent admission reviews; further ones are refused")
+	flags.DurationVar(&o.drainDelay, "drain-delay", o.drainDelay,
+		"how long to keep serving after SIGTERM, while unready, until no apiserver sends reviews here")
+	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout,
+		"how long to wait after that for running admission reviews")
 }
 
 // validate checks the flags, and reads the files that are read only once. The error has a line for
 // each problem.
 func (o *options) validate() error {
 	var problems []error
-	problem := func(format string, arguments ...any) { problems = append(problems, fmt.Errorf(format, arguments...)) }
+	problem := func(format string, arguments ...any) {
+		problems = append(problems, fmt.Errorf(format, arguments...))
+	}
 	var err error
 	if o.config == "" {
 		problem("--config: name a file with a WasmAdmissionConfiguration")
@@ -98,7 +120,8 @@ func (o *options) validate() error {
 		problem("--config: %w", err)
 	}
 	if !o.print && (o.certificate == "" || o.key == "") {
-		problem("--tls-cert-file, --tls-private-key-file: name the files of a serving certificate and its key")
+		problem(
+			"--tls-cert-file, --tls-private-key-file: name the files of a serving certificate and its key")
 	}
 	if names := validation.IsDNS1123Subdomain(o.configurationName); len(names) > 0 {
 		problem("--configuration-name: %q: %s", o.configurationName, strings.Join(names, ", "))
@@ -106,15 +129,23 @@ func (o *options) validate() error {
 	if err := o.validateTarget(); err != nil {
 		problems = append(problems, err)
 	}
-	for flag, value := range map[string]int64{"max-body-bytes": o.maxBodyBytes, "max-bytes": o.maxBytes, "max-requests": o.maxRequests} {
+	for flag, value := range map[string]int64{
+		"max-body-bytes": o.maxBodyBytes,
+		"max-bytes":      o.maxBytes,
+		"max-requests":   o.maxRequests,
+	} {
 		if value <= 0 {
 			problem("--%s: %d: must be positive", flag, value)
 		}
 	}
 	if o.maxBytes < o.maxBodyBytes {
-		problem("--max-bytes: %d: must be at least --max-body-bytes, %d", o.maxBytes, o.maxBodyBytes)
+		problem("--max-bytes: %d: must be at least --max-body-bytes, %d", o.maxBytes,
+			o.maxBodyBytes)
 	}
-	for flag, value := range map[string]time.Duration{"drain-delay": o.drainDelay, "drain-timeout": o.drainTimeout} {
+	for flag, value := range map[string]time.Duration{
+		"drain-delay":   o.drainDelay,
+		"drain-timeout": o.drainTimeout,
+	} {
 		if value < 0 {
 			problem("--%s: %s: must not be negative", flag, value)
 		}
@@ -136,10 +167,14 @@ func (o *options) validateTarget() error {
 	case !o.write && !o.print:
 		return nil
 	case (o.service == "") == (o.url == ""):
-		return errors.New("--service, --url: set one of them, through which the apiserver reaches this server, or do not write webhook configurations, with --write-webhook-configurations=false")
+		return errors.New(
+			"--service, --url: set one of them, through which the apiserver reaches this server, or do not write webhook configurations, with --write-webhook-configurations=false")
 	case o.url != "":
-		if u, err := url.Parse(o.url); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return fmt.Errorf("--url: %q: must be https://host or https://host:port, without a path", o.url)
+		if u, err := url.Parse(o.url); err != nil || u.Scheme != "https" || u.Host == "" ||
+			strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
+			u.User != nil {
+			return fmt.Errorf(
+				"--url: %q: must be https://host or https://host:port, without a path", o.url)
 		}
 		return nil
 	}
@@ -147,7 +182,8 @@ func (o *options) validateTarget() error {
 	name, port, hasPort := strings.Cut(rest, ":")
 	o.serviceReference = &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: name}
 	number, err := strconv.ParseUint(port, 10, 16)
-	if !found || hasPort && (err != nil || number == 0) || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1035Label(name)) > 0 {
+	if !found || hasPort && (err != nil || number == 0) ||
+		len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1035Label(name)) > 0 {
 		return fmt.Errorf("--service: %q: must be NAMESPACE/NAME or NAMESPACE/NAME:PORT", o.service)
 	}
 	if hasPort {
@@ -159,11 +195,13 @@ func (o *options) validateTarget() error {
 // target returns how the apiserver reaches the webhooks of a configuration.
 func (o *options) target(config *wasmadmission.WasmAdmissionConfiguration) registration.Target {
 	t := registration.Target{
-		Name: o.configurationName, Service: o.serviceReference, URL: o.url, CABundle: o.readBundleBytes,
+		Name: o.configurationName, Service: o.serviceReference, URL: o.url,
+		CABundle:           o.readBundleBytes,
 		ExcludedNamespaces: o.excludedNamespaces, Exemptions: config.Exemptions,
 	}
 	if o.serviceReference != nil {
-		t.ExcludedNamespaces = append([]string{o.serviceReference.Namespace}, t.ExcludedNamespaces...)
+		t.ExcludedNamespaces = append([]string{o.serviceReference.Namespace},
+			t.ExcludedNamespaces...)
 	}
 	return t
 }

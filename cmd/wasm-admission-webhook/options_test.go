@@ -42,7 +42,9 @@ func TestFlags(t *testing.T) {
 	require.NoError(t, os.WriteFile(config, []byte("{}"), 0o600))
 	large := filepath.Join(directory, "large")
 	require.NoError(t, os.WriteFile(large, make([]byte, maxBundleBytes+1), 0o600))
-	good := []string{"--config=" + config, "--tls-cert-file=c", "--tls-private-key-file=k", "--service=n/s"}
+	good := []string{
+		"--config=" + config, "--tls-cert-file=c", "--tls-private-key-file=k", "--service=n/s",
+	}
 	require.NoError(t, parse(t, good...).validate())
 	for _, test := range []struct {
 		args    []string
@@ -67,9 +69,12 @@ func TestFlags(t *testing.T) {
 		{[]string{"--drain-delay=-1s"}, "--drain-delay: -1s: must not be negative"},
 		{[]string{"--ca-bundle-file=" + large}, "has more than 65536 bytes"},
 	} {
-		require.ErrorContains(t, parse(t, append(good, test.args...)...).validate(), test.message, "%s", test.args)
+		require.ErrorContains(t, parse(t, append(good, test.args...)...).validate(), test.message,
+			"%s", test.args)
 	}
-	require.NoError(t, parse(t, "--config="+config, "--tls-cert-file=c", "--tls-private-key-file=k", "--write-webhook-configurations=false").validate())
+	require.NoError(t,
+		parse(t, "--config="+config, "--tls-cert-file=c", "--tls-private-key-file=k",
+			"--write-webhook-configurations=false").validate())
 }
 
 // The webhooks exclude the server's own namespace, so that its Pods can always be created.

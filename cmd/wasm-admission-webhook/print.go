@@ -48,7 +48,11 @@ func printConfigurations(ctx context.Context, o *options, stdout io.Writer) (err
 	if err != nil {
 		return err
 	}
-	a, err := assembly.New(ctx, config, assembly.Options{Guests: guests(), NewChecker: sigstore.ForConfiguration, KeepModules: true})
+	a, err := assembly.New(ctx, config, assembly.Options{
+		Guests:      guests(),
+		NewChecker:  sigstore.ForConfiguration,
+		KeepModules: true,
+	})
 	if err != nil {
 		return err
 	}
@@ -64,7 +68,8 @@ func printConfigurations(ctx context.Context, o *options, stdout io.Writer) (err
 	})
 	target := o.target(config)
 	c := target.Configurations(policies)
-	serializer := json.NewSerializerWithOptions(json.DefaultMetaFactory, nil, nil, json.SerializerOptions{Yaml: true})
+	serializer := json.NewSerializerWithOptions(json.DefaultMetaFactory, nil, nil,
+		json.SerializerOptions{Yaml: true})
 	if err := serializer.Encode(c.Mutating, stdout); err != nil {
 		return err
 	}

@@ -59,7 +59,8 @@ func excluded() []schema.GroupResource {
 	var excluded []schema.GroupResource
 	for group, resources := range map[string][]string{
 		"authentication.k8s.io": {"tokenreviews", "selfsubjectreviews"},
-		"authorization.k8s.io":  {"localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews"},
+		"authorization.k8s.io": {"localsubjectaccessreviews", "selfsubjectaccessreviews",
+			"selfsubjectrulesreviews", "subjectaccessreviews"},
 	} {
 		for _, resource := range resources {
 			excluded = append(excluded, schema.GroupResource{Group: group, Resource: resource})
@@ -87,11 +88,21 @@ func serve(ctx context.Context, o *options) (err error) {
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	told := &serving.Status{}
-	s := &server{options: o, status: newStatus(), told: told, policies: serving.NewServer(serving.Options{Guests: guests(), NewChecker: sigstore.ForConfiguration, Status: told})}
+	s := &server{
+		options: o,
+		status:  newStatus(),
+		told:    told,
+		policies: serving.NewServer(serving.Options{
+			Guests:     guests(),
+			NewChecker: sigstore.ForConfiguration,
+			Status:     told,
+		}),
+	}
 	if s.certificates, err = readCertificates(o); err != nil {
 		return err
 	}
-	status, err := listen(ctx, "--status-address", o.statusAddress, s.status.handler(s.policies.HealthChecks()))
+	status, err := listen(ctx, "--status-address", o.statusAddress,
+		s.status.handler(s.policies.HealthChecks()))
 	if err != nil {
 		return err
 	}
@@ -101,7 +112,8 @@ func serve(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	reviews, err := listen(working, "--bind-address", o.address, webhook.NewHandler(webhook.Options{
-		Dispatcher: s.dispatcher, MaxBodyBytes: o.maxBodyBytes, MaxBytes: o.maxBytes, MaxRequests: o.maxRequests,
+		Dispatcher: s.dispatcher, MaxBodyBytes: o.maxBodyBytes, MaxBytes: o.maxBytes,
+		MaxRequests: o.maxRequests,
 	}))
 	if err != nil {
 		return err
@@ -114,7 +126,9 @@ func serve(ctx context.Context, o *options) (err error) {
 	}
 	s.tell(working, reviews)
 	s.status.set("")
-	klog.FromContext(ctx).Info("Serving admission reviews", "version", buildinfo.String(), "address", reviews.listener.Addr().String(), "statusAddress", status.listener.Addr().String())
+	klog.FromContext(ctx).Info("Serving admission reviews", "version", buildinfo.String(),
+		"address", reviews.listener.Addr().String(),
+		"statusAddress", status.listener.Addr().String())
 	select {
 	case <-ctx.Done():
 		return s.drain(ctx, reviews)
@@ -137,7 +151,8 @@ func (s *server) load(ctx, working context.Context, end context.CancelFunc) erro
 	if err != nil {
 		return err
 	}
-	if s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster); err != nil {
+	if s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster); err !=
+		nil {
 		return err
 	}
 	s.leases = cluster.Client.CoordinationV1()
@@ -175,7 +190,12 @@ func (o *options) cluster() (*serving.Cluster, error) {
 		SubjectAccessReviewClient: client.AuthorizationV1(),
 		AllowCacheTTL:             decisionLifetime, DenyCacheTTL: decisionLifetime,
 		// A request waits for this.
-		WebhookRetryBackoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3},
+		WebhookRetryBackoff: &wait.Backoff{
+			Duration: 100 * time.Millisecond,
+			Factor:   2,
+			Jitter:   0.2,
+			Steps:    3,
+		},
 	}.New()
 	if err != nil {
 		return nil, fmt.Errorf("asking the apiserver what users may do: %w", err)
@@ -193,7 +213,8 @@ const decisionLifetime = 5 * time.Second
 // their reviews elsewhere. It then waits for the running reviews. The status stays available
 // meanwhile.
 func (s *server) drain(ctx context.Context, reviews *endpoint) error {
-	klog.FromContext(ctx).Info("Draining", "delay", s.options.drainDelay, "timeout", s.options.drainTimeout)
+	klog.FromContext(ctx).Info("Draining", "delay", s.options.drainDelay,
+		"timeout", s.options.drainTimeout)
 	s.status.set("draining")
 	_ = s.told.Stop() // it returns no error
 	select {
@@ -204,7 +225,9 @@ func (s *server) drain(ctx context.Context, reviews *endpoint) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.drainTimeout)
 	defer cancel()
 	if err := reviews.server.Shutdown(within); err != nil {
-		return errors.Join(fmt.Errorf("admission reviews were still running after --drain-timeout: %w", err), reviews.server.Close())
+		return errors.Join(
+			fmt.Errorf("admission reviews were still running after --drain-timeout: %w", err),
+			reviews.server.Close())
 	}
 	return nil
 }
@@ -225,8 +248,11 @@ func listen(ctx context.Context, flag, address string, handler http.Handler) (*e
 	return &endpoint{
 		listener: listener, failed: make(chan error, 1),
 		server: &http.Server{
-			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 3 * time.Minute,
-			MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
+			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+			WriteTimeout: time.Minute, IdleTimeout: 3 * time.Minute,
+			MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context {
+				return ctx
+			},
 		},
 	}, nil
 }

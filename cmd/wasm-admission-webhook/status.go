@@ -55,7 +55,9 @@ func (s *status) check(*http.Request) error {
 func (s *status) handler(checks []healthz.HealthChecker) http.Handler {
 	mux := http.NewServeMux()
 	healthz.InstallHandler(mux, healthz.PingHealthz)
-	healthz.InstallReadyzHandler(mux, append([]healthz.HealthChecker{healthz.PingHealthz, healthz.NamedCheck("serving", s.check)}, checks...)...)
+	healthz.InstallReadyzHandler(mux,
+		append([]healthz.HealthChecker{healthz.PingHealthz, healthz.NamedCheck("serving", s.check)},
+			checks...)...)
 	mux.Handle("GET /metrics", legacyregistry.Handler())
 	return mux
 }
@@ -72,10 +74,12 @@ func (s *server) tell(ctx context.Context, reviews *endpoint) {
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "The status is not reported, because the name of this host is unknown")
+		klog.FromContext(ctx).
+			Error(err, "The status is not reported, because the name of this host is unknown")
 		return
 	}
 	go s.told.Run(ctx, serving.StatusOptions{
-		Leases: s.leases, Place: leasestatus.Webhooks(namespace), Host: host, Address: reviews.listener.Addr().String(),
+		Leases: s.leases, Place: leasestatus.Webhooks(namespace), Host: host,
+		Address: reviews.listener.Addr().String(),
 	})
 }

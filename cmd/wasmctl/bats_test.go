@@ -50,14 +50,16 @@ func findBats(t *testing.T) string {
 func TestBats(t *testing.T) {
 	tool := findBats(t)
 	// `go test` caches by the files read, so read all files on which the result depends.
-	require.NoError(t, filepath.WalkDir(batsFiles, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			_, err = os.ReadFile(path)
-		}
-		return err
-	}))
+	require.NoError(t,
+		filepath.WalkDir(batsFiles, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				_, err = os.ReadFile(path)
+			}
+			return err
+		}))
 	bin := t.TempDir()
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "wasmctl"), ".").CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o",
+		filepath.Join(bin, "wasmctl"), ".").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.NoError(t, os.Symlink("wasmctl", filepath.Join(bin, "kwctl")))
 
@@ -65,8 +67,9 @@ func TestBats(t *testing.T) {
 	require.NoError(t, err)
 	r := registry.Start(t, registry.Options{})
 	run := exec.CommandContext(t.Context(), tool, batsFiles)
-	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir(),
-		"REGISTRY="+r.Host, "SIGNED="+keyless.Publish(t, r, "bats", policy))
+	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"XDG_CACHE_HOME="+t.TempDir(), "REGISTRY="+r.Host,
+		"SIGNED="+keyless.Publish(t, r, "bats", policy))
 	output, err = run.CombinedOutput()
 	t.Logf("%s", output)
 	require.NoError(t, err)

@@ -61,7 +61,8 @@ func TestSourcesAreChecked(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Contains(t, string(svg), "a &amp; b")
-		require.Contains(t, string(svg), "M196,96 H228", "from the right of one to the left of the other")
+		require.Contains(t, string(svg), "M196,96 H228",
+			"from the right of one to the left of the other")
 	}
 }
 

@@ -48,19 +48,24 @@ const style = `  <style>
 
 // corner is the upper left corner of the box in a cell.
 func corner(at [2]int) (x, y int) {
-	return margin + at[0]*cellWidth + (cellWidth-boxWidth)/2, head + at[1]*cellHeight + (cellHeight-boxHeight)/2
+	return margin + at[0]*cellWidth + (cellWidth-boxWidth)/2, head + at[1]*cellHeight +
+		(cellHeight-boxHeight)/2
 }
 
 func (s *source) svg(boxes map[string]box) []byte {
 	var b bytes.Buffer
 	width, height := 2*margin+s.Columns*cellWidth, head+margin+s.Rows*cellHeight
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n", width, height, width, height)
+	fmt.Fprintf(&b,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n",
+		width, height, width, height)
 	fmt.Fprintf(&b, "  <title>%s</title>\n%s", html.EscapeString(s.Title), style)
 	fmt.Fprintf(&b, "  <rect width=\"%d\" height=\"%d\" fill=\"#fafbfc\"/>\n", width, height)
 	text(&b, "title", margin, 26, s.Title)
 	for _, a := range s.Areas {
 		x, y := margin+a.From[0]*cellWidth, head+a.From[1]*cellHeight
-		fmt.Fprintf(&b, "  <rect class=\"area\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", x+4, y+2, (a.To[0]-a.From[0]+1)*cellWidth-8, (a.To[1]-a.From[1]+1)*cellHeight-4)
+		fmt.Fprintf(&b,
+			"  <rect class=\"area\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", x+4,
+			y+2, (a.To[0]-a.From[0]+1)*cellWidth-8, (a.To[1]-a.From[1]+1)*cellHeight-4)
 		text(&b, "area-text", x+14, y+16, a.Text)
 	}
 	for _, a := range s.Arrows {
@@ -68,11 +73,14 @@ func (s *source) svg(boxes map[string]box) []byte {
 		if a.Both {
 			heads += ` marker-start="url(#head)"`
 		}
-		fmt.Fprintf(&b, "  <path class=\"arrow\" d=\"%s\"%s/>\n", path(boxes[a.From].At, boxes[a.To].At), heads)
+		fmt.Fprintf(&b, "  <path class=\"arrow\" d=\"%s\"%s/>\n",
+			path(boxes[a.From].At, boxes[a.To].At), heads)
 	}
 	for _, box := range s.Boxes {
 		x, y := corner(box.At)
-		fmt.Fprintf(&b, "  <rect class=\"box\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>\n", x, y, boxWidth, boxHeight)
+		fmt.Fprintf(&b,
+			"  <rect class=\"box\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"6\"/>\n", x, y,
+			boxWidth, boxHeight)
 		top := y + 27 - 8*(len(box.Text)-1)
 		for n, line := range box.Text {
 			text(&b, "", x+boxWidth/2, top+17*n, line)

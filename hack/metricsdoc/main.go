@@ -69,7 +69,8 @@ func main() {
 
 // write writes the reference.
 func write(w io.Writer) error {
-	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(), metrics.NewImages(), metrics.NewServers())
+	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(),
+		metrics.NewImages(), metrics.NewServers())
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,8 @@ func write(w io.Writer) error {
 		if len(m.buckets) > 0 {
 			help += " Buckets: " + strings.Join(m.buckets, ", ") + "."
 		}
-		text += fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, code(m.labels), m.stability, strings.ReplaceAll(help, "|", `\|`))
+		text += fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, code(m.labels),
+			m.stability, strings.ReplaceAll(help, "|", `\|`))
 	}
 	_, err = io.WriteString(w, text)
 	return err
@@ -100,7 +102,9 @@ func collect(registrars ...registrar) ([]metric, error) {
 		record(r)
 	}
 	// A state in which nothing is left out, as zero values are.
-	collector := metrics.NewEngineStateCollector(func() metrics.EngineState { return metrics.EngineState{Reset: "copy"} })
+	collector := metrics.NewEngineStateCollector(func() metrics.EngineState {
+		return metrics.EngineState{Reset: "copy"}
+	})
 	registry.CustomMustRegister(collector)
 	for _, name := range described(collector) {
 		missing[name] = true
@@ -113,7 +117,11 @@ func collect(registrars ...registrar) ([]metric, error) {
 	var found []metric
 	for _, family := range families {
 		delete(missing, family.GetName())
-		m := metric{name: family.GetName(), kind: strings.ToLower(family.GetType().String()), help: family.GetHelp()}
+		m := metric{
+			name: family.GetName(),
+			kind: strings.ToLower(family.GetType().String()),
+			help: family.GetHelp(),
+		}
 		if stability, help, ok := strings.Cut(m.help, "] "); ok {
 			m.stability, m.help = strings.TrimPrefix(stability, "["), help
 		}

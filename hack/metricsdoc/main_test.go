@@ -32,14 +32,16 @@ func TestTheReferenceIsUpToDate(t *testing.T) {
 	require.NoError(t, write(&wanted))
 	found, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
-	require.Equal(t, wanted.String(), string(found), "docs/metrics.md is not what the metrics are: run make generate")
+	require.Equal(t, wanted.String(), string(found),
+		"docs/metrics.md is not what the metrics are: run make generate")
 }
 
 // silent registers a metric that no method records.
 type silent struct{}
 
 func (silent) MustRegister(register func(...basemetrics.Registerable)) {
-	register(basemetrics.NewCounterVec(&basemetrics.CounterOpts{Name: "never", Help: "Never."}, []string{"label"}))
+	register(basemetrics.NewCounterVec(&basemetrics.CounterOpts{Name: "never", Help: "Never."},
+		[]string{"label"}))
 }
 
 func TestMetricsThatNobodyRecordsAreNoticed(t *testing.T) {

@@ -34,7 +34,9 @@ func (r *release) writeArchives(program string) error {
 	for _, platform := range r.platforms {
 		name := fmt.Sprintf("%s-%s-%s", program, r.version, directory(platform))
 		files := []file{{path: name + "/", mode: 0o755}}
-		for _, path := range append([]string{filepath.Join(r.programs, directory(platform), program)}, r.documents...) {
+		for _, path := range append([]string{
+			filepath.Join(r.programs, directory(platform), program),
+		}, r.documents...) {
 			content, err := os.ReadFile(path)
 			if err != nil {
 				return err
@@ -43,7 +45,8 @@ func (r *release) writeArchives(program string) error {
 			if filepath.Base(path) == program {
 				mode = 0o755
 			}
-			files = append(files, file{path: name + "/" + filepath.Base(path), mode: mode, content: content})
+			files = append(files,
+				file{path: name + "/" + filepath.Base(path), mode: mode, content: content})
 		}
 		if err := r.writeArchive(name, files); err != nil {
 			return err
@@ -94,8 +97,10 @@ func (r *release) writeManifests() error {
 			return err
 		}
 		for _, image := range r.images {
-			shipped := regexp.MustCompile(regexp.QuoteMeta(defaultRegistry+"/"+image.program) + `:[\w.-]+`)
-			content = shipped.ReplaceAllLiteral(content, []byte(r.registry+"/"+image.program+":"+image.tag))
+			shipped := regexp.MustCompile(regexp.QuoteMeta(defaultRegistry+"/"+image.program) +
+				`:[\w.-]+`)
+			content = shipped.ReplaceAllLiteral(content,
+				[]byte(r.registry+"/"+image.program+":"+image.tag))
 		}
 		files = append(files, file{path: relative, mode: 0o644, content: content})
 		return nil

@@ -72,10 +72,12 @@ func (r *release) writeImage(ctx context.Context, n imageName) error {
 		}
 		image = mutate.Annotations(image, annotations).(v1.Image)
 		file := fmt.Sprintf("%s-%s-%s.docker.tar", n.program, n.tag, directory(platform))
-		if err := tarball.WriteToFile(filepath.Join(r.output, "images", file), tag, image); err != nil {
+		if err := tarball.WriteToFile(filepath.Join(r.output, "images", file), tag, image); err !=
+			nil {
 			return err
 		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platform}})
+		index = mutate.AppendManifests(index,
+			mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &platform}})
 		images = append(images, platformImage{n.program, platform, content, image})
 	}
 	index = mutate.Annotations(index, annotations).(v1.ImageIndex)
@@ -106,7 +108,8 @@ func (r *release) writeImage(ctx context.Context, n imageName) error {
 // newImage is an image of nothing but a static program and the certificate
 // authorities that it trusts. Nobody in particular runs it: what serves a control
 // plane is root in its container, and manifests say who else is not.
-func newImage(program string, content []byte, platform v1.Platform, date time.Time) (v1.Image, error) {
+func newImage(program string, content []byte, platform v1.Platform,
+	date time.Time) (v1.Image, error) {
 	authorities, err := certificateAuthorities()
 	if err != nil {
 		return nil, err
@@ -131,9 +134,14 @@ func newImage(program string, content []byte, platform v1.Platform, date time.Ti
 		}
 		layers = append(layers, layer)
 	}
-	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON)
 	for _, layer := range layers {
-		if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, History: v1.History{Created: v1.Time{Time: date}, CreatedBy: "release"}}); err != nil {
+		if image, err = mutate.Append(image,
+			mutate.Addendum{
+				Layer:   layer,
+				History: v1.History{Created: v1.Time{Time: date}, CreatedBy: "release"},
+			}); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +150,8 @@ func newImage(program string, content []byte, platform v1.Platform, date time.Ti
 		return nil, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture,
+		platform.Variant
 	config.Created = v1.Time{Time: date}
 	config.Config = v1.Config{
 		Entrypoint: []string{"/usr/local/bin/" + program},
@@ -163,7 +172,8 @@ func writeLayout(path string, tag name.Tag, index v1.ImageIndex) error {
 	if err != nil {
 		return err
 	}
-	return to.AppendIndex(index, layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: tag.TagStr()}))
+	return to.AppendIndex(index,
+		layout.WithAnnotations(map[string]string{ocispec.AnnotationRefName: tag.TagStr()}))
 }
 
 // file is one in a layer or an archive; a path that ends with / is a directory.
@@ -178,7 +188,14 @@ func archiveOf(files []file, date time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, f := range files {
-		header := &tar.Header{Name: f.path, Mode: f.mode, Size: int64(len(f.content)), ModTime: date, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR}
+		header := &tar.Header{
+			Name:     f.path,
+			Mode:     f.mode,
+			Size:     int64(len(f.content)),
+			ModTime:  date,
+			Typeflag: tar.TypeReg,
+			Format:   tar.FormatUSTAR,
+		}
 		if f.path[len(f.path)-1] == '/' {
 			header.Typeflag = tar.TypeDir
 		}

@@ -112,8 +112,11 @@ func parse(arguments []string) (*release, error) {
 		}
 		r.images = append(r.images, imageName{program, tag})
 	}
-	if r.programs == "" || r.sboms == "" || r.manifests == "" || r.output == "" || r.version == "" || len(r.images) == 0 {
-		return nil, errors.New("-programs, -sboms, -manifests, -output, -version and at least one PROGRAM:TAG are required")
+	if r.programs == "" || r.sboms == "" || r.manifests == "" || r.output == "" ||
+		r.version == "" || len(r.images) == 0 {
+		return nil,
+			errors.New(
+				"-programs, -sboms, -manifests, -output, -version and at least one PROGRAM:TAG are required")
 	}
 	return r, nil
 }

@@ -44,13 +44,17 @@ func build(t *testing.T, namespace, created string) string {
 	for _, platform := range []string{"linux-amd64", "linux-arm64"} {
 		write(t, filepath.Join(in, platform, "program"), "a program for "+platform)
 		write(t, filepath.Join(in, platform, "program.json"),
-			`{"spdxVersion":"SPDX-2.3","documentNamespace":"`+namespace+`","creationInfo":{"created":"`+created+`"},"name":"program"}`)
+			`{"spdxVersion":"SPDX-2.3","documentNamespace":"`+namespace+
+				`","creationInfo":{"created":"`+created+`"},"name":"program"}`)
 	}
-	write(t, filepath.Join(in, "deploy", "pod", "pod.yaml"), "image: ghcr.io/wasm-admission/program:v0.0.0-VERSION\n")
+	write(t, filepath.Join(in, "deploy", "pod", "pod.yaml"),
+		"image: ghcr.io/wasm-admission/program:v0.0.0-VERSION\n")
 	write(t, filepath.Join(in, "LICENSE"), "all is allowed")
 	r, err := parse([]string{
-		"-programs", in, "-sboms", in, "-manifests", filepath.Join(in, "deploy"), "-output", out, "-version", "v1.2.3", "-date", "2026-11-28T12:00:00+02:00",
-		"-registry", "registry.example.com/team", "-documents", filepath.Join(in, "LICENSE"), "program:v1.2.3",
+		"-programs", in, "-sboms", in, "-manifests", filepath.Join(in, "deploy"), "-output", out,
+		"-version", "v1.2.3", "-date", "2026-11-28T12:00:00+02:00",
+		"-registry", "registry.example.com/team", "-documents", filepath.Join(in, "LICENSE"),
+		"program:v1.2.3",
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.write(t.Context()))
@@ -67,20 +71,21 @@ func TestEqualProgramsMakeEqualFiles(t *testing.T) {
 	first := build(t, "https://example.com/1", "2026-01-01T00:00:00Z")
 	second := build(t, "https://example.com/2", "2026-01-02T00:00:00Z")
 	var files int
-	require.NoError(t, filepath.WalkDir(first, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		files++
-		relative, err := filepath.Rel(first, path)
-		require.NoError(t, err)
-		a, err := os.ReadFile(path)
-		require.NoError(t, err)
-		b, err := os.ReadFile(filepath.Join(second, relative))
-		require.NoError(t, err)
-		require.Equal(t, a, b, relative)
-		return nil
-	}))
+	require.NoError(t,
+		filepath.WalkDir(first, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			files++
+			relative, err := filepath.Rel(first, path)
+			require.NoError(t, err)
+			a, err := os.ReadFile(path)
+			require.NoError(t, err)
+			b, err := os.ReadFile(filepath.Join(second, relative))
+			require.NoError(t, err)
+			require.Equal(t, a, b, relative)
+			return nil
+		}))
 	require.Greater(t, files, 10)
 }
 
@@ -102,14 +107,17 @@ func TestImagesHoldTheProgramForTheirPlatform(t *testing.T) {
 		image, err := program.Image(described.Digest)
 		require.NoError(t, err)
 		files := contents(t, image)
-		require.Equal(t, "a program for linux-"+described.Platform.Architecture, files["usr/local/bin/program"])
-		require.Contains(t, files["etc/ssl/certs/ca-certificates.crt"], "-----BEGIN CERTIFICATE-----")
+		require.Equal(t, "a program for linux-"+described.Platform.Architecture,
+			files["usr/local/bin/program"])
+		require.Contains(t, files["etc/ssl/certs/ca-certificates.crt"],
+			"-----BEGIN CERTIFICATE-----")
 		config, err := image.ConfigFile()
 		require.NoError(t, err)
 		require.Equal(t, described.Platform.Architecture, config.Architecture)
 		require.Contains(t, config.Config.Env, "PATH=/usr/local/bin")
 
-		archive := filepath.Join(out, "images", "program-v1.2.3-linux-"+described.Platform.Architecture+".docker.tar")
+		archive := filepath.Join(out, "images",
+			"program-v1.2.3-linux-"+described.Platform.Architecture+".docker.tar")
 		loaded, err := tarball.ImageFromPath(archive, nil)
 		require.NoError(t, err)
 		require.NoError(t, validate.Image(loaded))
@@ -162,7 +170,8 @@ func TestSBOMsReferToTheirImages(t *testing.T) {
 			require.Equal(t, image.Digest, manifest.Subject.Digest)
 			document := fetch[map[string]any](t, store, manifest.Layers[0])
 			documents = append(documents, document["documentNamespace"].(string))
-			require.Equal(t, "2026-11-28T10:00:00Z", document["creationInfo"].(map[string]any)["created"])
+			require.Equal(t, "2026-11-28T10:00:00Z",
+				document["creationInfo"].(map[string]any)["created"])
 		}
 		require.Len(t, documents, 1)
 		require.Contains(t, documents[0], "/spdx/program-linux-"+image.Platform.Architecture+"-")
@@ -180,7 +189,9 @@ func fetch[T any](t *testing.T, store *oci.Store, described ocispec.Descriptor) 
 }
 
 func TestWhatIsNoSBOM(t *testing.T) {
-	for _, document := range []string{``, `{}`, `{"documentNamespace":"x"}`, `{"creationInfo":{}}`} {
+	for _, document := range []string{
+		``, `{}`, `{"documentNamespace":"x"}`, `{"creationInfo":{}}`,
+	} {
 		_, err := normalize([]byte(document), "namespace", time.Unix(0, 0))
 		require.Error(t, err, document)
 	}
@@ -204,5 +215,7 @@ func TestChecksumsAreOfEverythingButLayouts(t *testing.T) {
 	out := build(t, "https://example.com/1", "2026-01-01T00:00:00Z")
 	sums, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
 	require.NoError(t, err)
-	require.Regexp(t, `^([0-9a-f]{64}  (images/|sboms/)?(program-v1\.2\.3-linux-(amd64|arm64)|manifests-v1\.2\.3)\.(tar\.gz|docker\.tar|spdx\.json)\n){7}$`, string(sums))
+	require.Regexp(t,
+		`^([0-9a-f]{64}  (images/|sboms/)?(program-v1\.2\.3-linux-(amd64|arm64)|manifests-v1\.2\.3)\.(tar\.gz|docker\.tar|spdx\.json)\n){7}$`,
+		string(sums))
 }

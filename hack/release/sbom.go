@@ -46,7 +46,8 @@ func (r *release) writeSBOM(i platformImage) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	namespace := fmt.Sprintf("%s/spdx/%s-%s-%x", source, i.program, directory(i.platform), sha256.Sum256(i.content))
+	namespace := fmt.Sprintf("%s/spdx/%s-%s-%x", source, i.program, directory(i.platform),
+		sha256.Sum256(i.content))
 	if document, err = normalize(document, namespace, r.date); err != nil {
 		return nil, err
 	}
@@ -55,7 +56,8 @@ func (r *release) writeSBOM(i platformImage) ([]byte, error) {
 }
 
 // attach adds a document to a layout as a referrer of one of its images.
-func attach(ctx context.Context, layout string, image v1.Image, document []byte, date time.Time) error {
+func attach(ctx context.Context, layout string, image v1.Image, document []byte,
+	date time.Time) error {
 	store, err := oci.NewWithContext(ctx, layout)
 	if err != nil {
 		return err
@@ -68,11 +70,18 @@ func attach(ctx context.Context, layout string, image v1.Image, document []byte,
 	if err != nil {
 		return err
 	}
-	_, err = oras.PackManifest(ctx, store, oras.PackManifestVersion1_1, spdxType, oras.PackManifestOptions{
-		Subject:             &ocispec.Descriptor{MediaType: string(subject.MediaType), Digest: digest.Digest(subject.Digest.String()), Size: subject.Size},
-		Layers:              []ocispec.Descriptor{layer},
-		ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: date.Format(time.RFC3339)},
-	})
+	_, err = oras.PackManifest(ctx, store, oras.PackManifestVersion1_1, spdxType,
+		oras.PackManifestOptions{
+			Subject: &ocispec.Descriptor{
+				MediaType: string(subject.MediaType),
+				Digest:    digest.Digest(subject.Digest.String()),
+				Size:      subject.Size,
+			},
+			Layers: []ocispec.Descriptor{layer},
+			ManifestAnnotations: map[string]string{
+				ocispec.AnnotationCreated: date.Format(time.RFC3339),
+			},
+		})
 	return err
 }
 
@@ -91,7 +100,8 @@ func sortIndex(layout string) error {
 	slices.SortFunc(index.Manifests, func(a, b ocispec.Descriptor) int {
 		// What has a name comes first.
 		return cmp.Or(
-			cmp.Compare(b.Annotations[ocispec.AnnotationRefName], a.Annotations[ocispec.AnnotationRefName]),
+			cmp.Compare(b.Annotations[ocispec.AnnotationRefName],
+				a.Annotations[ocispec.AnnotationRefName]),
 			cmp.Compare(a.Digest, b.Digest),
 		)
 	})
@@ -110,7 +120,8 @@ func normalize(document []byte, namespace string, date time.Time) ([]byte, error
 	}
 	creation, ok := all["creationInfo"].(map[string]any)
 	if !ok || all["documentNamespace"] == nil {
-		return nil, errors.New("it is no SPDX document: it has no creationInfo or documentNamespace")
+		return nil,
+			errors.New("it is no SPDX document: it has no creationInfo or documentNamespace")
 	}
 	creation["created"] = date.Format(time.RFC3339)
 	all["documentNamespace"] = namespace

@@ -99,7 +99,8 @@ func TestTypesOfTheAPI(t *testing.T) {
 			object.GetObjectKind().SetGroupVersionKind(kind)
 			requireSame(t, object, true)
 			requireSame(t, reflect.ValueOf(object).Elem().Interface(), false)
-			if custom, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object); err == nil {
+			if custom, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object); err ==
+				nil {
 				requireSame(t, &unstructured.Unstructured{Object: custom}, true)
 			}
 		}
@@ -150,7 +151,9 @@ func (failing) MarshalJSON() ([]byte, error)   { return nil, errors.New("it does
 func (b byted) MarshalText() ([]byte, error)   { return []byte{'<', byte(b)}, nil }
 func (z *zeroes) IsZero() bool                 { return z == nil || z.N == 7 }
 func cycle() any                               { m := map[string]any{}; m["m"] = m; return m }
-func nested(depth int) (v any)                 { return nestedIn(depth, func(v any) any { return []any{v} }) }
+func nested(depth int) (v any) {
+	return nestedIn(depth, func(v any) any { return []any{v} })
+}
 func nestedIn(depth int, in func(any) any) (v any) {
 	for range depth {
 		v = in(v)
@@ -165,9 +168,13 @@ func TestPeculiarities(t *testing.T) {
 		chain = &recursive{Name: "chain", Next: chain}
 	}
 	for name, v := range map[string]any{
-		"nothing": nil, "nil pointer": (*inner)(nil), "nil custom resource": (*unstructured.Unstructured)(nil),
+		"nothing": nil, "nil pointer": (*inner)(nil),
+		"nil custom resource":             (*unstructured.Unstructured)(nil),
 		"custom resource without content": &unstructured.Unstructured{},
-		"list of custom resources":        &unstructured.UnstructuredList{Object: map[string]any{"kind": "L"}, Items: []unstructured.Unstructured{{Object: map[string]any{"a": "b"}}}},
+		"list of custom resources": &unstructured.UnstructuredList{
+			Object: map[string]any{"kind": "L"},
+			Items:  []unstructured.Unstructured{{Object: map[string]any{"a": "b"}}},
+		},
 		"own JSON": struct {
 			P, Q *self
 			V    self
@@ -184,13 +191,17 @@ func TestPeculiarities(t *testing.T) {
 			I    any
 			J    json.Marshaler
 		}{V: valued{"{}"}, P: &valued{"2"}, I: valued{"3"}, J: valued{"4"}},
-		"own JSON that is none":       &struct{ V valued }{valued{`{"a":}`}},
-		"own JSON twice":              &struct{ V valued }{valued{`1 2`}},
-		"own JSON that ends":          &struct{ V valued }{valued{`"\u00`}},
-		"own JSON with bad escape":    &struct{ V valued }{valued{"\"\\u\x10\x10\x11\x12\""}},
-		"own JSON that is empty":      &struct{ V valued }{},
-		"own JSON, nested deeply":     &struct{ V valued }{valued{strings.Repeat("[", 2*maxDepth) + strings.Repeat("]", 2*maxDepth)}},
-		"own JSON, nested too deeply": &struct{ V valued }{valued{strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)}},
+		"own JSON that is none":    &struct{ V valued }{valued{`{"a":}`}},
+		"own JSON twice":           &struct{ V valued }{valued{`1 2`}},
+		"own JSON that ends":       &struct{ V valued }{valued{`"\u00`}},
+		"own JSON with bad escape": &struct{ V valued }{valued{"\"\\u\x10\x10\x11\x12\""}},
+		"own JSON that is empty":   &struct{ V valued }{},
+		"own JSON, nested deeply": &struct {
+			V valued
+		}{valued{strings.Repeat("[", 2*maxDepth) + strings.Repeat("]", 2*maxDepth)}},
+		"own JSON, nested too deeply": &struct {
+			V valued
+		}{valued{strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)}},
 		"raw JSON": struct {
 			R, N json.RawMessage
 			P    *json.RawMessage
@@ -238,8 +249,13 @@ func TestPeculiarities(t *testing.T) {
 			F float64 `json:"f,omitempty"`
 			G [0]int  `json:"g,omitempty"`
 		}{A: "a", B: "b"},
-		"left out if zero":             &asked{Zero: zeroes{7}, Far: &zeroes{7}},
-		"left out if zero, but is not": asked{Zero: zeroes{0}, Plain: inner{A: "a"}, Time: metav1.Unix(1, 0), Number: 1},
+		"left out if zero": &asked{Zero: zeroes{7}, Far: &zeroes{7}},
+		"left out if zero, but is not": asked{
+			Zero:   zeroes{0},
+			Plain:  inner{A: "a"},
+			Time:   metav1.Unix(1, 0),
+			Number: 1,
+		},
 		"scalars as strings": struct {
 			N int    `json:"n,string"`
 			S string `json:"s,string"`
@@ -249,12 +265,38 @@ func TestPeculiarities(t *testing.T) {
 			B int `json:"\"b\""` //nolint:staticcheck // it is what is tried
 			C int `json:"ü"`
 		}{},
-		"numbers":      []any{int(-1), int8(1), uint8(2), uint64(math.MaxUint64), int64(math.MinInt64), float32(0.1), 1e20, 1e21, 1e-6, 1e-7, -1.5e-9, float32(1e-7), float32(1e21), math.MaxFloat64, math.SmallestNonzeroFloat64, math.Copysign(0, -1), json.Number("12"), json.Number("")},
+		"numbers": []any{
+			int(-1),
+			int8(1),
+			uint8(2),
+			uint64(math.MaxUint64),
+			int64(math.MinInt64),
+			float32(0.1),
+			1e20,
+			1e21,
+			1e-6,
+			1e-7,
+			-1.5e-9,
+			float32(1e-7),
+			float32(1e21),
+			math.MaxFloat64,
+			math.SmallestNonzeroFloat64,
+			math.Copysign(0, -1),
+			json.Number("12"),
+			json.Number(""),
+		},
 		"not a number": map[string]any{"n": math.NaN()},
 		"infinite":     &struct{ F float32 }{float32(math.Inf(-1))},
 		"no number":    json.Number("1x"),
-		"maps":         []any{map[name]int{"b": 1, "a": 2}, map[int]string{2: "b", 10: "a"}, map[string]string(nil), map[string]map[string]inner{"x": {"z": {}, "y": {A: "a"}}}, map[string][]byte{"n": nil, "b": []byte("b")}, map[bool]int(nil)},
-		"function":     struct{ F func() }{func() {}},
+		"maps": []any{
+			map[name]int{"b": 1, "a": 2},
+			map[int]string{2: "b", 10: "a"},
+			map[string]string(nil),
+			map[string]map[string]inner{"x": {"z": {}, "y": {A: "a"}}},
+			map[string][]byte{"n": nil, "b": []byte("b")},
+			map[bool]int(nil),
+		},
+		"function": struct{ F func() }{func() {}},
 		"nil function": struct {
 			F func() `json:",omitempty"`
 		}{},
@@ -266,15 +308,40 @@ func TestPeculiarities(t *testing.T) {
 				I any
 			}{&p, &p}
 		}(),
-		"recursive": &recursive{Name: "a", Next: &recursive{Name: "b"}, More: []recursive{{Name: "c"}}, By: map[string]*recursive{"n": nil, "d": {Name: "d"}}},
-		"cycle":     cycle(), "lists nested deeply": nested(5 * maxDepth), "chain": chain,
-		"objects nested deeply":      nestedIn(5*maxDepth, func(v any) any { return map[string]any{"v": v} }),
-		"times":                      []metav1.Time{{}, metav1.Unix(1, 5), metav1.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC), metav1.Date(-5, 1, 1, 0, 0, 0, 0, time.FixedZone("z", 3600))},
-		"micro times":                map[string]*metav1.MicroTime{"n": nil, "z": {}, "t": new(metav1.NewMicroTime(time.Unix(1, 5)))},
-		"integers or strings":        []intstr.IntOrString{intstr.FromInt32(5), intstr.FromString("<5%>")},
+		"recursive": &recursive{
+			Name: "a",
+			Next: &recursive{Name: "b"},
+			More: []recursive{{Name: "c"}},
+			By:   map[string]*recursive{"n": nil, "d": {Name: "d"}},
+		},
+		"cycle": cycle(), "lists nested deeply": nested(5 * maxDepth), "chain": chain,
+		"objects nested deeply": nestedIn(5*maxDepth, func(v any) any {
+			return map[string]any{"v": v}
+		}),
+		"times": []metav1.Time{{}, metav1.Unix(1, 5),
+			metav1.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC),
+			metav1.Date(-5, 1, 1, 0, 0, 0, 0, time.FixedZone("z", 3600))},
+		"micro times": map[string]*metav1.MicroTime{
+			"n": nil,
+			"z": {},
+			"t": new(metav1.NewMicroTime(time.Unix(1, 5))),
+		},
+		"integers or strings": []intstr.IntOrString{
+			intstr.FromInt32(5),
+			intstr.FromString("<5%>"),
+		},
 		"neither integer nor string": &struct{ V intstr.IntOrString }{intstr.IntOrString{Type: 7}},
-		"quantities":                 []resource.Quantity{resource.MustParse("1.5Gi"), resource.MustParse("1e3"), resource.MustParse("0.0"), resource.MustParse("12345678901234567890123"), {}, *resource.NewQuantity(5, "odd")},
-		"extensions":                 []runtime.RawExtension{{}, {Raw: []byte(`{"b": "<" }`)}, {Raw: []byte(`no`)}, {Object: &unstructured.Unstructured{Object: map[string]any{"a": "b"}}}},
+		"quantities": []resource.Quantity{
+			resource.MustParse("1.5Gi"),
+			resource.MustParse("1e3"),
+			resource.MustParse("0.0"),
+			resource.MustParse("12345678901234567890123"),
+			{},
+			*resource.NewQuantity(5, "odd"),
+		},
+		"extensions": []runtime.RawExtension{{}, {Raw: []byte(`{"b": "<" }`)},
+			{Raw: []byte(`no`)},
+			{Object: &unstructured.Unstructured{Object: map[string]any{"a": "b"}}}},
 	} {
 		t.Run(name, func(t *testing.T) { requireSame(t, v, false) })
 	}
@@ -294,10 +361,12 @@ func TestValuesAreNotChanged(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	pod := samplePod(t)
 	for n := range pod.Spec.Containers {
-		pod.Spec.Containers[n].Resources.Limits, pod.Spec.Containers[n].Resources.Requests = nil, nil
+		pod.Spec.Containers[n].Resources.Limits, pod.Spec.Containers[n].Resources.Requests = nil,
+			nil
 	}
 	for n := range pod.Spec.InitContainers {
-		pod.Spec.InitContainers[n].Resources.Limits, pod.Spec.InitContainers[n].Resources.Requests = nil, nil
+		pod.Spec.InitContainers[n].Resources.Limits, pod.Spec.InitContainers[n].Resources.Requests =
+			nil, nil
 	}
 	pod.Spec.Volumes = nil
 	custom, err := runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
@@ -325,11 +394,16 @@ func FuzzAppend(f *testing.F) {
 		fields := new(metav1.FieldsV1)
 		fields.SetRawBytes(raw)
 		for _, v := range []any{
-			decoded, text, number, float32(number), json.RawMessage(raw), fields, &runtime.RawExtension{Raw: raw}, &valued{string(raw)},
+			decoded, text, number, float32(number), json.RawMessage(raw), fields,
+			&runtime.RawExtension{Raw: raw}, &valued{string(raw)},
 			map[string]any{text: number, string(raw): text, "": decoded},
 			map[string]string{text: string(raw), string(raw): text},
 			&unstructured.Unstructured{Object: map[string]any{text: []any{decoded, text, number}}},
-			&metav1.ObjectMeta{Name: text, Labels: map[string]string{text: text}, ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: fields}}},
+			&metav1.ObjectMeta{
+				Name:          text,
+				Labels:        map[string]string{text: text},
+				ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: fields}},
+			},
 			&struct{ V intstr.IntOrString }{intstr.FromString(text)}, metav1.Unix(int64(number), 0),
 		} {
 			requireSame(t, v, false)

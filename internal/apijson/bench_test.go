@@ -54,7 +54,10 @@ func BenchmarkManagedFields(b *testing.B) {
 	require.NoError(b, json.Unmarshal(text, &object))
 	text, err = json.Marshal(fieldsOfObject(object))
 	require.NoError(b, err)
-	managed := &metav1.ManagedFieldsEntry{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(string(text))}
+	managed := &metav1.ManagedFieldsEntry{
+		Manager:  "kubectl",
+		FieldsV1: metav1.NewFieldsV1(string(text)),
+	}
 	var out []byte
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()

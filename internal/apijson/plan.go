@@ -30,14 +30,15 @@ type plan func(*encoder, reflect.Value) bool
 
 var plans sync.Map // of reflect.Type to plan
 
-// planOf returns the plan of a type, and makes it the first time. While the plan of a recursive type
-// is being made, the type finds a placeholder that calls the plan later.
+// planOf returns the plan of a type, and makes it the first time. While the plan of a recursive
+// type is being made, the type finds a placeholder that calls the plan later.
 func planOf(t reflect.Type) plan {
 	if p, made := plans.Load(t); made {
 		return p.(plan) //nolint:forcetypeassert // nothing else is in it
 	}
 	made := sync.OnceValue(func() plan { return makePlan(t) })
-	p, begun := plans.LoadOrStore(t, plan(func(e *encoder, v reflect.Value) bool { return made()(e, v) }))
+	p, begun := plans.LoadOrStore(t,
+		plan(func(e *encoder, v reflect.Value) bool { return made()(e, v) }))
 	if begun {
 		return p.(plan) //nolint:forcetypeassert // nothing else is in it
 	}
@@ -62,7 +63,8 @@ func makePlan(t reflect.Type) plan {
 		return pointerTo(wellKnown[t.Elem()])
 	case !pointer && t.Kind() != reflect.Interface && t.Implements(marshaler):
 		return marshaled
-	case pointer && t.Elem().Kind() != reflect.Interface && t.Elem().Kind() != reflect.Pointer && t.Elem().Implements(marshaler):
+	case pointer && t.Elem().Kind() != reflect.Interface && t.Elem().Kind() != reflect.Pointer &&
+		t.Elem().Implements(marshaler):
 		return pointerTo(marshaled)
 	case reflect.PointerTo(t).Implements(marshaler), t.Implements(marshaler),
 		reflect.PointerTo(t).Implements(textMarshaler), t.Implements(textMarshaler), t == number:
@@ -77,7 +79,8 @@ func planOfKind(t reflect.Type) plan {
 		return func(e *encoder, v reflect.Value) bool { e.bool(v.Bool()); return true }
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return func(e *encoder, v reflect.Value) bool { e.int(v.Int()); return true }
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64,
+		reflect.Uintptr:
 		return func(e *encoder, v reflect.Value) bool { e.uint(v.Uint()); return true }
 	case reflect.Float32, reflect.Float64:
 		bits := t.Bits()
@@ -140,9 +143,9 @@ func planOfStruct(t reflect.Type) plan {
 	}
 }
 
-// fieldsOf returns the fields of a struct in the order in which they are written. It reports whether
-// the struct is usual: each name is unique, so that no field hides another, only structs are embedded,
-// and no field has the option string.
+// fieldsOf returns the fields of a struct in the order in which they are written. It reports
+// whether the struct is usual: each name is unique, so that no field hides another, only structs
+// are embedded, and no field has the option string.
 func fieldsOf(t reflect.Type, way []int, names map[string]bool) (fields []field, usual bool) {
 	for n := range t.NumField() {
 		f := t.Field(n)
@@ -153,7 +156,9 @@ func fieldsOf(t reflect.Type, way []int, names map[string]bool) (fields []field,
 		name, options, _ := strings.Cut(tag, ",")
 		index := append(way[:len(way):len(way)], n)
 		switch {
-		case f.Anonymous && (f.Type.Kind() != reflect.Struct || name != "" && (!validName(name) || !f.IsExported())):
+		case f.Anonymous &&
+			(f.Type.Kind() != reflect.Struct || name != "" &&
+				(!validName(name) || !f.IsExported())):
 			return nil, false
 		case f.Anonymous && name == "":
 			embedded, usual := fieldsOf(f.Type, index, names)
@@ -178,7 +183,12 @@ func fieldsOf(t reflect.Type, way []int, names map[string]bool) (fields []field,
 		}
 		var written encoder
 		written.text(name)
-		fields = append(fields, field{index: index, name: string(written.out) + ":", omitted: omitted, plan: planOf(f.Type)})
+		fields = append(fields, field{
+			index:   index,
+			name:    string(written.out) + ":",
+			omitted: omitted,
+			plan:    planOf(f.Type),
+		})
 	}
 	return fields, true
 }
@@ -223,7 +233,8 @@ func emptiness(t reflect.Type) func(reflect.Value) bool {
 		return reflect.Value.IsNil
 	case reflect.Bool, reflect.Float32, reflect.Float64,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64,
+		reflect.Uintptr:
 		return reflect.Value.IsZero
 	}
 	return nil
@@ -243,7 +254,8 @@ func saysZero(v reflect.Value) bool {
 // validName reports whether a tag may name a field so.
 func validName(name string) bool {
 	for _, c := range name {
-		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) &&
+			!unicode.IsDigit(c) {
 			return false
 		}
 	}

@@ -46,7 +46,8 @@ func (e *encoder) float(f float64, bits int) bool {
 		return false
 	}
 	abs := math.Abs(f)
-	if abs == 0 || bits == 64 && abs >= 1e-6 && abs < 1e21 || bits == 32 && float32(abs) >= 1e-6 && float32(abs) < 1e21 {
+	if abs == 0 || bits == 64 && abs >= 1e-6 && abs < 1e21 || bits == 32 && float32(abs) >= 1e-6 &&
+		float32(abs) < 1e21 {
 		e.out = strconv.AppendFloat(e.out, f, 'f', -1, bits)
 		return true
 	}
@@ -67,8 +68,8 @@ func (e *encoder) key(n int, name string) {
 	e.out = append(e.out, ':')
 }
 
-// text writes a string. It escapes the characters that HTML would interpret, and replaces bytes that
-// are not UTF-8 by U+FFFD.
+// text writes a string. It escapes the characters that HTML would interpret, and replaces bytes
+// that are not UTF-8 by U+FFFD.
 func (e *encoder) text(s string) {
 	e.out = append(e.out, '"')
 	start := 0

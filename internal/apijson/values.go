@@ -33,12 +33,18 @@ import (
 // wellKnown are frequent types with a MarshalJSON method. Their plans write the same without
 // calling it, because each call would allocate.
 var wellKnown = map[reflect.Type]plan{
-	reflect.TypeFor[metav1.Time](): func(e *encoder, v reflect.Value) bool { return e.time(at[metav1.Time](v).Time, time.RFC3339) },
+	reflect.TypeFor[metav1.Time](): func(e *encoder, v reflect.Value) bool {
+		return e.time(at[metav1.Time](v).Time, time.RFC3339)
+	},
 	reflect.TypeFor[metav1.MicroTime](): func(e *encoder, v reflect.Value) bool {
 		return e.time(at[metav1.MicroTime](v).Time, metav1.RFC3339Micro)
 	},
-	reflect.TypeFor[resource.Quantity]():  func(e *encoder, v reflect.Value) bool { return e.quantity(*at[resource.Quantity](v)) },
-	reflect.TypeFor[intstr.IntOrString](): func(e *encoder, v reflect.Value) bool { return e.intOrString(at[intstr.IntOrString](v)) },
+	reflect.TypeFor[resource.Quantity](): func(e *encoder, v reflect.Value) bool {
+		return e.quantity(*at[resource.Quantity](v))
+	},
+	reflect.TypeFor[intstr.IntOrString](): func(e *encoder, v reflect.Value) bool {
+		return e.intOrString(at[intstr.IntOrString](v))
+	},
 	reflect.TypeFor[corev1.ResourceList](): func(e *encoder, v reflect.Value) bool {
 		list, _ := reflect.TypeAssert[corev1.ResourceList](v)
 		return mapOf(e, list, (*encoder).quantity)
@@ -99,8 +105,8 @@ func (e *encoder) intOrString(v *intstr.IntOrString) bool {
 	return true
 }
 
-// marshaled writes a value by its MarshalJSON method. The method has a value receiver, so it makes no
-// difference whether the value has an address.
+// marshaled writes a value by its MarshalJSON method. The method has a value receiver, so it makes
+// no difference whether the value has an address.
 func marshaled(e *encoder, v reflect.Value) bool {
 	var m json.Marshaler
 	if v.CanAddr() {
@@ -139,7 +145,8 @@ func inside(e *encoder, v reflect.Value) bool {
 
 func planOfSlice(t reflect.Type) plan {
 	if t.Elem().Kind() == reflect.Uint8 {
-		if p := reflect.PointerTo(t.Elem()); !p.Implements(marshaler) && !p.Implements(textMarshaler) {
+		if p := reflect.PointerTo(t.Elem()); !p.Implements(marshaler) &&
+			!p.Implements(textMarshaler) {
 			return func(e *encoder, v reflect.Value) bool { e.bytes(v.Bytes()); return true }
 		}
 	}

@@ -24,7 +24,9 @@ import (
 
 func TestString(t *testing.T) {
 	require.Regexp(t, `^\S+, commit \S+$`, String(), "a test is not linked by make")
-	defer func(version, commit string) { gitVersion, gitCommit = version, commit }(gitVersion, gitCommit)
+	defer func(version, commit string) {
+		gitVersion, gitCommit = version, commit
+	}(gitVersion, gitCommit)
 	gitVersion, gitCommit = "v1.2.3", "abc-clean"
 	require.Equal(t, "v1.2.3, commit abc-clean", String())
 }

@@ -57,7 +57,8 @@ func Strict(err error) []error {
 			continue
 		}
 		if len(lines) == most {
-			return append(lines, fmt.Errorf("more than %d fields occur twice: the rest is not named", most))
+			return append(lines,
+				fmt.Errorf("more than %d fields occur twice: the rest is not named", most))
 		}
 		lines = append(lines, fmt.Errorf("%s: %s", line, twice))
 	}
@@ -76,7 +77,8 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 			strict, err = kjson.UnmarshalStrict(sole, newObject())
 		}
 		if err != nil && isTime(name, err, newObject) {
-			err = fmt.Errorf("%s: number does not fit: write a time with its unit, such as 5s", fldPath.Child(name))
+			err = fmt.Errorf("%s: number does not fit: write a time with its unit, such as 5s",
+				fldPath.Child(name))
 			errs = append(errs, err)
 		} else if err != nil {
 			errs = append(errs, wrongField(fldPath, name, fields[name], err))
@@ -92,7 +94,8 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 // says only that the field expects a string. A duration differs from other strings in that it
 // refuses an arbitrary one.
 func isTime(name string, err error, newObject func() any) bool {
-	if mismatch := (*json.UnmarshalTypeError)(nil); !errors.As(err, &mismatch) || !strings.HasPrefix(mismatch.Value, "number") {
+	if mismatch := (*json.UnmarshalTypeError)(nil); !errors.As(err, &mismatch) ||
+		!strings.HasPrefix(mismatch.Value, "number") {
 		return false
 	}
 	reads := func(value string) bool {
@@ -119,12 +122,16 @@ func wrongField(fldPath *field.Path, name string, value json.RawMessage, err err
 		// rule.
 		inside := mismatch.Field[max(0, strings.Index(mismatch.Field, name)):]
 		inside = strings.Replace(inside, "rules.Rule.", "rules.", 1)
-		return fmt.Errorf("%s: %s does not fit: write %s%s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type), example(mismatch, inside, value))
+		return fmt.Errorf("%s: %s does not fit: write %s%s", fldPath.Child(inside), mismatch.Value,
+			Expected(mismatch.Type), example(mismatch, inside, value))
 	case errors.Is(err, resource.ErrFormatWrong):
-		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi", fldPath.Child(name))
+		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi",
+			fldPath.Child(name))
 	}
 	if malformed := new(time.ParseError); errors.As(err, &malformed) {
-		return fmt.Errorf("%s: is %.100s: write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z", fldPath.Child(name), malformed.Value)
+		return fmt.Errorf(
+			"%s: is %.100s: write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z",
+			fldPath.Child(name), malformed.Value)
 	}
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
 }
@@ -133,7 +140,8 @@ func wrongField(fldPath *field.Path, name string, value json.RawMessage, err err
 // mistakes. The path leads to the string, starting at the field with the given value.
 func example(mismatch *json.UnmarshalTypeError, path string, value json.RawMessage) string {
 	const most = 100
-	if mismatch.Value != "string" || mismatch.Type.Kind() != reflect.Slice || mismatch.Type.Elem().Kind() != reflect.String {
+	if mismatch.Value != "string" || mismatch.Type.Kind() != reflect.Slice ||
+		mismatch.Type.Elem().Kind() != reflect.String {
 		return ""
 	}
 	var decoded any

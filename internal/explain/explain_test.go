@@ -51,6 +51,7 @@ func TestAStringInPlaceOfAList(t *testing.T) {
 	} {
 		var fields map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal([]byte(text), &fields))
-		require.EqualError(t, errors.Join(explain.Fields(nil, fields, func() any { return &rules{} })...), want)
+		require.EqualError(t,
+			errors.Join(explain.Fields(nil, fields, func() any { return &rules{} })...), want)
 	}
 }

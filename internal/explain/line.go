@@ -32,7 +32,8 @@ func InOneLine(err error) error {
 	}
 	// A wrapping error ends with the text of the problems, after its own text.
 	list := err
-	for inner := errors.Unwrap(list); inner != nil && strings.HasSuffix(list.Error(), inner.Error()); inner = errors.Unwrap(inner) {
+	for inner := errors.Unwrap(list); inner != nil &&
+		strings.HasSuffix(list.Error(), inner.Error()); inner = errors.Unwrap(inner) {
 		if !strings.Contains(inner.Error(), "\n") {
 			break
 		}
@@ -45,7 +46,10 @@ func InOneLine(err error) error {
 			problems = append(problems, fmt.Sprintf("(%d) %s", len(problems)+1, problem))
 		}
 	}
-	return &line{fmt.Sprintf("%s%d problems: %s", head, len(problems), strings.Join(problems, "; ")), err}
+	return &line{
+		fmt.Sprintf("%s%d problems: %s", head, len(problems), strings.Join(problems, "; ")),
+		err,
+	}
 }
 
 // line is an error with another text.

@@ -35,10 +35,11 @@ func TestInOneLine(t *testing.T) {
 		"since then: a: wrong":                   fmt.Errorf("since then: %w", one),
 		"2 problems: (1) a: wrong; (2) b: wrong": two,
 		"since then: 2 problems: (1) a: wrong; (2) b: wrong": fmt.Errorf("since then: %w", two),
-		"x: y: 2 problems: (1) a: wrong; (2) b: wrong":       fmt.Errorf("x: %w", fmt.Errorf("y: %w", two)),
-		"3 problems: (1) a: wrong; (2) b: wrong; (3) c":      errors.Join(two, errors.New("\n c")),
-		"x y: 2 problems: (1) a: wrong; (2) b: wrong":        fmt.Errorf("x\ny: %w", two),
-		"2 problems: (1) a: wrong; (2) b":                    fmt.Errorf("%w\nb", one),
+		"x: y: 2 problems: (1) a: wrong; (2) b: wrong": fmt.Errorf("x: %w",
+			fmt.Errorf("y: %w", two)),
+		"3 problems: (1) a: wrong; (2) b: wrong; (3) c": errors.Join(two, errors.New("\n c")),
+		"x y: 2 problems: (1) a: wrong; (2) b: wrong":   fmt.Errorf("x\ny: %w", two),
+		"2 problems: (1) a: wrong; (2) b":               fmt.Errorf("%w\nb", one),
 	} {
 		require.EqualError(t, explain.InOneLine(err), want)
 	}

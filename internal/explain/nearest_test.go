@@ -25,8 +25,9 @@ import (
 func TestNearest(t *testing.T) {
 	known := []string{"rules", "mutating", "contextAwareResources"}
 	for name, want := range map[string]string{
-		"rule": "rules", "Rules": "rules", "mutation": "mutating", "contextawareresources": "contextAwareResources",
-		"contextAwareResource": "contextAwareResources", "context": "", "": "", "annotations": "",
+		"rule": "rules", "Rules": "rules", "mutation": "mutating",
+		"contextawareresources": "contextAwareResources",
+		"contextAwareResource":  "contextAwareResources", "context": "", "": "", "annotations": "",
 	} {
 		require.Equal(t, want, Nearest(name, known), name)
 	}

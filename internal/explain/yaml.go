@@ -55,7 +55,9 @@ func YAML(err error) error {
 	for _, line := range Strict(err) {
 		before := strings.TrimSuffix(line.Error(), ": "+twice)
 		if m := wrongType.FindStringSubmatch(before); m != nil {
-			lines = append(lines, fmt.Sprintf("%s%s does not fit: write %s", m[1], yamlType(m[2]), expectedText(m[3])))
+			lines = append(lines,
+				fmt.Sprintf("%s%s does not fit: write %s", m[1], yamlType(m[2]),
+					expectedText(m[3])))
 		} else if m := unknownField.FindStringSubmatch(before); m != nil {
 			lines = append(lines, fmt.Sprintf("%sunknown field %q: %s", m[1], m[2], unknown))
 		} else {

@@ -62,7 +62,9 @@ type Options struct {
 func Run(ctx context.Context, o Options, look func(context.Context)) {
 	watcher, err := newWatcher(klog.FromContext(ctx))
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Files cannot be watched: changes are only found at the interval", "interval", o.Interval)
+		klog.FromContext(ctx).
+			Error(err, "Files cannot be watched: changes are only found at the interval",
+				"interval", o.Interval)
 		run(ctx, o, unwatched{}, look)
 		return
 	}

@@ -50,7 +50,8 @@ func (f *fakeReports) changes() <-chan struct{} {
 func (f *fakeReports) report(t *testing.T) {
 	t.Helper()
 	waitsAfter := func(n int64) {
-		require.Eventually(t, func() bool { return f.asked.Load() > n }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return f.asked.Load() > n }, time.Minute,
+			time.Millisecond)
 	}
 	waitsAfter(0)
 	before := f.asked.Load()
@@ -61,13 +62,23 @@ func (f *fakeReports) report(t *testing.T) {
 // start starts Run with a fake clock. The returned channel reports the calls of look.
 func start(t *testing.T) (*fakeReports, *clocktesting.FakeClock, <-chan time.Time) {
 	t.Helper()
-	reports := &fakeReports{reports: make(chan struct{}), added: make(chan bool), also: make(chan struct{})}
+	reports := &fakeReports{
+		reports: make(chan struct{}),
+		added:   make(chan bool),
+		also:    make(chan struct{}),
+	}
 	clock := clocktesting.NewFakeClock(time.Now())
 	looks, ended := make(chan time.Time), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(ended)
-		run(ctx, Options{Paths: func() []string { return nil }, Interval: time.Minute, Quiet: time.Second, Also: reports.also, Clock: clock}, reports,
+		run(ctx, Options{
+			Paths:    func() []string { return nil },
+			Interval: time.Minute,
+			Quiet:    time.Second,
+			Also:     reports.also,
+			Clock:    clock,
+		}, reports,
 			func(context.Context) { looks <- clock.Now() })
 	}()
 	t.Cleanup(func() {
@@ -81,7 +92,8 @@ func start(t *testing.T) (*fakeReports, *clocktesting.FakeClock, <-chan time.Tim
 // waitFor waits until the code under test waits for the clock.
 func waitFor(t *testing.T, clock *clocktesting.FakeClock, waiters int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return clock.Waiters() == waiters }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return clock.Waiters() == waiters }, time.Minute,
+		time.Millisecond)
 }
 
 func TestEveryIntervalIsALook(t *testing.T) {
@@ -161,11 +173,21 @@ func TestChangesOnDisk(t *testing.T) {
 	write(at("release1", "policies", "x.yaml"), "1")
 	link("release1", at("current"))
 	require.NoError(t, os.MkdirAll(at("elsewhere"), 0o700))
-	paths := []string{at("directory"), at("modules", "a.wasm"), at("volume", "b.wasm"), at("current", "policies"), at("elsewhere", "later")}
+	paths := []string{
+		at("directory"),
+		at("modules", "a.wasm"),
+		at("volume", "b.wasm"),
+		at("current", "policies"),
+		at("elsewhere", "later"),
+	}
 
 	// Each call of look sends what it saw. Without a report, there is no call for an hour.
 	looks := make(chan string)
-	go Run(t.Context(), Options{Paths: func() []string { return paths }, Interval: time.Hour, Quiet: time.Millisecond}, func(ctx context.Context) {
+	go Run(t.Context(), Options{
+		Paths:    func() []string { return paths },
+		Interval: time.Hour,
+		Quiet:    time.Millisecond,
+	}, func(ctx context.Context) {
 		select {
 		case looks <- contents(paths):
 		case <-ctx.Done():
@@ -178,8 +200,12 @@ func TestChangesOnDisk(t *testing.T) {
 	}{
 		{"a file is written", func() { write(at("directory", "one.yaml"), "2") }},
 		{"a file is added", func() { write(at("directory", "two.yaml"), "1") }},
-		{"a file is removed", func() { require.NoError(t, os.Remove(at("directory", "two.yaml"))) }},
-		{"a file is made readable by all", func() { require.NoError(t, os.Chmod(at("directory", "one.yaml"), 0o644)) }},
+		{"a file is removed", func() {
+			require.NoError(t, os.Remove(at("directory", "two.yaml")))
+		}},
+		{"a file is made readable by all", func() {
+			require.NoError(t, os.Chmod(at("directory", "one.yaml"), 0o644))
+		}},
 		{"a file is replaced", func() {
 			write(at("new.wasm"), "2")
 			require.NoError(t, os.Rename(at("new.wasm"), at("modules", "a.wasm")))
@@ -189,9 +215,13 @@ func TestChangesOnDisk(t *testing.T) {
 			link("..v2", at("volume", "..data"))
 		}},
 		{"the target of links is written", func() { write(at("volume", "..v2", "b.wasm"), "3") }},
-		{"the directory is moved away", func() { require.NoError(t, os.Rename(at("directory"), at("away"))) }},
+		{"the directory is moved away", func() {
+			require.NoError(t, os.Rename(at("directory"), at("away")))
+		}},
 		{"the directory comes back", func() { write(at("directory", "one.yaml"), "1") }},
-		{"a file in the new directory is written", func() { write(at("directory", "one.yaml"), "2") }},
+		{"a file in the new directory is written", func() {
+			write(at("directory", "one.yaml"), "2")
+		}},
 		{"what was missing appears", func() { write(at("elsewhere", "later"), "1") }},
 	} {
 		change.make()
@@ -231,8 +261,10 @@ func TestWhatDoesNotMatter(t *testing.T) {
 	targets := targetsOf([]string{file, filepath.Join(root, "directory", "missing")})
 	for name, want := range map[string]bool{
 		file: true, filepath.Join(root, dataLink): true, root: true,
-		filepath.Join(root, "b.wasm"): false, filepath.Join(root, "a.wasm", "below"): false, filepath.Dir(root): false,
-		filepath.Join(root, "directory", "missing"): true, filepath.Join(root, "directory", "other"): false,
+		filepath.Join(root, "b.wasm"): false, filepath.Join(root, "a.wasm", "below"): false,
+		filepath.Dir(root):                          false,
+		filepath.Join(root, "directory", "missing"): true,
+		filepath.Join(root, "directory", "other"):   false,
 	} {
 		require.Equal(t, want, matters(targets, name), name)
 	}

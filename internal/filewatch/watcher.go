@@ -91,7 +91,9 @@ func (w *watcher) watch(paths []string) (added bool) {
 	for directory, entries := range targets {
 		isNew, err := w.add(directory, entries)
 		if err != nil && !w.failed[directory] {
-			w.logger.Info("Directory cannot be watched: changes in it are found at the interval only", "directory", directory, "err", err)
+			w.logger.Info(
+				"Directory cannot be watched: changes in it are found at the interval only",
+				"directory", directory, "err", err)
 		}
 		w.failed[directory] = err != nil
 		added = added || isNew

@@ -35,8 +35,8 @@ func Check(content []byte, most int) error {
 	return c.count(content)
 }
 
-// UpperBound returns a number that the values and names of a JSON text do not exceed. It is quicker than Check and counts
-// what looks like a part in strings too.
+// UpperBound returns a number that the values and names of a JSON text do not exceed. It is quicker
+// than Check and counts what looks like a part in strings too.
 func UpperBound(content []byte) int {
 	parts := 1
 	for _, b := range content {

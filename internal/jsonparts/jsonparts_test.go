@@ -33,20 +33,29 @@ func TestParts(t *testing.T) {
 		`"{[,"`: 0, `["\"{[,", "\\",1]`: 3, `["\\\"[",{}]`: 3,
 	} {
 		require.NoError(t, jsonparts.Check([]byte(content), parts), content)
-		read, err := io.ReadAll(jsonparts.NewReader(iotest.OneByteReader(strings.NewReader(content)), parts))
+		read, err :=
+			io.ReadAll(jsonparts.NewReader(iotest.OneByteReader(strings.NewReader(content)), parts))
 		require.NoError(t, err, content)
 		require.Equal(t, content, string(read))
 		if parts == 0 {
 			continue
 		}
 		require.ErrorContains(t, jsonparts.Check([]byte(content), parts-1), "parts", content)
-		_, err = io.ReadAll(jsonparts.NewReader(iotest.OneByteReader(strings.NewReader(content)), parts-1))
+		_, err = io.ReadAll(jsonparts.NewReader(iotest.OneByteReader(strings.NewReader(content)),
+			parts-1))
 		require.ErrorContains(t, err, "parts", content)
 	}
 }
 
 func TestUpperBound(t *testing.T) {
-	for content, parts := range map[string]int{``: 1, `1`: 1, `{}`: 2, `[{},{}]`: 5, `{"a":1,"b":[2,3]}`: 7, `"{[,:"`: 5} {
+	for content, parts := range map[string]int{
+		``:                  1,
+		`1`:                 1,
+		`{}`:                2,
+		`[{},{}]`:           5,
+		`{"a":1,"b":[2,3]}`: 7,
+		`"{[,:"`:            5,
+	} {
 		require.Equal(t, parts, jsonparts.UpperBound([]byte(content)), content)
 	}
 }

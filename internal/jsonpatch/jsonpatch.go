@@ -124,7 +124,8 @@ func (d *diff) objects(before, after map[string]any) error {
 func (d *diff) arrays(before, after []any) error {
 	both := min(len(before), len(after))
 	for n := range both {
-		if err := d.at(element(n), func() error { return d.values(before[n], after[n]) }); err != nil {
+		if err := d.at(element(n), func() error { return d.values(before[n], after[n]) }); err !=
+			nil {
 			return err
 		}
 	}
@@ -180,7 +181,8 @@ func (d *diff) add(op string, value any) error {
 			return err
 		}
 	}
-	if d.room -= len(`{"op":"","path":"","value":},`) + len(op) + len(path) + len(o.Value); d.room < 0 {
+	if d.room -= len(`{"op":"","path":"","value":},`) + len(op) + len(path) +
+		len(o.Value); d.room < 0 {
 		return ErrTooLarge
 	}
 	d.operations = append(d.operations, o)

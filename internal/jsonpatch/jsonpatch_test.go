@@ -52,8 +52,10 @@ func TestEqual(t *testing.T) {
 		{`1`, `"1"`, false},
 		{`{}`, `[]`, false},
 	} {
-		require.Equal(t, test.same, Equal(value(t, test.a), value(t, test.b)), "%s %s", test.a, test.b)
-		require.Equal(t, test.same, Equal(value(t, test.b), value(t, test.a)), "%s %s", test.b, test.a)
+		require.Equal(t, test.same, Equal(value(t, test.a), value(t, test.b)), "%s %s", test.a,
+			test.b)
+		require.Equal(t, test.same, Equal(value(t, test.b), value(t, test.a)), "%s %s", test.b,
+			test.a)
 		require.Equal(t, test.same, Same([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
 		require.Equal(t, test.same, Same([]byte(test.b), []byte(test.a)), "%s %s", test.b, test.a)
 	}
@@ -62,13 +64,17 @@ func TestEqual(t *testing.T) {
 // Numbers are equal if an API server stores them as the same number.
 func TestNumbersAreComparedAsTheyAreStored(t *testing.T) {
 	numbers := []string{
-		"0", "-0", "0.0", "-0.0", "1", "1.0", "1e0", "10e-1", "-1", "-1.0", "1.5", "15e-1", "1000", "1e3",
+		"0", "-0", "0.0", "-0.0", "1", "1.0", "1e0", "10e-1", "-1", "-1.0", "1.5", "15e-1", "1000",
+		"1e3",
 		"9007199254740992", "9007199254740993", "9007199254740992.0", "9007199254740993.0",
-		"9223372036854775807", "9223372036854775808", "9223372036854775807.0", "18446744073709551615", "18446744073709551616",
+		"9223372036854775807", "9223372036854775808", "9223372036854775807.0",
+		"18446744073709551615", "18446744073709551616",
 		"1e21", "1000000000000000000000", "1e-7", "0.0000001", "1e400",
 	}
 	stored := func(number string) string {
-		object, _, err := unstructured.UnstructuredJSONScheme.Decode([]byte(`{"apiVersion":"v1","kind":"K","n":`+number+`}`), nil, nil)
+		object, _, err :=
+			unstructured.UnstructuredJSONScheme.Decode([]byte(`{"apiVersion":"v1","kind":"K","n":`+
+				number+`}`), nil, nil)
 		if err != nil {
 			return number // it is refused
 		}
@@ -106,7 +112,8 @@ func TestSame(t *testing.T) {
 // Comparing a large value with a small one takes no memory for the large one.
 func TestSameReadsOnly(t *testing.T) {
 	large := []byte(`{"a":[` + strings.Repeat("0,", 1<<19) + `0]}`)
-	require.Less(t, allocated(func() { require.False(t, Same([]byte(`{"a":[0,0]}`), large)) }), uint64(64<<10))
+	require.Less(t, allocated(func() { require.False(t, Same([]byte(`{"a":[0,0]}`), large)) }),
+		uint64(64<<10))
 }
 
 // allocated returns the number of bytes that do allocates.
@@ -143,9 +150,12 @@ func FuzzSame(f *testing.F) {
 func TestDiff(t *testing.T) {
 	for _, test := range []struct{ before, after, want string }{
 		{`{"a":1}`, `{"a":1.0}`, `null`},
-		{`{"a":1,"b":2}`, `{"b":3,"c":null}`, `[{"op":"remove","path":"/a"},{"op":"replace","path":"/b","value":3},{"op":"add","path":"/c","value":null}]`},
-		{`{"a":[1,2,3]}`, `{"a":[1,4]}`, `[{"op":"replace","path":"/a/1","value":4},{"op":"remove","path":"/a/2"}]`},
-		{`{"a":[]}`, `{"a":[1,{}]}`, `[{"op":"add","path":"/a/0","value":1},{"op":"add","path":"/a/1","value":{}}]`},
+		{`{"a":1,"b":2}`, `{"b":3,"c":null}`,
+			`[{"op":"remove","path":"/a"},{"op":"replace","path":"/b","value":3},{"op":"add","path":"/c","value":null}]`},
+		{`{"a":[1,2,3]}`, `{"a":[1,4]}`,
+			`[{"op":"replace","path":"/a/1","value":4},{"op":"remove","path":"/a/2"}]`},
+		{`{"a":[]}`, `{"a":[1,{}]}`,
+			`[{"op":"add","path":"/a/0","value":1},{"op":"add","path":"/a/1","value":{}}]`},
 		{`{"a/b":{"~":1}}`, `{"a/b":{"~":[]}}`, `[{"op":"replace","path":"/a~1b/~0","value":[]}]`},
 	} {
 		patch, err := Diff(value(t, test.before), value(t, test.after), 1<<10)
@@ -202,10 +212,12 @@ func FuzzDiff(f *testing.F) {
 		require.NoError(t, err)
 		patch, err := evanphx.DecodePatch(encoded)
 		require.NoError(t, err)
-		clean, err := json.Marshal(was) // like the objects of an API server, it has no duplicate names
+		// like the objects of an API server, it has no duplicate names
+		clean, err := json.Marshal(was)
 		require.NoError(t, err)
 		patched, err := patch.Apply(clean)
 		require.NoError(t, err, "%s", encoded)
-		require.True(t, Equal(is, value(t, string(patched))), "%s of %s is %s", encoded, clean, patched)
+		require.True(t, Equal(is, value(t, string(patched))), "%s of %s is %s", encoded, clean,
+			patched)
 	})
 }

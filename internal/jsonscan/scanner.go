@@ -39,8 +39,8 @@ type Scanner struct {
 
 // Member is a member of an object in Data.
 type Member struct {
-	// Start is the position of the name's opening quote, Value that of the value, and End the end of
-	// the value. A function that Object calls gets no End.
+	// Start is the position of the name's opening quote, Value that of the value, and End the end
+	// of the value. A function that Object calls gets no End.
 	Start, Value, End int
 	// Name is the name as the text has it: without its quotes, but with its escapes.
 	Name []byte
@@ -49,7 +49,8 @@ type Member struct {
 }
 
 // Loose reports whether the scanner has passed a space between values, or a character that
-// [encoding/json.HTMLEscape] may escape. Otherwise what it has passed is what encoding/json writes for it.
+// [encoding/json.HTMLEscape] may escape. Otherwise what it has passed is what encoding/json writes
+// for it.
 func (s *Scanner) Loose() bool { return s.loose }
 
 // Valid reports whether Data is one value, with or without space around it.
@@ -121,7 +122,12 @@ func (s *Scanner) Object(at, depth int, member func(Member) (end int)) (end int)
 		if member == nil {
 			at = s.Value(value, depth+1)
 		} else {
-			at = member(Member{Start: start, Value: value, Name: s.Data[start+1 : nameEnd-1], Escaped: escaped})
+			at = member(Member{
+				Start:   start,
+				Value:   value,
+				Name:    s.Data[start+1 : nameEnd-1],
+				Escaped: escaped,
+			})
 		}
 		if at == Invalid {
 			return Invalid

@@ -34,14 +34,22 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 // texts are JSON, and what is nearly JSON.
 func texts() []string {
 	texts := []string{
-		``, ` `, `null`, `true`, `false`, `nul`, `nulll`, `tru`, `True`, `x`, ` 1 `, `1 2`, `,`, "\x00",
+		``, ` `, `null`, `true`, `false`, `nul`, `nulll`, `tru`, `True`, `x`, ` 1 `, `1 2`, `,`,
+		"\x00",
 		`{}`, `[]`, `{ }`, `[ ]`, "\t{\r\n\"a\" : 1 , \"b\":[ 1 ,2 ] }\n", `[1,[2,{"a":[]}],"b"]`,
-		`{`, `[`, `}`, `]`, `[}`, `{]`, `[1`, `[1,`, `[1,]`, `[,]`, `[,1]`, `[1 2]`, `[1]]`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`,
-		`{"a":1,}`, `{,}`, `{,"a":1}`, `{"a"}`, `{"a" 1}`, `{"a":}`, `{"a",1}`, `{"a":1 "b":2}`, `{a:1}`, `{1:2}`, `{"a":1}}`, `{}{}`,
-		`""`, `"`, `"a`, `"a"b`, `"\"\\\/\b\f\n\r\t"`, `"\u00e9\uD800\uabCD"`, `"\x41"`, `"\u12"`, `"\u12`, `"\u123`, `"\u12g4"`, `"\`, `"\"`,
-		"\"\n\"", "\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"\xe2\x80\xa8\"", "\"\xe2", `"<a>&"`, "\u00a01", "\ufeff1",
-		`0`, `-0`, `10`, `-1.50e+3`, `1E-0`, `0e1`, `0.0`, `-`, `+1`, `01`, `-01`, `1.`, `.5`, `-.5`, `1e`, `1e+`, `1.e1`, `1.5.5`, `0x1`, `1a`, `--1`, `NaN`,
-		nested(jsonscan.MaxDepth), nested(jsonscan.MaxDepth + 1), strings.Repeat("[", 2*jsonscan.MaxDepth), strings.Repeat(`{"a":`, jsonscan.MaxDepth) + "1" + strings.Repeat("}", jsonscan.MaxDepth),
+		`{`, `[`, `}`, `]`, `[}`, `{]`, `[1`, `[1,`, `[1,]`, `[,]`, `[,1]`, `[1 2]`, `[1]]`, `{"a"`,
+		`{"a":`, `{"a":1`, `{"a":1,`,
+		`{"a":1,}`, `{,}`, `{,"a":1}`, `{"a"}`, `{"a" 1}`, `{"a":}`, `{"a",1}`, `{"a":1 "b":2}`,
+		`{a:1}`, `{1:2}`, `{"a":1}}`, `{}{}`,
+		`""`, `"`, `"a`, `"a"b`, `"\"\\\/\b\f\n\r\t"`, `"\u00e9\uD800\uabCD"`, `"\x41"`, `"\u12"`,
+		`"\u12`, `"\u123`, `"\u12g4"`, `"\`, `"\"`,
+		"\"\n\"", "\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"\xe2\x80\xa8\"", "\"\xe2", `"<a>&"`,
+		"\u00a01", "\ufeff1",
+		`0`, `-0`, `10`, `-1.50e+3`, `1E-0`, `0e1`, `0.0`, `-`, `+1`, `01`, `-01`, `1.`, `.5`,
+		`-.5`, `1e`, `1e+`, `1.e1`, `1.5.5`, `0x1`, `1a`, `--1`, `NaN`,
+		nested(jsonscan.MaxDepth), nested(jsonscan.MaxDepth + 1),
+		strings.Repeat("[", 2*jsonscan.MaxDepth), strings.Repeat(`{"a":`, jsonscan.MaxDepth) + "1" +
+			strings.Repeat("}", jsonscan.MaxDepth),
 	}
 	// Every cut of a text, and every byte of it replaced by others.
 	const text = `{"a":[1,-2.5e3,"\u00e9\\",true,null],"a" : {}}`
@@ -147,6 +155,7 @@ func TestDepthIsBounded(t *testing.T) {
 func TestWalksEnd(t *testing.T) {
 	s := &jsonscan.Scanner{Data: []byte(`{"a":1,"b":2}`), MaxDepth: 1}
 	calls := 0
-	require.Equal(t, jsonscan.Invalid, s.Object(0, 0, func(jsonscan.Member) int { calls++; return jsonscan.Invalid }))
+	require.Equal(t, jsonscan.Invalid,
+		s.Object(0, 0, func(jsonscan.Member) int { calls++; return jsonscan.Invalid }))
 	require.Equal(t, 1, calls)
 }

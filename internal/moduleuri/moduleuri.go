@@ -148,7 +148,8 @@ func WithPort(scheme, host string) string {
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), DefaultPort(scheme)))
 }
 
-// DefaultPort returns the port of a URL that names none: 80 for http, 443 for https, and "" for other schemes.
+// DefaultPort returns the port of a URL that names none: 80 for http, 443 for https, and "" for
+// other schemes.
 func DefaultPort(scheme string) string {
 	switch scheme {
 	case "http":

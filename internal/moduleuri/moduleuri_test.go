@@ -29,7 +29,8 @@ import (
 func TestTheLongestURI(t *testing.T) {
 	longest := strings.Repeat("a", moduleuri.MaxBytes)
 	for uri, tooLong := range map[string]bool{
-		"registry://" + longest: false, "registry://" + longest + "a": true, longest: false, longest + "a": true,
+		"registry://" + longest: false, "registry://" + longest + "a": true, longest: false,
+		longest + "a": true,
 	} {
 		require.Equal(t, tooLong, moduleuri.IsTooLong(uri), len(uri))
 	}
@@ -50,7 +51,8 @@ func TestIsListed(t *testing.T) {
 		{"http", "[::1]:80", true},
 		{"http", "other.example.com", false},
 	} {
-		require.Equal(t, test.want, moduleuri.IsListed(list, test.scheme, test.host), "%s %s", test.scheme, test.host)
+		require.Equal(t, test.want, moduleuri.IsListed(list, test.scheme, test.host), "%s %s",
+			test.scheme, test.host)
 	}
 }
 
@@ -65,22 +67,35 @@ func TestDefaultPort(t *testing.T) {
 func TestParseInLayout(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0", 64)
 	for text, want := range map[string]moduleuri.InLayout{
-		"/a.tar:ghcr.io/p/q:v1":               {Path: "/a.tar", Repository: "ghcr.io/p/q", Tag: "v1"},
-		"/a:localhost:5000/p":                 {Path: "/a", Repository: "localhost:5000/p", Tag: "latest"},
-		"/a/b.tar:v1":                         {Path: "/a/b.tar", Tag: "v1"},
-		"/a@" + digest:                        {Path: "/a", Digest: digest},
-		"/a:v1@" + digest:                     {Path: "/a", Digest: digest},
-		"/a:ghcr.io/p/q@" + digest:            {Path: "/a", Repository: "ghcr.io/p/q", Digest: digest},
-		"/a:ghcr.io:443/p/q:v1@" + digest:     {Path: "/a", Repository: "ghcr.io:443/p/q", Digest: digest},
-		"/var/lib/policies d.tar:ghcr.io/p:v": {Path: "/var/lib/policies d.tar", Repository: "ghcr.io/p", Tag: "v"},
+		"/a.tar:ghcr.io/p/q:v1": {
+			Path: "/a.tar", Repository: "ghcr.io/p/q", Tag: "v1",
+		},
+		"/a:localhost:5000/p": {
+			Path: "/a", Repository: "localhost:5000/p", Tag: "latest",
+		},
+		"/a/b.tar:v1":     {Path: "/a/b.tar", Tag: "v1"},
+		"/a@" + digest:    {Path: "/a", Digest: digest},
+		"/a:v1@" + digest: {Path: "/a", Digest: digest},
+		"/a:ghcr.io/p/q@" + digest: {
+			Path: "/a", Repository: "ghcr.io/p/q", Digest: digest,
+		},
+		"/a:ghcr.io:443/p/q:v1@" + digest: {
+			Path: "/a", Repository: "ghcr.io:443/p/q", Digest: digest,
+		},
+		"/var/lib/policies d.tar:ghcr.io/p:v": {
+			Path: "/var/lib/policies d.tar", Repository: "ghcr.io/p", Tag: "v",
+		},
 	} {
 		got, err := moduleuri.ParseInLayout(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got, text)
 	}
 	for text, want := range map[string]error{
-		"": moduleuri.ErrNoReference, "/a": moduleuri.ErrNoReference, "/a:": moduleuri.ErrNoReference, "/a:v 1": moduleuri.ErrNoReference,
-		"a:v1": moduleuri.ErrLayoutPath, "./a:v1": moduleuri.ErrLayoutPath, "/a/../b:v1": moduleuri.ErrLayoutPath, ":v1": moduleuri.ErrLayoutPath, "/:v1": moduleuri.ErrLayoutPath,
+		"": moduleuri.ErrNoReference, "/a": moduleuri.ErrNoReference,
+		"/a:": moduleuri.ErrNoReference, "/a:v 1": moduleuri.ErrNoReference,
+		"a:v1": moduleuri.ErrLayoutPath, "./a:v1": moduleuri.ErrLayoutPath,
+		"/a/../b:v1": moduleuri.ErrLayoutPath, ":v1": moduleuri.ErrLayoutPath,
+		"/:v1":        moduleuri.ErrLayoutPath,
 		"/a@sha256:0": moduleuri.ErrDigest, "/a:v1@": moduleuri.ErrDigest,
 	} {
 		_, err := moduleuri.ParseInLayout(text)

@@ -26,7 +26,8 @@ import (
 // checkOwnerAndMode refuses every file, because without owners and modes nobody can tell who wrote
 // it.
 func checkOwnerAndMode(string, fs.FileInfo) error {
-	return errors.New("files cannot be read safely on this system: it has no file owners and modes to check")
+	return errors.New(
+		"files cannot be read safely on this system: it has no file owners and modes to check")
 }
 
 func checkOnTheWay(path string, info fs.FileInfo) error {

@@ -29,7 +29,9 @@ import (
 // to root nor to the user of this process.
 func checkOwnerAndMode(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path, mode, path)
+		return fmt.Errorf(
+			"%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path,
+			mode, path)
 	}
 	return checkOwner(path, info)
 }
@@ -47,7 +49,9 @@ func checkOnTheWay(path string, info fs.FileInfo) error {
 func checkOwner(path string, info fs.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	if self := uint32(os.Geteuid()); owner != 0 && owner != self {
-		return fmt.Errorf("%s belongs to user %d: it must belong to root or to user %d who runs this process", path, owner, self)
+		return fmt.Errorf(
+			"%s belongs to user %d: it must belong to root or to user %d who runs this process",
+			path, owner, self)
 	}
 	return nil
 }

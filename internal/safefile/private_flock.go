@@ -31,10 +31,12 @@ const supported = true
 
 func check(path string, info fs.FileInfo, user int) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("%s has mode %04o: group and others must have no access (chmod go= %s)", path, mode, path)
+		return fmt.Errorf("%s has mode %04o: group and others must have no access (chmod go= %s)",
+			path, mode, path)
 	}
 	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(user) {
-		return fmt.Errorf("%s belongs to user %d, not to user %d who runs this process", path, owner, user)
+		return fmt.Errorf("%s belongs to user %d, not to user %d who runs this process", path,
+			owner, user)
 	}
 	return nil
 }

@@ -57,8 +57,12 @@ func TestOpenPrivateRefuses(t *testing.T) {
 	for name, prepare := range map[string]func(path string) error{
 		"no such file or directory": func(string) error { return nil },
 		"is not a regular file":     func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"has mode 0640":             func(path string) error { return os.WriteFile(path, nil, 0o640) },
-		"too many levels":           func(path string) error { return os.Symlink(os.DevNull, path) },
+		"has mode 0640": func(path string) error {
+			return os.WriteFile(path, nil, 0o640)
+		},
+		"too many levels": func(path string) error {
+			return os.Symlink(os.DevNull, path)
+		},
 	} {
 		path := filepath.Join(root, name)
 		require.NoError(t, prepare(path))

@@ -67,7 +67,9 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 
 // Open opens the regular file at an absolute path with the same checks as [Read]. It is for files
 // that are too large to read at once.
-func Open(path string) (*os.File, error) { return open(path, "a regular file", fs.FileMode.IsRegular) }
+func Open(path string) (*os.File, error) {
+	return open(path, "a regular file", fs.FileMode.IsRegular)
+}
 
 // open opens the file at an absolute path, if nobody else can have put or written it there.
 func open(path, what string, is func(fs.FileMode) bool) (*os.File, error) {

@@ -66,7 +66,8 @@ func TestReadFollowsLinks(t *testing.T) {
 
 	chmod(t, filepath.Join(directory, "..2026"), 0o777)
 	_, err = safefile.Read(path, 10)
-	require.ErrorContains(t, err, "..2026 has mode 0777: group and others must not be able to write it")
+	require.ErrorContains(t, err,
+		"..2026 has mode 0777: group and others must not be able to write it")
 }
 
 func TestReadRefuses(t *testing.T) {
@@ -76,15 +77,20 @@ func TestReadRefuses(t *testing.T) {
 		err     string
 	}{
 		"a missing file": {func(string) {}, "no such file or directory"},
-		"a directory":    {func(path string) { require.NoError(t, os.MkdirAll(path, 0o755)) }, "is not a regular file"},
+		"a directory": {func(path string) { require.NoError(t, os.MkdirAll(path, 0o755)) },
+			"is not a regular file"},
 		// Opening a FIFO without a writer would block forever.
 		"a FIFO": {func(path string) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, unix.Mkfifo(path, 0o600))
 		}, "is not a regular file"},
-		"a file that others may write":    {func(path string) { chmod(t, write(t, path), 0o646) }, "has mode 0646: group and others must not be able to write it (chmod go-w "},
-		"a file that the group may write": {func(path string) { chmod(t, write(t, path), 0o664) }, "has mode 0664"},
-		"a directory on the way":          {func(path string) { chmod(t, filepath.Dir(write(t, path)), 0o757) }, "has mode 0757"},
+		"a file that others may write": {func(path string) { chmod(t, write(t, path), 0o646) },
+			"has mode 0646: group and others must not be able to write it (chmod go-w "},
+		"a file that the group may write": {func(path string) { chmod(t, write(t, path), 0o664) },
+			"has mode 0664"},
+		"a directory on the way": {func(path string) {
+			chmod(t, filepath.Dir(write(t, path)), 0o757)
+		}, "has mode 0757"},
 		"a dangling link": {func(path string) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, os.Symlink("nowhere", path))
@@ -100,7 +106,8 @@ func TestReadRefuses(t *testing.T) {
 	// The error names the requested file, whatever is missing on its path.
 	path := filepath.Join(directory, "none", "at", "all")
 	_, err := safefile.Read(path, 10)
-	require.EqualError(t, err, "open "+path+": lstat "+filepath.Join(directory, "none")+": no such file or directory")
+	require.EqualError(t, err, "open "+path+": lstat "+filepath.Join(directory, "none")+
+		": no such file or directory")
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = safefile.Read("relative", 10)
 	require.EqualError(t, err, `"relative" is not an absolute path`)

@@ -43,7 +43,8 @@ func CheckExpansion(document []byte) error {
 	e := expansion{sizes: map[*yamlv3.Node]int{}, most: most}
 	size := e.of(&root)
 	if e.endless != nil {
-		return fmt.Errorf("yaml: line %d: anchor %q contains itself: write what is meant", e.endless.Line, e.endless.Value)
+		return fmt.Errorf("yaml: line %d: anchor %q contains itself: write what is meant",
+			e.endless.Line, e.endless.Value)
 	}
 	if size > most {
 		return fmt.Errorf("yaml: aliases make it larger than %d bytes: write less of them", most)

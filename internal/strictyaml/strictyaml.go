@@ -73,7 +73,8 @@ func read(document []byte, strictly, leniently func() error) error {
 }
 
 // syntax matches the beginning of the parser's errors about a single place in the text.
-var syntax = regexp.MustCompile(`^(error converting YAML to JSON: )?yaml: (found |did not find |could not find |mapping values |block )`)
+var syntax = regexp.MustCompile(
+	`^(error converting YAML to JSON: )?yaml: (found |did not find |could not find |mapping values |block )`)
 
 // WithLine adds the line number to an error of the parser that lacks it. The parser omits the
 // number of the first line.
@@ -98,7 +99,9 @@ func checkEnd(text []byte) error {
 		case err != nil:
 			return err
 		case !first && !isEmpty(&document):
-			return fmt.Errorf("yaml: line %d: a second document begins: write one, without \"---\" between its lines", document.Line)
+			return fmt.Errorf(
+				"yaml: line %d: a second document begins: write one, without \"---\" between its lines",
+				document.Line)
 		}
 	}
 }
@@ -106,7 +109,8 @@ func checkEnd(text []byte) error {
 // isEmpty reports whether a document is empty, which decodes to null. A document that contains null
 // is not empty.
 func isEmpty(document *yamlv3.Node) bool {
-	return len(document.Content) == 1 && document.Content[0].ShortTag() == "!!null" && document.Content[0].Value == ""
+	return len(document.Content) == 1 && document.Content[0].ShortTag() == "!!null" &&
+		document.Content[0].Value == ""
 }
 
 // hasMergeKeys reports whether a document may have merge keys. Most have none, and skip the second

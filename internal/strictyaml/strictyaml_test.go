@@ -34,10 +34,23 @@ func TestKeys(t *testing.T) {
 		{name: "list of maps that overlap", yaml: base + "c: {<<: [*base, {b: 3}]}\n"},
 		{name: "a text that looks like one", yaml: "a: '<<'\n"},
 		{name: "twice", yaml: "a: 1\na: 2\n", err: "already set"},
-		{name: "twice beside a merge key", yaml: base + "c: {<<: *base, b: 9, b: 10}\n", err: `line 2: key "b" already set in map`},
-		{name: "twice elsewhere", yaml: base + "c: {<<: *base, b: 9}\nd: 1\nd: 2\n", err: `line 4: key "d" already set in map`},
-		{name: "twice in what is merged", yaml: "base: &base {a: 1, a: 2}\nc: {<<: *base, a: 9}\n", err: `line 1: key "a" already set in map`},
-		{name: "number and its text", yaml: base + "c: {<<: *base, b: 9, 1: x, '1': y}\n", err: `key "1" already set in map`},
+		{
+			name: "twice beside a merge key", yaml: base + "c: {<<: *base, b: 9, b: 10}\n",
+			err: `line 2: key "b" already set in map`,
+		},
+		{
+			name: "twice elsewhere", yaml: base + "c: {<<: *base, b: 9}\nd: 1\nd: 2\n",
+			err: `line 4: key "d" already set in map`,
+		},
+		{
+			name: "twice in what is merged",
+			yaml: "base: &base {a: 1, a: 2}\nc: {<<: *base, a: 9}\n",
+			err:  `line 1: key "a" already set in map`,
+		},
+		{
+			name: "number and its text", yaml: base + "c: {<<: *base, b: 9, 1: x, '1': y}\n",
+			err: `key "1" already set in map`,
+		},
 		{name: "no YAML", yaml: "a: <<: b\n", err: "mapping values are not allowed"},
 		{name: "contains itself", yaml: "a: &a {<<: *a, b: 1}\n", err: "contains itself"},
 	} {
@@ -67,7 +80,8 @@ func TestUnmarshalRefusesUnknownFields(t *testing.T) {
 	}
 	require.NoError(t, Unmarshal([]byte("a: &a {x: 1}\nb: {<<: *a, x: 2}\n"), &object))
 	require.Equal(t, map[string]int{"x": 2}, object.B)
-	require.ErrorContains(t, Unmarshal([]byte("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: 1\n"), &object), `unknown field "c"`)
+	require.ErrorContains(t, Unmarshal([]byte("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: 1\n"), &object),
+		`unknown field "c"`)
 }
 
 // The underlying parser reads the first document and ignores the others silently.
@@ -109,13 +123,18 @@ func TestAliasesAreBounded(t *testing.T) {
 	const tooLarge = "aliases make it larger than 4194304 bytes"
 	text := strings.Repeat("x", MaxExpanded/256)
 	for name, test := range map[string]struct{ yaml, err string }{
-		"small":                {"a: &a x\nb: *a\n", ""},
-		"just fits":            {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 250) + "]\n", ""},
-		"a value":              {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 256) + "]\n", tooLarge},
-		"merged":               {"a: &a {c: " + text + "}\nb: [" + strings.Repeat("{<<: *a},", 256) + "]\n", tooLarge},
-		"a key":                {"a: &a " + text + "\nb: [" + strings.Repeat("{*a : 1},", 256) + "]\n", tooLarge},
-		"large, but no alias":  {"a: '&*'\nb: " + strings.Repeat("x", MaxExpanded) + "\n", ""},
-		"small beside a large": {"a: &a x\nc: *a\nb: " + strings.Repeat("x", MaxExpanded) + "\n", ""},
+		"small": {"a: &a x\nb: *a\n", ""},
+		"just fits": {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 250) + "]\n",
+			""},
+		"a value": {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 256) + "]\n",
+			tooLarge},
+		"merged": {"a: &a {c: " + text + "}\nb: [" +
+			strings.Repeat("{<<: *a},", 256) + "]\n", tooLarge},
+		"a key": {"a: &a " + text + "\nb: [" + strings.Repeat("{*a : 1},", 256) +
+			"]\n", tooLarge},
+		"large, but no alias": {"a: '&*'\nb: " + strings.Repeat("x", MaxExpanded) + "\n", ""},
+		"small beside a large": {"a: &a x\nc: *a\nb: " + strings.Repeat("x", MaxExpanded) + "\n",
+			""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ToJSON([]byte(test.yaml))

@@ -40,7 +40,8 @@ func (d *decoder) constExpr(r *reader) ConstExpr {
 	var in Instruction
 	for n := 0; c.Next(&in); n++ {
 		if n > MaxConstInstructions {
-			r.failAt(in.Start, "constant expression longer than %d instructions", MaxConstInstructions)
+			r.failAt(in.Start, "constant expression longer than %d instructions",
+				MaxConstInstructions)
 			return nil
 		}
 		if !constant(in.Op) {
@@ -86,7 +87,8 @@ func (d *decoder) reference(r *reader, at int, t ValueType, e ConstExpr) {
 // constant reports whether an instruction is allowed in a constant expression.
 func constant(op Opcode) bool {
 	switch op {
-	case OpI32Const, OpI64Const, OpF32Const, OpF64Const, OpV128Const, OpGlobalGet, OpRefNull, OpRefFunc, OpEnd,
+	case OpI32Const, OpI64Const, OpF32Const, OpF64Const, OpV128Const, OpGlobalGet, OpRefNull,
+		OpRefFunc, OpEnd,
 		OpI32Add, OpI32Sub, OpI32Mul, OpI64Add, OpI64Sub, OpI64Mul:
 		return true
 	}
@@ -119,7 +121,14 @@ func (e ConstExpr) I32() (int32, bool) {
 // cursor walks a decoded expression. Every index in it is known to exist.
 func (e ConstExpr) cursor() *Cursor {
 	const unbounded = ^uint32(0)
-	return &Cursor{code: e, depth: 1, ifs: []bool{false}, types: unbounded, functions: unbounded, globals: unbounded}
+	return &Cursor{
+		code:      e,
+		depth:     1,
+		ifs:       []bool{false},
+		types:     unbounded,
+		functions: unbounded,
+		globals:   unbounded,
+	}
 }
 
 // IsExtended reports whether e computes with an instruction of the extended constant expressions.

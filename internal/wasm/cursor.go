@@ -88,7 +88,8 @@ func (c *Cursor) Targets() []uint32 { return c.targets }
 // a ref.null.
 func (c *Cursor) ValueType() ValueType { return c.valueType }
 
-// Next reads the next instruction into in. It returns false at the end of the body or at an error; see [Cursor.Err].
+// Next reads the next instruction into in. It returns false at the end of the body or at an error;
+// see [Cursor.Err].
 func (c *Cursor) Next(in *Instruction) bool {
 	if c.pos >= len(c.code) || c.depth == 0 || c.err != nil {
 		if c.depth > 0 && c.err == nil {
@@ -327,13 +328,17 @@ func (c *Cursor) vector(in *Instruction) {
 	case c.err != nil:
 		return
 	case c.pos-at > 1+int(min(sub>>7, 1)):
-		c.failAt(at, "opcode %#x of a vector instruction takes %d bytes, which is more than it needs", sub, c.pos-at)
+		c.failAt(at,
+			"opcode %#x of a vector instruction takes %d bytes, which is more than it needs", sub,
+			c.pos-at)
 		return
 	case sub >= 0x100 && sub <= 0x12f:
 		c.unsupported(in.Start, proposalRelaxedSIMD, "instruction 0xfd %#x", sub)
 		return
-	case sub > 0xff, sub == 0x9a, sub == 0xa2, sub == 0xa5, sub == 0xa6, sub == 0xaf, sub == 0xb0, sub == 0xb2,
-		sub == 0xb3, sub == 0xb4, sub == 0xbb, sub == 0xc2, sub == 0xc5, sub == 0xc6, sub == 0xcf, sub == 0xd0,
+	case sub > 0xff, sub == 0x9a, sub == 0xa2, sub == 0xa5, sub == 0xa6, sub == 0xaf, sub == 0xb0,
+		sub == 0xb2,
+		sub == 0xb3, sub == 0xb4, sub == 0xbb, sub == 0xc2, sub == 0xc5, sub == 0xc6, sub ==
+			0xcf, sub == 0xd0,
 		sub == 0xd2, sub == 0xd3, sub == 0xd4, sub == 0xe2, sub == 0xee:
 		c.failAt(at, "unknown instruction 0xfd %#x", sub)
 		return
@@ -377,6 +382,10 @@ func (c *Cursor) fail(format string, args ...any) { c.failAt(c.pos, format, args
 
 func (c *Cursor) unsupported(pos int, proposal, format string, args ...any) {
 	if c.err == nil {
-		c.err = &UnsupportedError{Offset: c.base + pos, Proposal: proposal, Feature: fmt.Sprintf(format, args...)}
+		c.err = &UnsupportedError{
+			Offset:   c.base + pos,
+			Proposal: proposal,
+			Feature:  fmt.Sprintf(format, args...),
+		}
 	}
 }

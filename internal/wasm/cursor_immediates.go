@@ -100,7 +100,8 @@ func (c *Cursor) skip(n int) {
 	c.pos += n
 }
 
-// memArg reads alignment and offset of a memory access. Bit 6 of the alignment announces a memory index.
+// memArg reads alignment and offset of a memory access. Bit 6 of the alignment announces a memory
+// index.
 func (c *Cursor) memArg() {
 	at := c.pos
 	if code := c.code[at:]; len(code) > 1 && code[0] < 0x20 && code[1] < 0x80 {

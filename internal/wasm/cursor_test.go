@@ -28,13 +28,16 @@ import (
 
 // isNotable reports whether [wasm.Cursor.NextNotable] must not skip the instruction.
 func isNotable(op wasm.Opcode) bool {
-	return op >= wasm.OpBlock && op <= wasm.OpBrTable || op >= wasm.OpCall && op <= wasm.OpReturnCallRef || op == wasm.OpSelectTyped ||
-		op >= wasm.OpGlobalGet && op <= wasm.OpTableSet || op == wasm.OpMemorySize || op == wasm.OpMemoryGrow ||
+	return op >= wasm.OpBlock && op <= wasm.OpBrTable || op >= wasm.OpCall &&
+		op <= wasm.OpReturnCallRef || op == wasm.OpSelectTyped ||
+		op >= wasm.OpGlobalGet && op <= wasm.OpTableSet || op == wasm.OpMemorySize ||
+		op == wasm.OpMemoryGrow ||
 		op >= wasm.OpRefNull && op != wasm.OpRefIsNull
 }
 
 // notable walks over a body. It returns the notable instructions and the error of the walk.
-func notable(c *wasm.Cursor, body *wasm.Body, params int, next func(*wasm.Instruction) bool) (found []wasm.Instruction, err error) {
+func notable(c *wasm.Cursor, body *wasm.Body, params int,
+	next func(*wasm.Instruction) bool) (found []wasm.Instruction, err error) {
 	c.Reset(body, params)
 	for in := (wasm.Instruction{}); next(&in); in = (wasm.Instruction{}) {
 		if isNotable(in.Op) {

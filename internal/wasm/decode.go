@@ -45,7 +45,8 @@ const (
 // sectionOrder is the order of the sections in a module. The data count section comes before the
 // code, so that the code can be validated in one pass.
 var sectionOrder = [...]sectionID{
-	sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal, sectionExport,
+	sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal,
+	sectionExport,
 	sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData,
 }
 
@@ -60,7 +61,8 @@ var sectionRank = func() (rank [sectionCount]int) {
 // String returns the name of the section from the specification.
 func (id sectionID) String() string {
 	names := [...]string{
-		"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code",
+		"custom", "type", "import", "function", "table", "memory", "global", "export", "start",
+		"element", "code",
 		"data", "data count", "tag",
 	}
 	if int(id) < len(names) {
@@ -77,7 +79,9 @@ var (
 // Decode decodes a module. The result aliases input. Errors are [*Error] or [*UnsupportedError].
 func Decode(input []byte) (*Module, error) {
 	if len(input) > MaxModuleSize {
-		return nil, &Error{Message: fmt.Sprintf("%d bytes, expected at most %d", len(input), MaxModuleSize)}
+		return nil, &Error{
+			Message: fmt.Sprintf("%d bytes, expected at most %d", len(input), MaxModuleSize),
+		}
 	}
 	r := &reader{buf: input, end: len(input)}
 	r.header()
@@ -91,19 +95,27 @@ func Decode(input []byte) (*Module, error) {
 	}
 	m := d.module
 	if len(m.Functions) != len(m.Bodies) {
-		return nil, &Error{Offset: r.end, Message: fmt.Sprintf("%d functions are declared, but the code section has %d bodies",
-			len(m.Functions), len(m.Bodies))}
+		return nil,
+			&Error{Offset: r.end,
+				Message: fmt.Sprintf(
+					"%d functions are declared, but the code section has %d bodies",
+					len(m.Functions), len(m.Bodies))}
 	}
 	if m.DataCount != nil && int(*m.DataCount) != len(m.Data) {
-		return nil, &Error{Offset: r.end, Message: fmt.Sprintf("the data count section promises %d segments, the data section has %d",
-			*m.DataCount, len(m.Data))}
+		return nil,
+			&Error{Offset: r.end,
+				Message: fmt.Sprintf(
+					"the data count section promises %d segments, the data section has %d",
+					*m.DataCount, len(m.Data))}
 	}
 	return m, nil
 }
 
 func (r *reader) header() {
 	if r.end < 8 {
-		r.fail("not a WebAssembly module: %d bytes, expected the 8 bytes of the magic number and the version", r.end)
+		r.fail(
+			"not a WebAssembly module: %d bytes, expected the 8 bytes of the magic number and the version",
+			r.end)
 		return
 	}
 	if !bytes.Equal(r.buf[:4], magic) {
@@ -152,7 +164,8 @@ func (d *decoder) section(r *reader, last sectionID) sectionID {
 	s := &reader{buf: r.buf, pos: r.pos, end: r.pos + int(claimed)}
 	if id == sectionCustom {
 		name := s.name("name of the custom section")
-		d.module.Custom = append(d.module.Custom, CustomSection{Name: name, Payload: s.buf[s.pos:s.end:s.end], after: last})
+		d.module.Custom = append(d.module.Custom,
+			CustomSection{Name: name, Payload: s.buf[s.pos:s.end:s.end], after: last})
 		r.pos, r.err = s.end, s.err
 		return last
 	}

@@ -138,7 +138,8 @@ func (d *decoder) memoryType(r *reader) Limits {
 	at := r.pos
 	l := r.limits("memory", MaxMemoryPages)
 	if r.err == nil && l.HasMax && l.Max > MaxMemoryPages {
-		r.failAt(at, "maximum of the memory is %d pages, expected at most %d", l.Max, MaxMemoryPages)
+		r.failAt(at, "maximum of the memory is %d pages, expected at most %d", l.Max,
+			MaxMemoryPages)
 	}
 	return l
 }
@@ -185,7 +186,12 @@ func (d *decoder) exports(r *reader) {
 			return
 		}
 		names[e.Name] = struct{}{}
-		space := [...]int{ExternFunction: d.functions, ExternTable: d.tables, ExternMemory: d.memories, ExternGlobal: len(d.globals)}
+		space := [...]int{
+			ExternFunction: d.functions,
+			ExternTable:    d.tables,
+			ExternMemory:   d.memories,
+			ExternGlobal:   len(d.globals),
+		}
 		if int(e.Kind) < len(space) {
 			e.Index = r.index(e.Kind.String(), space[e.Kind])
 		}

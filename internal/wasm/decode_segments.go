@@ -65,8 +65,8 @@ func (d *decoder) element(r *reader) Element {
 	return e
 }
 
-// elementType reads the type of a segment of expressions, or the kind of a segment of function indices, which is
-// always zero.
+// elementType reads the type of a segment of expressions, or the kind of a segment of function
+// indices, which is always zero.
 func (d *decoder) elementType(r *reader, e *Element) {
 	at := r.pos
 	if e.UsesExprs {

@@ -38,7 +38,8 @@ func (m *Module) Encode() []byte {
 
 // estimateSize returns the approximate size of the encoded module, to avoid reallocations.
 func (m *Module) estimateSize() int {
-	size := 4096 + 8*len(m.Types) + 32*len(m.Imports) + 4*len(m.Functions) + 16*len(m.Globals) + 32*len(m.Exports)
+	size := 4096 + 8*len(m.Types) + 32*len(m.Imports) + 4*len(m.Functions) + 16*len(m.Globals) +
+		32*len(m.Exports)
 	for i := range m.Bodies {
 		size += m.Bodies[i].size() + maxLEB32
 	}
@@ -127,7 +128,8 @@ func (m *Module) appendCode(out []byte) []byte {
 func (b *Body) size() int { return sizeUint32(b.LocalGroups) + len(b.LocalDecls) + len(b.Code) }
 
 // appendVector appends a vector. It omits an empty one unless keep is set.
-func appendVector[T any](out []byte, keep bool, items []T, appendItem func([]byte, *T) []byte) []byte {
+func appendVector[T any](out []byte, keep bool, items []T,
+	appendItem func([]byte, *T) []byte) []byte {
 	if len(items) == 0 && !keep {
 		return out
 	}

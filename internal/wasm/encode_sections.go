@@ -105,7 +105,9 @@ func appendElement(out []byte, e *Element) []byte {
 	if !e.UsesExprs {
 		return appendVector(out, true, e.Functions, appendIndex)
 	}
-	return appendVector(out, true, e.Exprs, func(out []byte, expr *ConstExpr) []byte { return append(out, *expr...) })
+	return appendVector(out, true, e.Exprs, func(out []byte, expr *ConstExpr) []byte {
+		return append(out, *expr...)
+	})
 }
 
 func appendData(out []byte, s *DataSegment) []byte {

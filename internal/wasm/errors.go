@@ -43,7 +43,8 @@ type UnsupportedError struct {
 
 // Error implements error.
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("unsupported wasm feature at offset %#x: %s of the %s proposal", e.Offset, e.Feature, e.Proposal)
+	return fmt.Sprintf("unsupported wasm feature at offset %#x: %s of the %s proposal", e.Offset,
+		e.Feature, e.Proposal)
 }
 
 // The proposals that are refused by name.

@@ -38,7 +38,9 @@ func FuzzDecode(f *testing.F) {
 			if m.Custom[i].Name != wasm.NameSection {
 				continue
 			}
-			names, err := wasm.RenumberNames(m.Custom[i].Payload, func(index uint32) uint32 { return index })
+			names, err := wasm.RenumberNames(m.Custom[i].Payload, func(index uint32) uint32 {
+				return index
+			})
 			if err == nil {
 				again, err := wasm.RenumberNames(names, func(index uint32) uint32 { return index })
 				require.NoError(t, err)

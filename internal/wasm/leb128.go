@@ -100,7 +100,8 @@ func AppendUint32(dst []byte, v uint32) []byte {
 	return append(dst, byte(v))
 }
 
-// AppendInt64 appends v to dst as signed LEB128, in the shortest form. It serves integers of 32, 33 and 64 bits.
+// AppendInt64 appends v to dst as signed LEB128, in the shortest form. It serves integers of 32, 33
+// and 64 bits.
 func AppendInt64(dst []byte, v int64) []byte {
 	for {
 		c := byte(v & 0x7f)

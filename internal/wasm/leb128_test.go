@@ -55,18 +55,28 @@ func TestSignedLEB128(t *testing.T) {
 		value  int64
 		status lebStatus
 	}{
-		"minus one":                 {[]byte{0x7f}, 32, -1, lebOK},
-		"minus one padded":          {[]byte{0xff, 0xff, 0xff, 0xff, 0x7f}, 32, -1, lebOK},
-		"smallest of 32":            {[]byte{0x80, 0x80, 0x80, 0x80, 0x78}, 32, math.MinInt32, lebOK},
-		"largest of 32":             {[]byte{0xff, 0xff, 0xff, 0xff, 0x07}, 32, math.MaxInt32, lebOK},
-		"sign bits disagree":        {[]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 32, 0, lebTooLarge},
-		"negative bits disagree":    {[]byte{0x80, 0x80, 0x80, 0x80, 0x68}, 32, 0, lebTooLarge},
-		"too long":                  {[]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x00}, 32, 0, lebTooLong},
-		"largest type index":        {[]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 33, math.MaxUint32, lebOK},
-		"smallest of 64":            {[]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f}, 64, math.MinInt64, lebOK},
-		"largest of 64":             {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00}, 64, math.MaxInt64, lebOK},
-		"sign of 64 bits disagrees": {[]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}, 64, 0, lebTooLarge},
-		"truncated":                 {[]byte{0xff}, 64, 0, lebTruncated},
+		"minus one":        {[]byte{0x7f}, 32, -1, lebOK},
+		"minus one padded": {[]byte{0xff, 0xff, 0xff, 0xff, 0x7f}, 32, -1, lebOK},
+		"smallest of 32": {[]byte{0x80, 0x80, 0x80, 0x80, 0x78}, 32, math.MinInt32,
+			lebOK},
+		"largest of 32": {[]byte{0xff, 0xff, 0xff, 0xff, 0x07}, 32, math.MaxInt32,
+			lebOK},
+		"sign bits disagree":     {[]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 32, 0, lebTooLarge},
+		"negative bits disagree": {[]byte{0x80, 0x80, 0x80, 0x80, 0x68}, 32, 0, lebTooLarge},
+		"too long": {[]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x00}, 32, 0,
+			lebTooLong},
+		"largest type index": {[]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, 33, math.MaxUint32,
+			lebOK},
+		"smallest of 64": {[]byte{
+			0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f,
+		}, 64, math.MinInt64, lebOK},
+		"largest of 64": {[]byte{
+			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00,
+		}, 64, math.MaxInt64, lebOK},
+		"sign of 64 bits disagrees": {[]byte{
+			0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01,
+		}, 64, 0, lebTooLarge},
+		"truncated": {[]byte{0xff}, 64, 0, lebTruncated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			value, _, status := sleb(c.in, 0, c.bits)
@@ -77,7 +87,9 @@ func TestSignedLEB128(t *testing.T) {
 }
 
 func TestLEB128RoundTrip(t *testing.T) {
-	for _, v := range []int64{0, 1, -1, 63, 64, -64, -65, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64} {
+	for _, v := range []int64{
+		0, 1, -1, 63, 64, -64, -65, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64,
+	} {
 		encoded := AppendInt64(nil, v)
 		decoded, length, status := sleb(encoded, 0, 64)
 		require.Equal(t, lebOK, status)

@@ -43,7 +43,11 @@ func (r *reader) fail(format string, args ...any) { r.failAt(r.pos, format, args
 
 func (r *reader) unsupported(offset int, proposal, format string, args ...any) {
 	if r.err == nil {
-		r.err = &UnsupportedError{Offset: offset, Proposal: proposal, Feature: fmt.Sprintf(format, args...)}
+		r.err = &UnsupportedError{
+			Offset:   offset,
+			Proposal: proposal,
+			Feature:  fmt.Sprintf(format, args...),
+		}
 	}
 	r.pos = r.end
 }
@@ -112,7 +116,8 @@ func (r *reader) bytes(what string) []byte {
 	at := r.pos
 	n := int64(r.u32(what))
 	if n > int64(r.remaining()) {
-		r.failAt(at, "%d bytes of %s do not fit in the %d bytes that are left", n, what, r.remaining())
+		r.failAt(at, "%d bytes of %s do not fit in the %d bytes that are left", n, what,
+			r.remaining())
 		return nil
 	}
 	b := r.buf[r.pos : r.pos+int(n) : r.pos+int(n)]

@@ -38,7 +38,8 @@ func TestShellDeclaresTheSame(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Len(t, got.Bodies, len(m.Bodies), name)
 		for i := range got.Bodies {
-			require.Equal(t, []byte{byte(wasm.OpUnreachable), byte(wasm.OpEnd)}, got.Bodies[i].Code, name)
+			require.Equal(t, []byte{byte(wasm.OpUnreachable), byte(wasm.OpEnd)}, got.Bodies[i].Code,
+				name)
 			require.Zero(t, got.Bodies[i].Locals, name)
 		}
 		last := len(got.Custom) - 1
@@ -52,7 +53,8 @@ func TestShellDeclaresTheSame(t *testing.T) {
 }
 
 func TestShellKeepsNamesOfFunctions(t *testing.T) {
-	const module, functions, locals = "\x00\x02\x01m", "\x01\x04\x01\x00\x01f", "\x02\x06\x01\x00\x01\x00\x01x"
+	const module, functions, locals = "\x00\x02\x01m", "\x01\x04\x01\x00\x01f",
+		"\x02\x06\x01\x00\x01\x00\x01x"
 	names := "\x04name" + module + functions + locals
 	shell, err := wasm.Shell([]byte(header+section(0, "\x05other")+section(0, names)), "mark", nil)
 	require.NoError(t, err)

@@ -33,10 +33,14 @@ import (
 // and of the proposals that this package supports.
 func specModules(t testing.TB, f func(name string, module []byte)) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").
+		Output()
 	require.NoError(t, err)
-	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
-	for _, suite := range []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references"} {
+	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test",
+		"spectest")
+	for _, suite := range []string{
+		"v1", "v2", "tail-call", "extended-const", "typed-function-references",
+	} {
 		files, err := filepath.Glob(filepath.Join(root, suite, "testdata", "*.wasm"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, "no modules of suite %s under %s", suite, root)
@@ -98,7 +102,8 @@ func TestSpecSuiteRoundTrip(t *testing.T) {
 func TestGoModuleRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "main.go")
-	require.NoError(t, os.WriteFile(source, []byte("package main\n\nfunc main() { println(\"hello\") }\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(source, []byte("package main\n\nfunc main() { println(\"hello\") }\n"), 0o600))
 	output := filepath.Join(dir, "main.wasm")
 	build := exec.Command("go", "build", "-o", output, source)
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")

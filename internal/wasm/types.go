@@ -20,8 +20,8 @@ package wasm
 type ValueType struct {
 	// Code is the first byte of the encoding: one of the constants below.
 	Code byte
-	// Heap is the heap type of [Ref] and [RefNull]: an index into the types, or one of the constants below. It is zero
-	// for all other codes.
+	// Heap is the heap type of [Ref] and [RefNull]: an index into the types, or one of the
+	// constants below. It is zero for all other codes.
 	Heap int64
 }
 
@@ -61,7 +61,8 @@ func (t ValueType) IsReference() bool {
 
 // IsFunctionReference reports whether values of t refer to functions.
 func (t ValueType) IsFunctionReference() bool {
-	return t.Code == FuncRef || (t.Code == Ref || t.Code == RefNull) && t.Heap != HeapExtern && t.Heap != HeapNoExtern
+	return t.Code == FuncRef || (t.Code == Ref || t.Code == RefNull) && t.Heap != HeapExtern &&
+		t.Heap != HeapNoExtern
 }
 
 // String returns the name of t in the text format.
@@ -156,7 +157,8 @@ func (r *reader) heapType() int64 {
 	at := r.pos
 	h := r.s33("heap type")
 	switch {
-	case r.err != nil || h >= 0 || h == HeapFunc || h == HeapExtern || h == HeapNoFunc || h == HeapNoExtern:
+	case r.err != nil || h >= 0 || h == HeapFunc || h == HeapExtern || h == HeapNoFunc ||
+		h == HeapNoExtern:
 	case h >= -0x40 && typeProposal(byte(h&0x7f)) != "":
 		r.unsupported(at, typeProposal(byte(h&0x7f)), "heap type %#x", byte(h&0x7f))
 	default:
@@ -168,7 +170,8 @@ func (r *reader) heapType() int64 {
 // typeProposal returns the proposal that a type's first byte belongs to, or "".
 func typeProposal(code byte) string {
 	switch code {
-	case 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, nullExternRef, nullFuncRef, 0x78, 0x77, 0x50, 0x4f, 0x4e, 0x5e, 0x5f:
+	case 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, nullExternRef, nullFuncRef, 0x78, 0x77, 0x50, 0x4f,
+		0x4e, 0x5e, 0x5f:
 		return proposalGC
 	case 0x69, 0x74:
 		return proposalExceptions

@@ -77,7 +77,8 @@ type Inventory interface {
 	// for opa, data.inventory for gatekeeper. Each change of the cluster produces one document,
 	// which all evaluations share. Callers must not modify it. Each document has a different
 	// generation.
-	Inventory(ctx context.Context, mode ExecutionMode) (document []byte, generation uint64, err error)
+	Inventory(ctx context.Context,
+		mode ExecutionMode) (document []byte, generation uint64, err error)
 }
 
 // Log receives what a guest prints, one line at a time. The source is "console", "stdout" or
@@ -92,9 +93,11 @@ type Guest interface {
 	// Validate evaluates an admission request. Request and settings are JSON. Validate joins them
 	// into one payload without a copy. Callers must not change the settings afterwards, because a
 	// guest that has read them may be kept. Usage is also valid if Validate returns an error.
-	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, Usage, error)
+	Validate(ctx context.Context, env *Environment, request,
+		settings []byte) (*ValidationResponse, Usage, error)
 	// ValidateSettings asks the policy whether it accepts the settings.
-	ValidateSettings(ctx context.Context, env *Environment, settings []byte) (*SettingsValidationResponse, error)
+	ValidateSettings(ctx context.Context, env *Environment,
+		settings []byte) (*SettingsValidationResponse, error)
 	// ProtocolVersion asks the guest for its version of the protocol.
 	ProtocolVersion(ctx context.Context, env *Environment) (string, error)
 	// Close frees the module. The caller must ensure that no operation is running.

@@ -103,9 +103,14 @@ func ReadMetadata(binary []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := slices.IndexFunc(module.Custom, func(c wasm.CustomSection) bool { return c.Name == MetadataSection })
+	n := slices.IndexFunc(module.Custom, func(c wasm.CustomSection) bool {
+		return c.Name == MetadataSection
+	})
 	if n < 0 {
-		return nil, fmt.Errorf("the module has no metadata (custom section %q): annotate it, for example with wasmctl annotate", MetadataSection)
+		return nil,
+			fmt.Errorf(
+				"the module has no metadata (custom section %q): annotate it, for example with wasmctl annotate",
+				MetadataSection)
 	}
 	metadata, err := decodeMetadata(module.Custom[n].Payload)
 	if err != nil {
@@ -146,25 +151,35 @@ func (m *Metadata) Validate() error {
 		switch m.ProtocolVersion {
 		case ProtocolVersion1:
 		case "":
-			errs = append(errs, errors.New("protocolVersion: required for execution mode kubewarden-wapc"))
+			errs = append(errs,
+				errors.New("protocolVersion: required for execution mode kubewarden-wapc"))
 		default:
-			errs = append(errs, fmt.Errorf("protocolVersion: %q is not supported by execution mode kubewarden-wapc, only %q is", m.ProtocolVersion, ProtocolVersion1))
+			errs = append(errs,
+				fmt.Errorf(
+					"protocolVersion: %q is not supported by execution mode kubewarden-wapc, only %q is",
+					m.ProtocolVersion, ProtocolVersion1))
 		}
 	case ExecutionModeWASI, ExecutionModeOPA, ExecutionModeGatekeeper:
 		switch m.ProtocolVersion {
 		case ProtocolVersion1, ProtocolVersionUnknown, "":
 		default:
-			errs = append(errs, fmt.Errorf("protocolVersion: %q is neither %q nor %q", m.ProtocolVersion, ProtocolVersion1, ProtocolVersionUnknown))
+			errs = append(errs,
+				fmt.Errorf("protocolVersion: %q is neither %q nor %q", m.ProtocolVersion,
+					ProtocolVersion1, ProtocolVersionUnknown))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("executionMode: %q is none of kubewarden-wapc, wasi, opa, gatekeeper", m.ExecutionMode))
+		errs = append(errs,
+			fmt.Errorf("executionMode: %q is none of kubewarden-wapc, wasi, opa, gatekeeper",
+				m.ExecutionMode))
 	}
 	if m.PolicyType != "kubernetes" && m.PolicyType != "raw" {
-		errs = append(errs, fmt.Errorf("policyType: %q is neither kubernetes nor raw", m.PolicyType))
+		errs = append(errs,
+			fmt.Errorf("policyType: %q is neither kubernetes nor raw", m.PolicyType))
 	}
 	for i, r := range m.ContextAwareResources {
 		if r.APIVersion == "" || r.Kind == "" {
-			errs = append(errs, fmt.Errorf("contextAwareResources[%d]: apiVersion and kind are both required", i))
+			errs = append(errs,
+				fmt.Errorf("contextAwareResources[%d]: apiVersion and kind are both required", i))
 		}
 	}
 	errs = append(errs, m.validateMinimumVersion())
@@ -181,8 +196,11 @@ func (m *Metadata) validateMinimumVersion() error {
 		return fmt.Errorf("minimumKubewardenVersion: %w", err)
 	}
 	running := version.MustParseGeneric(KubewardenVersion)
-	if minimum.Major() > running.Major() || minimum.Major() == running.Major() && minimum.Minor() > running.Minor() {
-		return fmt.Errorf("minimumKubewardenVersion: the policy requires Kubewarden version %s, this host speaks the protocol of %s", m.MinimumKubewardenVersion, KubewardenVersion)
+	if minimum.Major() > running.Major() || minimum.Major() == running.Major() &&
+		minimum.Minor() > running.Minor() {
+		return fmt.Errorf(
+			"minimumKubewardenVersion: the policy requires Kubewarden version %s, this host speaks the protocol of %s",
+			m.MinimumKubewardenVersion, KubewardenVersion)
 	}
 	return nil
 }

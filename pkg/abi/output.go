@@ -55,7 +55,9 @@ type annotations struct {
 type annotation struct{ key, value string }
 
 func (a *annotations) add(key, value string) {
-	n, found := slices.BinarySearchFunc(a.entries, key, func(e annotation, key string) int { return cmp.Compare(e.key, key) })
+	n, found := slices.BinarySearchFunc(a.entries, key, func(e annotation, key string) int {
+		return cmp.Compare(e.key, key)
+	})
 	switch {
 	case found:
 		a.entries[n].value = value
@@ -122,7 +124,8 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 
 // elements calls a function for each element of an object or an array in turn. A null has no
 // elements and is handled without a decoder, because most guests in Rust send nulls.
-func elements(field string, begin json.Delim, data []byte, element func(*json.Decoder) error) error {
+func elements(field string, begin json.Delim, data []byte,
+	element func(*json.Decoder) error) error {
 	if string(data) == "null" {
 		return nil
 	}

@@ -31,7 +31,9 @@ func checkPresent(fields map[string]any) error {
 			return fmt.Errorf("%s: required field is missing", name)
 		}
 	}
-	for _, name := range []string{"backgroundAudit", "executionMode", "policyType", "contextAwareResources"} {
+	for _, name := range []string{
+		"backgroundAudit", "executionMode", "policyType", "contextAwareResources",
+	} {
 		if value, present := fields[name]; present && value == nil {
 			return isNull(name)
 		}
@@ -83,5 +85,6 @@ func checkElements(path string, value any) error {
 }
 
 func isNull(path string) error {
-	return fmt.Errorf("%s: is null, which Kubewarden refuses too: leave it out, or give it a value", path)
+	return fmt.Errorf("%s: is null, which Kubewarden refuses too: leave it out, or give it a value",
+		path)
 }

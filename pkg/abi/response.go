@@ -107,7 +107,10 @@ func decodeAny(data []byte) (*ValidationResponse, error) {
 	}
 	if wire.Code != nil {
 		if *wire.Code < 0 || *wire.Code > math.MaxUint16 {
-			return nil, &ResponseError{Err: fmt.Errorf("code %d is out of range: 0 to %d are allowed", *wire.Code, math.MaxUint16)}
+			return nil, &ResponseError{
+				Err: fmt.Errorf("code %d is out of range: 0 to %d are allowed", *wire.Code,
+					math.MaxUint16),
+			}
 		}
 		r.Code = int32(*wire.Code)
 	}

@@ -32,11 +32,28 @@ func TestDecodeValidationResponse(t *testing.T) {
 		err        string
 	}{
 		{name: "accepted", data: `{"accepted":true}`, want: ValidationResponse{Accepted: true}},
-		{name: "everything", data: `{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`,
-			want: ValidationResponse{Message: "no", Code: 418, MutatedObject: json.RawMessage(`{"a":1}`), AuditAnnotations: map[string]string{"k": "v"}, Warnings: []string{"w"}}},
-		{name: "nulls", data: `{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`, want: ValidationResponse{Accepted: true}},
-		{name: "unknown fields", data: `{"accepted":true,"later":[]}`, want: ValidationResponse{Accepted: true}},
-		{name: "limits of code", data: `{"accepted":false,"code":65535}`, want: ValidationResponse{Code: 65535}},
+		{name: "everything",
+			data: `{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`,
+			want: ValidationResponse{
+				Message:          "no",
+				Code:             418,
+				MutatedObject:    json.RawMessage(`{"a":1}`),
+				AuditAnnotations: map[string]string{"k": "v"},
+				Warnings:         []string{"w"},
+			}},
+		{
+			name: "nulls",
+			data: `{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`,
+			want: ValidationResponse{Accepted: true},
+		},
+		{
+			name: "unknown fields", data: `{"accepted":true,"later":[]}`,
+			want: ValidationResponse{Accepted: true},
+		},
+		{
+			name: "limits of code", data: `{"accepted":false,"code":65535}`,
+			want: ValidationResponse{Code: 65535},
+		},
 		{name: "no JSON", data: `yes`, err: "invalid character"},
 		{name: "nothing", data: ``, err: "unexpected end of JSON input"},
 		{name: "two documents", data: `{"accepted":true}{}`, err: "invalid character"},
@@ -45,15 +62,47 @@ func TestDecodeValidationResponse(t *testing.T) {
 		{name: "case", data: `{"Accepted":true}`, err: "missing field `accepted`"},
 		{name: "null verdict", data: `{"accepted":null}`, err: "missing field `accepted`"},
 		{name: "wrong type", data: `{"accepted":"true"}`, err: "cannot unmarshal string"},
-		{name: "negative code", data: `{"accepted":false,"code":-1}`, err: "code -1 is out of range"},
-		{name: "large code", data: `{"accepted":false,"code":65536}`, err: "code 65536 is out of range"},
-		{name: "fractional code", data: `{"accepted":false,"code":4.5}`, err: "cannot unmarshal number"},
-		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal a value that does not begin with {"},
-		{name: "annotation of a number", data: `{"accepted":true,"audit_annotations":{"a":1}}`, err: `audit_annotations: value of "a": json: cannot unmarshal number`},
-		{name: "no annotations", data: `{"accepted":true,"audit_annotations":{},"warnings":[]}`, want: ValidationResponse{Accepted: true}},
-		{name: "nulls inside", data: `{"accepted":true,"audit_annotations":{"a":null},"warnings":[null]}`, want: ValidationResponse{Accepted: true, AuditAnnotations: map[string]string{"a": ""}, Warnings: []string{""}}},
-		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal a value that does not begin with ["},
-		{name: "a number as warning", data: `{"accepted":true,"warnings":["a",1]}`, err: "warnings: warning 1: json: cannot unmarshal number"},
+		{
+			name: "negative code", data: `{"accepted":false,"code":-1}`,
+			err: "code -1 is out of range",
+		},
+		{
+			name: "large code", data: `{"accepted":false,"code":65536}`,
+			err: "code 65536 is out of range",
+		},
+		{
+			name: "fractional code", data: `{"accepted":false,"code":4.5}`,
+			err: "cannot unmarshal number",
+		},
+		{
+			name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`,
+			err: "audit_annotations: cannot unmarshal a value that does not begin with {",
+		},
+		{
+			name: "annotation of a number", data: `{"accepted":true,"audit_annotations":{"a":1}}`,
+			err: `audit_annotations: value of "a": json: cannot unmarshal number`,
+		},
+		{
+			name: "no annotations", data: `{"accepted":true,"audit_annotations":{},"warnings":[]}`,
+			want: ValidationResponse{Accepted: true},
+		},
+		{
+			name: "nulls inside",
+			data: `{"accepted":true,"audit_annotations":{"a":null},"warnings":[null]}`,
+			want: ValidationResponse{
+				Accepted:         true,
+				AuditAnnotations: map[string]string{"a": ""},
+				Warnings:         []string{""},
+			},
+		},
+		{
+			name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`,
+			err: "warnings: cannot unmarshal a value that does not begin with [",
+		},
+		{
+			name: "a number as warning", data: `{"accepted":true,"warnings":["a",1]}`,
+			err: "warnings: warning 1: json: cannot unmarshal number",
+		},
 		{name: "no UTF-8", data: "{\"accepted\":true,\"message\":\"\xff\"}", err: "not UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,7 +127,8 @@ func TestWhatIsKeptOfAResponse(t *testing.T) {
 		annotations = append(annotations, fmt.Sprintf(`"key-%03d":"%d"`, n*7%1000, n))
 		warnings = append(warnings, fmt.Sprintf(`"%d"`, n))
 	}
-	data := `{"accepted":true,"audit_annotations":{` + strings.Join(annotations, ",") + `,"key-001":"again"},"warnings":[` + strings.Join(warnings, ",") + `]}`
+	data := `{"accepted":true,"audit_annotations":{` + strings.Join(annotations, ",") +
+		`,"key-001":"again"},"warnings":[` + strings.Join(warnings, ",") + `]}`
 	r, err := DecodeValidationResponse([]byte(data))
 	require.NoError(t, err)
 	require.Len(t, r.AuditAnnotations, maxAuditAnnotations)
@@ -102,7 +152,8 @@ func TestWhatIsKeptOfAResponse(t *testing.T) {
 }
 
 func TestDecodeSettingsValidationResponse(t *testing.T) {
-	got, err := DecodeSettingsValidationResponse([]byte(`{"valid":false,"message":"labels are missing"}`))
+	got, err :=
+		DecodeSettingsValidationResponse([]byte(`{"valid":false,"message":"labels are missing"}`))
 	require.NoError(t, err)
 	require.Equal(t, &SettingsValidationResponse{Message: "labels are missing"}, got)
 
@@ -110,7 +161,9 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &SettingsValidationResponse{Valid: true}, got)
 
-	for _, data := range []string{``, `{}`, `{"valid":null}`, `{"valid":1}`, `null`, `{"VALID":true}`} {
+	for _, data := range []string{
+		``, `{}`, `{"valid":null}`, `{"valid":1}`, `null`, `{"VALID":true}`,
+	} {
 		_, err := DecodeSettingsValidationResponse([]byte(data))
 		require.ErrorAs(t, err, new(*ResponseError), data)
 	}
@@ -168,14 +221,23 @@ func TestUsualResponses(t *testing.T) {
 			require.Equal(t, want, response, data)
 		}
 	}
-	answer := []byte(`{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`)
-	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = DecodeValidationResponse(answer) }), 1.0)
+	answer :=
+		[]byte(
+			`{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`)
+	require.LessOrEqual(t,
+		testing.AllocsPerRun(100, func() { _, _ = DecodeValidationResponse(answer) }), 1.0)
 }
 
 func FuzzDecodeValidationResponse(f *testing.F) {
-	f.Add([]byte(`{"accepted":true,"message":null,"code":007,"mutated_object":null,"audit_annotations":null,"warnings":null}`))
-	f.Add([]byte(`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
-	f.Add([]byte(`{"accepted":true,"audit_annotations":{"k":null,"k":"v"},"audit_annotations":{},"warnings":[null]}`))
+	f.Add(
+		[]byte(
+			`{"accepted":true,"message":null,"code":007,"mutated_object":null,"audit_annotations":null,"warnings":null}`))
+	f.Add(
+		[]byte(
+			`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
+	f.Add(
+		[]byte(
+			`{"accepted":true,"audit_annotations":{"k":null,"k":"v"},"audit_annotations":{},"warnings":[null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		response, err := DecodeValidationResponse(data)
 		require.Equal(t, err == nil, response != nil)

@@ -102,7 +102,8 @@ func readCode(r *ValidationResponse, data []byte) (rest []byte, ok bool) {
 	}
 	n := 0
 	for n < len(data) && data[n] >= '0' && data[n] <= '9' {
-		if r.Code = 10*r.Code + int32(data[n]-'0'); r.Code > math.MaxUint16 || n > 0 && data[0] == '0' {
+		if r.Code = 10*r.Code + int32(data[n]-'0'); r.Code > math.MaxUint16 ||
+			n > 0 && data[0] == '0' {
 			return nil, false
 		}
 		n++

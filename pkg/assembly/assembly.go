@@ -41,7 +41,8 @@ import (
 
 // HostCapabilities returns the host capabilities that there are, by namespace. The cluster
 // answers for that of Kubernetes, and images for that of OCI; nil images answer nothing.
-func HostCapabilities(cluster capabilities.Capability, names net.Options, images oci.Images) map[string]capabilities.Capability {
+func HostCapabilities(cluster capabilities.Capability, names net.Options,
+	images oci.Images) map[string]capabilities.Capability {
 	return map[string]capabilities.Capability{
 		"kubernetes": cluster,
 		"net":        net.New(names),
@@ -98,7 +99,8 @@ type Assembly struct {
 // New puts together what a validated configuration asks for. Nothing is fetched yet. Its
 // engine compiles in processes of its own if the configuration has it so: the program calls
 // [engine.ServeCompilations] first.
-func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o Options) (*Assembly, error) {
+func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	o Options) (*Assembly, error) {
 	options := engineOptions(config)
 	if o.AdjustEngine != nil {
 		o.AdjustEngine(&options)
@@ -117,7 +119,8 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, 
 		a.store = nil
 	}
 	a.Loader = &policyset.Loader{
-		Engine: e, Fetcher: o.Fetcher, Guests: o.Guests, Capabilities: o.Capabilities, Warn: o.Warn, Recorder: o.Recorder,
+		Engine: e, Fetcher: o.Fetcher, Guests: o.Guests, Capabilities: o.Capabilities, Warn: o.Warn,
+		Recorder: o.Recorder,
 	}
 	return a, nil
 }
@@ -138,7 +141,14 @@ func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 // Manager returns what keeps the policies of a source served. It serves none yet. There must
 // be no other: what modules are verified by is read again when the source is asked.
 func (a *Assembly) Manager(source reload.Source) *reload.Manager {
-	o := reload.Options{Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.signatures.verifier(), Recorder: a.recorder}
+	o := reload.Options{
+		Config:   a.Config,
+		Source:   source,
+		Loader:   a.Loader,
+		Store:    a.store,
+		Verifier: a.signatures.verifier(),
+		Recorder: a.recorder,
+	}
 	if a.signatures != nil {
 		o.Changed = a.signatures.changed
 		if len(a.signatures.paths()) > 0 {

@@ -40,7 +40,8 @@ func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	}
 	config, err := load.LoadFromData(data)
 	if err != nil && config != nil {
-		return nil, errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config), nil))
+		return nil,
+			errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config), nil))
 	}
 	return config, err
 }
@@ -86,12 +87,16 @@ func EngineLimits(limits *wasmadmission.Limits) engine.Limits {
 // keeps modules in, below the state directory. Without one, and if it cannot be used,
 // which is logged, the store is nil: modules are fetched at every start then. A verifier of
 // nil has all modules accepted.
-func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, verifier module.Verifier) (*module.Fetcher, *module.Store, error) {
+func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	verifier module.Verifier) (*module.Fetcher, *module.Store, error) {
 	var store *module.Store
 	if config.StateDirectory != "" {
 		var err error
-		if store, err = module.OpenStore(filepath.Join(config.StateDirectory, "modules")); err != nil {
-			klog.FromContext(ctx).Error(err, "Modules are not kept: those from registries and servers have to be fetched at every start")
+		if store, err = module.OpenStore(filepath.Join(config.StateDirectory, "modules")); err !=
+			nil {
+			klog.FromContext(ctx).
+				Error(err,
+					"Modules are not kept: those from registries and servers have to be fetched at every start")
 		}
 	}
 	fetcher, err := module.NewFetcher(module.Options{
@@ -107,7 +112,12 @@ func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfigur
 }
 
 func sources(config *wasmadmission.Sources) module.Sources {
-	s := module.Sources{Insecure: config.Insecure, DockerConfig: config.DockerConfig, Layout: config.Layout, Timeout: config.Timeout.Duration}
+	s := module.Sources{
+		Insecure:     config.Insecure,
+		DockerConfig: config.DockerConfig,
+		Layout:       config.Layout,
+		Timeout:      config.Timeout.Duration,
+	}
 	for _, a := range config.Authorities {
 		s.Authorities = append(s.Authorities, module.Authority(a))
 	}

@@ -32,7 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-func configuration(t *testing.T, policies ...wasmadmission.Policy) *wasmadmission.WasmAdmissionConfiguration {
+func configuration(t *testing.T,
+	policies ...wasmadmission.Policy) *wasmadmission.WasmAdmissionConfiguration {
 	t.Helper()
 	config, err := Decode(nil)
 	require.NoError(t, err)
@@ -61,14 +62,21 @@ func TestLoadFromRegistry(t *testing.T) {
 	config := configuration(t,
 		wasmadmission.Policy{Name: "tag", Module: uri + ":v1"},
 		wasmadmission.Policy{Name: "pinned", Module: uri + "@" + manifest},
-		wasmadmission.Policy{Name: "mirrored", Module: "registry://registry.example.com/accept:v1", Digest: digest},
+		wasmadmission.Policy{
+			Name:   "mirrored",
+			Module: "registry://registry.example.com/accept:v1",
+			Digest: digest,
+		},
 		wasmadmission.Policy{Name: "file", Module: "file://" + path},
 	)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	config.Sources = wasmadmission.Sources{
 		Authorities: []wasmadmission.SourceAuthority{{Host: r.Host, Files: []string{r.CA}}},
-		Mirrors:     []wasmadmission.Mirror{{Prefix: "registry://registry.example.com/", Replacement: "registry://" + r.Host + "/policies/"}},
-		Timeout:     metav1.Duration{Duration: time.Minute},
+		Mirrors: []wasmadmission.Mirror{{
+			Prefix: "registry://registry.example.com/", Replacement: "registry://" + r.Host +
+				"/policies/",
+		}},
+		Timeout: metav1.Duration{Duration: time.Minute},
 	}
 	start := func() *Assembly {
 		a, err := New(t.Context(), config, Options{AdjustEngine: inProcess})

@@ -26,12 +26,17 @@ import (
 // NewFetcher returns what fetches modules as a validated configuration has it, and verifies
 // them, for programs that load none. It keeps nothing. What is done otherwise is for adjust,
 // which gets a verifier of nil if no signatures are demanded.
-func NewFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, newChecker CheckerFactory, adjust func(*module.Options)) (*module.Fetcher, error) {
+func NewFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	newChecker CheckerFactory, adjust func(*module.Options)) (*module.Fetcher, error) {
 	signatures, err := newSignatures(ctx, config, newChecker, nil)
 	if err != nil {
 		return nil, err
 	}
-	options := module.Options{MaxBytes: config.Limits.ModuleSize, Sources: sources(&config.Sources), Verifier: signatures.verifier()}
+	options := module.Options{
+		MaxBytes: config.Limits.ModuleSize,
+		Sources:  sources(&config.Sources),
+		Verifier: signatures.verifier(),
+	}
 	adjust(&options)
 	return module.NewFetcher(options)
 }

@@ -25,13 +25,17 @@ import (
 
 // NewImages returns what looks at images in the registries that a configuration names. A
 // checker of nil has every question for signatures fail; a recorder of nil discards notes.
-func NewImages(config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker, recorder images.Recorder) (oci.Images, error) {
+func NewImages(config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker,
+	recorder images.Recorder) (oci.Images, error) {
 	c := &config.Capabilities.OCI
 	return images.New(images.Options{
-		Sources: sources(&config.Sources), Registries: c.Registries, Redirects: c.Redirects, DeniedRanges: c.DeniedRanges, Checker: checker,
+		Sources: sources(&config.Sources), Registries: c.Registries, Redirects: c.Redirects,
+		DeniedRanges: c.DeniedRanges, Checker: checker,
 		CacheEntries: int(c.CacheEntries), CacheBytes: c.CacheSize,
-		CacheTTL: c.CacheTTL.Duration, FailureTTL: c.FailureTTL.Duration, StaleTTL: c.StaleTTL.Duration,
-		LookTimeout: c.LookTimeout.Duration, PolicyLooks: int(c.PolicyLooks), RegistryLooks: int(c.RegistryLooks),
-		Recorder: recorder,
+		CacheTTL: c.CacheTTL.Duration, FailureTTL: c.FailureTTL.Duration,
+		StaleTTL:    c.StaleTTL.Duration,
+		LookTimeout: c.LookTimeout.Duration, PolicyLooks: int(c.PolicyLooks),
+		RegistryLooks: int(c.RegistryLooks),
+		Recorder:      recorder,
 	})
 }

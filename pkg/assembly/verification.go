@@ -36,7 +36,8 @@ import (
 // CheckerFactory makes what checks signatures of the trust root that a validated
 // configuration names, and keeps that root current until the context ends. The error says
 // why the root cannot be used.
-type CheckerFactory func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error)
+type CheckerFactory func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	o verification.RootOptions) (verification.Checker, error)
 
 // signatures are what a configuration has modules verified by. What is demanded, and the
 // trust root, may be in files that change. It is safe for concurrent use, but for refresh.
@@ -54,13 +55,16 @@ var _ module.Verifier = &signatures{}
 // newSignatures returns what a configuration has modules verified by, nil if it demands no
 // signatures. Nothing is made in place of what is missing: there is no verification that is
 // left out with a warning.
-func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, newChecker CheckerFactory, recorder verification.RootRecorder) (*signatures, error) {
+func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	newChecker CheckerFactory, recorder verification.RootRecorder) (*signatures, error) {
 	if !demandsSignatures(config) {
 		return nil, nil
 	}
 	if newChecker == nil {
-		return nil, errors.New("verification: signatures are to be verified, and this program was built without what checks them: " +
-			"use one that has it, or remove verification from the configuration and its policies")
+		return nil,
+			errors.New(
+				"verification: signatures are to be verified, and this program was built without what checks them: " +
+					"use one that has it, or remove verification from the configuration and its policies")
 	}
 	s := &signatures{demands: config.Verification, changed: make(chan struct{}, 1)}
 	document, err := s.read()
@@ -71,7 +75,8 @@ func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfi
 	if err != nil {
 		return nil, err
 	}
-	s.checker, err = newChecker(ctx, config, verification.RootOptions{Changed: s.rootChanged, Recorder: recorder})
+	s.checker, err = newChecker(ctx, config,
+		verification.RootOptions{Changed: s.rootChanged, Recorder: recorder})
 	if err != nil {
 		return nil, fmt.Errorf("verification.trustRoot: %w", err)
 	}
@@ -141,7 +146,12 @@ func (s *signatures) refresh() (hash string, err error) {
 
 // use has modules verified by a config, nil for none, from now on.
 func (s *signatures) use(config *verification.Config, hash string) error {
-	verifier, err := modules.New(modules.Options{Checker: s.checker, Config: config, Required: s.demands != nil && s.demands.Required, Name: s.field()})
+	verifier, err := modules.New(modules.Options{
+		Checker:  s.checker,
+		Config:   config,
+		Required: s.demands != nil && s.demands.Required,
+		Name:     s.field(),
+	})
 	if err != nil {
 		return fmt.Errorf("verification: %w", err)
 	}
@@ -164,7 +174,9 @@ type verifiedSource struct {
 }
 
 // Paths implements [reload.Source].
-func (v *verifiedSource) Paths() []string { return append(v.Source.Paths(), v.signatures.paths()...) }
+func (v *verifiedSource) Paths() []string {
+	return append(v.Source.Paths(), v.signatures.paths()...)
+}
 
 // Policies implements [reload.Source].
 func (v *verifiedSource) Policies(ctx context.Context) (*reload.Desired, error) {

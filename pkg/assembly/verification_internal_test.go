@@ -53,20 +53,35 @@ func newVerified(t *testing.T, key *signing.Key) *verified {
 	t.Helper()
 	accept, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", "accept.wasm"))
 	require.NoError(t, err)
-	v := &verified{registry: registry.Start(t, registry.Options{}), path: filepath.Join(t.TempDir(), "accept.wasm")}
+	v := &verified{
+		registry: registry.Start(t, registry.Options{}),
+		path:     filepath.Join(t.TempDir(), "accept.wasm"),
+	}
 	v.manifest = v.registry.Push(t, "accept", "v1", accept)
-	v.registry.PushReferrer(t, "accept", v.manifest, registry.BundleMediaType, key.Bundle(t, v.manifest, nil))
+	v.registry.PushReferrer(t, "accept", v.manifest, registry.BundleMediaType,
+		key.Bundle(t, v.manifest, nil))
 	require.NoError(t, os.WriteFile(v.path, accept, 0o600))
 	require.NoError(t, os.WriteFile(v.path+".sigstore.json", key.FileBundle(t, accept), 0o600))
-	rules := []admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"},
-		Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}}
+	rules :=
+		[]admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{""},
+				APIVersions: []string{"v1"},
+				Resources:   []string{"pods"},
+			}}}
 	v.config = configuration(t,
-		wasmadmission.Policy{Name: "pulled", Module: "registry://" + v.registry.Host + "/accept:v1", Rules: rules},
+		wasmadmission.Policy{
+			Name:   "pulled",
+			Module: "registry://" + v.registry.Host + "/accept:v1",
+			Rules:  rules,
+		},
 		wasmadmission.Policy{Name: "local", Module: "file://" + v.path, Rules: rules})
 	for n := range v.config.Policies { // a set that was kept is validated
 		p := &v.config.Policies[n]
-		p.FailurePolicy, p.MatchPolicy = admissionregistrationv1.Fail, admissionregistrationv1.Equivalent
-		p.Mode, p.ReinvocationPolicy = wasmadmission.ModeProtect, admissionregistrationv1.IfNeededReinvocationPolicy
+		p.FailurePolicy, p.MatchPolicy = admissionregistrationv1.Fail,
+			admissionregistrationv1.Equivalent
+		p.Mode, p.ReinvocationPolicy = wasmadmission.ModeProtect,
+			admissionregistrationv1.IfNeededReinvocationPolicy
 	}
 	v.config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	v.config.PolicyDirectory = t.TempDir()
@@ -86,7 +101,10 @@ spec:
 
 // demand demands a config of all modules.
 func (v *verified) demand(config string) {
-	v.config.Verification = &wasmadmission.Verification{Required: true, Config: runtime.RawExtension{Raw: []byte(config)}}
+	v.config.Verification = &wasmadmission.Verification{
+		Required: true,
+		Config:   runtime.RawExtension{Raw: []byte(config)},
+	}
 }
 
 // start starts what the configuration says, and says why not.
@@ -94,7 +112,8 @@ func (v *verified) start(t *testing.T) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	a, err := New(ctx, v.config, Options{AdjustEngine: inProcess, NewChecker: sigstore.ForConfiguration})
+	a, err := New(ctx, v.config,
+		Options{AdjustEngine: inProcess, NewChecker: sigstore.ForConfiguration})
 	if err != nil {
 		return err
 	}
@@ -112,13 +131,19 @@ func TestSignedPoliciesAreServed(t *testing.T) {
 	require.NoError(t, v.start(t))
 	file := filepath.Join(t.TempDir(), "verification.yml")
 	require.NoError(t, os.WriteFile(file, []byte(key.Config()), 0o600))
-	v.config.Verification = &wasmadmission.Verification{Required: true, File: file, TrustRoot: wasmadmission.TrustRoot{PublicGood: true}}
+	v.config.Verification = &wasmadmission.Verification{
+		Required:  true,
+		File:      file,
+		TrustRoot: wasmadmission.TrustRoot{PublicGood: true},
+	}
 	require.NoError(t, v.start(t))
 	v.demand(other.Config())
 	v.config.Verification.Required = false
 	require.NoError(t, v.start(t), "it is required of none")
 	v.config.Verification = nil
-	v.config.Policies[0].Verification = &wasmadmission.PolicyVerification{Config: runtime.RawExtension{Raw: []byte(key.Config())}}
+	v.config.Policies[0].Verification = &wasmadmission.PolicyVerification{
+		Config: runtime.RawExtension{Raw: []byte(key.Config())},
+	}
 	require.NoError(t, v.start(t), "a policy may demand it alone")
 
 	v.demand(key.Config())
@@ -151,9 +176,12 @@ func TestUnverifiedStartsAreRefused(t *testing.T) {
 			v.registry.Push(t, "accept", "v1", []byte("\x00asm\x01\x00\x00\x00"))
 		}, []string{`policies[pulled].module: `}},
 		"a policy demands more": {func(_ *testing.T, v *verified) {
-			v.config.Policies[1].Verification = &wasmadmission.PolicyVerification{Config: runtime.RawExtension{Raw: []byte(other.Config())}}
+			v.config.Policies[1].Verification = &wasmadmission.PolicyVerification{
+				Config: runtime.RawExtension{Raw: []byte(other.Config())},
+			}
 		}, []string{`policies[local].module: `}},
-		"the registry is gone": {func(_ *testing.T, v *verified) { v.registry.Stop() }, []string{`policies[pulled].module: `}},
+		"the registry is gone": {func(_ *testing.T, v *verified) { v.registry.Stop() },
+			[]string{`policies[pulled].module: `}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := newVerified(t, key)
@@ -186,31 +214,49 @@ func TestVerificationThatCannotBeDone(t *testing.T) {
 		return path
 	}
 	identities := func(root wasmadmission.TrustRoot) *wasmadmission.Verification {
-		return &wasmadmission.Verification{Required: true, Config: runtime.RawExtension{Raw: []byte(keyless)}, TrustRoot: root}
+		return &wasmadmission.Verification{
+			Required:  true,
+			Config:    runtime.RawExtension{Raw: []byte(keyless)},
+			TrustRoot: root,
+		}
 	}
 	for name, c := range map[string]struct {
 		v    *wasmadmission.Verification
 		want string
 	}{
-		"no trust root":       {identities(wasmadmission.TrustRoot{}), "verification: verification.config demands signatures by identities: there is no trust root to verify certificates by: set verification.trustRoot"},
-		"no such trust root":  {identities(wasmadmission.TrustRoot{File: "/nowhere/root.json"}), "verification.trustRoot: open /nowhere/root.json: lstat /nowhere"},
-		"empty trust root":    {identities(wasmadmission.TrustRoot{File: file("")}), "the trust root is empty"},
-		"another file":        {identities(wasmadmission.TrustRoot{File: file("{}")}), "the trust root has media type"},
-		"no such config":      {&wasmadmission.Verification{File: "/nowhere/config.yml"}, "verification.file: open /nowhere/config.yml: lstat /nowhere"},
-		"broken config":       {&wasmadmission.Verification{File: file("apiVersion: v1\nallOf: []\nanyOf: {}\n")}, ": allOf: is empty, which would demand nothing: write which signatures are demanded\nverification.file: "},
-		"identities in files": {&wasmadmission.Verification{Required: true, File: file(keyless)}, "there is no trust root to verify certificates by"},
-		"a large config":      {&wasmadmission.Verification{File: file(strings.Repeat("#", verification.MaxConfigBytes+1))}, "at most 262144 are allowed"},
+		"no trust root": {identities(wasmadmission.TrustRoot{}),
+			"verification: verification.config demands signatures by identities: there is no trust root to verify certificates by: set verification.trustRoot"},
+		"no such trust root": {identities(wasmadmission.TrustRoot{File: "/nowhere/root.json"}),
+			"verification.trustRoot: open /nowhere/root.json: lstat /nowhere"},
+		"empty trust root": {identities(wasmadmission.TrustRoot{File: file("")}),
+			"the trust root is empty"},
+		"another file": {identities(wasmadmission.TrustRoot{File: file("{}")}),
+			"the trust root has media type"},
+		"no such config": {&wasmadmission.Verification{File: "/nowhere/config.yml"},
+			"verification.file: open /nowhere/config.yml: lstat /nowhere"},
+		"broken config": {&wasmadmission.Verification{
+			File: file("apiVersion: v1\nallOf: []\nanyOf: {}\n"),
+		},
+			": allOf: is empty, which would demand nothing: write which signatures are demanded\nverification.file: "},
+		"identities in files": {&wasmadmission.Verification{Required: true, File: file(keyless)},
+			"there is no trust root to verify certificates by"},
+		"a large config": {&wasmadmission.Verification{
+			File: file(strings.Repeat("#", verification.MaxConfigBytes+1)),
+		}, "at most 262144 are allowed"},
 	} {
 		require.ErrorContains(t, start(c.v, sigstore.ForConfiguration), c.want, name)
 	}
-	require.ErrorContains(t, start(&wasmadmission.Verification{}, nil), "verification: signatures are to be verified, and this program was built without what checks them")
+	require.ErrorContains(t, start(&wasmadmission.Verification{}, nil),
+		"verification: signatures are to be verified, and this program was built without what checks them")
 	config.Verification = nil
-	config.PolicyGroups = []wasmadmission.PolicyGroup{{Policies: []wasmadmission.PolicyGroupMember{{Verification: &wasmadmission.PolicyVerification{}}}}}
-	require.ErrorContains(t, start(nil, nil), "this program was built without what checks them", "that a member of a group demands something is enough")
+	config.PolicyGroups =
+		[]wasmadmission.PolicyGroup{{Policies: []wasmadmission.PolicyGroupMember{{Verification: &wasmadmission.PolicyVerification{}}}}}
+	require.ErrorContains(t, start(nil, nil), "this program was built without what checks them",
+		"that a member of a group demands something is enough")
 }
 
-// A set that was kept is no way around verification: it is verified anew by what was kept with it, which whoever can write
-// there cannot make up.
+// A set that was kept is no way around verification: it is verified anew by what was kept with it,
+// which whoever can write there cannot make up.
 func TestTheLastGoodSetIsVerified(t *testing.T) {
 	const refused = "the set that was served last cannot be served instead: policies[pulled].module: "
 	key, other := signing.NewKey(t), signing.NewKey(t)
@@ -231,9 +277,12 @@ func TestTheLastGoodSetIsVerified(t *testing.T) {
 	require.NoError(t, err)
 	_, record, _ := strings.Cut(string(content), "\n")
 	for name, forged := range map[string]string{
-		"the evidence is another": regexp.MustCompile(`"evidence":"[^"]+"`).ReplaceAllString(record, `"evidence":"e30="`),
-		"the evidence is gone":    regexp.MustCompile(`,"evidence":"[^"]+"`).ReplaceAllString(record, ""),
-		"the manifest is another": regexp.MustCompile(`"manifest":"[^"]+"`).ReplaceAllString(record, `"manifest":"e30="`),
+		"the evidence is another": regexp.MustCompile(`"evidence":"[^"]+"`).
+			ReplaceAllString(record, `"evidence":"e30="`),
+		"the evidence is gone": regexp.MustCompile(`,"evidence":"[^"]+"`).
+			ReplaceAllString(record, ""),
+		"the manifest is another": regexp.MustCompile(`"manifest":"[^"]+"`).
+			ReplaceAllString(record, `"manifest":"e30="`),
 	} {
 		require.NotEqual(t, record, forged, name)
 		require.NoError(t, os.WriteFile(path, []byte(digest([]byte(forged))+"\n"+forged), 0o600))

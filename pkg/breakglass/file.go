@@ -176,12 +176,15 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 		return
 	}
 	g := &grant{
-		policies: map[string]bool{}, every: o.Policies[0] == wasmadmission.EveryPolicy, reason: o.Reason, names: o.Policies,
+		policies: map[string]bool{}, every: o.Policies[0] == wasmadmission.EveryPolicy,
+		reason: o.Reason, names: o.Policies,
 		until: o.Until.Time, end: now.Add(o.Until.Sub(now)),
 	}
 	unknown := f.unknown(g)
 	if f.waits = len(unknown) == len(g.names); f.waits {
-		f.refuse(ctx, fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown), NameRemedy))
+		f.refuse(ctx,
+			fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown),
+				NameRemedy))
 		return
 	}
 	for _, name := range o.Policies {
@@ -192,7 +195,8 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	}
 	f.options.Recorder.CountBreakGlass(eventBegun)
 	f.options.Recorder.SetBreakGlassUntil(g.until)
-	f.tell(ctx, g, now, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
+	f.tell(ctx, g, now,
+		"BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
 }
 
 // unknown returns the names that no policy has which is served.
@@ -242,14 +246,16 @@ func read(content []byte, now time.Time) (*wasmadmission.BreakGlass, error) {
 func (f *File) refuse(ctx context.Context, reason error) {
 	f.end(ctx, "the file is not obeyed")
 	now := f.options.Clock.Now()
-	if f.refused != nil && f.refused.Error() == reason.Error() && now.Sub(f.reminded) < remindEvery {
+	if f.refused != nil && f.refused.Error() == reason.Error() &&
+		now.Sub(f.reminded) < remindEvery {
 		return
 	}
 	if f.refused == nil || f.refused.Error() != reason.Error() {
 		f.options.Recorder.CountBreakGlass(eventRefused)
 	}
 	f.refused, f.reminded = reason, now
-	klog.FromContext(ctx).Error(explain.InOneLine(reason), "Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
+	klog.FromContext(ctx).Error(explain.InOneLine(reason),
+		"Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
 }
 
 // end ends the grant in force, if there is one.
@@ -260,7 +266,8 @@ func (f *File) end(ctx context.Context, why string) {
 	}
 	f.options.Recorder.CountBreakGlass(eventEnded)
 	f.options.Recorder.SetBreakGlassUntil(time.Time{})
-	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again", "file", f.options.Path, "why", why, "policies", g.names)
+	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again",
+		"file", f.options.Path, "why", why, "policies", g.names)
 }
 
 // remind ends what is over, and repeats what is not.
@@ -273,7 +280,8 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 	case g.ended(now):
 		f.end(ctx, "its time is over")
 	case now.Sub(f.reminded) >= remindEvery:
-		f.tell(ctx, g, now, "BREAK-GLASS: policies are still in monitor mode, their rejections are NOT ENFORCED")
+		f.tell(ctx, g, now,
+			"BREAK-GLASS: policies are still in monitor mode, their rejections are NOT ENFORCED")
 	}
 }
 
@@ -282,8 +290,10 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 func (f *File) tell(ctx context.Context, g *grant, now time.Time, message string) {
 	f.reminded = now
 	logger := klog.FromContext(ctx)
-	logger.Error(nil, message, "file", f.options.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
+	logger.Error(nil, message, "file", f.options.Path, "policies", g.names,
+		"until", g.until.Format(time.RFC3339), "reason", g.reason)
 	if unknown := f.unknown(g); len(unknown) > 0 {
-		logger.Error(nil, "The break-glass file names policies that are not served: "+NameRemedy, "file", f.options.Path, "notServed", quoted(unknown))
+		logger.Error(nil, "The break-glass file names policies that are not served: "+NameRemedy,
+			"file", f.options.Path, "notServed", quoted(unknown))
 	}
 }

@@ -54,8 +54,16 @@ func (n *notes) CountBreakGlass(event string)       { n.events[event]++ }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &fixture{T: t, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)), notes: &notes{events: map[string]int{}}}
-	w.file = New(Options{Path: filepath.Join(t.TempDir(), "break-glass.yaml"), Recorder: w.notes, Clock: w.clock})
+	w := &fixture{
+		T:     t,
+		clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)),
+		notes: &notes{events: map[string]int{}},
+	}
+	w.file = New(Options{
+		Path:     filepath.Join(t.TempDir(), "break-glass.yaml"),
+		Recorder: w.notes,
+		Clock:    w.clock,
+	})
 	return w
 }
 
@@ -91,7 +99,8 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	require.NoError(t, os.Remove(w.file.options.Path))
 	w.file.Update(t.Context())
 	w.requireMode(protect, "no-privileged-pods", "other")
-	require.Equal(t, map[string]int{"begun": 2, "ended": 2}, w.notes.events, "each order that begins ends")
+	require.Equal(t, map[string]int{"begun": 2, "ended": 2}, w.notes.events,
+		"each order that begins ends")
 	require.Zero(t, w.notes.until)
 }
 
@@ -124,7 +133,8 @@ func TestNamesThatAreNotServed(t *testing.T) {
 	w.requireMode(protect, "no-privileged-pods", "our.registry")
 	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 	require.Zero(t, w.notes.until)
-	require.ErrorContains(t, w.file.refused, `policies: none is served that is called ["no-privileged-pods" "our.registry"]: write names as `)
+	require.ErrorContains(t, w.file.refused,
+		`policies: none is served that is called ["no-privileged-pods" "our.registry"]: write names as `)
 	w.file.Update(t.Context())
 	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 
@@ -136,11 +146,17 @@ func TestNamesThatAreNotServed(t *testing.T) {
 
 func TestAFileThatIsNotObeyed(t *testing.T) {
 	for name, spoil := range map[string]func(w *fixture){
-		"is wrong":                func(w *fixture) { w.write("kind: BreakGlass") },
-		"is empty":                func(w *fixture) { w.write("") },
-		"is too large":            func(w *fixture) { w.write(good + strings.Repeat("#", maxBytes)) },
-		"is over":                 func(w *fixture) { w.write(strings.Replace(good, "2026-01-02", "2026-01-01", 1)) },
-		"ends in more than a day": func(w *fixture) { w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1)) },
+		"is wrong": func(w *fixture) { w.write("kind: BreakGlass") },
+		"is empty": func(w *fixture) { w.write("") },
+		"is too large": func(w *fixture) {
+			w.write(good + strings.Repeat("#", maxBytes))
+		},
+		"is over": func(w *fixture) {
+			w.write(strings.Replace(good, "2026-01-02", "2026-01-01", 1))
+		},
+		"ends in more than a day": func(w *fixture) {
+			w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1))
+		},
 		"others may write": func(w *fixture) {
 			require.NoError(w, os.WriteFile(w.file.options.Path, []byte(good), 0o600))
 			require.NoError(w, os.Chmod(w.file.options.Path, 0o622))
@@ -193,8 +209,13 @@ func TestClocksThatAreSet(t *testing.T) {
 	require.False(t, g.ended(start.Add(59*time.Minute)))
 	require.True(t, g.ended(start.Add(time.Hour)))
 	require.True(t, g.ended(start.Add(2*time.Hour).Round(0)), "set forward")
-	back := &grant{every: true, until: start.Add(100 * time.Hour).Round(0), end: start.Add(time.Hour)}
-	require.True(t, back.ended(start.Add(time.Hour)), "set back: the calendar's end is far, the hour is over")
+	back := &grant{
+		every: true,
+		until: start.Add(100 * time.Hour).Round(0),
+		end:   start.Add(time.Hour),
+	}
+	require.True(t, back.ended(start.Add(time.Hour)),
+		"set back: the calendar's end is far, the hour is over")
 }
 
 func TestRunSeesTheFileComeAndGo(t *testing.T) {
@@ -207,17 +228,25 @@ func TestRunSeesTheFileComeAndGo(t *testing.T) {
 		w.file.Run(ctx)
 	}()
 	until := time.Now().Add(time.Hour).Format(time.RFC3339)
-	require.NoError(t, os.WriteFile(w.file.options.Path, []byte(strings.Replace(good, "2026-01-02T04:00:00+01:00", until, 1)), 0o600))
-	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == monitor }, time.Minute, time.Millisecond)
+	require.NoError(t,
+		os.WriteFile(w.file.options.Path,
+			[]byte(strings.Replace(good, "2026-01-02T04:00:00+01:00", until, 1)), 0o600))
+	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == monitor },
+		time.Minute, time.Millisecond)
 	require.NoError(t, os.Remove(w.file.options.Path))
-	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == protect }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == protect },
+		time.Minute, time.Millisecond)
 	cancel()
 	<-ended
 }
 
 func BenchmarkMode(b *testing.B) {
 	f := New(Options{})
-	f.grant.Store(&grant{policies: map[string]bool{"p": true}, until: time.Now().Add(time.Hour), end: time.Now().Add(time.Hour)})
+	f.grant.Store(&grant{
+		policies: map[string]bool{"p": true},
+		until:    time.Now().Add(time.Hour),
+		end:      time.Now().Add(time.Hour),
+	})
 	for b.Loop() {
 		f.Mode("p", protect)
 	}

@@ -41,7 +41,11 @@ func TestRead(t *testing.T) {
 	require.Equal(t, "nodes cannot start", o.Reason)
 	require.True(t, o.Until.Time.Equal(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)))
 
-	o, err = read([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "BreakGlass", "until": "2026-01-02T03:00:00Z", "policies": ["*"], "reason": "x"}`), now)
+	o, err =
+		read(
+			[]byte(
+				`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "BreakGlass", "until": "2026-01-02T03:00:00Z", "policies": ["*"], "reason": "x"}`),
+			now)
 	require.NoError(t, err)
 	require.Equal(t, []string{"*"}, o.Policies)
 }
@@ -50,20 +54,28 @@ func TestReadRefuses(t *testing.T) {
 	for _, test := range []struct{ name, old, new, err string }{
 		{"an empty file", good, "", "the break-glass file is empty"},
 		{"a comment", good, "# nothing\n---\n", "the break-glass file is empty"},
-		{"something after the end", "reason: nodes cannot start\n", "reason: x\n...\nmode: y\n", "more than one YAML document"},
-		{"two documents", "reason: nodes cannot start\n", "reason: x\n---\n" + good, "more than one YAML document"},
+		{"something after the end", "reason: nodes cannot start\n", "reason: x\n...\nmode: y\n",
+			"more than one YAML document"},
+		{"two documents", "reason: nodes cannot start\n", "reason: x\n---\n" + good,
+			"more than one YAML document"},
 		{"no object", good, "[1, 2]", "the break-glass file is not an object"},
 		{"no YAML", good, "a: [", "the break-glass file is not valid YAML"},
-		{"another version", "v1alpha1", "v1", `apiVersion is "wasm.admission.config.k8s.io/v1": write `},
+		{"another version", "v1alpha1", "v1",
+			`apiVersion is "wasm.admission.config.k8s.io/v1": write `},
 		{"another kind", "BreakGlass", "Breakglass", `kind is "Breakglass": write BreakGlass`},
-		{"a time without a zone", "+01:00", "", `until: is 2026-01-02T04:00:00: write a time as RFC 3339`},
-		{"no time", "until: 2026-01-02T04:00:00+01:00\n", "", "until: Required value: write a time as RFC 3339"},
+		{"a time without a zone", "+01:00", "",
+			`until: is 2026-01-02T04:00:00: write a time as RFC 3339`},
+		{"no time", "until: 2026-01-02T04:00:00+01:00\n", "",
+			"until: Required value: write a time as RFC 3339"},
 		{"no policy", "[no-privileged-pods, our.registry]", "[]", "policies: Required value"},
 		{"no name", "our.registry", `Our_Registry`, `policies[1]: Invalid value: "Our_Registry": `},
 		{"all and one", "our.registry", `"*"`, `policies[1]: Invalid value: "*": `},
-		{"many", "[no-privileged-pods, our.registry]", "[" + strings.Repeat("a,", 1000) + "b]", "policies: Too many: 1001: must have at most 1000 items"},
-		{"a time too far ahead", "2026-01-02T04", "2026-01-03T02:00:01+01:00\n#", `more than 24h0m0s ahead: write an earlier time`},
-		{"no reason", "reason: nodes cannot start\n", "", "reason: Invalid value: \"\": has 0 bytes"},
+		{"many", "[no-privileged-pods, our.registry]", "[" + strings.Repeat("a,", 1000) + "b]",
+			"policies: Too many: 1001: must have at most 1000 items"},
+		{"a time too far ahead", "2026-01-02T04", "2026-01-03T02:00:01+01:00\n#",
+			`more than 24h0m0s ahead: write an earlier time`},
+		{"no reason", "reason: nodes cannot start\n", "",
+			"reason: Invalid value: \"\": has 0 bytes"},
 		{"a long reason", "nodes cannot start", strings.Repeat("x", 1025), "has 1025 bytes"},
 		{"an unknown field", "reason:", "mode: monitor\nreason:", `unknown field "mode"`},
 		{"another case", "reason:", "Reason:", `unknown field "Reason"`},
@@ -75,14 +87,18 @@ func TestReadRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.err)
 		})
 	}
-	_, err := read([]byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nmode: y"), now)
+	_, err :=
+		read([]byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nmode: y"),
+			now)
 	require.Len(t, strings.Split(err.Error(), "\n"), 4, "all problems are named")
 }
 
 // Whatever is decoded is within the bounds.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(good))
-	f.Add([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "BreakGlass", "until": "2026-01-02T03:00:00Z", "policies": ["*"], "reason": "x"}`))
+	f.Add(
+		[]byte(
+			`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "BreakGlass", "until": "2026-01-02T03:00:00Z", "policies": ["*"], "reason": "x"}`))
 	f.Add([]byte("---\n---\n"))
 	f.Add([]byte("a: &a [*a, *a]"))
 	f.Add([]byte("\xff\xfe{}"))

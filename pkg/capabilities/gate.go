@@ -135,7 +135,9 @@ func describe(span spans.Span, call abi.HostCall, answer []byte, err error) {
 	if tree[call.Namespace].has(call.Operation) {
 		path = call.Namespace + "/" + call.Operation
 	}
-	span.Set(attribute.String(spans.Capability, path), attribute.Int(spans.RequestBytes, len(call.Payload)), attribute.Int(spans.ResponseBytes, len(answer)))
+	span.Set(attribute.String(spans.Capability, path),
+		attribute.Int(spans.RequestBytes, len(call.Payload)),
+		attribute.Int(spans.ResponseBytes, len(answer)))
 	switch {
 	case err == nil:
 	case errors.As(err, new(*FailedError)):
@@ -175,12 +177,16 @@ func (g *Gate) answer(ctx context.Context, call abi.HostCall) ([]byte, error) {
 
 // ask calls a capability. It logs the details of a panic, and tells the guest only that an internal
 // error occurred.
-func (g *Gate) ask(ctx context.Context, capability Capability, call abi.HostCall) (answer []byte, err error) {
+func (g *Gate) ask(ctx context.Context, capability Capability,
+	call abi.HostCall) (answer []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			klog.FromContext(ctx).Error(fmt.Errorf("panic: %v", r), "Host capability failed", "policy", g.options.Caller.Policy,
-				"namespace", call.Namespace, "operation", cut(call.Operation), "stack", string(debug.Stack()))
-			answer, err = nil, &FailedError{fmt.Errorf("internal error in host capability %s", call.Namespace)}
+			klog.FromContext(ctx).Error(fmt.Errorf("panic: %v", r), "Host capability failed",
+				"policy", g.options.Caller.Policy, "namespace", call.Namespace,
+				"operation", cut(call.Operation), "stack", string(debug.Stack()))
+			answer, err = nil, &FailedError{
+				fmt.Errorf("internal error in host capability %s", call.Namespace),
+			}
 		}
 	}()
 	return capability.Call(ctx, &g.options.Caller, call.Operation, call.Payload)
@@ -196,7 +202,8 @@ func (g *Gate) report(ctx context.Context, path string) {
 	if unlogged := g.unlogged.Swap(0); unlogged > 0 {
 		keysAndValues = append(keysAndValues, "unloggedBefore", unlogged)
 	}
-	klog.FromContext(ctx).Error(nil, "Policy used a host capability that it was not granted", keysAndValues...)
+	klog.FromContext(ctx).
+		Error(nil, "Policy used a host capability that it was not granted", keysAndValues...)
 }
 
 func cut(text string) string {

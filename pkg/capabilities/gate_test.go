@@ -38,7 +38,8 @@ import (
 // recorder is a capability that returns the call it received.
 type recorder struct{ called int }
 
-func (r *recorder) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (r *recorder) Call(_ context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	r.called++
 	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
 }
@@ -72,12 +73,14 @@ func TestHostCallsAreTraced(t *testing.T) {
 		path, status               string
 	}{
 		{"answered", "kubernetes", "can_i", []string{"*"}, nil, "kubernetes/can_i", ""},
-		{"failed", "kubernetes", "can_i", []string{"*"}, &capabilities.FailedError{Err: errors.New("secret")}, "kubernetes/can_i", "failed"},
+		{"failed", "kubernetes", "can_i", []string{"*"},
+			&capabilities.FailedError{Err: errors.New("secret")}, "kubernetes/can_i", "failed"},
 		{"not granted", "oci", "v1/verify", nil, nil, "oci/v1/verify", "refused"},
 		{"guest's own words", "secret", "secret", []string{"*"}, nil, "unknown", "refused"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			gate := capabilities.NewGate(capabilities.GateOptions{Grants: grants(t, test.grants...), Tracing: &recorder{},
+			gate := capabilities.NewGate(capabilities.GateOptions{Grants: grants(t, test.grants...),
+				Tracing: &recorder{},
 				Shared: every(function(func() ([]byte, error) {
 					if test.err != nil {
 						return nil, test.err
@@ -85,10 +88,18 @@ func TestHostCallsAreTraced(t *testing.T) {
 					return []byte("secret"), nil
 				}))})
 			spansEnded := tracetest.NewSpanRecorder()
-			ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spansEnded)).Tracer("server").Start(t.Context(), "request")
-			_, err := gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: test.namespace, Operation: test.operation, Payload: []byte("{}")})
+			ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spansEnded)).
+				Tracer("server").Start(t.Context(), "request")
+			_, err := gate.Call(ctx, abi.HostCall{
+				Binding:   "kubewarden",
+				Namespace: test.namespace,
+				Operation: test.operation,
+				Payload:   []byte("{}"),
+			})
 			require.Equal(t, test.status != "", err != nil)
-			_, _ = gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}) // tracing has no span
+			// tracing has no span
+			_, _ = gate.Call(ctx,
+				abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"})
 
 			require.Len(t, spansEnded.Ended(), 1)
 			span := spansEnded.Ended()[0]
@@ -99,7 +110,8 @@ func TestHostCallsAreTraced(t *testing.T) {
 				answered = len("secret")
 			}
 			require.Equal(t, []attribute.KeyValue{attribute.String(spans.Capability, test.path),
-				attribute.Int(spans.RequestBytes, 2), attribute.Int(spans.ResponseBytes, answered)}, span.Attributes()[:3])
+				attribute.Int(spans.RequestBytes, 2), attribute.Int(spans.ResponseBytes, answered)},
+				span.Attributes()[:3])
 			require.Equal(t, test.status, span.Status().Description)
 		})
 	}
@@ -110,7 +122,8 @@ func TestGateChecksInOrder(t *testing.T) {
 		shared := every(&recorder{})
 		delete(shared, "oci")
 		return capabilities.NewGate(capabilities.GateOptions{
-			Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, texts...), Tracing: tracing.NewLog("p", 100, 100), Shared: shared,
+			Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, texts...),
+			Tracing: tracing.NewLog("p", 100, 100), Shared: shared,
 		})
 	}
 	for _, test := range []struct {
@@ -120,22 +133,34 @@ func TestGateChecksInOrder(t *testing.T) {
 		err                           string
 	}{
 		{"tracing needs no grant", gate(), "kubewarden", "tracing", "log", ""},
-		{"tracing knows one operation", gate(), "kubewarden", "tracing", "read", "unknown operation: read"},
+		{"tracing knows one operation", gate(), "kubewarden", "tracing", "read",
+			"unknown operation: read"},
 		{"binding comes first", gate(), "tracing", "kubernetes", "log", "unknown binding: tracing"},
 		{"no binding", gate("*"), "", "kubernetes", "can_i", "unknown binding: "},
-		{"grant comes before namespace", gate("oci/*"), "kubewarden", "moon", "v1/verify", strings.Replace(denied, "%s", "moon/v1/verify", 1)},
-		{"grant comes before operation", gate("oci/*"), "kubewarden", "kubernetes", "moon", strings.Replace(denied, "%s", "kubernetes/moon", 1)},
+		{"grant comes before namespace", gate("oci/*"), "kubewarden", "moon", "v1/verify",
+			strings.Replace(denied, "%s", "moon/v1/verify", 1)},
+		{"grant comes before operation", gate("oci/*"), "kubewarden", "kubernetes", "moon",
+			strings.Replace(denied, "%s", "kubernetes/moon", 1)},
 		{"namespace", gate("*"), "kubewarden", "moon", "v1/verify", "unknown namespace: moon"},
-		{"namespace with a part of the operation", gate("*"), "kubewarden", "oci/v1", "verify", "unknown namespace: oci/v1"},
+		{"namespace with a part of the operation", gate("*"), "kubewarden", "oci/v1", "verify",
+			"unknown namespace: oci/v1"},
 		{"operation", gate("*"), "kubewarden", "kubernetes", "moon", "unknown operation: moon"},
-		{"removed long ago", gate("*"), "kubewarden", "kubernetes", "namespaces", "unknown operation: namespaces"},
+		{"removed long ago", gate("*"), "kubewarden", "kubernetes", "namespaces",
+			"unknown operation: namespaces"},
 		{"group of operations", gate("*"), "kubewarden", "oci", "v1", "unknown operation: v1"},
-		{"more than an operation", gate("*"), "kubewarden", "oci", "v1/verify/", "unknown operation: v1/verify/"},
-		{"not there", gate("*"), "kubewarden", "oci", "v1/verify", "Callback evaluation failure: host capability oci/v1/verify is not available here"},
+		{"more than an operation", gate("*"), "kubewarden", "oci", "v1/verify/",
+			"unknown operation: v1/verify/"},
+		{"not there", gate("*"), "kubewarden", "oci", "v1/verify",
+			"Callback evaluation failure: host capability oci/v1/verify is not available here"},
 		{"granted", gate("kubernetes/can_i"), "kubewarden", "kubernetes", "can_i", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := test.gate.Call(t.Context(), abi.HostCall{Binding: test.binding, Namespace: test.namespace, Operation: test.operation, Payload: []byte("{")})
+			_, err := test.gate.Call(t.Context(), abi.HostCall{
+				Binding:   test.binding,
+				Namespace: test.namespace,
+				Operation: test.operation,
+				Payload:   []byte("{"),
+			})
 			if test.err == "" {
 				require.NoError(t, err)
 				return
@@ -147,9 +172,15 @@ func TestGateChecksInOrder(t *testing.T) {
 
 func TestCapabilitiesAreToldWhoAsks(t *testing.T) {
 	gate := capabilities.NewGate(capabilities.GateOptions{
-		Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, "net/*"), Shared: every(&recorder{}),
+		Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, "net/*"),
+		Shared: every(&recorder{}),
 	})
-	answer, err := gate.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte(`"a"`)})
+	answer, err := gate.Call(t.Context(), abi.HostCall{
+		Binding:   "kubewarden",
+		Namespace: "net",
+		Operation: "v1/dns_lookup_host",
+		Payload:   []byte(`"a"`),
+	})
 	require.NoError(t, err)
 	require.Equal(t, `p v1/dns_lookup_host "a"`, string(answer))
 }
@@ -158,7 +189,8 @@ func TestPanicsInCapabilitiesAreErrors(t *testing.T) {
 	gate := capabilities.NewGate(capabilities.GateOptions{
 		Grants: grants(t, "*"), Shared: every(function(func() ([]byte, error) { panic("secret") })),
 	})
-	_, err := gate.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host"})
+	_, err := gate.Call(t.Context(),
+		abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host"})
 	require.EqualError(t, err, "Callback evaluation failure: internal error in host capability net")
 }
 
@@ -173,7 +205,8 @@ func TestViolationsAreLogged(t *testing.T) {
 	gate := capabilities.NewGate(capabilities.GateOptions{Caller: capabilities.Caller{Policy: "p"}})
 	for range 1000 {
 		_, err := gate.Call(klog.NewContext(t.Context(), logger), abi.HostCall{
-			Binding: "kubewarden", Namespace: "kubernetes", Operation: "get_resource" + strings.Repeat("x", 10_000),
+			Binding: "kubewarden", Namespace: "kubernetes",
+			Operation: "get_resource" + strings.Repeat("x", 10_000),
 		})
 		require.Error(t, err)
 	}

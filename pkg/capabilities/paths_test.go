@@ -26,9 +26,11 @@ import (
 func TestPaths(t *testing.T) {
 	require.Equal(t, []string{
 		"crypto/v1/is_certificate_trusted",
-		"kubernetes/can_i", "kubernetes/get_resource", "kubernetes/list_resources_all", "kubernetes/list_resources_by_namespace",
+		"kubernetes/can_i", "kubernetes/get_resource", "kubernetes/list_resources_all",
+		"kubernetes/list_resources_by_namespace",
 		"net/v1/dns_lookup_host",
-		"oci/v1/manifest_digest", "oci/v1/oci_manifest", "oci/v1/oci_manifest_config", "oci/v1/verify", "oci/v2/verify",
+		"oci/v1/manifest_digest", "oci/v1/oci_manifest", "oci/v1/oci_manifest_config",
+		"oci/v1/verify", "oci/v2/verify",
 	}, Paths())
 	for _, path := range Paths() {
 		pattern, err := ParsePattern(path)

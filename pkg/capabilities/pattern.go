@@ -83,14 +83,17 @@ type Pattern struct {
 // repeat the text.
 func ParsePattern(text string) (Pattern, error) {
 	if text == "" {
-		return Pattern{}, errors.New(`is empty: write a path such as "oci/v1/verify", a prefix such as "oci/*", or "*" for all`)
+		return Pattern{},
+			errors.New(
+				`is empty: write a path such as "oci/v1/verify", a prefix such as "oci/*", or "*" for all`)
 	}
 	if text == wildcard {
 		return Pattern{text: text}, nil
 	}
 	path, all := strings.CutSuffix(text, "/"+wildcard)
 	if strings.Contains(path, wildcard) {
-		return Pattern{}, errors.New(`"*" may only stand alone or be the last segment, as in "oci/*"`)
+		return Pattern{},
+			errors.New(`"*" may only stand alone or be the last segment, as in "oci/*"`)
 	}
 	segments := strings.Split(path, "/")
 	at := tree
@@ -109,8 +112,9 @@ func ParsePattern(text string) (Pattern, error) {
 		return Pattern{}, endsAt(path)
 	}
 	if !all && at != nil {
-		return Pattern{}, fmt.Errorf("names a group of capabilities: write %q for all of it, or add one of %s",
-			text+"/"+wildcard, names(at))
+		return Pattern{},
+			fmt.Errorf("names a group of capabilities: write %q for all of it, or add one of %s",
+				text+"/"+wildcard, names(at))
 	}
 	return Pattern{text: text}, nil
 }
@@ -121,7 +125,8 @@ func endsAt(path string) error {
 
 func unknownSegment(segment, before string, at group) error {
 	if before == "" {
-		return fmt.Errorf("there is no host capability %q: write one that begins with %s, or %q for all",
+		return fmt.Errorf(
+			"there is no host capability %q: write one that begins with %s, or %q for all",
 			segment, names(at), wildcard)
 	}
 	return fmt.Errorf("there is no %q below %q: write one of %s, or %q for all of it",

@@ -30,12 +30,16 @@ func TestPatternMatches(t *testing.T) {
 	}{
 		{
 			pattern: "*",
-			grants:  []string{"oci/v1/verify", "kubernetes/can_i", "net/v1/dns_lookup_host", "unknown/thing"},
+			grants: []string{
+				"oci/v1/verify", "kubernetes/can_i", "net/v1/dns_lookup_host", "unknown/thing",
+			},
 		},
 		{
 			pattern: "oci/*",
 			grants:  []string{"oci/v1/verify", "oci/v2/verify", "oci/v1/oci_manifest_config"},
-			denies:  []string{"", "oci", "oci/", "ocix/v1/verify", "xoci/v1/verify", "net/v1/dns_lookup_host"},
+			denies: []string{
+				"", "oci", "oci/", "ocix/v1/verify", "xoci/v1/verify", "net/v1/dns_lookup_host",
+			},
 		},
 		{
 			pattern: "oci/v1/*",
@@ -50,7 +54,9 @@ func TestPatternMatches(t *testing.T) {
 		{
 			pattern: "kubernetes/get_resource",
 			grants:  []string{"kubernetes/get_resource"},
-			denies:  []string{"", "kubernetes/get_resource/", "kubernetes/get_resources", "kubernetes/*", "*"},
+			denies: []string{
+				"", "kubernetes/get_resource/", "kubernetes/get_resources", "kubernetes/*", "*",
+			},
 		},
 		{
 			pattern: "crypto/v1/is_certificate_trusted",
@@ -146,6 +152,7 @@ func TestParsePatterns(t *testing.T) {
 	patterns, err = ParsePatterns([]string{"net", "oci/*", "*x"})
 	require.Nil(t, patterns)
 	require.EqualError(t, err,
-		`host capability pattern "net": names a group of capabilities: write "net/*" for all of it, or add one of v1`+"\n"+
+		`host capability pattern "net": names a group of capabilities: write "net/*" for all of it, or add one of v1`+
+			"\n"+
 			`host capability pattern "*x": "*" may only stand alone or be the last segment, as in "oci/*"`)
 }

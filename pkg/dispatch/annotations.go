@@ -58,7 +58,8 @@ const (
 // annotateForGuest adds a guest's annotations to the audit event, under names that are
 // its policy's own, as webhooks' are. It returns how many had to be dropped: those whose
 // key makes no name, which are too long, or too many.
-func annotateForGuest(ctx context.Context, attr admission.Attributes, policy string, annotations map[string]string) (dropped int) {
+func annotateForGuest(ctx context.Context, attr admission.Attributes, policy string,
+	annotations map[string]string) (dropped int) {
 	if len(annotations) == 0 {
 		return 0
 	}
@@ -75,7 +76,8 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 		// This checks that the key is a qualified name, and not there yet with
 		// another value, as it may be when a policy is evaluated again.
 		if err := attr.AddAnnotation(prefix+key, value); err != nil {
-			klog.FromContext(ctx).V(4).Info("Dropped an audit annotation of a policy", "policy", policy, "err", cut(err.Error(), maxWarningBytes))
+			klog.FromContext(ctx).V(4).Info("Dropped an audit annotation of a policy",
+				"policy", policy, "err", cut(err.Error(), maxWarningBytes))
 			dropped++
 			continue
 		}

@@ -36,7 +36,8 @@ import (
 )
 
 // audited returns a context with an audit event, and what that has been annotated with.
-func audited(ctx context.Context, t *testing.T, level auditinternal.Level) (context.Context, func() map[string]string) {
+func audited(ctx context.Context, t *testing.T,
+	level auditinternal.Level) (context.Context, func() map[string]string) {
 	t.Helper()
 	ctx = audit.WithAuditContext(ctx)
 	event := audit.AuditContextFrom(ctx)
@@ -52,11 +53,13 @@ func (plugin) Handles(admission.Operation) bool { return true }
 func (f *fixture) validateAudited(ctx context.Context) error {
 	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
 	return admission.WithAudit(plugin{f.dispatcher}).(admission.ValidationInterface).
-		Validate(ctx, create(object, "configmaps", somebody), admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+		Validate(ctx, create(object, "configmaps", somebody),
+			admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 }
 
 func (f *fixture) admitAudited(ctx context.Context, a *admitted) error {
-	return admission.WithAudit(plugin{f.dispatcher}).(admission.MutationInterface).Admit(ctx, a.attr, a.o)
+	return admission.WithAudit(plugin{f.dispatcher}).(admission.MutationInterface).Admit(ctx,
+		a.attr, a.o)
 }
 
 type provenance struct {
@@ -73,8 +76,8 @@ func decodeProvenance(t *testing.T, text string) provenance {
 
 func TestProvenance(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
-	f.use(t, guest("a", "accept"), guest("d", "deny"), guest("m", "deny", monitoring), guest("t", "trap", ignoring),
-		guest("unasked", "deny", func(p *wasmadmission.Policy) {
+	f.use(t, guest("a", "accept"), guest("d", "deny"), guest("m", "deny", monitoring),
+		guest("t", "trap", ignoring), guest("unasked", "deny", func(p *wasmadmission.Policy) {
 			p.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"no": "label"}}
 		}))
 	ctx, event := audited(t.Context(), t, auditinternal.LevelMetadata)
@@ -104,7 +107,8 @@ func TestProvenance(t *testing.T) {
 
 func TestProvenanceOfMutations(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
-	f.use(t, answers("a", `{"accepted":true}`), answers("b", wanting("", `{"a":"two"}`)), answers("c", wanting("", `{"a":"three"}`), monitoring))
+	f.use(t, answers("a", `{"accepted":true}`), answers("b", wanting("", `{"a":"two"}`)),
+		answers("c", wanting("", `{"a":"three"}`), monitoring))
 	ctx, event := audited(t.Context(), t, auditinternal.LevelMetadata)
 	a := newConfigMap(t, admission.Create)
 	require.NoError(t, f.admitAudited(ctx, a))
@@ -113,7 +117,8 @@ func TestProvenanceOfMutations(t *testing.T) {
 	require.NotContains(t, first.Policies[0], "mutated")
 	require.Equal(t, true, first.Policies[1]["mutated"])
 	require.NotContains(t, first.Policies[2], "mutated")
-	require.NotContains(t, event(), "patch.wasm.admission.k8s.io/round_0_index_1", "the level is too low")
+	require.NotContains(t, event(), "patch.wasm.admission.k8s.io/round_0_index_1",
+		"the level is too low")
 
 	reinvoke(t, a.attr)
 	require.NoError(t, f.admitAudited(ctx, a))
@@ -125,7 +130,8 @@ func TestProvenanceOfMutations(t *testing.T) {
 func TestProvenanceIsBounded(t *testing.T) {
 	var policies []func(*wasmadmission.Policy)
 	for n := range 80 {
-		policies = append(policies, guest(fmt.Sprintf("p%02d-%s", n, strings.Repeat("long", 10)), "accept"))
+		policies = append(policies,
+			guest(fmt.Sprintf("p%02d-%s", n, strings.Repeat("long", 10)), "accept"))
 	}
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, policies...)
@@ -141,7 +147,8 @@ func TestProvenanceIsBounded(t *testing.T) {
 // What was said is recorded as far as there is room, and who was asked comes first.
 func TestRecordedMessagesAreBounded(t *testing.T) {
 	says := func(n, bytes int) func(*wasmadmission.Policy) {
-		return answers(fmt.Sprintf("p%02d", n), `{"accepted":false,"message":"`+strings.Repeat("m", bytes)+`"}`, validating)
+		return answers(fmt.Sprintf("p%02d", n), `{"accepted":false,"message":"`+
+			strings.Repeat("m", bytes)+`"}`, validating)
 	}
 	recorded := func(policies ...func(*wasmadmission.Policy)) provenance {
 		f := newFixture(t, wasmadmission.Exemptions{})
@@ -176,17 +183,22 @@ func TestPatchesInTheAuditEvent(t *testing.T) {
 	f.use(t, answers("m", wanting("", `{"a":"`+strings.Repeat("b", 300<<10)+`"}`)))
 	ctx, event = audited(t.Context(), t, auditinternal.LevelRequestResponse)
 	require.NoError(t, f.admitAudited(ctx, newConfigMap(t, admission.Create)))
-	require.JSONEq(t, `{"policy":"m","omitted":"the patch is too large"}`, event()["patch.wasm.admission.k8s.io/round_0_index_0"])
+	require.JSONEq(t, `{"policy":"m","omitted":"the patch is too large"}`,
+		event()["patch.wasm.admission.k8s.io/round_0_index_0"])
 }
 
 func TestGuestAnnotations(t *testing.T) {
 	f, noted := noting(t)
-	f.use(t, answers("policy.example", `{"accepted":false,"audit_annotations":{"who":"me","no/name":"1","wasm.admission.k8s.io/validate":"2","":"3","-":"4","long":"`+strings.Repeat("5", 5<<10)+`"}}`, validating))
+	f.use(t,
+		answers("policy.example",
+			`{"accepted":false,"audit_annotations":{"who":"me","no/name":"1","wasm.admission.k8s.io/validate":"2","":"3","-":"4","long":"`+
+				strings.Repeat("5", 5<<10)+`"}}`, validating))
 	ctx, event := audited(t.Context(), t, auditinternal.LevelMetadata)
 	require.Error(t, f.validateAudited(ctx))
 	annotations := event()
 	delete(annotations, "wasm.admission.k8s.io/validate")
-	require.Equal(t, map[string]string{"policy.example.policy.wasm.admission.k8s.io/who": "me"}, annotations)
+	require.Equal(t, map[string]string{"policy.example.policy.wasm.admission.k8s.io/who": "me"},
+		annotations)
 	require.Equal(t, map[string]int{"audit_annotation": 5}, noted.dropped)
 
 	var many []string
@@ -195,7 +207,9 @@ func TestGuestAnnotations(t *testing.T) {
 	}
 	f, noted = noting(t)
 	long := strings.Repeat("n", 240)
-	f.use(t, answers(long, `{"accepted":true,"audit_annotations":{`+strings.Join(many, ",")+`}}`, validating))
+	f.use(t,
+		answers(long, `{"accepted":true,"audit_annotations":{`+strings.Join(many, ",")+`}}`,
+			validating))
 	ctx, event = audited(t.Context(), t, auditinternal.LevelMetadata)
 	require.NoError(t, f.validateAudited(ctx))
 	require.Len(t, event(), 16+1)
@@ -204,7 +218,9 @@ func TestGuestAnnotations(t *testing.T) {
 
 func TestDroppedWarningsAreCounted(t *testing.T) {
 	f, noted := noting(t)
-	f.use(t, answers("w", `{"accepted":true,"warnings":[`+strings.Repeat(`"w",`, 199)+`"w"]}`, validating))
+	f.use(t,
+		answers("w", `{"accepted":true,"warnings":[`+strings.Repeat(`"w",`, 199)+`"w"]}`,
+			validating))
 	ctx, warned := listening(t)
 	require.NoError(t, f.validate(ctx, somebody))
 	require.Len(t, warned.texts, 16)

@@ -31,7 +31,8 @@ type budget struct {
 }
 
 // startBudget returns a context that ends when the budget is used up.
-func startBudget(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc, budget) {
+func startBudget(ctx context.Context,
+	limit time.Duration) (context.Context, context.CancelFunc, budget) {
 	if limit <= 0 {
 		return ctx, func() {}, budget{}
 	}
@@ -42,7 +43,8 @@ func startBudget(ctx context.Context, limit time.Duration) (context.Context, con
 
 // blame names the limit in the error of an evaluation that it ended.
 func (b budget) blame(err error) error {
-	if b.limit == 0 || engine.CauseOf(err) != engine.CauseDeadline || time.Now().Before(b.deadline) {
+	if b.limit == 0 || engine.CauseOf(err) != engine.CauseDeadline ||
+		time.Now().Before(b.deadline) {
 		return err
 	}
 	return &budgetError{limit: b.limit, err: err}
@@ -56,7 +58,9 @@ type budgetError struct {
 
 // Error implements the error interface.
 func (e *budgetError) Error() string {
-	return fmt.Sprintf("all policies together took longer than limits.requestTimeout allows for a request, %s: %v", e.limit, e.err)
+	return fmt.Sprintf(
+		"all policies together took longer than limits.requestTimeout allows for a request, %s: %v",
+		e.limit, e.err)
 }
 
 // Unwrap returns the error underneath.

@@ -51,21 +51,26 @@ type conditions struct {
 
 // conditionCompiler is made when the first condition is compiled: that takes time.
 var conditionCompiler = sync.OnceValue(func() plugincel.ConditionCompiler {
-	return plugincel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
+	return plugincel.NewConditionCompiler(
+		environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 })
 
-func newConditions(policy, phase string, list []admissionregistrationv1.MatchCondition) *conditions {
+func newConditions(policy, phase string,
+	list []admissionregistrationv1.MatchCondition) *conditions {
 	c := &conditions{list: list, policy: policy, phase: phase}
 	for _, condition := range list {
 		// The name in a text or a comment costs a look into a cache, no more.
-		c.needNamespace = c.needNamespace || strings.Contains(condition.Expression, plugincel.NamespaceVarName)
+		c.needNamespace = c.needNamespace ||
+			strings.Contains(condition.Expression, plugincel.NamespaceVarName)
 	}
 	c.compiled = sync.OnceValue(func() plugincel.ConditionEvaluator {
 		expressions := make([]plugincel.ExpressionAccessor, len(list))
 		for n, condition := range list {
 			expressions[n] = (*matchconditions.MatchCondition)(&condition)
 		}
-		return conditionCompiler().CompileCondition(expressions, plugincel.OptionalVariableDeclarations{HasAuthorizer: true}, environment.StoredExpressions)
+		return conditionCompiler().CompileCondition(expressions,
+			plugincel.OptionalVariableDeclarations{HasAuthorizer: true},
+			environment.StoredExpressions)
 	})
 	return c
 }
@@ -77,14 +82,17 @@ type withNamespace struct {
 }
 
 // ForInput implements [plugincel.ConditionEvaluator].
-func (c withNamespace) ForInput(ctx context.Context, versioned *admission.VersionedAttributes, request *admissionv1.AdmissionRequest,
-	inputs plugincel.OptionalVariableBindings, _ *corev1.Namespace, budget int64) ([]plugincel.EvaluationResult, int64, error) {
-	return c.ConditionEvaluator.ForInput(ctx, versioned, request, inputs, plugincel.CreateNamespaceObject(c.namespace), budget)
+func (c withNamespace) ForInput(ctx context.Context, versioned *admission.VersionedAttributes,
+	request *admissionv1.AdmissionRequest, inputs plugincel.OptionalVariableBindings,
+	_ *corev1.Namespace, budget int64) ([]plugincel.EvaluationResult, int64, error) {
+	return c.ConditionEvaluator.ForInput(ctx, versioned, request, inputs,
+		plugincel.CreateNamespaceObject(c.namespace), budget)
 }
 
 // fulfilled is whether a request that reaches a policy fulfils its conditions. One that is
 // false decides, even if others cannot be evaluated.
-func (m *matcher) fulfilled(ctx context.Context, r *request, c *conditions, call *generic.WebhookInvocation) (bool, error) {
+func (m *matcher) fulfilled(ctx context.Context, r *request, c *conditions,
+	call *generic.WebhookInvocation) (bool, error) {
 	if len(c.list) == 0 {
 		return true, nil
 	}
@@ -99,20 +107,24 @@ func (m *matcher) fulfilled(ctx context.Context, r *request, c *conditions, call
 		}
 	}
 	fail := admissionregistrationv1.Fail
-	result := matchconditions.NewMatcher(evaluator, &fail, matcherKind, c.phase, c.policy).Match(ctx, versioned, nil, m.authorizer)
+	result := matchconditions.NewMatcher(evaluator, &fail, matcherKind, c.phase, c.policy).
+		Match(ctx, versioned, nil, m.authorizer)
 	if result.Error != nil {
 		return false, &conditionError{result.Error}
 	}
 	if !result.Matches {
-		admissionmetrics.Metrics.ObserveMatchConditionExclusion(ctx, c.policy, matcherKind, c.phase, string(r.attr.GetOperation()))
+		admissionmetrics.Metrics.ObserveMatchConditionExclusion(ctx, c.policy, matcherKind, c.phase,
+			string(r.attr.GetOperation()))
 	}
 	return result.Matches, nil
 }
 
 // namespaceOf returns the namespace that a request is for something in, nil if there is
 // none. A namespace is in none, although its requests carry its name.
-func (m *matcher) namespaceOf(ctx context.Context, attr admission.Attributes) (*corev1.Namespace, error) {
-	if attr.GetNamespace() == "" || attr.GetKind() == corev1.SchemeGroupVersion.WithKind("Namespace") {
+func (m *matcher) namespaceOf(ctx context.Context,
+	attr admission.Attributes) (*corev1.Namespace, error) {
+	if attr.GetNamespace() == "" ||
+		attr.GetKind() == corev1.SchemeGroupVersion.WithKind("Namespace") {
 		return nil, nil
 	}
 	namespace, err := m.namespaces.GetNamespace(ctx, attr.GetNamespace())
@@ -126,7 +138,9 @@ func (m *matcher) namespaceOf(ctx context.Context, attr admission.Attributes) (*
 type conditionError struct{ err error }
 
 // Error implements the error interface.
-func (e *conditionError) Error() string { return "evaluating the match conditions: " + e.err.Error() }
+func (e *conditionError) Error() string {
+	return "evaluating the match conditions: " + e.err.Error()
+}
 
 // Unwrap returns the error underneath.
 func (e *conditionError) Unwrap() error { return e.err }

@@ -41,20 +41,33 @@ func under(expressions ...string) func(*wasmadmission.Policy) {
 	return func(p *wasmadmission.Policy) {
 		for n, expression := range expressions {
 			name := string(rune('a' + n))
-			p.MatchConditions = append(p.MatchConditions, admissionregistrationv1.MatchCondition{Name: name, Expression: expression})
+			p.MatchConditions = append(p.MatchConditions,
+				admissionregistrationv1.MatchCondition{Name: name, Expression: expression})
 		}
 	}
 }
 
 // namespaceObject is what a ValidatingAdmissionPolicy has under that name.
 func TestConditionsOnTheNamespace(t *testing.T) {
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"guarded": "yes"}}, Status: corev1.NamespaceStatus{Phase: corev1.NamespaceActive}}
+	namespace := &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"guarded": "yes"}},
+		Status:     corev1.NamespaceStatus{Phase: corev1.NamespaceActive},
+	}
 	everything := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"*"},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*"}},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{"*"},
+			APIVersions: []string{"*"},
+			Resources:   []string{"*"},
+		},
 	}}
-	typeMeta := func(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
-	configMap := &corev1.ConfigMap{TypeMeta: typeMeta("ConfigMap"), ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
+	typeMeta := func(kind string) metav1.TypeMeta {
+		return metav1.TypeMeta{APIVersion: "v1", Kind: kind}
+	}
+	configMap := &corev1.ConfigMap{
+		TypeMeta:   typeMeta("ConfigMap"),
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"},
+	}
 	type client interface {
 		runtime.Object
 		metav1.Object
@@ -65,22 +78,37 @@ func TestConditionsOnTheNamespace(t *testing.T) {
 		resource         string
 		denied           bool
 	}{
-		{"a label", "namespaceObject.metadata.labels.guarded == 'yes'", configMap, "configmaps", true},
-		{"another label", "has(namespaceObject.metadata.labels.other)", configMap, "configmaps", false},
-		{"its name and phase", "namespaceObject.metadata.name == 'ns' && namespaceObject.status.phase == 'Active'", configMap, "configmaps", true},
-		{"none for what is in none", "namespaceObject == null", &corev1.Node{TypeMeta: typeMeta("Node")}, "nodes", true},
-		{"none for a namespace", "namespaceObject == null", &corev1.Namespace{TypeMeta: typeMeta("Namespace"), ObjectMeta: metav1.ObjectMeta{Name: "ns"}}, "namespaces", true},
+		{"a label", "namespaceObject.metadata.labels.guarded == 'yes'", configMap, "configmaps",
+			true},
+		{"another label", "has(namespaceObject.metadata.labels.other)", configMap, "configmaps",
+			false},
+		{"its name and phase",
+			"namespaceObject.metadata.name == 'ns' && namespaceObject.status.phase == 'Active'",
+			configMap, "configmaps", true},
+		{"none for what is in none", "namespaceObject == null",
+			&corev1.Node{TypeMeta: typeMeta("Node")}, "nodes", true},
+		{"none for a namespace", "namespaceObject == null",
+			&corev1.Namespace{
+				TypeMeta:   typeMeta("Namespace"),
+				ObjectMeta: metav1.ObjectMeta{Name: "ns"},
+			}, "namespaces", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, wasmadmission.Exemptions{}, namespace)
-			f.use(t, guest("d", "deny", under(test.expression), func(p *wasmadmission.Policy) { p.Rules = everything }))
+			f.use(t,
+				guest("d", "deny", under(test.expression), func(p *wasmadmission.Policy) {
+					p.Rules = everything
+				}))
 			of := test.object.GetNamespace()
 			if test.resource == "namespaces" {
 				of = test.object.GetName() // as the apiserver does
 			}
-			attr := admission.NewAttributesRecord(test.object, nil, test.object.GetObjectKind().GroupVersionKind(), of, test.object.GetName(),
-				corev1.SchemeGroupVersion.WithResource(test.resource), "", admission.Create, &metav1.CreateOptions{}, false, somebody)
-			err := f.dispatcher.Validate(t.Context(), attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+			attr := admission.NewAttributesRecord(test.object, nil,
+				test.object.GetObjectKind().GroupVersionKind(), of, test.object.GetName(),
+				corev1.SchemeGroupVersion.WithResource(test.resource), "", admission.Create,
+				&metav1.CreateOptions{}, false, somebody)
+			err := f.dispatcher.Validate(t.Context(), attr,
+				admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 			if !test.denied {
 				require.NoError(t, err)
 				return
@@ -113,17 +141,24 @@ func TestConditionsThatFail(t *testing.T) {
 	}{
 		{"Fail", nil, verdict.FailedClosed, true},
 		{"Ignore", []func(*wasmadmission.Policy){ignoring}, verdict.FailedOpen, false},
-		{"Fail in monitor mode", []func(*wasmadmission.Policy){monitoring}, verdict.FailedClosed, false},
-		{"Ignore in monitor mode", []func(*wasmadmission.Policy){monitoring, ignoring}, verdict.FailedOpen, false},
+		{"Fail in monitor mode", []func(*wasmadmission.Policy){monitoring}, verdict.FailedClosed,
+			false},
+		{"Ignore in monitor mode", []func(*wasmadmission.Policy){monitoring, ignoring},
+			verdict.FailedOpen, false},
 	} {
 		for _, phase := range []string{"validate", "admit"} {
 			t.Run(test.name+" "+phase, func(t *testing.T) {
 				f, noted := noting(t)
-				f.use(t, guest("p", "deny", append(test.adjust, broken, func(p *wasmadmission.Policy) { p.Mutating = phase == "admit" })...))
+				f.use(t,
+					guest("p", "deny",
+						append(test.adjust, broken, func(p *wasmadmission.Policy) {
+							p.Mutating = phase == "admit"
+						})...))
 				ctx, warned := listening(t)
 				ctx, event := audited(ctx, t, auditinternal.LevelMetadata)
 				err := f.inPhase(ctx, t, phase)
-				require.Equal(t, []evaluation{{"p", phase, "CREATE", test.outcome, test.denied}}, noted.evaluations)
+				require.Equal(t, []evaluation{{"p", phase, "CREATE", test.outcome, test.denied}},
+					noted.evaluations)
 				name := map[string]string{"validate": "validate", "admit": "mutate.round_0"}[phase]
 				recorded := decodeProvenance(t, event()["wasm.admission.k8s.io/"+name])
 				require.Len(t, recorded.Policies, 1)
@@ -132,13 +167,17 @@ func TestConditionsThatFail(t *testing.T) {
 					var status *apierrors.StatusError
 					require.ErrorAs(t, err, &status)
 					require.EqualValues(t, http.StatusInternalServerError, status.ErrStatus.Code)
-					require.Equal(t, `WasmAdmission policy "p" failed: `+noSuchKey, status.ErrStatus.Message)
-					require.Equal(t, []metav1.StatusCause{{Field: "policies[p]", Message: noSuchKey}}, status.ErrStatus.Details.Causes)
+					require.Equal(t, `WasmAdmission policy "p" failed: `+noSuchKey,
+						status.ErrStatus.Message)
+					require.Equal(t,
+						[]metav1.StatusCause{{Field: "policies[p]", Message: noSuchKey}},
+						status.ErrStatus.Details.Causes)
 					return
 				}
 				require.NoError(t, err)
 				require.Len(t, warned.texts, 1)
-				require.Contains(t, warned.texts[0], `WasmAdmission policy "p" failed and was ignored: policy "p": evaluating the match conditions: `)
+				require.Contains(t, warned.texts[0],
+					`WasmAdmission policy "p" failed and was ignored: policy "p": evaluating the match conditions: `)
 				require.Equal(t, "p", event()["failed-open.wasm.admission.k8s.io/"+name])
 			})
 		}
@@ -177,7 +216,10 @@ func TestAFalseConditionDecides(t *testing.T) {
 func TestConditionsOfARequestThatHasEnded(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	// CEL looks at the context every hundred rounds.
-	f.use(t, guest("p", "deny", ignoring, under("[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a + b + c < 31)))")))
+	f.use(t,
+		guest("p", "deny", ignoring,
+			under(
+				"[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, [1,2,3,4,5,6,7,8,9,10].all(c, a + b + c < 31)))")))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.True(t, apierrors.IsTimeout(f.validate(ctx, somebody)))

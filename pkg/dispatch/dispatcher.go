@@ -126,7 +126,8 @@ func New(config Config) (*Dispatcher, error) {
 // object as they want it. Each of them sees the object as the one before left it. It
 // returns nil if the request may go on, and otherwise an error with an API status that
 // names the policy that refused it.
-func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes,
+	o admission.ObjectInterfaces) error {
 	g, candidates, err := d.begin(ctx, attr, o, admit)
 	if candidates == nil {
 		return err
@@ -147,7 +148,8 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 // Validate is the validating phase: it has a request evaluated by the other policies
 // that match it, all of them, side by side. It returns nil if the request may pass,
 // and otherwise an error with an API status that names every policy that refused it.
-func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes,
+	o admission.ObjectInterfaces) error {
 	g, candidates, err := d.begin(ctx, attr, o, validate)
 	if candidates == nil {
 		return err
@@ -166,7 +168,8 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 
 // begin finds the policies that a request may concern in a phase. If there are some
 // it takes hold of their set, which the caller releases. An error refuses the request.
-func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase phase) (*generation, bitset, error) {
+func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes,
+	o admission.ObjectInterfaces, phase phase) (*generation, bitset, error) {
 	for {
 		g := d.current.Load()
 		if g == nil || d.excluded.Has(attr.GetResource().GroupResource()) {

@@ -54,7 +54,8 @@ type fixture struct {
 	engine     *engine.Engine
 }
 
-func newFixture(t *testing.T, exemptions wasmadmission.Exemptions, objects ...runtime.Object) *fixture {
+func newFixture(t *testing.T, exemptions wasmadmission.Exemptions,
+	objects ...runtime.Object) *fixture {
 	t.Helper()
 	return configured(t, func(c *dispatch.Config) { c.Exemptions = exemptions }, objects...)
 }
@@ -68,7 +69,9 @@ func configured(t *testing.T, adjust func(*dispatch.Config), objects ...runtime.
 		Client:     client,
 		Informers:  factory,
 		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
-		Excluded:   []schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}},
+		Excluded: []schema.GroupResource{{
+			Group: "authentication.k8s.io", Resource: "tokenreviews",
+		}},
 	}
 	adjust(&config)
 	dispatcher, err := dispatch.New(config)
@@ -98,8 +101,9 @@ func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 func (f *fixture) load(t *testing.T, specs ...func(*wasmadmission.Policy)) *policyset.Set {
 	t.Helper()
 	config := &wasmadmission.WasmAdmissionConfiguration{Limits: wasmadmission.Limits{
-		ModuleSize: 1 << 20, RequestSize: 3 << 20, ResponseSize: 1 << 20, HostCallPayloadSize: 1 << 20,
-		LogLineSize: 1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
+		ModuleSize: 1 << 20, RequestSize: 3 << 20, ResponseSize: 1 << 20,
+		HostCallPayloadSize: 1 << 20,
+		LogLineSize:         1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
 	}}
 	for _, adjust := range specs {
 		policy := wasmadmission.Policy{
@@ -128,13 +132,16 @@ func policy(name, module string) func(*wasmadmission.Policy) {
 func create(object runtime.Object, resource string, who user.Info) admission.Attributes {
 	accessor := object.(metav1.Object)
 	object.GetObjectKind().SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("ConfigMap"))
-	return admission.NewAttributesRecord(object, nil, object.GetObjectKind().GroupVersionKind(), accessor.GetNamespace(), accessor.GetName(),
-		corev1.SchemeGroupVersion.WithResource(resource), "", admission.Create, &metav1.CreateOptions{}, false, who)
+	return admission.NewAttributesRecord(object, nil, object.GetObjectKind().GroupVersionKind(),
+		accessor.GetNamespace(), accessor.GetName(),
+		corev1.SchemeGroupVersion.WithResource(resource), "", admission.Create,
+		&metav1.CreateOptions{}, false, who)
 }
 
 func (f *fixture) validate(ctx context.Context, who user.Info) error {
 	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
-	return f.dispatcher.Validate(ctx, create(object, "configmaps", who), admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	return f.dispatcher.Validate(ctx, create(object, "configmaps", who),
+		admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 }
 
 var somebody = &user.DefaultInfo{Name: "somebody", Groups: []string{"people"}}
@@ -150,9 +157,11 @@ func TestVerdicts(t *testing.T) {
 		{name: "no policies"},
 		{name: "accepted", policies: []func(*wasmadmission.Policy){policy("a", "accept")}},
 		{
-			name: "denied", policies: []func(*wasmadmission.Policy){policy("a", "accept"), policy("d", "deny")},
-			code: 451, message: `WasmAdmission policy "d" denied the request: denied by deny.wat`,
-			causes: []metav1.StatusCause{{Field: "policies[d]", Message: "denied by deny.wat"}},
+			name:     "denied",
+			policies: []func(*wasmadmission.Policy){policy("a", "accept"), policy("d", "deny")},
+			code:     451,
+			message:  `WasmAdmission policy "d" denied the request: denied by deny.wat`,
+			causes:   []metav1.StatusCause{{Field: "policies[d]", Message: "denied by deny.wat"}},
 		},
 		{
 			name: "with a message of the configuration",
@@ -164,9 +173,12 @@ func TestVerdicts(t *testing.T) {
 			causes: []metav1.StatusCause{{Field: "policies[d]", Message: "denied by deny.wat"}},
 		},
 		{
-			name: "denied twice, in the order of names", policies: []func(*wasmadmission.Policy){policy("z", "deny"), policy("a", "deny")},
-			code: 451, message: `WasmAdmission policy "a" denied the request: denied by deny.wat; WasmAdmission policy "z" denied the request: denied by deny.wat`,
-			causes: []metav1.StatusCause{{Field: "policies[a]", Message: "denied by deny.wat"}, {Field: "policies[z]", Message: "denied by deny.wat"}},
+			name:     "denied twice, in the order of names",
+			policies: []func(*wasmadmission.Policy){policy("z", "deny"), policy("a", "deny")},
+			code:     451,
+			message:  `WasmAdmission policy "a" denied the request: denied by deny.wat; WasmAdmission policy "z" denied the request: denied by deny.wat`,
+			causes: []metav1.StatusCause{{Field: "policies[a]", Message: "denied by deny.wat"},
+				{Field: "policies[z]", Message: "denied by deny.wat"}},
 		},
 		{
 			name: "ignored", policies: []func(*wasmadmission.Policy){func(p *wasmadmission.Policy) {
@@ -175,16 +187,21 @@ func TestVerdicts(t *testing.T) {
 			}},
 		},
 		{
-			name: "guest error", policies: []func(*wasmadmission.Policy){policy("g", "guest-error")},
-			code: 500, message: `WasmAdmission policy "g" failed: policy "g": Guest call failure: `,
+			name:     "guest error",
+			policies: []func(*wasmadmission.Policy){policy("g", "guest-error")},
+			code:     500,
+			message:  `WasmAdmission policy "g" failed: policy "g": Guest call failure: `,
 		},
 		{
-			name: "no response", policies: []func(*wasmadmission.Policy){policy("n", "no-response")},
-			code: 500, message: `WasmAdmission policy "n" failed: policy "n": Guest call failure: No error message OR response set for call success`,
+			name:     "no response",
+			policies: []func(*wasmadmission.Policy){policy("n", "no-response")},
+			code:     500,
+			message:  `WasmAdmission policy "n" failed: policy "n": Guest call failure: No error message OR response set for call success`,
 		},
 		{
 			name: "no JSON", policies: []func(*wasmadmission.Policy){policy("j", "bad-json")},
-			code: 500, message: `WasmAdmission policy "j" failed: policy "j": invalid response from policy: `,
+			code:    500,
+			message: `WasmAdmission policy "j" failed: policy "j": invalid response from policy: `,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -208,7 +225,11 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestExemptions(t *testing.T) {
-	exemptions := wasmadmission.Exemptions{Usernames: []string{"root"}, Groups: []string{"admins"}, Namespaces: []string{"ns"}}
+	exemptions := wasmadmission.Exemptions{
+		Usernames:  []string{"root"},
+		Groups:     []string{"admins"},
+		Namespaces: []string{"ns"},
+	}
 	for _, test := range []struct {
 		name       string
 		exemptions wasmadmission.Exemptions
@@ -217,11 +238,20 @@ func TestExemptions(t *testing.T) {
 	}{
 		{"nobody", wasmadmission.Exemptions{}, somebody, false},
 		{"namespace", exemptions, somebody, true},
-		{"user", wasmadmission.Exemptions{Usernames: []string{"root"}}, &user.DefaultInfo{Name: "root"}, true},
-		{"user of another name", wasmadmission.Exemptions{Usernames: []string{"root"}}, &user.DefaultInfo{Name: "roo"}, false},
-		{"group", wasmadmission.Exemptions{Groups: []string{"admins"}}, &user.DefaultInfo{Name: "a", Groups: []string{"b", "admins"}}, true},
-		{"the apiserver's name without a UID", wasmadmission.Exemptions{}, &user.DefaultInfo{Name: user.APIServerUser}, false},
-		{"the apiserver's name, UID and groups", wasmadmission.Exemptions{}, &user.DefaultInfo{Name: user.APIServerUser, UID: "known", Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup}}, false},
+		{"user", wasmadmission.Exemptions{Usernames: []string{"root"}},
+			&user.DefaultInfo{Name: "root"}, true},
+		{"user of another name", wasmadmission.Exemptions{Usernames: []string{"root"}},
+			&user.DefaultInfo{Name: "roo"}, false},
+		{"group", wasmadmission.Exemptions{Groups: []string{"admins"}},
+			&user.DefaultInfo{Name: "a", Groups: []string{"b", "admins"}}, true},
+		{"the apiserver's name without a UID", wasmadmission.Exemptions{},
+			&user.DefaultInfo{Name: user.APIServerUser}, false},
+		{"the apiserver's name, UID and groups", wasmadmission.Exemptions{},
+			&user.DefaultInfo{
+				Name:   user.APIServerUser,
+				UID:    "known",
+				Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup},
+			}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, test.exemptions)
@@ -241,20 +271,31 @@ func TestExcludedResourcesAreNeverEvaluated(t *testing.T) {
 		policy("d", "deny")(p)
 		p.Rules = []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{"*"},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{"*"},
+				APIVersions: []string{"*"},
+				Resources:   []string{"*/*"},
+			},
 		}}
 	})
-	review := &authenticationv1.TokenReview{TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"}}
+	review := &authenticationv1.TokenReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
+	}
 	attr := admission.NewAttributesRecord(review, nil, review.GroupVersionKind(), "", "",
-		authenticationv1.SchemeGroupVersion.WithResource("tokenreviews"), "", admission.Create, &metav1.CreateOptions{}, false, somebody)
-	require.NoError(t, f.dispatcher.Validate(t.Context(), attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme)))
+		authenticationv1.SchemeGroupVersion.WithResource("tokenreviews"), "", admission.Create,
+		&metav1.CreateOptions{}, false, somebody)
+	require.NoError(t,
+		f.dispatcher.Validate(t.Context(), attr,
+			admission.NewObjectInterfacesFromScheme(scheme.Scheme)))
 	require.Error(t, f.validate(t.Context(), somebody))
 }
 
 func TestNamespaceSelector(t *testing.T) {
 	selects := func(p *wasmadmission.Policy) {
 		policy("d", "deny")(p)
-		p.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"guarded": "yes"}}
+		p.NamespaceSelector = &metav1.LabelSelector{
+			MatchLabels: map[string]string{"guarded": "yes"},
+		}
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}
 
@@ -269,7 +310,8 @@ func TestNamespaceSelector(t *testing.T) {
 
 	f = newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, selects)
-	require.True(t, apierrors.IsNotFound(f.validate(t.Context(), somebody)), "as a webhook's, a request for a namespace that is not there fails")
+	require.True(t, apierrors.IsNotFound(f.validate(t.Context(), somebody)),
+		"as a webhook's, a request for a namespace that is not there fails")
 }
 
 // While the namespaces are not known, a policy that selects by them cannot be
@@ -287,7 +329,9 @@ func TestNamespacesThatAreNotKnownYet(t *testing.T) {
 	f.dispatcher = dispatcher
 	f.use(t, func(p *wasmadmission.Policy) {
 		policy("d", "deny")(p)
-		p.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"guarded": "yes"}}
+		p.NamespaceSelector = &metav1.LabelSelector{
+			MatchLabels: map[string]string{"guarded": "yes"},
+		}
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -340,7 +384,8 @@ func TestARequestIsEncodedOnceForTenPolicies(t *testing.T) {
 		ConfigMap: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}},
 		encodings: new(atomic.Int64),
 	}
-	err := f.dispatcher.Validate(t.Context(), create(object, "configmaps", somebody), admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	err := f.dispatcher.Validate(t.Context(), create(object, "configmaps", somebody),
+		admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 	require.ErrorContains(t, err, `"refuses"`, "the policies were not asked")
 	require.EqualValues(t, 1, object.encodings.Load())
 }

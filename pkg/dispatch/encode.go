@@ -108,7 +108,8 @@ func (v *review) letGo() {
 // encode writes the review in three parts, so that it knows where the object is.
 func (v *review) encode(full *admissionv1.AdmissionRequest) (err error) {
 	v.before = fieldsBefore{
-		full.UID, full.Kind, full.Resource, full.SubResource, full.RequestKind, full.RequestResource, full.RequestSubResource,
+		full.UID, full.Kind, full.Resource, full.SubResource, full.RequestKind,
+		full.RequestResource, full.RequestSubResource,
 		full.Name, full.Namespace, full.Operation, full.UserInfo,
 	}
 	v.after = fieldsAfter{content(&full.OldObject), full.DryRun, content(&full.Options)}

@@ -94,7 +94,11 @@ func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int
 
 // failed is the error of an evaluation that fails outside of the policy's module.
 func (e *evaluation) failed(err error) error {
-	return &policyset.EvaluationError{Policy: e.policy().Name(), Digest: e.policy().Digest(), Err: err}
+	return &policyset.EvaluationError{
+		Policy: e.policy().Name(),
+		Digest: e.policy().Digest(),
+		Err:    err,
+	}
 }
 
 // evaluate runs all evaluations, side by side.
@@ -127,7 +131,8 @@ func (e *evaluation) run(ctx context.Context, b budget) {
 	start := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
-			e.response, e.err = nil, fmt.Errorf("policy %q: panic during evaluation: %v", e.policy().Name(), r)
+			e.response, e.err = nil,
+				fmt.Errorf("policy %q: panic during evaluation: %v", e.policy().Name(), r)
 		}
 		e.ended = time.Now()
 		e.duration = e.ended.Sub(start)

@@ -44,7 +44,8 @@ func newExemptions(config wasmadmission.Exemptions) *exemptions {
 	}
 }
 
-func (e *exemptions) exempt(ctx context.Context, attr admission.Attributes) (reason string, exempt bool) {
+func (e *exemptions) exempt(ctx context.Context,
+	attr admission.Attributes) (reason string, exempt bool) {
 	// For a namespace itself this is its name.
 	if e.namespaces.Has(attr.GetNamespace()) {
 		return "namespace", true
@@ -64,8 +65,10 @@ func (e *exemptions) exempt(ctx context.Context, attr admission.Attributes) (rea
 	}
 	if info.GetName() == user.APIServerUser && !loopback.Installed() {
 		e.warnUnmarked.Do(func() {
-			klog.FromContext(ctx).Info("WARNING: the requests of the apiserver to itself are evaluated as any other, as nothing marks them (behind a webhook nothing can; a command that contains the plugin does it by loopback.Authenticator): " +
-				"a policy that refuses one of them can keep the apiserver from getting ready")
+			klog.FromContext(ctx).
+				Info(
+					"WARNING: the requests of the apiserver to itself are evaluated as any other, as nothing marks them (behind a webhook nothing can; a command that contains the plugin does it by loopback.Authenticator): " +
+						"a policy that refuses one of them can keep the apiserver from getting ready")
 		})
 	}
 	return "", false

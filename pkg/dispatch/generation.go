@@ -95,7 +95,9 @@ func (g *generation) of(ctx context.Context) *generation {
 
 // errGivenUp is what a request is refused with whose generation has been given up.
 func errGivenUp() error {
-	return apierrors.NewTimeoutError("the policies changed while the request was under way, which took so long that those it began with are gone: send it again", 1)
+	return apierrors.NewTimeoutError(
+		"the policies changed while the request was under way, which took so long that those it began with are gone: send it again",
+		1)
 }
 
 // begin returns when the generation began. The first call decides it, for all: what a
@@ -135,7 +137,8 @@ func (g *generation) forgetAncient() {
 // with it itself. A set that has been freed is not used.
 func (d *Dispatcher) Use(set *policyset.Set) {
 	if !set.Acquire() {
-		klog.Background().Error(nil, "A set of policies that has been freed cannot be used: keeping the one before")
+		klog.Background().Error(nil,
+			"A set of policies that has been freed cannot be used: keeping the one before")
 		return
 	}
 	next := newGeneration(set)

@@ -46,7 +46,8 @@ func TestRequestsFinishOnTheirSet(t *testing.T) {
 	later := request.WithReceivedTimestamp(t.Context(), time.Now())
 	require.Error(t, newConfigMap(t, admission.Create).by(later, f), "the second has it mutate")
 	require.NoError(t, f.validate(later, somebody))
-	require.NoError(t, f.validate(t.Context(), somebody), "who does not say when gets the current set")
+	require.NoError(t, f.validate(t.Context(), somebody),
+		"who does not say when gets the current set")
 
 	f.dispatcher.Close()
 	second.Close()
@@ -98,7 +99,8 @@ func TestSetsOutliveTheirRequests(t *testing.T) {
 	set.Close()
 	require.True(t, set.Acquire(), "the request has it")
 	set.Release()
-	require.ErrorContains(t, <-ended, "Policy execution interrupted because it exceeded the allowed execution time")
+	require.ErrorContains(t, <-ended,
+		"Policy execution interrupted because it exceeded the allowed execution time")
 	require.False(t, set.Acquire(), "nobody has it any more")
 }
 
@@ -123,7 +125,8 @@ func TestNoRequestSeesHalfASet(t *testing.T) {
 		turns <- n
 		admitted := newConfigMap(t, admission.Create).by(ctx, f)
 		validated := f.validate(ctx, somebody)
-		require.NotEqual(t, admitted == nil, validated == nil, "mutating phase: %v; validating phase: %v", admitted, validated)
+		require.NotEqual(t, admitted == nil, validated == nil,
+			"mutating phase: %v; validating phase: %v", admitted, validated)
 	}
 	close(turns)
 	<-done

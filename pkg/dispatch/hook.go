@@ -44,26 +44,29 @@ func newHook(policy *policyset.Policy) *hook {
 	// Without the conditions: the machinery would evaluate them without the namespace,
 	// and say nothing of those that fail and are ignored.
 	if spec.Mutating {
-		h.accessor = webhook.NewMutatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.MutatingWebhook{
-			Name:              spec.Name,
-			Rules:             spec.Rules,
-			FailurePolicy:     &spec.FailurePolicy,
-			MatchPolicy:       &spec.MatchPolicy,
-			NamespaceSelector: namespaces,
-			ObjectSelector:    objects,
-		})
+		h.accessor = webhook.NewMutatingWebhookAccessor(spec.Name, spec.Name,
+			&admissionregistrationv1.MutatingWebhook{
+				Name:              spec.Name,
+				Rules:             spec.Rules,
+				FailurePolicy:     &spec.FailurePolicy,
+				MatchPolicy:       &spec.MatchPolicy,
+				NamespaceSelector: namespaces,
+				ObjectSelector:    objects,
+			})
 	} else {
-		h.accessor = webhook.NewValidatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.ValidatingWebhook{
-			Name:              spec.Name,
-			Rules:             spec.Rules,
-			FailurePolicy:     &spec.FailurePolicy,
-			MatchPolicy:       &spec.MatchPolicy,
-			NamespaceSelector: namespaces,
-			ObjectSelector:    objects,
-		})
+		h.accessor = webhook.NewValidatingWebhookAccessor(spec.Name, spec.Name,
+			&admissionregistrationv1.ValidatingWebhook{
+				Name:              spec.Name,
+				Rules:             spec.Rules,
+				FailurePolicy:     &spec.FailurePolicy,
+				MatchPolicy:       &spec.MatchPolicy,
+				NamespaceSelector: namespaces,
+				ObjectSelector:    objects,
+			})
 	}
 	h.conditions = newConditions(spec.Name, h.accessor.GetType(), spec.MatchConditions)
-	h.needsNamespaces = len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) > 0 || h.conditions.needNamespace
+	h.needsNamespaces = len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) > 0 ||
+		h.conditions.needNamespace
 	return h
 }
 

@@ -59,7 +59,9 @@ func (b bitset) all() iter.Seq[int] {
 
 // operations are those that admission plugins see; an index entry has a set for
 // each.
-var operations = []admission.Operation{admission.Create, admission.Update, admission.Delete, admission.Connect}
+var operations = []admission.Operation{
+	admission.Create, admission.Update, admission.Delete, admission.Connect,
+}
 
 func operationNumber(operation admission.Operation) int {
 	for n := range operations {
@@ -106,7 +108,8 @@ func (x *index) add(n int, rule *admissionregistrationv1.RuleWithOperations) {
 			}
 			for _, wanted := range rule.Operations {
 				for k, operation := range operations {
-					if wanted != admissionregistrationv1.OperationAll && string(wanted) != string(operation) {
+					if wanted != admissionregistrationv1.OperationAll &&
+						string(wanted) != string(operation) {
 						continue
 					}
 					set := &x.entries[key][k]
@@ -135,7 +138,8 @@ func (x *index) lookup(attr admission.Attributes, o admission.ObjectInterfaces) 
 	// Asked anew each time: what is equivalent to what changes as custom
 	// resource definitions come and go.
 	last := resource.GroupResource()
-	for _, other := range o.GetEquivalentResourceMapper().EquivalentResourcesFor(resource, attr.GetSubresource()) {
+	for _, other := range o.GetEquivalentResourceMapper().EquivalentResourcesFor(resource,
+		attr.GetSubresource()) {
 		if gr := other.GroupResource(); gr != last && gr != resource.GroupResource() {
 			found = found.union(x.find(gr, operation))
 			last = gr

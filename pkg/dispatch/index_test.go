@@ -34,43 +34,62 @@ type equivalents struct {
 	mapper runtime.EquivalentResourceMapper
 }
 
-func (e equivalents) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper { return e.mapper }
+func (e equivalents) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper {
+	return e.mapper
+}
 
 // serving returns the object interfaces of a server in which core events and
 // those of events.k8s.io are the same.
 func serving() admission.ObjectInterfaces {
-	registry := runtime.NewEquivalentResourceRegistryWithIdentity(func(resource schema.GroupResource) string {
-		if resource.Resource == "events" {
-			return "events"
-		}
-		return ""
-	})
+	registry :=
+		runtime.NewEquivalentResourceRegistryWithIdentity(
+			func(resource schema.GroupResource) string {
+				if resource.Resource == "events" {
+					return "events"
+				}
+				return ""
+			})
 	for resource, kind := range map[schema.GroupVersionResource]string{
-		{Version: "v1", Resource: "events"}:                                         "Event",
-		{Group: "events.k8s.io", Version: "v1", Resource: "events"}:                 "Event",
-		{Group: "autoscaling", Version: "v1", Resource: "horizontalpodautoscalers"}: "HorizontalPodAutoscaler",
-		{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}: "HorizontalPodAutoscaler",
-		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}:           "Lease",
+		{Version: "v1", Resource: "events"}:                         "Event",
+		{Group: "events.k8s.io", Version: "v1", Resource: "events"}: "Event",
+		{
+			Group: "autoscaling", Version: "v1", Resource: "horizontalpodautoscalers",
+		}: "HorizontalPodAutoscaler",
+		{
+			Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers",
+		}: "HorizontalPodAutoscaler",
+		{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: "Lease",
 	} {
 		registry.RegisterKindFor(resource, "", resource.GroupVersion().WithKind(kind))
 	}
 	return equivalents{mapper: registry}
 }
 
-func hookFor(match admissionregistrationv1.MatchPolicyType, rules ...admissionregistrationv1.RuleWithOperations) *hook {
-	return &hook{accessor: webhook.NewValidatingWebhookAccessor("", "", &admissionregistrationv1.ValidatingWebhook{MatchPolicy: &match, Rules: rules})}
-}
-
-func rule(group, resource string, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
-	return admissionregistrationv1.RuleWithOperations{
-		Operations: operations,
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+func hookFor(match admissionregistrationv1.MatchPolicyType,
+	rules ...admissionregistrationv1.RuleWithOperations) *hook {
+	return &hook{
+		accessor: webhook.NewValidatingWebhookAccessor("", "",
+			&admissionregistrationv1.ValidatingWebhook{MatchPolicy: &match, Rules: rules}),
 	}
 }
 
-func attributes(group, resource, subresource string, operation admission.Operation) admission.Attributes {
+func rule(group, resource string,
+	operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+	return admissionregistrationv1.RuleWithOperations{
+		Operations: operations,
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{group},
+			APIVersions: []string{"v1"},
+			Resources:   []string{resource},
+		},
+	}
+}
+
+func attributes(group, resource, subresource string,
+	operation admission.Operation) admission.Attributes {
 	return admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, "ns", "name",
-		schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, subresource, operation, nil, false, nil)
+		schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, subresource,
+		operation, nil, false, nil)
 }
 
 func TestIndex(t *testing.T) {
@@ -111,15 +130,25 @@ func TestIndex(t *testing.T) {
 		{"coordination.k8s.io", "leases", "", admission.Update, nil},
 		{"", "pods", "", "PATCH", nil},
 	} {
-		got := newIndex(hooks).lookup(attributes(test.group, test.resource, test.subresource, test.operation), serving())
-		require.Equal(t, test.want, slices.Collect(got.all()), "%s %s/%s/%s", test.operation, test.group, test.resource, test.subresource)
+		got := newIndex(hooks).
+			lookup(attributes(test.group, test.resource, test.subresource, test.operation),
+				serving())
+		require.Equal(t, test.want, slices.Collect(got.all()), "%s %s/%s/%s", test.operation,
+			test.group, test.resource, test.subresource)
 	}
 }
 
 func TestIndexOfWildcards(t *testing.T) {
-	index := newIndex([]*hook{hookFor(admissionregistrationv1.Exact, rule("*", "*/*", admissionregistrationv1.OperationAll))})
+	index := newIndex([]*hook{
+		hookFor(admissionregistrationv1.Exact,
+			rule("*", "*/*", admissionregistrationv1.OperationAll)),
+	})
 	for _, operation := range operations {
-		require.Equal(t, []int{0}, slices.Collect(index.lookup(attributes("any.example.com", "things", "part", operation), serving()).all()))
+		require.Equal(t, []int{
+			0,
+		},
+			slices.Collect(index.lookup(attributes("any.example.com", "things", "part", operation),
+				serving()).all()))
 	}
 }
 
@@ -131,16 +160,23 @@ func TestIndexOfManyPolicies(t *testing.T) {
 		if n%3 == 0 {
 			resource = "secrets"
 		}
-		hooks = append(hooks, hookFor(admissionregistrationv1.Exact, rule([]string{"", "*"}[n%2], resource, admissionregistrationv1.Create)))
+		hooks = append(hooks,
+			hookFor(admissionregistrationv1.Exact,
+				rule([]string{"", "*"}[n%2], resource, admissionregistrationv1.Create)))
 	}
-	got := slices.Collect(newIndex(hooks).lookup(attributes("", "secrets", "", admission.Create), serving()).all())
+	got := slices.Collect(newIndex(hooks).lookup(attributes("", "secrets", "", admission.Create),
+		serving()).all())
 	require.Len(t, got, 67)
 	require.Equal(t, 198, got[66])
 }
 
 func TestRequestsThatNoPolicyWantsCostNoMemory(t *testing.T) {
-	index := newIndex([]*hook{hookFor(admissionregistrationv1.Equivalent, rule("", "pods", admissionregistrationv1.Create))})
-	lease, interfaces := attributes("coordination.k8s.io", "leases", "", admission.Update), serving()
+	index := newIndex([]*hook{
+		hookFor(admissionregistrationv1.Equivalent,
+			rule("", "pods", admissionregistrationv1.Create)),
+	})
+	lease, interfaces := attributes("coordination.k8s.io", "leases", "", admission.Update),
+		serving()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if index.lookup(lease, interfaces) != nil {
 			t.Error("a lease is no pod")

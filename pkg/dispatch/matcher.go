@@ -56,8 +56,11 @@ func newMatcher(config Config) (*matcher, error) {
 	hooks.SetExternalKubeInformerFactory(config.Informers)
 	namespaces := config.Informers.Core().V1().Namespaces()
 	return &matcher{
-		hooks:            hooks,
-		namespaces:       &namespace.Matcher{NamespaceLister: namespaces.Lister(), Client: config.Client},
+		hooks: hooks,
+		namespaces: &namespace.Matcher{
+			NamespaceLister: namespaces.Lister(),
+			Client:          config.Client,
+		},
 		namespacesSynced: namespaces.Informer().HasSynced,
 		authorizer:       config.Authorizer,
 	}, nil
@@ -67,12 +70,15 @@ func newMatcher(config Config) (*matcher, error) {
 // error means that this cannot be told. One of a match condition is a [conditionError], to
 // which the failure policy applies; with others the request does not pass, as with
 // webhooks, such as one whose namespace cannot be looked up.
-func (m *matcher) match(ctx context.Context, r *request, h *hook) (*generic.WebhookInvocation, error) {
+func (m *matcher) match(ctx context.Context, r *request,
+	h *hook) (*generic.WebhookInvocation, error) {
 	if namespace := h.policy.Spec().Namespace; namespace != "" && !inNamespace(r.attr, namespace) {
 		return nil, nil
 	}
 	if h.needsNamespaces && !m.waitForNamespaces(ctx) {
-		return nil, admission.NewForbidden(r.attr, errors.New("not yet ready to handle request: namespaces are not known yet"))
+		return nil,
+			admission.NewForbidden(r.attr,
+				errors.New("not yet ready to handle request: namespaces are not known yet"))
 	}
 	call, status := m.hooks.ShouldCallHook(ctx, h.accessor, r.attributes(), r.interfaces, r)
 	if status != nil {
@@ -94,15 +100,17 @@ func (m *matcher) match(ctx context.Context, r *request, h *hook) (*generic.Webh
 // yet, and a selector would let requests for objects outside of all namespaces through.
 // A namespace is in none, although its requests carry its name.
 func inNamespace(attr admission.Attributes, namespace string) bool {
-	return attr.GetNamespace() == namespace && attr.GetResource().GroupResource() != corev1.Resource("namespaces")
+	return attr.GetNamespace() == namespace &&
+		attr.GetResource().GroupResource() != corev1.Resource("namespaces")
 }
 
 func (m *matcher) waitForNamespaces(ctx context.Context) bool {
 	if m.namespacesSynced() {
 		return true
 	}
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, namespacesTimeout, true, func(context.Context) (bool, error) {
-		return m.namespacesSynced(), nil
-	})
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, namespacesTimeout, true,
+		func(context.Context) (bool, error) {
+			return m.namespacesSynced(), nil
+		})
 	return err == nil
 }

@@ -51,13 +51,22 @@ func TestResourcesAndSubresources(t *testing.T) {
 		f.use(t, guest("d", "deny", func(p *wasmadmission.Policy) {
 			p.Rules = []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{"*"},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{test.rule}},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups:   []string{""},
+					APIVersions: []string{"v1"},
+					Resources:   []string{test.rule},
+				},
 			}}
 		}))
-		object := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
+		object := &corev1.ConfigMap{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"},
+		}
 		attr := admission.NewAttributesRecord(object, nil, object.GroupVersionKind(), "ns", "any",
-			corev1.SchemeGroupVersion.WithResource(test.resource), test.subresource, admission.Create, &metav1.CreateOptions{}, false, somebody)
-		err := f.dispatcher.Validate(t.Context(), attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+			corev1.SchemeGroupVersion.WithResource(test.resource), test.subresource,
+			admission.Create, &metav1.CreateOptions{}, false, somebody)
+		err := f.dispatcher.Validate(t.Context(), attr,
+			admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 		require.Equal(t, test.denied, err != nil, "%+v: %v", test, err)
 	}
 }

@@ -70,8 +70,11 @@ const maxAddedParts = 200_000
 // bounded returns an error if the object that is wanted would take far more memory than
 // the one that there is, before it is decoded.
 func (m *mutation) bounded(added int) error {
-	if parts, limit := jsonparts.UpperBound(m.after), 2*jsonparts.UpperBound(m.before)+added; parts > limit {
-		return fmt.Errorf("mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d", parts, limit, added)
+	if parts, limit := jsonparts.UpperBound(m.after), 2*jsonparts.UpperBound(m.before)+
+		added; parts > limit {
+		return fmt.Errorf(
+			"mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d",
+			parts, limit, added)
 	}
 	return nil
 }
@@ -145,7 +148,8 @@ func describeStrict(errs []error) string {
 // decode reads an object of the kind that there is: custom resources, which have no Go
 // type, as they are. With an error of strict decoding about fields that the kind does
 // not have, the object is returned without them.
-func (r *request) decode(data []byte, versioned *admission.VersionedAttributes) (runtime.Object, error) {
+func (r *request) decode(data []byte,
+	versioned *admission.VersionedAttributes) (runtime.Object, error) {
 	var into runtime.Object = &unstructured.Unstructured{}
 	_, custom := versioned.VersionedObject.Object().(*unstructured.Unstructured)
 	if !custom {
@@ -154,13 +158,16 @@ func (r *request) decode(data []byte, versioned *admission.VersionedAttributes) 
 			return nil, err
 		}
 	}
-	decoder := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, r.interfaces.GetObjectCreater(), r.interfaces.GetObjectTyper(), serializer.SerializerOptions{Strict: !custom})
+	decoder := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory,
+		r.interfaces.GetObjectCreater(), r.interfaces.GetObjectTyper(),
+		serializer.SerializerOptions{Strict: !custom})
 	object, kind, err := decoder.Decode(data, nil, into)
 	if err != nil && !runtime.IsStrictDecodingError(err) {
 		return nil, err
 	}
 	if *kind != versioned.VersionedKind {
-		return nil, fmt.Errorf("its kind is %s, that of the request is %s", describe(*kind), describe(versioned.VersionedKind))
+		return nil, fmt.Errorf("its kind is %s, that of the request is %s", describe(*kind),
+			describe(versioned.VersionedKind))
 	}
 	object.GetObjectKind().SetGroupVersionKind(*kind)
 	return object, err
@@ -184,10 +191,12 @@ func sameIdentity(before, after runtime.Object, operation admission.Operation) e
 	}
 	unnamed := was.GetName() == "" && operation == admission.Create
 	if is.GetName() != was.GetName() && !unnamed {
-		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.GetName(), was.GetName())
+		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.GetName(),
+			was.GetName())
 	}
 	if is.GetNamespace() != was.GetNamespace() {
-		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q", is.GetNamespace(), was.GetNamespace())
+		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q",
+			is.GetNamespace(), was.GetNamespace())
 	}
 	return nil
 }
@@ -196,5 +205,6 @@ func sameIdentity(before, after runtime.Object, operation admission.Operation) e
 // with. That happens once, after all policies, when nobody can tell any more who is to
 // blame.
 func (r *request) tryConvert(object runtime.Object) error {
-	return r.interfaces.GetObjectConvertor().Convert(object, r.attr.GetObject().DeepCopyObject(), nil)
+	return r.interfaces.GetObjectConvertor().Convert(object, r.attr.GetObject().DeepCopyObject(),
+		nil)
 }

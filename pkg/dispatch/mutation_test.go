@@ -58,7 +58,8 @@ func TestMutatedObjectsAreComparedFirst(t *testing.T) {
 	m = wanting(`{"a":[1,2,3,4,5,6]}`)
 	require.NoError(t, m.bounded(0))
 	m = wanting(`{"a":[1,2,3,4,5,6,7,8,9,10,11,12]}`)
-	require.EqualError(t, m.bounded(0), "mutated object: has up to 15 values and names, at most 10 are allowed: twice those of the request's object and 0")
+	require.EqualError(t, m.bounded(0),
+		"mutated object: has up to 15 values and names, at most 10 are allowed: twice those of the request's object and 0")
 	require.NoError(t, m.bounded(5))
 }
 
@@ -66,20 +67,33 @@ func TestMutatedObjectsAreComparedFirst(t *testing.T) {
 func FuzzMutatedObject(f *testing.F) {
 	scheme := runtime.NewScheme()
 	require.NoError(f, corev1.AddToScheme(scheme))
-	require.NoError(f, scheme.AddConversionFunc((*corev1.Pod)(nil), (*corev1.Pod)(nil), func(a, b any, _ conversion.Scope) error {
-		a.(*corev1.Pod).DeepCopyInto(b.(*corev1.Pod))
-		return nil
-	}))
+	require.NoError(f,
+		scheme.AddConversionFunc((*corev1.Pod)(nil), (*corev1.Pod)(nil),
+			func(a, b any, _ conversion.Scope) error {
+				a.(*corev1.Pod).DeepCopyInto(b.(*corev1.Pod))
+				return nil
+			}))
 	interfaces := admission.NewObjectInterfacesFromScheme(scheme)
-	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1e3"}}}]}}`))
-	f.Add([]byte(`{"metadata":{"name":"p","namespace":"ns","managedFields":[{"fieldsV1":[]}],"creationTimestamp":"now"}}`))
+	f.Add(
+		[]byte(
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1e3"}}}]}}`))
+	f.Add(
+		[]byte(
+			`{"metadata":{"name":"p","namespace":"ns","managedFields":[{"fieldsV1":[]}],"creationTimestamp":"now"}}`))
 	f.Add([]byte(`{"apiVersion":"v1","kind":"PodList","items":[]}`))
-	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"metadata":{"name":"q"}}`))
+	f.Add(
+		[]byte(
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"metadata":{"name":"q"}}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, wanted []byte) {
-		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}}
-		r := newMutatingRequest(admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", "p",
-			corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, nil), interfaces)
+		pod := &corev1.Pod{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+			ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"},
+		}
+		r := newMutatingRequest(admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(),
+			"ns", "p", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil,
+			false, nil),
+			interfaces)
 		versioned, err := r.VersionedAttribute(pod.GroupVersionKind())
 		require.NoError(t, err)
 		if _, _, err := r.change(wanted); err != nil {
@@ -88,26 +102,38 @@ func FuzzMutatedObject(f *testing.F) {
 		}
 		require.NoError(t, r.mutable.finish())
 		require.Equal(t, "ns/p", pod.Namespace+"/"+pod.Name)
-		require.Equal(t, corev1.SchemeGroupVersion.WithKind("Pod"), versioned.VersionedObject.Object().GetObjectKind().GroupVersionKind())
+		require.Equal(t, corev1.SchemeGroupVersion.WithKind("Pod"),
+			versioned.VersionedObject.Object().GetObjectKind().GroupVersionKind())
 	})
 }
 
 // BenchmarkReview encodes a request and compares the object that a policy hands back.
 func BenchmarkReview(b *testing.B) {
-	object := map[string]any{"apiVersion": "example.com/v1", "kind": "Thing", "metadata": map[string]any{"name": "t", "namespace": "ns"}}
+	object := map[string]any{
+		"apiVersion": "example.com/v1",
+		"kind":       "Thing",
+		"metadata":   map[string]any{"name": "t", "namespace": "ns"},
+	}
 	for n := range 200 {
-		object["field"+strconv.Itoa(n)] = map[string]any{"name": "any", "values": []any{int64(n), "text", true}}
+		object["field"+strconv.Itoa(n)] = map[string]any{
+			"name":   "any",
+			"values": []any{int64(n), "text", true},
+		}
 	}
 	thing := &unstructured.Unstructured{Object: object}
-	kind, resource := thing.GroupVersionKind(), schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}
-	attr := admission.NewAttributesRecord(thing, nil, kind, "ns", "t", resource, "", admission.Create, nil, false, &user.DefaultInfo{Name: "u"})
+	kind, resource := thing.GroupVersionKind(),
+		schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}
+	attr := admission.NewAttributesRecord(thing, nil, kind, "ns", "t", resource, "",
+		admission.Create, nil, false, &user.DefaultInfo{Name: "u"})
 	call := &generic.WebhookInvocation{Kind: kind, Resource: resource}
 	back, err := json.Marshal(thing)
 	require.NoError(b, err)
 	b.ReportAllocs()
 	for b.Loop() {
-		reviewed, err := newRequest(attr, admission.NewObjectInterfacesFromScheme(runtime.NewScheme())).review(call)
+		reviewed, err := newRequest(attr,
+			admission.NewObjectInterfacesFromScheme(runtime.NewScheme())).review(call)
 		require.NoError(b, err)
-		require.Equal(b, verdict.Unchanged, readMutation(reviewed, &abi.ValidationResponse{MutatedObject: back}).change)
+		require.Equal(b, verdict.Unchanged,
+			readMutation(reviewed, &abi.ValidationResponse{MutatedObject: back}).change)
 	}
 }

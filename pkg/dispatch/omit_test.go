@@ -42,7 +42,10 @@ func managed(t *testing.T) *admitted {
 	a := newConfigMap(t, admission.Create)
 	fields := &metav1.FieldsV1{}
 	fields.SetRawString(`{"f:data":{".":{},"f:a":{}}}`)
-	a.object.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1", FieldsV1: fields}}
+	a.object.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: "kubectl", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1",
+		FieldsType: "FieldsV1", FieldsV1: fields,
+	}}
 	return a
 }
 
@@ -53,16 +56,22 @@ func TestOmittedFieldsComeBack(t *testing.T) {
 	require.NoError(t, err)
 	for _, test := range []struct{ name, whole, short string }{
 		{"nothing", `{"accepted":true}`, `{"accepted":true}`},
-		{"the same object", wanting(`,"managedFields":`+string(full), `{"a":"one"}`), wanting("", `{"a":"one"}`)},
-		{"null", wanting(`,"managedFields":`+string(full), `{"a":"one"}`), wanting(`,"managedFields":null`, `{"a":"one"}`)},
-		{"another object", wanting(`,"labels":{"l":"2"},"managedFields":`+string(full), `{"a":"two"}`), wanting(`,"labels":{"l":"2"}`, `{"a":"two"}`)},
+		{"the same object", wanting(`,"managedFields":`+string(full), `{"a":"one"}`),
+			wanting("", `{"a":"one"}`)},
+		{"null", wanting(`,"managedFields":`+string(full), `{"a":"one"}`),
+			wanting(`,"managedFields":null`, `{"a":"one"}`)},
+		{"another object",
+			wanting(`,"labels":{"l":"2"},"managedFields":`+string(full), `{"a":"two"}`),
+			wanting(`,"labels":{"l":"2"}`, `{"a":"two"}`)},
 		{"a denial", `{"accepted":false,"message":"no"}`, `{"accepted":false,"message":"no"}`},
-		{"another name", `{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"ns"}}}`,
+		{"another name",
+			`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"ns"}}}`,
 			`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"ns"}}}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFixture(t, wasmadmission.Exemptions{})
-			run := func(response string, adjust ...func(*wasmadmission.Policy)) (*admitted, map[string]string, error) {
+			run := func(response string,
+				adjust ...func(*wasmadmission.Policy)) (*admitted, map[string]string, error) {
 				f.use(t, answers("p", response, adjust...), wants("q", "kubectl"))
 				a := managed(t)
 				ctx, event := audited(t.Context(), t, auditinternal.LevelRequest)
@@ -91,8 +100,12 @@ func TestOmittedFieldsAreNotGiven(t *testing.T) {
 	a, old := managed(t), managed(t)
 	ctx, event := audited(t.Context(), t, auditinternal.LevelMetadata)
 	validate := func(object, old runtime.Object) error {
-		return admission.WithAudit(plugin{f.dispatcher}).(admission.ValidationInterface).Validate(ctx, admission.NewAttributesRecord(object, old, a.object.GroupVersionKind(), "ns", "any",
-			corev1.SchemeGroupVersion.WithResource("configmaps"), "", admission.Update, nil, false, somebody), a.o)
+		return admission.WithAudit(plugin{
+			f.dispatcher,
+		}).(admission.ValidationInterface).Validate(ctx,
+			admission.NewAttributesRecord(object, old, a.object.GroupVersionKind(), "ns", "any",
+				corev1.SchemeGroupVersion.WithResource("configmaps"), "", admission.Update, nil,
+				false, somebody), a.o)
 	}
 	require.NoError(t, validate(a.object, old.object))
 	require.Contains(t, event()[evaluationsOf("validate")], `"omits":["managedFields"]`)
@@ -104,12 +117,18 @@ func TestOmittedFieldsAreNotGiven(t *testing.T) {
 // What a policy cannot see it may not set.
 func TestOmittedFieldsCannotBeSet(t *testing.T) {
 	for _, test := range []struct{ response, err string }{
-		{wanting(`,"managedFields":[]`, `{"a":"one"}`), "mutated object: sets metadata.managedFields, which review.omit keeps from the policy"},
-		{wanting(`,"managed\u0046ields":[{"manager":"me"}]`, `{"a":"two"}`), "mutated object: sets metadata.managedFields"},
-		{wanting(`,"managedFields":null,"managedFields":[]`, `{"a":"two"}`), "mutated object: has metadata or metadata.managedFields twice"},
-		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"managedFields":[]},"metadata":{}}}`, "mutated object: has metadata or metadata.managedFields twice"},
-		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap"}}`, "mutated object: has no metadata to put metadata.managedFields back into"},
-		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":[]}}`, "mutated object: has no metadata"},
+		{wanting(`,"managedFields":[]`, `{"a":"one"}`),
+			"mutated object: sets metadata.managedFields, which review.omit keeps from the policy"},
+		{wanting(`,"managed\u0046ields":[{"manager":"me"}]`, `{"a":"two"}`),
+			"mutated object: sets metadata.managedFields"},
+		{wanting(`,"managedFields":null,"managedFields":[]`, `{"a":"two"}`),
+			"mutated object: has metadata or metadata.managedFields twice"},
+		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"managedFields":[]},"metadata":{}}}`,
+			"mutated object: has metadata or metadata.managedFields twice"},
+		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap"}}`,
+			"mutated object: has no metadata to put metadata.managedFields back into"},
+		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":[]}}`,
+			"mutated object: has no metadata"},
 		{`{"accepted":true,"mutated_object":[]}`, "mutated object: has no metadata"},
 	} {
 		f := newFixture(t, wasmadmission.Exemptions{})

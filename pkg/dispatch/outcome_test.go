@@ -54,10 +54,12 @@ type evaluation struct {
 	rejected                 bool
 }
 
-func (n *notes) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, _ time.Duration) {
+func (n *notes) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool,
+	_ time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.evaluations = append(n.evaluations, evaluation{policy, phase, operation, verdict.Outcome(outcome), rejected})
+	n.evaluations = append(n.evaluations,
+		evaluation{policy, phase, operation, verdict.Outcome(outcome), rejected})
 }
 
 func (n *notes) AddFuel(policy string, fuel int64) {
@@ -119,7 +121,9 @@ func soon(p *wasmadmission.Policy) { p.TimeoutEvalSeconds = new(int32(1)) }
 // In monitor mode nothing keeps a request from passing, and everything is recorded.
 func TestMonitor(t *testing.T) {
 	broken := func(p *wasmadmission.Policy) {
-		p.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "c", Expression: "object.data.missing == 'x'"}}
+		p.MatchConditions = []admissionregistrationv1.MatchCondition{{
+			Name: "c", Expression: "object.data.missing == 'x'",
+		}}
 	}
 	for _, test := range []struct {
 		name    string
@@ -133,20 +137,23 @@ func TestMonitor(t *testing.T) {
 		{"answers nonsense", guest("p", "bad-json", monitoring), verdict.FailedClosed},
 		{"takes too long", guest("p", "spin", monitoring, soon), verdict.FailedClosed},
 		{"cannot be matched", guest("p", "deny", monitoring, broken), verdict.FailedClosed},
-		{"mutates and may not", answers("p", wanting("", `{}`), monitoring, validating), verdict.Denied},
+		{"mutates and may not", answers("p", wanting("", `{}`), monitoring, validating),
+			verdict.Denied},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f, noted := noting(t)
 			f.use(t, test.policy)
 			require.NoError(t, f.validate(t.Context(), somebody))
-			require.Equal(t, []evaluation{{"p", "validate", "CREATE", test.outcome, false}}, noted.evaluations)
+			require.Equal(t, []evaluation{{"p", "validate", "CREATE", test.outcome, false}},
+				noted.evaluations)
 		})
 	}
 }
 
 func TestMonitorKeepsWarnings(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
-	f.use(t, answers("p", `{"accepted":false,"message":"no","warnings":["mind this"]}`, monitoring, validating))
+	f.use(t, answers("p", `{"accepted":false,"message":"no","warnings":["mind this"]}`, monitoring,
+		validating))
 	ctx, warned := listening(t)
 	require.NoError(t, f.validate(ctx, somebody))
 	require.Equal(t, []string{"mind this"}, warned.texts)
@@ -171,7 +178,9 @@ func TestEvaluationsAreNoted(t *testing.T) {
 
 // A request that is exempt is so in both phases, and counted once in each.
 func TestExemptionsAreCounted(t *testing.T) {
-	f, noted := noting(t, func(c *dispatch.Config) { c.Exemptions.Usernames = []string{"somebody"} })
+	f, noted := noting(t, func(c *dispatch.Config) {
+		c.Exemptions.Usernames = []string{"somebody"}
+	})
 	f.use(t, answers("m", `{"accepted":false}`), guest("d", "deny"))
 	a := newConfigMap(t, admission.Create)
 	require.NoError(t, a.by(t.Context(), f))
@@ -196,11 +205,13 @@ func (glass) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmiss
 
 func TestOverrides(t *testing.T) {
 	f := configured(t, func(c *dispatch.Config) { c.Overrides = glass{} })
-	f.use(t, guest("broken", "trap"), guest("other", "accept"), guest("watched", "deny", monitoring))
+	f.use(t, guest("broken", "trap"), guest("other", "accept"),
+		guest("watched", "deny", monitoring))
 	ctx, warned := listening(t)
 	ctx, event := audited(ctx, t, "Metadata")
 	require.NoError(t, f.validateAudited(ctx))
-	require.Contains(t, warned.texts, `WasmAdmission policy "broken" is in mode monitor for the time being, not in mode protect`)
+	require.Contains(t, warned.texts,
+		`WasmAdmission policy "broken" is in mode monitor for the time being, not in mode protect`)
 	require.Equal(t, "broken=monitor", event()["mode-override.wasm.admission.k8s.io/validate"])
 	require.Equal(t, "broken", event()["failed-open.wasm.admission.k8s.io/validate"])
 
@@ -208,7 +219,8 @@ func TestOverrides(t *testing.T) {
 	require.Error(t, f.validate(t.Context(), somebody))
 	ctx, event = audited(t.Context(), t, "Metadata")
 	require.NoError(t, f.admitAudited(ctx, newConfigMap(t, admission.Create)))
-	require.Equal(t, "broken=monitor", event()["mode-override.wasm.admission.k8s.io/mutate.round_0"])
+	require.Equal(t, "broken=monitor",
+		event()["mode-override.wasm.admission.k8s.io/mutate.round_0"])
 }
 
 // All policies together have a time, beside that of each.
@@ -227,12 +239,14 @@ func TestRequestTimeout(t *testing.T) {
 	require.Len(t, status.ErrStatus.Details.Causes, 2)
 	for _, cause := range status.ErrStatus.Details.Causes {
 		require.Contains(t, cause.Message, names)
-		require.Contains(t, cause.Message, "Policy execution interrupted because it exceeded the allowed execution time")
+		require.Contains(t, cause.Message,
+			"Policy execution interrupted because it exceeded the allowed execution time")
 	}
 
 	// What comes after it has no time left, and fails in its own way.
 	f, noted := noting(t, budget)
-	f.use(t, guest("a", "spin", mutating, ignoring), guest("b", "accept", mutating, ignoring), guest("c", "accept", mutating))
+	f.use(t, guest("a", "spin", mutating, ignoring), guest("b", "accept", mutating, ignoring),
+		guest("c", "accept", mutating))
 	err = newConfigMap(t, admission.Create).by(t.Context(), f)
 	require.ErrorContains(t, err, `WasmAdmission policy "c" failed: `)
 	require.ErrorContains(t, err, names)
@@ -256,9 +270,16 @@ func TestNamespacedPolicies(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{}) // which knows no namespaces
 	everything := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"*"},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*"}},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{"*"},
+			APIVersions: []string{"*"},
+			Resources:   []string{"*"},
+		},
 	}}
-	f.use(t, guest("d", "deny", func(p *wasmadmission.Policy) { p.Namespace, p.Rules = "mine", everything }))
+	f.use(t,
+		guest("d", "deny", func(p *wasmadmission.Policy) {
+			p.Namespace, p.Rules = "mine", everything
+		}))
 	for _, test := range []struct {
 		namespace, resource string
 		denied              bool
@@ -268,9 +289,13 @@ func TestNamespacedPolicies(t *testing.T) {
 		{"", "nodes", false},
 		{"mine", "namespaces", false},
 	} {
-		object := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Name: "any"}}
+		object := &corev1.ConfigMap{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Name: "any"},
+		}
 		attr := create(object, test.resource, somebody)
-		err := f.dispatcher.Validate(t.Context(), attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+		err := f.dispatcher.Validate(t.Context(), attr,
+			admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 		require.Equal(t, test.denied, err != nil, "%+v: %v", test, err)
 	}
 }

@@ -23,7 +23,8 @@ import (
 )
 
 // validate has a request evaluated by those candidates that it matches, side by side.
-func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook, candidates bitset) error {
+func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook,
+	candidates bitset) error {
 	within, cancel, b := startBudget(ctx, d.timeout)
 	defer cancel()
 	var evaluations []*evaluation
@@ -52,7 +53,8 @@ func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook, ca
 
 // mutate has a request evaluated by those candidates that it matches, one after another,
 // and changed as they want it. The first that refuses it ends this.
-func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook, candidates bitset) error {
+func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook,
+	candidates bitset) error {
 	round := beginRound(r.attr)
 	defer round.end(r.attr)
 	within, cancel, b := startBudget(ctx, d.timeout)

@@ -72,7 +72,8 @@ func (p *provenance) publish(ctx context.Context, attr admission.Attributes, nam
 		value, _, err = p.encode(maxAnnotationBytes, 0)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Composing an audit annotation failed", "key", provenanceAnnotation+name)
+		klog.FromContext(ctx).Error(err, "Composing an audit annotation failed",
+			"key", provenanceAnnotation+name)
 		return
 	}
 	annotate(ctx, attr, provenanceAnnotation+name, value)
@@ -157,7 +158,8 @@ func (p *report) addMutation(ctx context.Context, e *evaluation) {
 	}
 	if err != nil {
 		// Not the error's text, which may have the patch.
-		klog.FromContext(ctx).Info("Adding a mutation to the audit event failed", "key", key, "policy", e.policy().Name())
+		klog.FromContext(ctx).Info("Adding a mutation to the audit event failed", "key", key,
+			"policy", e.policy().Name())
 	}
 }
 

@@ -39,7 +39,8 @@ type Recorder interface {
 	// ObserveEvaluation says that a policy was evaluated for a request: with which operation
 	// (CREATE, UPDATE, DELETE or CONNECT), to which outcome, one of package verdict, and
 	// whether the request was rejected for it, which in monitor mode it never is.
-	ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, duration time.Duration)
+	ObserveEvaluation(policy, phase, operation, outcome string, rejected bool,
+		duration time.Duration)
 	// AddFuel says how much fuel a policy burnt for a request.
 	AddFuel(policy string, fuel int64)
 	// CountMutation counts an object that a policy changed.

@@ -51,7 +51,8 @@ func beginRound(attr admission.Attributes) *reinvocation {
 		state = &reinvocationState{current: sets.New[string](), stale: sets.New[string]()}
 		context.SetValue(reinvocationKey, state)
 	}
-	if context.IsReinvoke() && state.current.Len() > 0 && !equality.Semantic.DeepEqual(state.output, attr.GetObject()) {
+	if context.IsReinvoke() && state.current.Len() > 0 &&
+		!equality.Semantic.DeepEqual(state.output, attr.GetObject()) {
 		state.outdate()
 	}
 	return &reinvocation{context: context, reinvocationState: state}

@@ -51,7 +51,8 @@ func (d *Dispatcher) newReport(r *request) *report {
 func (p *report) add(ctx context.Context, e *evaluation) {
 	e.endTrace()
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
-	p.recorder.ObserveEvaluation(policy, string(p.request.phase), operation, string(e.judgement.Outcome), e.refusal != nil, e.duration)
+	p.recorder.ObserveEvaluation(policy, string(p.request.phase), operation,
+		string(e.judgement.Outcome), e.refusal != nil, e.duration)
 	p.recorder.AddFuel(policy, e.usage.Fuel)
 	p.provenance.add(e)
 	p.addMode(e)
@@ -60,16 +61,21 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 		return
 	}
 	if e.unheeded != nil {
-		klog.FromContext(ctx).Info("Policy in monitor mode would have denied a request", "policy", policy, "moduleDigest", e.policy().Digest(),
+		klog.FromContext(ctx).Info("Policy in monitor mode would have denied a request",
+			"policy", policy, "moduleDigest", e.policy().Digest(),
 			"message", e.unheeded.message, "code", e.unheeded.code, "requestUID", p.request.uid)
 	}
 	if e.mutation.changed {
 		p.recorder.CountMutation(policy, operation)
 	}
 	if e.mutation.unknown != "" {
-		klog.FromContext(ctx).Info("Policy wants fields that the object's kind does not have: they were dropped", "policy", policy, "moduleDigest", e.policy().Digest(),
-			"fields", e.mutation.unknown, "requestUID", p.request.uid)
-		p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q: what it wants of the object was dropped: %s", policy, e.mutation.unknown))
+		klog.FromContext(ctx).
+			Info("Policy wants fields that the object's kind does not have: they were dropped",
+				"policy", policy, "moduleDigest", e.policy().Digest(),
+				"fields", e.mutation.unknown, "requestUID", p.request.uid)
+		p.warnings.ours(
+			fmt.Sprintf("WasmAdmission policy %q: what it wants of the object was dropped: %s",
+				policy, e.mutation.unknown))
 	}
 	p.addMutation(ctx, e)
 	p.addOutput(ctx, e)
@@ -78,13 +84,15 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 // addFailure reports an evaluation without a verdict.
 func (p *report) addFailure(ctx context.Context, e *evaluation) {
 	p.failures = true
-	klog.FromContext(ctx).Error(e.err, "Policy failed", "policy", e.policy().Name(), "moduleDigest", e.policy().Digest(),
-		"failurePolicy", e.policy().Spec().FailurePolicy, "mode", e.mode, "cause", engine.CauseOf(e.err), "requestUID", p.request.uid)
+	klog.FromContext(ctx).Error(e.err, "Policy failed", "policy", e.policy().Name(),
+		"moduleDigest", e.policy().Digest(), "failurePolicy", e.policy().Spec().FailurePolicy,
+		"mode", e.mode, "cause", engine.CauseOf(e.err), "requestUID", p.request.uid)
 	if e.refusal != nil {
 		return
 	}
 	p.ignored = append(p.ignored, e.policy().Name())
-	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), verdict.Explain(e.err)))
+	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s",
+		e.policy().Name(), verdict.Explain(e.err)))
 }
 
 // addMode reports a mode that is not the configured one.
@@ -93,7 +101,9 @@ func (p *report) addMode(e *evaluation) {
 		return
 	}
 	p.overridden = append(p.overridden, e.policy().Name()+"="+string(e.mode))
-	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q is in mode %s for the time being, not in mode %s", e.policy().Name(), e.mode, e.configured))
+	p.warnings.ours(
+		fmt.Sprintf("WasmAdmission policy %q is in mode %s for the time being, not in mode %s",
+			e.policy().Name(), e.mode, e.configured))
 }
 
 // addOutput passes on what a guest said beside its verdict, as far as that may be.
@@ -102,7 +112,8 @@ func (p *report) addOutput(ctx context.Context, e *evaluation) {
 	if dropped := p.warnings.theirs(response.Warnings) + response.OmittedWarnings; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, outputWarning, dropped)
 	}
-	if dropped := annotateForGuest(ctx, p.request.attr, policy, response.AuditAnnotations) + response.OmittedAuditAnnotations; dropped > 0 {
+	if dropped := annotateForGuest(ctx, p.request.attr, policy, response.AuditAnnotations) +
+		response.OmittedAuditAnnotations; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, outputAuditAnnotation, dropped)
 	}
 }
@@ -112,10 +123,12 @@ func (p *report) publish(ctx context.Context) {
 	attr, name := p.request.attr, p.request.annotationName()
 	spans.Tell(ctx, attribute.Int(spans.Policies, len(p.provenance.evaluations)))
 	if len(p.ignored) > 0 {
-		annotate(ctx, attr, failedOpenAnnotation+name, cut(strings.Join(p.ignored, ","), maxAnnotationBytes))
+		annotate(ctx, attr, failedOpenAnnotation+name,
+			cut(strings.Join(p.ignored, ","), maxAnnotationBytes))
 	}
 	if len(p.overridden) > 0 {
-		annotate(ctx, attr, overriddenAnnotation+name, cut(strings.Join(p.overridden, ","), maxAnnotationBytes))
+		annotate(ctx, attr, overriddenAnnotation+name,
+			cut(strings.Join(p.overridden, ","), maxAnnotationBytes))
 	}
 	p.provenance.publish(ctx, attr, name)
 	p.warnings.send(ctx)

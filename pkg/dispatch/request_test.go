@@ -46,14 +46,27 @@ func podUpdate() admission.Attributes {
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: image}}},
 		}
 	}
-	return admission.NewAttributesRecord(pod("new"), pod("old"), corev1.SchemeGroupVersion.WithKind("Pod"), "ns", "p",
+	return admission.NewAttributesRecord(pod("new"), pod("old"),
+		corev1.SchemeGroupVersion.WithKind("Pod"), "ns", "p",
 		corev1.SchemeGroupVersion.WithResource("pods"), "ephemeralcontainers", admission.Update,
-		&metav1.UpdateOptions{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"}, DryRun: []string{"All"}}, true,
-		&user.DefaultInfo{Name: "u", UID: "1", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
+		&metav1.UpdateOptions{
+			TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"},
+			DryRun:   []string{"All"},
+		}, true,
+		&user.DefaultInfo{
+			Name:   "u",
+			UID:    "1",
+			Groups: []string{"g"},
+			Extra:  map[string][]string{"k": {"v"}},
+		})
 }
 
 func call(attr admission.Attributes) *generic.WebhookInvocation {
-	return &generic.WebhookInvocation{Resource: attr.GetResource(), Subresource: attr.GetSubresource(), Kind: attr.GetKind()}
+	return &generic.WebhookInvocation{
+		Resource:    attr.GetResource(),
+		Subresource: attr.GetSubresource(),
+		Kind:        attr.GetKind(),
+	}
 }
 
 // A policy sees what a webhook would see, field for field.
@@ -65,7 +78,8 @@ func TestReviewIsThatOfAWebhook(t *testing.T) {
 
 	versioned, err := r.VersionedAttribute(attr.GetKind())
 	require.NoError(t, err)
-	want, err := json.Marshal(webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call(attr)).Request)
+	want, err := json.Marshal(webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call(attr)).
+		Request)
 	require.NoError(t, err)
 	require.JSONEq(t, string(want), string(review.json))
 
@@ -75,10 +89,15 @@ func TestReviewIsThatOfAWebhook(t *testing.T) {
 }
 
 func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p"}}
-	attr := admission.NewAttributesRecord(nil, pod, corev1.SchemeGroupVersion.WithKind("Pod"), "ns", "p",
-		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Delete, nil, false, &user.DefaultInfo{Name: "u"})
-	review, err := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme)).review(call(attr))
+	pod := &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Name: "p"},
+	}
+	attr := admission.NewAttributesRecord(nil, pod, corev1.SchemeGroupVersion.WithKind("Pod"), "ns",
+		"p", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Delete, nil, false,
+		&user.DefaultInfo{Name: "u"})
+	review, err := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme)).
+		review(call(attr))
 	require.NoError(t, err)
 	var fields map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(review.json, &fields))
@@ -131,7 +150,10 @@ func TestReviewOfRawObjects(t *testing.T) {
 		require.Equal(t, object, string(v.object))
 	}
 	v := &review{}
-	require.Error(t, v.encode(&admissionv1.AdmissionRequest{OldObject: runtime.RawExtension{Raw: []byte("no JSON")}}))
+	require.Error(t,
+		v.encode(&admissionv1.AdmissionRequest{
+			OldObject: runtime.RawExtension{Raw: []byte("no JSON")},
+		}))
 }
 
 // Requests that are served at the same time and one after another do not get into each
@@ -142,9 +164,13 @@ func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
 		all.Go(func() {
 			for round := range 50 {
 				name := strings.Repeat(strconv.Itoa(n), 1+round*round)
-				pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"}}
+				pod := &corev1.Pod{
+					TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+					ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"},
+				}
 				attr := admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", name,
-					corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, &user.DefaultInfo{Name: "u"})
+					corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil,
+					false, &user.DefaultInfo{Name: "u"})
 				r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 				written, err := r.review(call(attr))
 				if err != nil {
@@ -153,7 +179,8 @@ func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
 				}
 				runtimego.Gosched()
 				var decoded corev1.Pod
-				assert.True(t, json.Unmarshal(written.object, &decoded) == nil && decoded.Name == name && json.Valid(written.json), name)
+				assert.True(t, json.Unmarshal(written.object, &decoded) == nil &&
+					decoded.Name == name && json.Valid(written.json), name)
 				r.done()
 			}
 		})

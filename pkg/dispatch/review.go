@@ -41,7 +41,8 @@ type RemoteAttributes interface {
 	UID() types.UID
 	// Review returns the review's request. It is false if that is not in a version of a
 	// resource.
-	Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (request *admissionv1.AdmissionRequest, ok bool)
+	Review(kind schema.GroupVersionKind,
+		resource schema.GroupVersionResource) (request *admissionv1.AdmissionRequest, ok bool)
 	// Change takes the object that a policy wants, and reports whether it is another one. An
 	// error says why it cannot be.
 	Change(wanted json.RawMessage) (changed bool, err error)
@@ -53,14 +54,16 @@ var ErrNoSuchPolicy = errors.New("no such policy")
 // ReviewValidating has a request evaluated by one validating policy, if it matches it: what
 // [Dispatcher.Validate] does with all of them. It returns [ErrNoSuchPolicy] if there is none
 // of that name.
-func (d *Dispatcher) ReviewValidating(ctx context.Context, policy string, attr RemoteAttributes, o admission.ObjectInterfaces) error {
+func (d *Dispatcher) ReviewValidating(ctx context.Context, policy string, attr RemoteAttributes,
+	o admission.ObjectInterfaces) error {
 	return d.reviewBy(ctx, policy, newRequest(attr, o))
 }
 
 // ReviewMutating has a request evaluated by one mutating policy, if it matches it: what
 // [Dispatcher.Admit] does with all of them. It returns [ErrNoSuchPolicy] if there is none of
 // that name.
-func (d *Dispatcher) ReviewMutating(ctx context.Context, policy string, attr RemoteAttributes, o admission.ObjectInterfaces) error {
+func (d *Dispatcher) ReviewMutating(ctx context.Context, policy string, attr RemoteAttributes,
+	o admission.ObjectInterfaces) error {
 	return d.reviewBy(ctx, policy, newMutatingRequest(attr, o))
 }
 
@@ -108,7 +111,9 @@ func (d *Dispatcher) reviewWith(ctx context.Context, h *hook, n int, r *request)
 
 // named returns the hook of a policy and its position, nil if there is none.
 func (x *index) named(policy string) (*hook, int) {
-	n, found := slices.BinarySearchFunc(x.hooks, policy, func(h *hook, policy string) int { return strings.Compare(h.policy.Name(), policy) })
+	n, found := slices.BinarySearchFunc(x.hooks, policy, func(h *hook, policy string) int {
+		return strings.Compare(h.policy.Name(), policy)
+	})
 	if !found {
 		return nil, 0
 	}
@@ -116,10 +121,14 @@ func (x *index) named(policy string) (*hook, int) {
 }
 
 // remoteReview is the review of a request that came in one.
-func (r *request) remoteReview(remote RemoteAttributes, call *generic.WebhookInvocation) (*review, error) {
+func (r *request) remoteReview(remote RemoteAttributes,
+	call *generic.WebhookInvocation) (*review, error) {
 	request, ok := remote.Review(call.Kind, call.Resource)
 	if !ok {
-		return nil, fmt.Errorf("the policy wants the object as %s of %s, and the admission review has it in another version", call.Kind, call.Resource)
+		return nil,
+			fmt.Errorf(
+				"the policy wants the object as %s of %s, and the admission review has it in another version",
+				call.Kind, call.Resource)
 	}
 	return r.write(request)
 }

@@ -78,7 +78,8 @@ func denial(e *evaluation) *refusal {
 		r.details = boundedDetails(response.Details)
 	}
 	for _, cause := range response.Causes {
-		r.details.Causes = append(r.details.Causes, metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
+		r.details.Causes = append(r.details.Causes,
+			metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
 	}
 	return r
 }
@@ -91,12 +92,15 @@ func cause(policy *policyset.Policy, said string) metav1.StatusCause {
 // boundedDetails returns what is kept of a policy's details.
 func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
 	kept := metav1.StatusDetails{
-		Name: cut(d.Name, maxDetailBytes), Group: cut(d.Group, maxDetailBytes), Kind: cut(d.Kind, maxDetailBytes),
-		UID: types.UID(cut(string(d.UID), maxDetailBytes)), RetryAfterSeconds: min(max(d.RetryAfterSeconds, 0), maxRetryAfterSeconds),
+		Name: cut(d.Name, maxDetailBytes), Group: cut(d.Group, maxDetailBytes),
+		Kind:              cut(d.Kind, maxDetailBytes),
+		UID:               types.UID(cut(string(d.UID), maxDetailBytes)),
+		RetryAfterSeconds: min(max(d.RetryAfterSeconds, 0), maxRetryAfterSeconds),
 	}
 	for _, c := range d.Causes[:min(len(d.Causes), maxCauses)] {
 		kept.Causes = append(kept.Causes, metav1.StatusCause{
-			Type: metav1.CauseType(cut(string(c.Type), maxDetailBytes)), Message: cut(c.Message, maxDetailBytes), Field: cut(c.Field, maxDetailBytes),
+			Type:    metav1.CauseType(cut(string(c.Type), maxDetailBytes)),
+			Message: cut(c.Message, maxDetailBytes), Field: cut(c.Field, maxDetailBytes),
 		})
 	}
 	return kept

@@ -31,14 +31,16 @@ const maxSpans = 128
 
 // startPhase starts the span of a phase, inside that of the request. Requests that no
 // policy is a candidate for have none.
-func startPhase(ctx context.Context, attr admission.Attributes, name string) (context.Context, spans.Span) {
+func startPhase(ctx context.Context, attr admission.Attributes,
+	name string) (context.Context, spans.Span) {
 	ctx, span := spans.Start(ctx, name)
 	if span.Recording() {
 		resource := attr.GetResource().GroupResource().String()
 		if attr.GetSubresource() != "" {
 			resource += "/" + attr.GetSubresource()
 		}
-		span.Set(spans.Text(spans.Resource, resource), attribute.String(spans.Operation, string(attr.GetOperation())))
+		span.Set(spans.Text(spans.Resource, resource),
+			attribute.String(spans.Operation, string(attr.GetOperation())))
 		if attr.GetReinvocationContext().IsReinvoke() {
 			span.Set(attribute.Bool(spans.Again, true))
 		}
@@ -69,8 +71,10 @@ func (e *evaluation) endTrace() {
 		return
 	}
 	e.policy().Describe(e.span, e.usage, e.err,
-		attribute.String(spans.Mode, string(e.mode)), attribute.String(spans.Verdict, string(e.judgement.Outcome)),
-		attribute.Bool(spans.Rejected, e.refusal != nil), attribute.Bool(spans.Mutated, e.mutation.changed),
+		attribute.String(spans.Mode, string(e.mode)),
+		attribute.String(spans.Verdict, string(e.judgement.Outcome)),
+		attribute.Bool(spans.Rejected, e.refusal != nil),
+		attribute.Bool(spans.Mutated, e.mutation.changed),
 	)
 	if refused := e.inside.Refused(); refused > 0 {
 		e.span.Set(attribute.Int64(spans.Untraced, refused))

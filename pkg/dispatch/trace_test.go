@@ -38,14 +38,16 @@ import (
 // recorded inside of it.
 func traced(t testing.TB, sampler sdktrace.Sampler) (context.Context, *tracetest.SpanRecorder) {
 	recorder := tracetest.NewSpanRecorder()
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(recorder))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler),
+		sdktrace.WithSpanProcessor(recorder))
 	ctx, span := provider.Tracer("server").Start(context.Background(), "request")
 	t.Cleanup(func() { span.End() })
 	return ctx, recorder
 }
 
 // named returns the one span of a name that is inside another.
-func named(t *testing.T, recorder *tracetest.SpanRecorder, inside trace.SpanContext, name string) (sdktrace.ReadOnlySpan, map[attribute.Key]any) {
+func named(t *testing.T, recorder *tracetest.SpanRecorder, inside trace.SpanContext,
+	name string) (sdktrace.ReadOnlySpan, map[attribute.Key]any) {
 	t.Helper()
 	var found []sdktrace.ReadOnlySpan
 	for _, span := range recorder.Ended() {
@@ -68,14 +70,32 @@ func TestSpansOfAnEvaluation(t *testing.T) {
 		want   map[attribute.Key]any
 		status string
 	}{
-		{"accepted", policy("p", "accept"), map[attribute.Key]any{spans.Verdict: "accepted", spans.Rejected: false, spans.Mode: "protect"}, ""},
-		{"denied", policy("p", "deny"), map[attribute.Key]any{spans.Verdict: "denied", spans.Rejected: true}, ""},
+		{"accepted", policy("p", "accept"), map[attribute.Key]any{
+			spans.Verdict:  "accepted",
+			spans.Rejected: false,
+			spans.Mode:     "protect",
+		}, ""},
+		{"denied", policy("p", "deny"),
+			map[attribute.Key]any{spans.Verdict: "denied", spans.Rejected: true}, ""},
 		{"monitored", func(p *wasmadmission.Policy) { policy("p", "deny")(p); monitoring(p) },
-			map[attribute.Key]any{spans.Verdict: "denied", spans.Rejected: false, spans.Mode: "monitor"}, ""},
-		{"trap", policy("p", "trap"), map[attribute.Key]any{spans.Verdict: "failed_closed", spans.Rejected: true}, "unreachable"},
-		{"trap that is ignored", func(p *wasmadmission.Policy) { policy("p", "trap")(p); ignoring(p) },
-			map[attribute.Key]any{spans.Verdict: "failed_open", spans.Rejected: false}, "unreachable"},
-		{"condition that fails", func(p *wasmadmission.Policy) { policy("p", "accept")(p); under("object.data.none == 'x'")(p) },
+			map[attribute.Key]any{
+				spans.Verdict:  "denied",
+				spans.Rejected: false,
+				spans.Mode:     "monitor",
+			}, ""},
+		{"trap", policy("p", "trap"),
+			map[attribute.Key]any{spans.Verdict: "failed_closed", spans.Rejected: true},
+			"unreachable"},
+		{"trap that is ignored", func(p *wasmadmission.Policy) {
+			policy("p", "trap")(p)
+			ignoring(p)
+		},
+			map[attribute.Key]any{spans.Verdict: "failed_open", spans.Rejected: false},
+			"unreachable"},
+		{"condition that fails", func(p *wasmadmission.Policy) {
+			policy("p", "accept")(p)
+			under("object.data.none == 'x'")(p)
+		},
 			map[attribute.Key]any{spans.Verdict: "failed_closed", spans.Fuel: int64(0)}, "other"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -84,8 +104,14 @@ func TestSpansOfAnEvaluation(t *testing.T) {
 			ctx, recorder := traced(t, sdktrace.AlwaysSample())
 			err := f.validate(ctx, somebody)
 
-			phase, attributes := named(t, recorder, trace.SpanContextFromContext(ctx), spans.Validate)
-			require.Equal(t, map[attribute.Key]any{spans.Resource: "configmaps", spans.Operation: "CREATE", spans.Allowed: err == nil, spans.Policies: int64(1)}, attributes)
+			phase, attributes := named(t, recorder, trace.SpanContextFromContext(ctx),
+				spans.Validate)
+			require.Equal(t, map[attribute.Key]any{
+				spans.Resource:  "configmaps",
+				spans.Operation: "CREATE",
+				spans.Allowed:   err == nil,
+				spans.Policies:  int64(1),
+			}, attributes)
 			span, attributes := named(t, recorder, phase.SpanContext(), spans.Policy)
 			for key, value := range test.want {
 				require.Equal(t, value, attributes[key], key)
@@ -97,7 +123,8 @@ func TestSpansOfAnEvaluation(t *testing.T) {
 				require.Positive(t, attributes[spans.Fuel])
 				require.Positive(t, attributes[spans.Reset])
 			}
-			require.False(t, phase.StartTime().After(span.StartTime()) || span.EndTime().After(phase.EndTime()), "the policy is inside its phase")
+			require.False(t, phase.StartTime().After(span.StartTime()) ||
+				span.EndTime().After(phase.EndTime()), "the policy is inside its phase")
 		})
 	}
 }
@@ -123,15 +150,22 @@ func TestSpansOfAMutation(t *testing.T) {
 // What is in the object and what policies say of it is nowhere in the trace.
 func TestSpansHaveNothingOfTheObject(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
-	f.use(t, answers("denier", `{"accepted":false,"message":"hidden","warnings":["hidden"]}`, validating),
+	f.use(t,
+		answers("denier", `{"accepted":false,"message":"hidden","warnings":["hidden"]}`,
+			validating),
 		answers("failing", `{"accepted":"hidden"}`, validating),
 		func(p *wasmadmission.Policy) {
 			policy("conditional", "accept")(p)
 			under("int(object.data.hidden) == 1")(p)
 		})
 	ctx, recorder := traced(t, sdktrace.AlwaysSample())
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "hidden", Name: "hidden"}, Data: map[string]string{"hidden": "hidden"}}
-	require.ErrorContains(t, f.dispatcher.Validate(ctx, create(object, "configmaps", somebody), admission.NewObjectInterfacesFromScheme(scheme.Scheme)), "hidden")
+	object := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "hidden", Name: "hidden"},
+		Data:       map[string]string{"hidden": "hidden"},
+	}
+	require.ErrorContains(t,
+		f.dispatcher.Validate(ctx, create(object, "configmaps", somebody),
+			admission.NewObjectInterfacesFromScheme(scheme.Scheme)), "hidden")
 	require.Len(t, recorder.Ended(), 4)
 	for _, span := range recorder.Ended() {
 		require.Empty(t, span.Events())
@@ -163,6 +197,7 @@ func TestUnsampledRequestsAllocateNothingMore(t *testing.T) {
 		}) / requests
 	}
 	require.InDelta(t, 0, allocations(unsampled, unwanted), 0.5)
-	require.InDelta(t, allocations(context.Background(), wanted), allocations(unsampled, wanted), 0.5)
+	require.InDelta(t, allocations(context.Background(), wanted), allocations(unsampled, wanted),
+		0.5)
 	require.Empty(t, recorder.Ended())
 }

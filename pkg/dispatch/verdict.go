@@ -25,7 +25,12 @@ import (
 func (e *evaluation) judge() {
 	terms := e.policy().Terms()
 	terms.Monitor = e.mode == wasmadmission.ModeMonitor
-	e.judgement = terms.Judge(verdict.Answer{Response: e.response, Change: e.mutation.change, Err: e.err, Undecided: e.undecided})
+	e.judgement = terms.Judge(verdict.Answer{
+		Response:  e.response,
+		Change:    e.mutation.change,
+		Err:       e.err,
+		Undecided: e.undecided,
+	})
 	e.refusal, e.unheeded = nil, nil
 	refused := e.refuse()
 	if e.judgement.Rejected {

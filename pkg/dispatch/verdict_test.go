@@ -41,7 +41,11 @@ func judged(reviewed string, response *abi.ValidationResponse) *evaluation {
 	if err := json.Unmarshal([]byte(reviewed), &fields); err != nil {
 		panic(err)
 	}
-	e := &evaluation{hook: &hook{policy: &policyset.Policy{}}, review: &review{json: []byte(reviewed), object: fields.Object}, response: response}
+	e := &evaluation{
+		hook:     &hook{policy: &policyset.Policy{}},
+		review:   &review{json: []byte(reviewed), object: fields.Object},
+		response: response,
+	}
 	e.mutation = readMutation(e.review, response)
 	e.judge()
 	return e
@@ -61,12 +65,17 @@ func TestMutationsAreRefused(t *testing.T) {
 		{"the same object", pod, `{"spec":{"b":[],"a":1.0},"kind":"Pod"}`, ""},
 		{"another object", pod, `{"kind":"Pod","spec":{"a":2,"b":[]}}`, mayNot},
 		{"less", pod, `{"kind":"Pod"}`, mayNot},
-		{"another large number", `{"object":{"n":9007199254740993}}`, `{"n":9007199254740992}`, mayNot},
+		{"another large number", `{"object":{"n":9007199254740993}}`, `{"n":9007199254740992}`,
+			mayNot},
 		{"an object on DELETE", `{"oldObject":{"kind":"Pod"}}`, `{"kind":"Pod"}`, notOnDelete},
 		{"no JSON", pod, `{`, mayNot},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e := judged(test.reviewed, &abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(test.mutated)})
+			e := judged(test.reviewed,
+				&abi.ValidationResponse{
+					Accepted:      true,
+					MutatedObject: json.RawMessage(test.mutated),
+				})
 			if test.refused == "" {
 				require.Nil(t, e.refusal)
 				return
@@ -78,7 +87,16 @@ func TestMutationsAreRefused(t *testing.T) {
 }
 
 func TestCodesAreThoseOfErrors(t *testing.T) {
-	for wanted, code := range map[int32]int32{0: 400, 200: 400, 399: 400, 400: 400, 403: 403, 599: 599, 600: 599, 65535: 599} {
+	for wanted, code := range map[int32]int32{
+		0:     400,
+		200:   400,
+		399:   400,
+		400:   400,
+		403:   403,
+		599:   599,
+		600:   599,
+		65535: 599,
+	} {
 		require.Equal(t, code, statusCode(wanted), "%d", wanted)
 	}
 }
@@ -93,7 +111,8 @@ func TestMessagesAreBounded(t *testing.T) {
 // What the members of a group said stands behind the group's own cause.
 func TestCausesOfMembers(t *testing.T) {
 	e := judged("{}", &abi.ValidationResponse{Message: "the group refuses", Causes: []abi.Cause{
-		{Field: "spec.policies.a"}, {Field: "spec.policies.b", Message: strings.Repeat("b", 2*maxMessageBytes)},
+		{Field: "spec.policies.a"},
+		{Field: "spec.policies.b", Message: strings.Repeat("b", 2*maxMessageBytes)},
 	}})
 	var status *apierrors.StatusError
 	require.ErrorAs(t, reject([]*refusal{e.refusal}), &status)
@@ -108,18 +127,26 @@ func TestCausesOfMembers(t *testing.T) {
 // The status that a policy of the Open Policy Agent answers with becomes the rejection's, as
 // that of a webhook does.
 func TestReasonAndDetails(t *testing.T) {
-	first := judged("{}", &abi.ValidationResponse{Reason: "Conflict", Code: 409, Details: &metav1.StatusDetails{
-		Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 3, Causes: []metav1.StatusCause{{Type: "t", Message: "m", Field: "f"}},
-	}})
-	second := judged("{}", &abi.ValidationResponse{Message: "no", Reason: "Gone", Details: &metav1.StatusDetails{Name: "other"}})
+	first := judged("{}",
+		&abi.ValidationResponse{Reason: "Conflict", Code: 409, Details: &metav1.StatusDetails{
+			Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 3,
+			Causes: []metav1.StatusCause{{Type: "t", Message: "m", Field: "f"}},
+		}})
+	second := judged("{}", &abi.ValidationResponse{
+		Message: "no",
+		Reason:  "Gone",
+		Details: &metav1.StatusDetails{Name: "other"},
+	})
 	var status *apierrors.StatusError
 	require.ErrorAs(t, reject([]*refusal{first.refusal, second.refusal}), &status)
 	require.Equal(t, metav1.Status{
 		Status: metav1.StatusFailure, Code: 409, Reason: "Conflict",
 		Message: `WasmAdmission policy "" denied the request: Conflict; WasmAdmission policy "" denied the request: no`,
-		Details: &metav1.StatusDetails{Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 3, Causes: []metav1.StatusCause{
-			{Field: "policies[]", Message: "Conflict"}, {Type: "t", Message: "m", Field: "f"}, {Field: "policies[]", Message: "no"},
-		}},
+		Details: &metav1.StatusDetails{Name: "n", Group: "g", Kind: "k", UID: "u",
+			RetryAfterSeconds: 3, Causes: []metav1.StatusCause{
+				{Field: "policies[]", Message: "Conflict"}, {Type: "t", Message: "m", Field: "f"},
+				{Field: "policies[]", Message: "no"},
+			}},
 	}, status.ErrStatus)
 }
 
@@ -127,7 +154,9 @@ func TestDetailsAreBounded(t *testing.T) {
 	long := strings.Repeat("d", 2*maxMessageBytes)
 	e := judged("{}", &abi.ValidationResponse{Reason: long, Details: &metav1.StatusDetails{
 		Name: long, Group: long, Kind: long, UID: types.UID(long), RetryAfterSeconds: math.MaxInt32,
-		Causes: slices.Repeat([]metav1.StatusCause{{Type: metav1.CauseType(long), Message: long, Field: long}}, 1000),
+		Causes: slices.Repeat([]metav1.StatusCause{{
+			Type: metav1.CauseType(long), Message: long, Field: long,
+		}}, 1000),
 	}})
 	var status *apierrors.StatusError
 	require.ErrorAs(t, reject([]*refusal{e.refusal}), &status)
@@ -136,7 +165,8 @@ func TestDetailsAreBounded(t *testing.T) {
 	require.Len(t, details.Causes, 1+maxCauses)
 	cause := details.Causes[1]
 	for _, text := range []string{
-		details.Name, details.Group, details.Kind, string(details.UID), string(cause.Type), cause.Message, cause.Field,
+		details.Name, details.Group, details.Kind, string(details.UID), string(cause.Type),
+		cause.Message, cause.Field,
 	} {
 		require.Len(t, text, maxDetailBytes)
 	}

@@ -33,7 +33,8 @@ type fixedVersions struct {
 var _ generic.VersionedAttributeAccessor = &fixedVersions{}
 
 // VersionedAttribute implements [generic.VersionedAttributeAccessor].
-func (v *fixedVersions) VersionedAttribute(kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
+func (v *fixedVersions) VersionedAttribute(
+	kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
 	for _, versioned := range v.made {
 		if versioned.VersionedKind == kind {
 			return versioned, nil
@@ -61,7 +62,8 @@ type mutableVersion struct {
 var _ generic.VersionedAttributeAccessor = &mutableVersion{}
 
 // VersionedAttribute implements [generic.VersionedAttributeAccessor].
-func (v *mutableVersion) VersionedAttribute(kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
+func (v *mutableVersion) VersionedAttribute(
+	kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
 	if v.versioned == nil {
 		versioned, err := admission.NewVersionedAttributes(v.attr, kind, v.interfaces)
 		if err != nil {
@@ -81,5 +83,6 @@ func (v *mutableVersion) finish() error {
 	if v.versioned == nil || v.versioned.VersionedObject.Object() == nil || !v.versioned.Dirty {
 		return nil
 	}
-	return v.interfaces.GetObjectConvertor().Convert(v.versioned.VersionedObject.Object(), v.attr.GetObject(), nil)
+	return v.interfaces.GetObjectConvertor().Convert(v.versioned.VersionedObject.Object(),
+		v.attr.GetObject(), nil)
 }

@@ -66,7 +66,8 @@ func TestAnEvaluationEndsWhileTheHostWorks(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			m := loadFor(t, engine.Options{}, "host-bound", keeperABI)
 			ctx, cancel := context.WithCancel(t.Context())
-			i, err := m.Acquire(ctx, engine.Evaluation{State: func() { cancel() }, Timeout: time.Hour})
+			i, err := m.Acquire(ctx,
+				engine.Evaluation{State: func() { cancel() }, Timeout: time.Hour})
 			require.NoError(t, err)
 			defer i.Release()
 			_, err = i.Call(function)
@@ -85,10 +86,13 @@ func TestADeadlineEndsALongDraw(t *testing.T) {
 }
 
 func TestTimeAndChanceAreLive(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Timeout: time.Minute}}, "chance", keeperABI)
+	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Timeout: time.Minute}},
+		"chance", keeperABI)
 	seen := map[uint64]bool{}
 	for range 10 {
-		evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) { seen[call(t, i, "draw")] = true })
+		evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+			seen[call(t, i, "draw")] = true
+		})
 	}
 	require.Len(t, seen, 10)
 

@@ -34,7 +34,9 @@ import (
 
 func TestCompiledCodeIsKept(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "state", "compiled")
-	t.Run("first", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "guest") })
+	t.Run("first", func(t *testing.T) {
+		load(t, engine.Options{CacheDirectory: directory}, "guest")
+	})
 	info, err := os.Stat(directory)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
@@ -51,7 +53,9 @@ func TestCompiledCodeIsKept(t *testing.T) {
 	}
 	before := entries()
 	require.NotEmpty(t, before)
-	t.Run("again", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "guest") })
+	t.Run("again", func(t *testing.T) {
+		load(t, engine.Options{CacheDirectory: directory}, "guest")
+	})
 	require.Equal(t, before, entries())
 }
 
@@ -63,7 +67,10 @@ func TestKeptCodeIsTheModules(t *testing.T) {
 	for _, way := range []string{"", directory, directory} {
 		t.Run(way, func(t *testing.T) { // which closes the engine at its end
 			var log bytes.Buffer
-			m := load(t, engine.Options{CacheDirectory: way, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "names")
+			m := load(t, engine.Options{
+				CacheDirectory: way,
+				Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+			}, "names")
 			require.NotContains(t, log.String(), "Compiling in memory")
 			evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
 				require.EqualValues(t, 42, call(t, i, "answer"))
@@ -83,7 +90,9 @@ func TestKeptCodeIsTheModules(t *testing.T) {
 // TestCodeForAnotherProcessor puts the code where wazero looks for it on another processor.
 func TestCodeForAnotherProcessor(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "compiled")
-	t.Run("this one", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "names") })
+	t.Run("this one", func(t *testing.T) {
+		load(t, engine.Options{CacheDirectory: directory}, "names")
+	})
 	files := func() []string {
 		files, err := filepath.Glob(filepath.Join(directory, "*", "*", "*"))
 		require.NoError(t, err)
@@ -94,7 +103,10 @@ func TestCodeForAnotherProcessor(t *testing.T) {
 	moveCode(t, directory, file, strings.Repeat("0", len(filepath.Base(file))))
 
 	var log bytes.Buffer
-	m := load(t, engine.Options{CacheDirectory: directory, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "names")
+	m := load(t, engine.Options{
+		CacheDirectory: directory,
+		Logger:         slog.New(slog.NewTextHandler(&log, nil)),
+	}, "names")
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
 		require.EqualValues(t, 42, call(t, i, "answer"))
 	})

@@ -41,8 +41,10 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	var stack [4]uint64
 	t := i.module.rewritten.FunctionExports[function]
 	if len(t.Params) != len(params) || len(params) > len(stack) || len(t.Results) > 1 {
-		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
-			function, len(t.Params), len(t.Results), len(params)))
+		i.Abort(
+			fmt.Errorf(
+				"%s: function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
+				function, len(t.Params), len(t.Results), len(params)))
 	}
 	copy(stack[:], params)
 	i.callingBack = true

@@ -71,7 +71,8 @@ func inChildren(t *testing.T, o engine.Options) (*engine.Engine, *notes, *bytes.
 	t.Helper()
 	skipWithoutPrograms(t)
 	n, log := &notes{failures: map[string]int{}}, &bytes.Buffer{}
-	o.Compilation, o.Recorder, o.Logger = engine.ChildProcesses, n, slog.New(slog.NewTextHandler(log, nil))
+	o.Compilation, o.Recorder, o.Logger = engine.ChildProcesses, n,
+		slog.New(slog.NewTextHandler(log, nil))
 	return newEngine(t, o), n, log
 }
 
@@ -81,7 +82,9 @@ func answers(t *testing.T, e *engine.Engine) {
 	m, err := e.Load(t.Context(), binary(t, "names"), testABI)
 	require.NoError(t, err)
 	defer m.Close()
-	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) { require.EqualValues(t, 42, call(t, i, "answer")) })
+	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+		require.EqualValues(t, 42, call(t, i, "answer"))
+	})
 }
 
 func TestChildrenCompileAndAWarmStartHasNone(t *testing.T) {
@@ -147,14 +150,17 @@ func TestChildrenNeedNoDirectoryOfTheCallers(t *testing.T) {
 		requireOnlyOthers()
 	}
 	require.Equal(t, map[string]int{engine.CompilationOK: 2}, n.compilations, "nothing is kept")
-	e, _, _ = inChildren(t, engine.Options{Limits: engine.Limits{Compilation: engine.CompilationLimits{FunctionBytes: 1}}})
+	e, _, _ = inChildren(t, engine.Options{
+		Limits: engine.Limits{Compilation: engine.CompilationLimits{FunctionBytes: 1}},
+	})
 	_, err := e.Load(t.Context(), binary(t, "names"), testABI)
 	require.ErrorAs(t, err, new(*weight.Error))
 	requireOnlyOthers()
 
 	t.Setenv("TMPDIR", filepath.Join(temporary, "none"))
 	_, err = engine.New(engine.Options{})
-	require.ErrorContains(t, err, "name one (stateDirectory), or compile in this process (compilation.mode: InProcess)")
+	require.ErrorContains(t, err,
+		"name one (stateDirectory), or compile in this process (compilation.mode: InProcess)")
 }
 
 func TestChildrenRefuseDirectoriesThatCannotBeUsed(t *testing.T) {
@@ -163,7 +169,8 @@ func TestChildrenRefuseDirectoriesThatCannotBeUsed(t *testing.T) {
 	locked := filepath.Join(t.TempDir(), "locked")
 	newEngine(t, engine.Options{CacheDirectory: locked})
 	for directory, want := range map[string]string{
-		"relative": "not an absolute path", open: "group and others must have no access", locked: "is in use by another process",
+		"relative": "not an absolute path", open: "group and others must have no access",
+		locked: "is in use by another process",
 	} {
 		_, err := engine.New(engine.Options{CacheDirectory: directory})
 		require.ErrorContains(t, err, want)
@@ -190,9 +197,11 @@ func TestAKilledChildIsNoWayBack(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own memory is not bounded")
 	}
-	e, n, log := inChildren(t, engine.Options{Limits: engine.Limits{CompilerBytes: worker.MinMemoryBytes}})
+	e, n, log := inChildren(t,
+		engine.Options{Limits: engine.Limits{CompilerBytes: worker.MinMemoryBytes}})
 	_, err := e.Load(t.Context(), manyFunctions(4, 40_000), testABI)
-	require.ErrorContains(t, err, "load: compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
+	require.ErrorContains(t, err,
+		"load: compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
 	require.ErrorContains(t, err, "set compilation.mode to InProcess")
 	require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
 	require.ErrorAs(t, err, new(*worker.DiedError))
@@ -206,7 +215,8 @@ func TestAKilledChildIsNoWayBack(t *testing.T) {
 func TestLoadsEndInTime(t *testing.T) {
 	e, n, _ := inChildren(t, engine.Options{Limits: engine.Limits{LoadTimeout: time.Nanosecond}})
 	_, err := e.Load(t.Context(), binary(t, "names"), testABI)
-	require.ErrorContains(t, err, "module was not loaded within 1ns (compilation.timeout): context deadline exceeded")
+	require.ErrorContains(t, err,
+		"module was not loaded within 1ns (compilation.timeout): context deadline exceeded")
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
 	require.NoError(t, e.Close()) // waits for the load, for which nobody else waits anymore
 	require.Zero(t, n.compilations[engine.CompilationOK])
@@ -223,7 +233,8 @@ func TestLoadsEndWithTheLastWhoWaits(t *testing.T) {
 		_, err := e.Load(impatient, module, testABI)
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return e.Stats().Compilers == 1 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Stats().Compilers == 1 }, time.Minute,
+		time.Millisecond)
 	patient := make(chan error)
 	go func() {
 		m, err := e.Load(t.Context(), module, testABI)

@@ -47,7 +47,8 @@ func (m *Module) compile(ctx context.Context) error {
 		case e.compilers != nil:
 			return &CompilationError{Err: err}
 		}
-		e.logger.Warn("Compiling in memory: compiling with the code cache failed", "digest", m.digest, "err", err)
+		e.logger.Warn("Compiling in memory: compiling with the code cache failed",
+			"digest", m.digest, "err", err)
 	}
 	if err := m.weigh(); err != nil {
 		return err
@@ -95,11 +96,13 @@ func runtimeConfig(interpreter bool) wazero.RuntimeConfig {
 }
 
 // compileWith makes wazero compile a module, or load the code that its cache holds for the module.
-func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache, module []byte) (err error) {
+func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache,
+	module []byte) (err error) {
 	// A runtime keeps a module that it failed to store, so each attempt gets a new runtime.
 	m.freeCode()
 	m.cache = cache
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(m.engine.interpreter).WithCompilationCache(cache))
+	m.runtime = wazero.NewRuntimeWithConfig(ctx,
+		runtimeConfig(m.engine.interpreter).WithCompilationCache(cache))
 	m.code, err = m.runtime.CompileModule(ctx, module)
 	return err
 }
@@ -129,7 +132,8 @@ func (m *Module) compileKept(ctx context.Context) error {
 		}
 		defer func() {
 			if err := temporary.remove(); err != nil {
-				m.engine.logger.Warn("Cannot remove the temporary directory of a compilation", "directory", temporary.directory, "err", err)
+				m.engine.logger.Warn("Cannot remove the temporary directory of a compilation",
+					"directory", temporary.directory, "err", err)
 			}
 		}()
 		cache = temporary.Cache
@@ -146,7 +150,8 @@ func (m *Module) compileKept(ctx context.Context) error {
 			return err
 		}
 		// Most likely, the code was compiled for a processor with other features.
-		m.engine.logger.Info("Recompiling a module: its cached code cannot be used", "digest", m.digest, "err", err)
+		m.engine.logger.Info("Recompiling a module: its cached code cannot be used",
+			"digest", m.digest, "err", err)
 		if err := entry.Discard(); err != nil {
 			return err
 		}
@@ -253,8 +258,10 @@ type CompilationError struct{ Err error }
 // Error implements the error interface.
 func (e *CompilationError) Error() string {
 	if errors.As(e.Err, new(*worker.DiedError)) {
-		return fmt.Sprintf("compiling in child processes, the last of which had all of compilation.memory to itself: %v: "+
-			"use another build of the module, raise compilation.memory, or, if you trust the module, set compilation.mode to InProcess", e.Err)
+		return fmt.Sprintf(
+			"compiling in child processes, the last of which had all of compilation.memory to itself: %v: "+
+				"use another build of the module, raise compilation.memory, or, if you trust the module, set compilation.mode to InProcess",
+			e.Err)
 	}
 	return fmt.Sprintf("compiling in a child process: %v", e.Err)
 }

@@ -37,7 +37,11 @@ func TestModulesAreWeighedWhereTheyAreCompiled(t *testing.T) {
 	}{
 		{"first", Options{CacheDirectory: directory}, 1},
 		{"from disk", Options{CacheDirectory: directory}, 0},
-		{"other bounds", Options{CacheDirectory: directory, Limits: Limits{Compilation: CompilationLimits{Functions: 100}}}, 1},
+		{"other bounds",
+			Options{
+				CacheDirectory: directory,
+				Limits:         Limits{Compilation: CompilationLimits{Functions: 100}},
+			}, 1},
 		{"nothing kept", Options{}, 1},
 		{"interpreted", Options{CacheDirectory: directory, Interpreter: true}, 1},
 	} {
@@ -45,7 +49,13 @@ func TestModulesAreWeighedWhereTheyAreCompiled(t *testing.T) {
 			test.options.Compilation = InProcess
 			e, err := New(test.options)
 			require.NoError(t, err)
-			m := &Module{engine: e, digest: Digest(binary), abi: abi, limits: e.limits, budget: e.budget}
+			m := &Module{
+				engine: e,
+				digest: Digest(binary),
+				abi:    abi,
+				limits: e.limits,
+				budget: e.budget,
+			}
 			require.NoError(t, m.rewrite(binary))
 			weigh, weighed := m.rewritten.Weigh, 0
 			m.rewritten.Weigh = func() (*weight.Weight, error) {

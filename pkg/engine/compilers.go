@@ -37,7 +37,8 @@ const largeModule = 8 << 20
 func (e *Engine) chooseCompilation(o Options) (err error) {
 	switch compilation := cmp.Or(o.Compilation, ChildProcesses); {
 	case compilation != ChildProcesses && compilation != InProcess:
-		return fmt.Errorf("unknown compilation mode %q: must be %s or %s", o.Compilation, ChildProcesses, InProcess)
+		return fmt.Errorf("unknown compilation mode %q: must be %s or %s", o.Compilation,
+			ChildProcesses, InProcess)
 	case compilation == InProcess || e.interpreter:
 		e.cache = openCache(o.CacheDirectory, e.logger)
 		return nil
@@ -53,12 +54,15 @@ func (e *Engine) chooseCompilation(o Options) (err error) {
 			err = temporary.remove()
 		}
 		if err != nil {
-			return fmt.Errorf("compiling in child processes needs a directory for compiled code: name one (stateDirectory), "+
-				"or compile in this process (compilation.mode: InProcess): %w", err)
+			return fmt.Errorf(
+				"compiling in child processes needs a directory for compiled code: name one (stateDirectory), "+
+					"or compile in this process (compilation.mode: InProcess): %w", err)
 		}
-	} else if e.cache, err = codecache.Open(o.CacheDirectory, codecache.Options{Logger: e.logger}); err != nil {
+	} else if e.cache, err = codecache.Open(o.CacheDirectory,
+		codecache.Options{Logger: e.logger}); err != nil {
 		return fmt.Errorf("compiling in child processes needs a directory for compiled code: "+
-			"repair it, name another one (stateDirectory) or none, or compile in this process (compilation.mode: InProcess): %w", err)
+			"repair it, name another one (stateDirectory) or none, or compile in this process (compilation.mode: InProcess): %w",
+			err)
 	}
 	e.compilers = worker.NewPool(worker.Options{
 		Workers:     e.limits.Compilers,
@@ -76,7 +80,8 @@ func openCache(directory string, logger *slog.Logger) *codecache.Cache {
 	}
 	cache, err := codecache.Open(directory, codecache.Options{Logger: logger})
 	if err != nil {
-		logger.Warn("Compiling in memory: the directory for compiled code cannot be used", "directory", directory, "err", err)
+		logger.Warn("Compiling in memory: the directory for compiled code cannot be used",
+			"directory", directory, "err", err)
 		return nil
 	}
 	return cache
@@ -138,7 +143,8 @@ func removeLeftovers() {
 // removeLeftover removes a directory that nobody uses. Other users may have put anything there.
 func removeLeftover(directory string) {
 	info, err := os.Lstat(directory)
-	if err != nil || !info.IsDir() || safefile.CheckPrivate(directory, info) != nil || time.Since(info.ModTime()) < leftoverAge {
+	if err != nil || !info.IsDir() || safefile.CheckPrivate(directory, info) != nil ||
+		time.Since(info.ModTime()) < leftoverAge {
 		return
 	}
 	if cache, err := codecache.Open(directory, codecache.Options{}); err == nil {

@@ -48,7 +48,8 @@ type Derived struct {
 //
 // The caller must close the Derived. Errors have [PhaseDerive], or [PhaseStart] if the engine had
 // no instance to prepare or no memory for the image.
-func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func(*Instance) error) (derived *Derived, err error) {
+func (m *Module) Derive(ctx context.Context, timeout time.Duration,
+	prepare func(*Instance) error) (derived *Derived, err error) {
 	defer func() {
 		// The caller may not be a request handler, which would recover panics.
 		if r := recover(); r != nil {
@@ -80,7 +81,8 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	m.engine.retain(m)
 	took := time.Since(start)
 	m.engine.recorder.ObserveDerivation(took)
-	m.engine.logger.Debug("Derived a state", "digest", m.digest, "bytes", d.MemoryBytes(), "fuel", i.Usage().Fuel, "duration", took)
+	m.engine.logger.Debug("Derived a state", "digest", m.digest, "bytes", d.MemoryBytes(),
+		"fuel", i.Usage().Fuel, "duration", took)
 	return d, nil
 }
 
@@ -108,7 +110,9 @@ func (i *Instance) prepare(prepare func(*Instance) error) error {
 	case err == nil && i.failed:
 		return errors.New("a call has failed")
 	case err == nil && (i.external || i.ambient.asked):
-		return fmt.Errorf("%w: the guest asked for the date, randomness, or an external host function", ErrNotDerivable)
+		return fmt.Errorf(
+			"%w: the guest asked for the date, randomness, or an external host function",
+			ErrNotDerivable)
 	}
 	return err
 }
@@ -133,7 +137,8 @@ func (d *Derived) Close() {
 		d.snapshot.retired.Store(true)
 		d.module.trim(d.snapshot)
 		if err := d.snapshot.close(); err != nil {
-			d.module.engine.logger.Warn("Freeing a derived state failed", "digest", d.module.digest, "err", err)
+			d.module.engine.logger.Warn("Freeing a derived state failed", "digest", d.module.digest,
+				"err", err)
 		}
 		d.module.engine.release(d.module)
 	})

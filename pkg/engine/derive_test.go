@@ -94,7 +94,13 @@ func TestEvaluationsStartFromWhatWasDerived(t *testing.T) {
 
 func TestConcurrentEvaluationsOfManyStates(t *testing.T) {
 	const evaluations, workers = 200, 8
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 3, MemoryBytes: 16 * engine.PageSize, Timeout: time.Minute}}, "keeper", keeperABI)
+	m := loadFor(t, engine.Options{
+		Limits: engine.Limits{
+			Instances:   3,
+			MemoryBytes: 16 * engine.PageSize,
+			Timeout:     time.Minute,
+		},
+	}, "keeper", keeperABI)
 	var group sync.WaitGroup
 	for worker := range uint64(workers) {
 		group.Go(func() {
@@ -261,14 +267,37 @@ func TestDerivingFails(t *testing.T) {
 		cause   engine.Cause
 		err     string
 	}{
-		{name: "trap", prepare: calling("trap"), cause: engine.CauseUnreachable, err: "derive of trap: wasm trap: unreachable"},
-		{name: "stack", prepare: calling("recurse"), timeout: time.Minute, cause: engine.CauseStack, err: "derive of recurse: "},
-		{name: "fuel", prepare: calling("spin"), limits: engine.Limits{Fuel: 1_000_000}, timeout: time.Minute, cause: engine.CauseFuel, err: "derive of spin: limit exceeded: "},
-		{name: "time", prepare: calling("spin"), timeout: 20 * time.Millisecond, cause: engine.CauseDeadline, err: "derive of spin: guest code interrupted, execution deadline exceeded"},
-		{name: "refusal", prepare: func(*engine.Instance) error { return errRefused }, cause: engine.CauseAbort, err: errRefused.Error()},
-		{name: "panic", prepare: func(*engine.Instance) error { panic("oh") }, cause: engine.CauseAbort, err: "derive: panic: oh"},
-		{name: "no function", prepare: calling("missing"), cause: engine.CauseInvalid, err: "derive of missing: module does not export the function"},
-		{name: "failure that is passed over", cause: engine.CauseAbort, err: "derive: a call has failed",
+		{
+			name: "trap", prepare: calling("trap"), cause: engine.CauseUnreachable,
+			err: "derive of trap: wasm trap: unreachable",
+		},
+		{
+			name: "stack", prepare: calling("recurse"), timeout: time.Minute,
+			cause: engine.CauseStack, err: "derive of recurse: ",
+		},
+		{
+			name: "fuel", prepare: calling("spin"), limits: engine.Limits{Fuel: 1_000_000},
+			timeout: time.Minute, cause: engine.CauseFuel, err: "derive of spin: limit exceeded: ",
+		},
+		{
+			name: "time", prepare: calling("spin"), timeout: 20 * time.Millisecond,
+			cause: engine.CauseDeadline,
+			err:   "derive of spin: guest code interrupted, execution deadline exceeded",
+		},
+		{
+			name: "refusal", prepare: func(*engine.Instance) error { return errRefused },
+			cause: engine.CauseAbort, err: errRefused.Error(),
+		},
+		{
+			name: "panic", prepare: func(*engine.Instance) error { panic("oh") },
+			cause: engine.CauseAbort, err: "derive: panic: oh",
+		},
+		{
+			name: "no function", prepare: calling("missing"), cause: engine.CauseInvalid,
+			err: "derive of missing: module does not export the function",
+		},
+		{name: "failure that is passed over", cause: engine.CauseAbort,
+			err:     "derive: a call has failed",
 			prepare: func(i *engine.Instance) error { _, _ = i.Call("trap"); return nil }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -357,10 +386,11 @@ func TestWhatCannotBeDerived(t *testing.T) {
 		})
 	}
 	t.Run("failure", func(t *testing.T) {
-		_, err := loadFor(t, engine.Options{}, "lazy", lazy).Derive(t.Context(), 0, func(i *engine.Instance) error {
-			_, err := i.Call("traps")
-			return err
-		})
+		_, err := loadFor(t, engine.Options{}, "lazy", lazy).
+			Derive(t.Context(), 0, func(i *engine.Instance) error {
+				_, err := i.Call("traps")
+				return err
+			})
 		require.Error(t, err)
 		require.NotErrorIs(t, err, engine.ErrNotDerivable)
 	})

@@ -65,7 +65,8 @@ func TestFullDisks(t *testing.T) {
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
 	output, err := command.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) ||
+		errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) {
 		t.Skip("user namespaces, needed to mount a small disk, are forbidden or missing here:", err)
 	}
 	require.NoError(t, err, "%s", output)

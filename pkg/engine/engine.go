@@ -123,8 +123,9 @@ func New(o Options) (*Engine, error) {
 	if err := e.chooseCompilation(o); err != nil {
 		return nil, err
 	}
-	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil,
-		"childProcesses", e.compilers != nil, "mappings", e.mappings.Limit())
+	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter,
+		"codeKept", e.cache != nil, "childProcesses", e.compilers != nil,
+		"mappings", e.mappings.Limit())
 	go e.giveBackIdle()
 	return e, nil
 }
@@ -142,7 +143,9 @@ func (e *Engine) chooseCompiler(o Options) error {
 		return fmt.Errorf("WebAssembly cannot be compiled on this system: %w", err)
 	}
 	e.interpreter = true
-	e.logger.Warn("WebAssembly cannot be compiled on this system: interpreting it, which is many times slower", "err", err)
+	e.logger.Warn(
+		"WebAssembly cannot be compiled on this system: interpreting it, which is many times slower",
+		"err", err)
 	return nil
 }
 
@@ -171,7 +174,14 @@ type Stats struct {
 
 // Stats returns the engine's numbers. It is safe for concurrent use.
 func (e *Engine) Stats() Stats {
-	s := Stats{MemoryBytes: e.budget.Used(), HeapBytes: uint64(e.heap.Load()), Mappings: e.mappings.Used(), MaxMappings: e.mappings.Limit(), Reset: e.strategy, Interpreter: e.interpreter}
+	s := Stats{
+		MemoryBytes: e.budget.Used(),
+		HeapBytes:   uint64(e.heap.Load()),
+		Mappings:    e.mappings.Used(),
+		MaxMappings: e.mappings.Limit(),
+		Reset:       e.strategy,
+		Interpreter: e.interpreter,
+	}
 	if e.compilers != nil {
 		s.Compilers = e.compilers.Running()
 	}

@@ -44,8 +44,9 @@ var testABI = &engine.ABI{
 	HostFunctions: []engine.HostFunction{
 		{
 			Module: "host", Name: "add",
-			Params: []engine.ValueType{engine.I32, engine.I32}, Results: []engine.ValueType{engine.I32},
-			Call: func(_ *engine.Instance, stack []uint64) { stack[0] += stack[1] },
+			Params:  []engine.ValueType{engine.I32, engine.I32},
+			Results: []engine.ValueType{engine.I32},
+			Call:    func(_ *engine.Instance, stack []uint64) { stack[0] += stack[1] },
 		},
 		{
 			Module: "host", Name: "refuse",
@@ -98,18 +99,44 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "sum", params: []uint64{40, 2}, result: 42},
 		{function: "grow", params: []uint64{1}, result: 1},
 		{function: "grow", params: []uint64{64}, result: 0xffffffff},
-		{function: "trap", cause: engine.CauseUnreachable, err: "call of trap: wasm trap: unreachable"},
-		{function: "divide", cause: engine.CauseArithmetic, err: "call of divide: wasm trap: integer divide by zero"},
-		{function: "outside", cause: engine.CauseMemory, err: "call of outside: wasm trap: out of bounds memory access"},
-		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: stack overflow: limit exceeded: 1008 bytes of stack, at most 1000 are allowed: raise limits.stack"},
-		{function: "exit", cause: engine.CauseExit, err: "call of exit: guest exited with status 3"},
+		{
+			function: "trap", cause: engine.CauseUnreachable,
+			err: "call of trap: wasm trap: unreachable",
+		},
+		{
+			function: "divide", cause: engine.CauseArithmetic,
+			err: "call of divide: wasm trap: integer divide by zero",
+		},
+		{
+			function: "outside", cause: engine.CauseMemory,
+			err: "call of outside: wasm trap: out of bounds memory access",
+		},
+		{
+			function: "recurse", timeout: time.Minute, cause: engine.CauseStack,
+			err: "call of recurse: stack overflow: limit exceeded: 1008 bytes of stack, at most 1000 are allowed: raise limits.stack",
+		},
+		{
+			function: "exit", cause: engine.CauseExit,
+			err: "call of exit: guest exited with status 3",
+		},
 		{function: "refused", cause: engine.CauseAbort, err: "call of refused: the host refuses"},
-		{function: "spin", timeout: soon, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},
-		{function: "missing", cause: engine.CauseInvalid, err: "call of missing: module does not export the function"},
-		{function: "sum", params: []uint64{1}, cause: engine.CauseInvalid, err: "call of sum: function has 2 parameters and 1 results, but the host calls it with 1 parameters and expects at most 1 result"},
+		{
+			function: "spin", timeout: soon, cause: engine.CauseDeadline,
+			err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded",
+		},
+		{
+			function: "missing", cause: engine.CauseInvalid,
+			err: "call of missing: module does not export the function",
+		},
+		{
+			function: "sum", params: []uint64{1}, cause: engine.CauseInvalid,
+			err: "call of sum: function has 2 parameters and 1 results, but the host calls it with 1 parameters and expects at most 1 result",
+		},
 	} {
 		t.Run(test.function, func(t *testing.T) {
-			m := load(t, engine.Options{Limits: engine.Limits{MemoryBytes: 64 * engine.PageSize, StackBytes: 1000}}, "guest")
+			m := load(t, engine.Options{
+				Limits: engine.Limits{MemoryBytes: 64 * engine.PageSize, StackBytes: 1000},
+			}, "guest")
 			i, err := m.Acquire(t.Context(), engine.Evaluation{Timeout: test.timeout})
 			require.NoError(t, err)
 			defer i.Release()
@@ -160,25 +187,35 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 		cause engine.Cause
 		err   string
 	}{
-		{"nothing", nil, engine.CauseInvalid, "0 bytes, expected the 8 bytes of the magic number and the version"},
-		{"no wasm", []byte("#!/bin/sh"), engine.CauseInvalid, "magic number 23212f62, expected 0061736d"},
+		{"nothing", nil, engine.CauseInvalid,
+			"0 bytes, expected the 8 bytes of the magic number and the version"},
+		{"no wasm", []byte("#!/bin/sh"), engine.CauseInvalid,
+			"magic number 23212f62, expected 0061736d"},
 		{"truncated", binary(t, "guest")[:100], engine.CauseInvalid, "section"},
-		{"too large", make([]byte, 2<<10), engine.CauseLimit, "limit exceeded: 2048 bytes of module, at most 1024 are allowed"},
-		{"too much memory", binary(t, "big-memory"), engine.CauseLimit, "limit exceeded: 6553600 bytes of linear memory at the start, at most 655360 are allowed"},
-		{"unknown import", binary(t, "unknown-import"), engine.CauseInvalid, "module imports function env.mystery, which the host does not provide to test guests"},
-		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid, "module imports function host.add with the wrong type"},
-		{"wrong import of WASI", binary(t, "wrong-wasi"), engine.CauseInvalid, "module imports function wasi_snapshot_preview1.fd_fdstat_get with the wrong type"},
+		{"too large", make([]byte, 2<<10), engine.CauseLimit,
+			"limit exceeded: 2048 bytes of module, at most 1024 are allowed"},
+		{"too much memory", binary(t, "big-memory"), engine.CauseLimit,
+			"limit exceeded: 6553600 bytes of linear memory at the start, at most 655360 are allowed"},
+		{"unknown import", binary(t, "unknown-import"), engine.CauseInvalid,
+			"module imports function env.mystery, which the host does not provide to test guests"},
+		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid,
+			"module imports function host.add with the wrong type"},
+		{"wrong import of WASI", binary(t, "wrong-wasi"), engine.CauseInvalid,
+			"module imports function wasi_snapshot_preview1.fd_fdstat_get with the wrong type"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := newEngine(t, engine.Options{Limits: small}).Load(t.Context(), test.wasm, testABI)
+			_, err := newEngine(t, engine.Options{Limits: small}).Load(t.Context(), test.wasm,
+				testABI)
 			require.ErrorContains(t, err, test.err)
 			require.ErrorContains(t, err, "module "+engine.Digest(test.wasm)+": load: ")
 			require.Equal(t, test.cause, engine.CauseOf(err))
 		})
 	}
 	t.Run("required export", func(t *testing.T) {
-		_, err := newEngine(t, engine.Options{}).Load(t.Context(), binary(t, "guest"), &engine.ABI{Name: "second", RequiredExports: []string{"run"}})
-		require.ErrorContains(t, err, `module does not export function "run": it is not a second guest`)
+		_, err := newEngine(t, engine.Options{}).Load(t.Context(), binary(t, "guest"),
+			&engine.ABI{Name: "second", RequiredExports: []string{"run"}})
+		require.ErrorContains(t, err,
+			`module does not export function "run": it is not a second guest`)
 	})
 }
 
@@ -190,7 +227,8 @@ func TestModulesThatCannotBeStarted(t *testing.T) {
 	}{
 		{"start-section-traps", engine.CauseUnreachable, ": start: wasm trap: unreachable"},
 		{"start-exits", engine.CauseExit, ": start of _start: guest exited with status 1"},
-		{"start-spins", engine.CauseDeadline, ": start of _start: guest code interrupted, execution deadline exceeded"},
+		{"start-spins", engine.CauseDeadline,
+			": start of _start: guest code interrupted, execution deadline exceeded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 10 * time.Millisecond}})
@@ -203,7 +241,8 @@ func TestModulesThatCannotBeStarted(t *testing.T) {
 
 func TestOutputReachesTheABI(t *testing.T) {
 	state := &recording{}
-	i, err := load(t, engine.Options{}, "talks").Acquire(t.Context(), engine.Evaluation{State: state})
+	i, err := load(t, engine.Options{}, "talks").
+		Acquire(t.Context(), engine.Evaluation{State: state})
 	require.NoError(t, err)
 	defer i.Release()
 	_, err = i.Call("talk")
@@ -265,7 +304,10 @@ func TestAClosedEngineLoadsNothing(t *testing.T) {
 
 func TestClosingInAnyOrder(t *testing.T) {
 	var log bytes.Buffer
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Logger:      slog.New(slog.NewTextHandler(&log, nil)),
+	})
 	require.NoError(t, err)
 	m, err := e.Load(t.Context(), binary(t, "guest"), testABI)
 	require.NoError(t, err)

@@ -41,19 +41,21 @@ type Cause string
 
 // The causes.
 const (
-	CauseInvalid     Cause = "invalid_module"      // not a module that this engine can run
-	CauseLimit       Cause = "limit"               // a limit was exceeded; the error names limit and value
-	CauseFuel        Cause = "fuel"                // the evaluation burned its fuel
-	CauseShed        Cause = "shed"                // too many evaluations wait for an instance
-	CauseDeadline    Cause = "deadline"            // the evaluation ran out of time
-	CauseCanceled    Cause = "canceled"            // the caller canceled the evaluation
-	CauseStack       Cause = "stack_overflow"      // calls were nested too deeply
-	CauseUnreachable Cause = "unreachable"         // the guest gave up, such as on a panic
-	CauseMemory      Cause = "out_of_bounds"       // an access outside linear memory or a table
-	CauseArithmetic  Cause = "arithmetic"          // a division by zero or an overflowing conversion
-	CauseExit        Cause = "exit"                // the guest exited with a nonzero status
-	CauseAbort       Cause = "host_function_abort" // a host function refused to continue
-	CauseOther       Cause = "other"
+	CauseInvalid Cause = "invalid_module" // not a module that this engine can run
+	// a limit was exceeded; the error names limit and value
+	CauseLimit       Cause = "limit"
+	CauseFuel        Cause = "fuel"           // the evaluation burned its fuel
+	CauseShed        Cause = "shed"           // too many evaluations wait for an instance
+	CauseDeadline    Cause = "deadline"       // the evaluation ran out of time
+	CauseCanceled    Cause = "canceled"       // the caller canceled the evaluation
+	CauseStack       Cause = "stack_overflow" // calls were nested too deeply
+	CauseUnreachable Cause = "unreachable"    // the guest gave up, such as on a panic
+	CauseMemory      Cause = "out_of_bounds"  // an access outside linear memory or a table
+	// a division by zero or an overflowing conversion
+	CauseArithmetic Cause = "arithmetic"
+	CauseExit       Cause = "exit"                // the guest exited with a nonzero status
+	CauseAbort      Cause = "host_function_abort" // a host function refused to continue
+	CauseOther      Cause = "other"
 )
 
 // Error says why a module could not be loaded or why an evaluation failed. It wraps the error of
@@ -186,4 +188,5 @@ func (t *trapError) Error() string { return "wasm trap: " + t.text }
 func (t *trapError) Unwrap() error { return t.err }
 
 // errDeadline is the error of an evaluation that exceeds its deadline.
-var errDeadline = fmt.Errorf("guest code interrupted, execution deadline exceeded: %w", context.DeadlineExceeded)
+var errDeadline = fmt.Errorf("guest code interrupted, execution deadline exceeded: %w",
+	context.DeadlineExceeded)

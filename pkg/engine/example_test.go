@@ -32,8 +32,9 @@ func Example() {
 		Name: "example",
 		HostFunctions: []engine.HostFunction{{
 			Module: "host", Name: "add",
-			Params: []engine.ValueType{engine.I32, engine.I32}, Results: []engine.ValueType{engine.I32},
-			Call: func(_ *engine.Instance, stack []uint64) { stack[0] += stack[1] },
+			Params:  []engine.ValueType{engine.I32, engine.I32},
+			Results: []engine.ValueType{engine.I32},
+			Call:    func(_ *engine.Instance, stack []uint64) { stack[0] += stack[1] },
 		}, {
 			Module: "host", Name: "refuse",
 			Call: func(i *engine.Instance, _ []uint64) { i.Abort(fmt.Errorf("not now")) },
@@ -41,7 +42,10 @@ func Example() {
 	}
 	// A server uses the default, which is to compile in child processes. Its main function begins
 	// with engine.ServeCompilations.
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{MemoryBytes: 8 << 20}})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Limits:      engine.Limits{MemoryBytes: 8 << 20},
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -56,7 +60,8 @@ func Example() {
 	}
 	defer module.Close()
 
-	instance, err := module.Acquire(context.Background(), engine.Evaluation{Timeout: 10 * time.Second})
+	instance, err := module.Acquire(context.Background(),
+		engine.Evaluation{Timeout: 10 * time.Second})
 	if err != nil {
 		panic(err)
 	}

@@ -62,10 +62,18 @@ func heapBytes(r *rewrite.Result) uint64 {
 // walks the element segments, and the data segments that the rewrite could not extract.
 func (p *plan) checkInstance(c *rewrite.Contents) error {
 	if most := int64(p.limits.TableEntries); int64(c.ElementEntries) > most {
-		return &LimitError{Limit: "entries of element segments", Value: int64(c.ElementEntries), Max: most}
+		return &LimitError{
+			Limit: "entries of element segments",
+			Value: int64(c.ElementEntries),
+			Max:   most,
+		}
 	}
 	if most := p.limits.MemoryBytes / keptDataShare; int64(c.DataBytes) > most {
-		return &LimitError{Limit: "bytes of data segments that only the runtime can place", Value: int64(c.DataBytes), Max: most}
+		return &LimitError{
+			Limit: "bytes of data segments that only the runtime can place",
+			Value: int64(c.DataBytes),
+			Max:   most,
+		}
 	}
 	return nil
 }

@@ -69,7 +69,8 @@ func TestTheHeapOfIdleInstancesIsCounted(t *testing.T) {
 				counted += int64(i.heapCharged)
 			}
 			uncounted := (liveHeap() - before - counted) / instances
-			t.Logf("%d KiB counted of each instance, %d KiB not", counted/instances>>10, uncounted>>10)
+			t.Logf("%d KiB counted of each instance, %d KiB not", counted/instances>>10,
+				uncounted>>10)
 			require.LessOrEqual(t, uncounted, int64(maxUncounted))
 			for _, i := range all {
 				i.Release()
@@ -127,9 +128,12 @@ func TestResultsOfCallsTakeStack(t *testing.T) {
 	many := slices.Concat([]byte{0}, bytes.Repeat([]byte{0x41, 0}, results), []byte{0x0b})
 	deep := slices.Concat([]byte{0, 0x20, 0, 4, 0x40, 0x10, 0, 0x20, 0, 0x41, 1, 0x6b, 0x10, 1},
 		bytes.Repeat([]byte{0x1a}, results), []byte{0x0b, 0x0b})
-	code := slices.Concat([]byte{2}, wasm.AppendUint32(nil, uint32(len(many))), many, wasm.AppendUint32(nil, uint32(len(deep))), deep)
+	code := slices.Concat([]byte{2}, wasm.AppendUint32(nil, uint32(len(many))), many,
+		wasm.AppendUint32(nil, uint32(len(deep))), deep)
 	m, err := loadHeap(t, Limits{StackBytes: 64 << 10}, module(
-		section(1, slices.Concat([]byte{2, 0x60, 0, results}, bytes.Repeat([]byte{0x7f}, results), []byte{0x60, 1, 0x7f, 0})...),
+		section(1,
+			slices.Concat([]byte{2, 0x60, 0, results}, bytes.Repeat([]byte{0x7f}, results),
+				[]byte{0x60, 1, 0x7f, 0})...),
 		section(3, 2, 0, 1),
 		section(7, 1, 4, 'd', 'e', 'e', 'p', 0, 1),
 		section(10, code...)))
@@ -148,7 +152,9 @@ func TestInstantiationIsBounded(t *testing.T) {
 	one := section(1, 1, 0x60, 0, 0)
 	segments := func(n byte) []byte {
 		return module(one, section(3, 1, 0), section(4, 1, 0x70, 0, 1),
-			section(9, append([]byte{n}, bytes.Repeat([]byte{0, 0x41, 0, 0x0b, 1, 0}, int(n))...)...), section(10, 1, 2, 0, 0x0b))
+			section(9,
+				append([]byte{n}, bytes.Repeat([]byte{0, 0x41, 0, 0x0b, 1, 0}, int(n))...)...),
+			section(10, 1, 2, 0, 0x0b))
 	}
 	_, err := loadHeap(t, Limits{TableEntries: 4}, segments(4))
 	require.NoError(t, err)
@@ -158,7 +164,9 @@ func TestInstantiationIsBounded(t *testing.T) {
 
 	data := func(n uint32) []byte { // at a nonconstant offset
 		return module(section(5, 1, 0, 1), section(6, 1, 0x7f, 0, 0x41, 0, 0x0b),
-			section(11, slices.Concat([]byte{1, 0, 0x23, 0, 0x0b}, wasm.AppendUint32(nil, n), make([]byte, n))...))
+			section(11,
+				slices.Concat([]byte{1, 0, 0x23, 0, 0x0b}, wasm.AppendUint32(nil, n),
+					make([]byte, n))...))
 	}
 	_, err = loadHeap(t, Limits{MemoryBytes: PageSize}, data(PageSize/keptDataShare+1))
 	require.Equal(t, CauseLimit, CauseOf(err))
@@ -182,8 +190,12 @@ func (p *patience) Err() error {
 func TestInstantiationEndsWithItsTime(t *testing.T) {
 	const beyondLazy = 4 << 20
 	for name, binary := range map[string][]byte{
-		"without an image": module(section(5, slices.Concat([]byte{1, 0}, wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...)),
-		"with one": module(section(5, slices.Concat([]byte{1, 0}, wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...),
+		"without an image": module(section(5,
+			slices.Concat([]byte{1, 0},
+				wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...)),
+		"with one": module(section(5,
+			slices.Concat([]byte{1, 0},
+				wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...),
 			section(11, 1, 0, 0x41, 0, 0x0b, 1, 'x')),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +212,8 @@ func TestInstantiationEndsWithItsTime(t *testing.T) {
 				require.Equal(t, CauseDeadline, CauseOf(err), "%v", err)
 				require.Equal(t, before, m.engine.Stats(), "the instance leaves nothing behind")
 			}
-			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "the context is checked at each step, and for each MiB that is backed")
+			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20,
+				"the context is checked at each step, and for each MiB that is backed")
 		})
 	}
 }

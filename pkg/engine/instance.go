@@ -81,8 +81,8 @@ type Instance struct {
 	cancelWaiting context.CancelFunc
 	// external is set when the guest calls an external host function.
 	external bool
-	// failed is set when the evaluation ends with an error, and unusable when no reset can repair the
-	// instance.
+	// failed is set when the evaluation ends with an error, and unusable when no reset can repair
+	// the instance.
 	failed, unusable bool
 	resets           int
 	// heapCharged is the number of bytes reserved from the budget for the instance's Go heap.
@@ -125,7 +125,8 @@ func instanceFrom(ctx context.Context) *Instance {
 
 // begin prepares the instance for an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
-	i.state, i.phase, i.external, i.failed, i.callingBack, i.ambient.asked = state, PhaseCall, false, false, false, false
+	i.state, i.phase, i.external, i.failed, i.callingBack, i.ambient.asked = state, PhaseCall,
+		false, false, false, false
 	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, &i.module.limits, deadline)
@@ -153,8 +154,11 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	}
 	t := i.module.rewritten.FunctionExports[function]
 	if want := len(t.Params); want != len(params) || len(t.Results) > 1 || want > len(i.stack) {
-		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
-			want, len(t.Results), len(params)))
+		return 0,
+			i.misuse(function,
+				fmt.Errorf(
+					"function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
+					want, len(t.Results), len(params)))
 	}
 	if s := i.meter.check(); s != nil {
 		return 0, i.failure(i.phase, function, s)
@@ -275,7 +279,13 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 
 // misuse returns the error for a call that cannot be made at all.
 func (i *Instance) misuse(function string, err error) *Error {
-	return &Error{Digest: i.module.digest, Phase: i.phase, Function: function, Cause: CauseInvalid, Err: err}
+	return &Error{
+		Digest:   i.module.digest,
+		Phase:    i.phase,
+		Function: function,
+		Cause:    CauseInvalid,
+		Err:      err,
+	}
 }
 
 // sleep implements sleeping for a guest, for at most the rest of its evaluation. Before the

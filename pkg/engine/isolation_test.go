@@ -39,7 +39,11 @@ var keeperABI = &engine.ABI{
 	Memory:         engine.MemoryImport{Module: "host", Name: "memory"},
 	StartFunctions: []string{"_start"},
 	HostFunctions: []engine.HostFunction{
-		{Module: "host", Name: "refuse", Call: func(i *engine.Instance, _ []uint64) { i.Abort(errRefused) }},
+		{
+			Module: "host", Name: "refuse", Call: func(i *engine.Instance, _ []uint64) {
+				i.Abort(errRefused)
+			},
+		},
 		{Module: "host", Name: "signal", Call: func(i *engine.Instance, _ []uint64) {
 			if signal, ok := i.State().(func()); ok {
 				signal()
@@ -73,11 +77,23 @@ var ways = []way{
 	{name: "success", function: "succeed"},
 	{name: "success after growth to the limit", function: "grow", params: []uint64{0}},
 	{name: "trap", function: "trap", cause: engine.CauseUnreachable},
-	{name: "trap after growth to the limit", function: "grow", params: []uint64{1}, cause: engine.CauseLimit},
-	{name: "stack overflow", function: "recurse", cause: engine.CauseStack, timeout: time.Minute, dropped: true},
-	{name: "deadline", function: "spin", cause: engine.CauseDeadline, timeout: 20 * time.Millisecond},
+	{
+		name: "trap after growth to the limit", function: "grow", params: []uint64{1},
+		cause: engine.CauseLimit,
+	},
+	{
+		name: "stack overflow", function: "recurse", cause: engine.CauseStack, timeout: time.Minute,
+		dropped: true,
+	},
+	{
+		name: "deadline", function: "spin", cause: engine.CauseDeadline,
+		timeout: 20 * time.Millisecond,
+	},
 	{name: "canceled", function: "spin", cause: engine.CauseCanceled, cancel: true},
-	{name: "fuel", function: "spin", cause: engine.CauseFuel, limit: engine.Limits{Fuel: 1_000_000}, timeout: time.Minute},
+	{
+		name: "fuel", function: "spin", cause: engine.CauseFuel,
+		limit: engine.Limits{Fuel: 1_000_000}, timeout: time.Minute,
+	},
 	{name: "host function aborts", function: "refused", cause: engine.CauseAbort},
 	{name: "exit", function: "exit", cause: engine.CauseExit},
 	{name: "exit with success", function: "exit_zero", cause: engine.CauseExit},
@@ -101,12 +117,13 @@ func (w way) end(i *engine.Instance) error {
 func engineKinds(t *testing.T, test func(t *testing.T, o engine.Options)) {
 	for _, support := range memory.Probe() {
 		for _, interpreter := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/interpreter=%v", support.Strategy, interpreter), func(t *testing.T) {
-				if support.Err != nil {
-					t.Skipf("this system does not allow it: %v", support.Err)
-				}
-				test(t, engine.Options{Reset: support.Strategy, Interpreter: interpreter})
-			})
+			t.Run(fmt.Sprintf("%s/interpreter=%v", support.Strategy, interpreter),
+				func(t *testing.T) {
+					if support.Err != nil {
+						t.Skipf("this system does not allow it: %v", support.Err)
+					}
+					test(t, engine.Options{Reset: support.Strategy, Interpreter: interpreter})
+				})
 		}
 	}
 }
@@ -132,7 +149,8 @@ func call(t testing.TB, i *engine.Instance, function string, params ...uint64) u
 }
 
 // evaluate runs one evaluation.
-func evaluate(t testing.TB, m *engine.Module, evaluation engine.Evaluation, run func(i *engine.Instance)) {
+func evaluate(t testing.TB, m *engine.Module, evaluation engine.Evaluation,
+	run func(i *engine.Instance)) {
 	t.Helper()
 	i, err := m.Acquire(t.Context(), evaluation)
 	require.NoError(t, err)
@@ -194,7 +212,12 @@ func importMemory(t testing.TB, binary []byte) []byte {
 	m, err := wasm.Decode(binary)
 	require.NoError(t, err)
 	from := keeperABI.Memory
-	m.Imports = append(m.Imports, wasm.Import{Module: from.Module, Name: from.Name, Kind: wasm.ExternMemory, Memory: m.Memories[0]})
+	m.Imports = append(m.Imports, wasm.Import{
+		Module: from.Module,
+		Name:   from.Name,
+		Kind:   wasm.ExternMemory,
+		Memory: m.Memories[0],
+	})
 	m.Memories = nil
 	return m.Encode()
 }
@@ -297,18 +320,23 @@ func TestModulesWithMoreStateGetFreshInstances(t *testing.T) {
 	for _, name := range []string{"tables", "segments"} {
 		for _, interpreter := range []bool{false, true} {
 			for _, ending := range []string{"succeed", "trap", "exit"} {
-				t.Run(fmt.Sprintf("%s/interpreter=%v/%s", name, interpreter, ending), func(t *testing.T) {
-					m := loadFor(t, engine.Options{Interpreter: interpreter, Limits: engine.Limits{Instances: 1}}, name, keeperABI)
-					require.NotEmpty(t, m.FreshInstances())
-					for range 3 {
-						evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
-							require.EqualValues(t, 1, call(t, i, "pristine"))
-							call(t, i, "mark")
-							_, err := i.Call(ending)
-							require.Equal(t, ending == "succeed", err == nil)
-						})
-					}
-				})
+				t.Run(fmt.Sprintf("%s/interpreter=%v/%s", name, interpreter, ending),
+					func(t *testing.T) {
+						m := loadFor(t,
+							engine.Options{
+								Interpreter: interpreter,
+								Limits:      engine.Limits{Instances: 1},
+							}, name, keeperABI)
+						require.NotEmpty(t, m.FreshInstances())
+						for range 3 {
+							evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+								require.EqualValues(t, 1, call(t, i, "pristine"))
+								call(t, i, "mark")
+								_, err := i.Call(ending)
+								require.Equal(t, ending == "succeed", err == nil)
+							})
+						}
+					})
 			}
 		}
 	}

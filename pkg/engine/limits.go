@@ -135,23 +135,32 @@ func (l Limits) validate() error {
 	case l.ModuleBytes < 0:
 		return fmt.Errorf("limit on the module's size is %d bytes: must be positive", l.ModuleBytes)
 	case l.MemoryBytes < PageSize || l.MemoryBytes > memory.MaxLimit:
-		return fmt.Errorf("limit on linear memory is %d bytes: must be between one page (%d) and %d", l.MemoryBytes, PageSize, int64(memory.MaxLimit))
+		return fmt.Errorf(
+			"limit on linear memory is %d bytes: must be between one page (%d) and %d",
+			l.MemoryBytes, PageSize, int64(memory.MaxLimit))
 	case l.TableEntries > wasm.MaxTableSize:
-		return fmt.Errorf("limit on tables is %d entries: must be at most %d", l.TableEntries, wasm.MaxTableSize)
+		return fmt.Errorf("limit on tables is %d entries: must be at most %d", l.TableEntries,
+			wasm.MaxTableSize)
 	case l.Fuel < 0:
 		return fmt.Errorf("limit on fuel is %d: must be positive", l.Fuel)
 	case l.StackBytes < 0 || l.StackBytes > rewrite.MaxStackBytes/2:
-		return fmt.Errorf("limit on stack is %d bytes: must be positive and at most %d", l.StackBytes, rewrite.MaxStackBytes/2)
+		return fmt.Errorf("limit on stack is %d bytes: must be positive and at most %d",
+			l.StackBytes, rewrite.MaxStackBytes/2)
 	case l.Timeout < 0:
 		return fmt.Errorf("limit on an evaluation's time is %v: must be positive", l.Timeout)
 	case l.Instances < 0 || l.Waiters < 0 || l.PoolBytes < 0:
-		return fmt.Errorf("limits on instances (%d), waiters (%d) and bytes in pools (%d) must be positive", l.Instances, l.Waiters, l.PoolBytes)
+		return fmt.Errorf(
+			"limits on instances (%d), waiters (%d) and bytes in pools (%d) must be positive",
+			l.Instances, l.Waiters, l.PoolBytes)
 	case l.LoadTimeout < 0:
-		return fmt.Errorf("limit on the time to load a module is %v: must be positive", l.LoadTimeout)
+		return fmt.Errorf("limit on the time to load a module is %v: must be positive",
+			l.LoadTimeout)
 	case l.Compilers < 0:
 		return fmt.Errorf("limit on processes that compile is %d: must be positive", l.Compilers)
 	case l.CompilerBytes < worker.MinMemoryBytes:
-		return fmt.Errorf("limit on the memory of processes that compile is %d bytes: must be at least %d", l.CompilerBytes, worker.MinMemoryBytes)
+		return fmt.Errorf(
+			"limit on the memory of processes that compile is %d bytes: must be at least %d",
+			l.CompilerBytes, worker.MinMemoryBytes)
 	}
 	return l.Compilation.Validate()
 }

@@ -29,7 +29,8 @@ import (
 
 func TestFuelIsLimited(t *testing.T) {
 	for _, fuel := range []int64{1, 1000, 500_000, 500_001, 3_000_000} {
-		m := loadFor(t, engine.Options{Limits: engine.Limits{Fuel: fuel, Timeout: time.Minute}}, "keeper", keeperABI)
+		m := loadFor(t, engine.Options{Limits: engine.Limits{Fuel: fuel, Timeout: time.Minute}},
+			"keeper", keeperABI)
 		evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
 			_, err := i.Call("spin")
 			require.Equal(t, engine.CauseFuel, engine.CauseOf(err))
@@ -83,11 +84,13 @@ func TestHostFunctionsBurnFuel(t *testing.T) {
 }
 
 func TestMemoryIsLimited(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{MemoryBytes: 16 * engine.PageSize}}, "keeper", keeperABI)
+	m := loadFor(t, engine.Options{Limits: engine.Limits{MemoryBytes: 16 * engine.PageSize}},
+		"keeper", keeperABI)
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
 		_, err := i.Call("grow", 1)
 		require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
-		require.ErrorContains(t, err, "unreachable (linear memory limit of 1048576 bytes exceeded: 1114112 requested: raise limits.memory)")
+		require.ErrorContains(t, err,
+			"unreachable (linear memory limit of 1048576 bytes exceeded: 1114112 requested: raise limits.memory)")
 		require.EqualValues(t, 16*engine.PageSize, i.Usage().MemoryBytes)
 	})
 }
@@ -115,7 +118,10 @@ func TestAllPoolsAreLimitedTogether(t *testing.T) {
 			continue
 		}
 		t.Run(string(support.Strategy), func(t *testing.T) {
-			o := engine.Options{Reset: support.Strategy, Limits: engine.Limits{PoolBytes: bytes, Instances: 2}}
+			o := engine.Options{
+				Reset:  support.Strategy,
+				Limits: engine.Limits{PoolBytes: bytes, Instances: 2},
+			}
 			m := loadFor(t, o, "keeper", keeperABI)
 			for range 3 {
 				evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {

@@ -52,7 +52,8 @@ func (m *Module) link(ctx context.Context) error {
 func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error {
 	for _, name := range a.RequiredExports {
 		if _, ok := r.FunctionExports[name]; !ok {
-			return fmt.Errorf("module does not export function %q: it is not a %s guest", name, a.Name)
+			return fmt.Errorf("module does not export function %q: it is not a %s guest", name,
+				a.Name)
 		}
 	}
 	for _, name := range a.StartFunctions {
@@ -63,7 +64,9 @@ func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error
 	for _, imported := range r.FunctionImports {
 		f, known := host[functionName{imported.Module, imported.Name}]
 		if !known {
-			return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, a.Name)
+			return fmt.Errorf(
+				"module imports function %s.%s, which the host does not provide to %s guests",
+				imported.Module, imported.Name, a.Name)
 		}
 		if !sameTypes(f.Params, imported.Params) || !sameTypes(f.Results, imported.Results) {
 			return wrongType(imported)
@@ -138,36 +141,42 @@ var wazeroFunctions = sync.OnceValue(func() (functions []HostFunction) {
 	}
 	for name, definition := range compiled.ExportedFunctions() {
 		if f, ok := definition.GoFunction().(api.GoModuleFunction); ok {
-			functions = append(functions, HostFunction{Name: name, Params: definition.ParamTypes(), Results: definition.ResultTypes(),
-				Call: func(i *Instance, stack []uint64) { f.Call(i.calls, i.guest, stack) }})
+			functions = append(functions,
+				HostFunction{Name: name, Params: definition.ParamTypes(),
+					Results: definition.ResultTypes(),
+					Call:    func(i *Instance, stack []uint64) { f.Call(i.calls, i.guest, stack) }})
 		}
 	}
 	return functions
 })
 
 func sameTypes(host []ValueType, guest []wasm.ValueType) bool {
-	return slices.EqualFunc(host, guest, func(a ValueType, b wasm.ValueType) bool { return a == b.Code })
+	return slices.EqualFunc(host, guest, func(a ValueType, b wasm.ValueType) bool {
+		return a == b.Code
+	})
 }
 
 func wrongType(imported rewrite.FunctionImport) error {
-	return fmt.Errorf("module imports function %s.%s with the wrong type", imported.Module, imported.Name)
+	return fmt.Errorf("module imports function %s.%s with the wrong type", imported.Module,
+		imported.Name)
 }
 
 func (l *linker) export(f HostFunction) {
 	l.builder(f.Module).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-			i := instanceFrom(ctx)
-			i.external = i.external || f.External
-			// Guests pay fuel for the host's work. A guest that calls the host burns few
-			// instructions of its own, so the host could do much work between two ticks. This call
-			// therefore checks the clock, too. The tick settles the account first and then checks
-			// the clock itself.
-			if f.Module != tickModule {
-				i.Pay(hostCallFuel)
-				i.MustGoOn()
-			}
-			f.Call(i, stack)
-		}), f.Params, f.Results).
+		WithGoModuleFunction(
+			api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+				i := instanceFrom(ctx)
+				i.external = i.external || f.External
+				// Guests pay fuel for the host's work. A guest that calls the host burns few
+				// instructions of its own, so the host could do much work between two ticks. This
+				// call therefore checks the clock, too. The tick settles the account first and then
+				// checks the clock itself.
+				if f.Module != tickModule {
+					i.Pay(hostCallFuel)
+					i.MustGoOn()
+				}
+				f.Call(i, stack)
+			}), f.Params, f.Results).
 		Export(f.Name)
 }
 
@@ -179,7 +188,8 @@ func (l *linker) instantiate(ctx context.Context) error {
 			compiled, err = builder.Compile(listened)
 		}
 		if err == nil {
-			_, err = l.module.runtime.InstantiateModule(ctx, compiled, moduleConfig().WithName(name))
+			_, err = l.module.runtime.InstantiateModule(ctx, compiled,
+				moduleConfig().WithName(name))
 		}
 		if err != nil {
 			return fmt.Errorf("making host module %q: %w", name, err)

@@ -73,8 +73,10 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	if m.snapshot != nil {
 		m.freeDataImage() // no instance starts from it anymore
 	}
-	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary), "rewriting", rewriting, "compiling", compiling,
-		"preparing", time.Since(start)-rewriting-compiling, "freshInstances", m.rewritten.NeedsFreshInstance)
+	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary),
+		"rewriting", rewriting, "compiling", compiling,
+		"preparing", time.Since(start)-rewriting-compiling,
+		"freshInstances", m.rewritten.NeedsFreshInstance)
 	return nil
 }
 
@@ -91,7 +93,8 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	for _, s := range m.rewritten.Image {
 		segments = append(segments, memory.Segment{Offset: uint64(s.Offset), Data: s.Bytes})
 	}
-	m.dataImage, err = memory.NewImage(uint64(m.rewritten.Memory.MinPages)*PageSize, m.budget, segments...)
+	m.dataImage, err = memory.NewImage(uint64(m.rewritten.Memory.MinPages)*PageSize, m.budget,
+		segments...)
 	return err
 }
 

@@ -96,7 +96,12 @@ func (i *Instance) outOfTime() error {
 func tick(i *Instance, _ []uint64) {
 	m := &i.meter
 	if left := int64(m.stack.Get()); left < 0 {
-		err := &LimitError{Limit: "bytes of stack", Value: m.depth - left, Max: m.depth, Setting: "limits.stack"}
+		err := &LimitError{
+			Limit:   "bytes of stack",
+			Value:   m.depth - left,
+			Max:     m.depth,
+			Setting: "limits.stack",
+		}
 		panic(&stop{CauseStack, fmt.Errorf("stack overflow: %w", err)})
 	}
 	if s := m.settle(); s != nil {
@@ -112,7 +117,14 @@ func (m *meter) settle() *stop {
 		// Keep the account exact for later readers.
 		m.fuel.Set(uint64(m.left))
 		m.left = 0
-		return &stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget, Setting: "limits.fuel"}}
+		return &stop{
+			CauseFuel, &LimitError{
+				Limit:   "units of fuel",
+				Value:   m.used(),
+				Max:     m.budget,
+				Setting: "limits.fuel",
+			},
+		}
 	}
 	m.grant()
 	return m.check()

@@ -54,18 +54,19 @@ type Module struct {
 	late   chan struct{}
 
 	// ready is closed once the fields below are set.
-	ready          chan struct{}
-	err            error
-	rewritten      *rewrite.Result
-	runtime        wazero.Runtime
-	cache          wazero.CompilationCache
-	code           wazero.CompiledModule
-	codeBytes      uint64        // reserved for the code
-	heapBytes      uint64        // an instance's share of the Go heap, without its handles
-	dataImage      *memory.Image // the contents of the data segments; nil if they stay in the module
-	snapshot       *snapshot     // nil if instances cannot be reset
-	cold           *snapshot     // a parked command's state before its start; nil without parking
-	warnUnparkable sync.Once     // logs once that instances cannot be parked
+	ready     chan struct{}
+	err       error
+	rewritten *rewrite.Result
+	runtime   wazero.Runtime
+	cache     wazero.CompilationCache
+	code      wazero.CompiledModule
+	codeBytes uint64 // reserved for the code
+	heapBytes uint64 // an instance's share of the Go heap, without its handles
+	// the contents of the data segments; nil if they stay in the module
+	dataImage      *memory.Image
+	snapshot       *snapshot // nil if instances cannot be reset
+	cold           *snapshot // a parked command's state before its start; nil without parking
+	warnUnparkable sync.Once // logs once that instances cannot be parked
 	sharing        sync.Once
 	shared         any
 	pool           *pool.Pool[*Instance]
@@ -98,7 +99,8 @@ func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance,
 }
 
 // acquire returns an instance for an evaluation that starts from the given snapshot.
-func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluation) (*Instance, error) {
+func (m *Module) acquire(ctx context.Context, from *snapshot,
+	evaluation Evaluation) (*Instance, error) {
 	timeout := evaluation.Timeout
 	if timeout == 0 {
 		timeout = m.limits.Timeout
@@ -127,7 +129,8 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 // evaluations of the module start share one pool, which bounds their instances together. If the
 // instance is in another state, get resets it to the requested one. It also returns how long this
 // took, or zero if an instance was ready.
-func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.Time) (*Instance, time.Duration, error) {
+func (m *Module) get(ctx context.Context, from *snapshot, start,
+	deadline time.Time) (*Instance, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
@@ -180,7 +183,8 @@ func (m *Module) takeBack(i *Instance, done time.Time) {
 	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {
-		m.engine.logger.Warn("Dropping an instance: resetting it failed", "digest", m.digest, "err", err)
+		m.engine.logger.Warn("Dropping an instance: resetting it failed", "digest", m.digest,
+			"err", err)
 		m.pool.Drop(i)
 		return
 	}
@@ -261,7 +265,8 @@ func hostCause(err error) Cause {
 		return CauseDeadline
 	case errors.Is(err, context.Canceled):
 		return CauseCanceled
-	case errors.As(err, new(*worker.DiedError)), errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)),
+	case errors.As(err, new(*worker.DiedError)), errors.As(err, new(*memory.LimitError)),
+		errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)),
 		errors.As(err, new(*weight.Error)):
 		return CauseLimit
 	case errors.As(err, new(*wasm.Error)), errors.As(err, new(*wasm.UnsupportedError)):

@@ -54,7 +54,15 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	}
 	m, found := e.modules[key]
 	if !found {
-		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, ready: make(chan struct{}), late: make(chan struct{})}
+		m = &Module{
+			engine: e,
+			key:    key,
+			digest: digest,
+			abi:    abi,
+			limits: e.limits,
+			ready:  make(chan struct{}),
+			late:   make(chan struct{}),
+		}
 		m.budget = e.budget.For(func(n uint64) bool { return e.reclaim(m, e.budget, n) })
 		m.mappings = e.mappings.For(func(n uint64) bool { return e.reclaim(m, e.mappings, n) })
 		e.modules[key] = m
@@ -99,7 +107,8 @@ func (e *Engine) load(ctx context.Context, m *Module, wasm []byte) {
 }
 
 func (e *Engine) errLate() error {
-	return fmt.Errorf("module was not loaded within %v (compilation.timeout): %w", e.limits.LoadTimeout, context.DeadlineExceeded)
+	return fmt.Errorf("module was not loaded within %v (compilation.timeout): %w",
+		e.limits.LoadTimeout, context.DeadlineExceeded)
 }
 
 // pools returns the pools of all loaded modules.

@@ -55,7 +55,12 @@ func (p *plan) park() *rewrite.Park {
 		// Part of the interpreter's stack is the host's, which nothing can copy.
 		return nil
 	}
-	return &rewrite.Park{Main: mainFunction, ReadModule: wasi_snapshot_preview1.ModuleName, ReadName: "fd_read", Again: readAgain}
+	return &rewrite.Park{
+		Main:       mainFunction,
+		ReadModule: wasi_snapshot_preview1.ModuleName,
+		ReadName:   "fd_read",
+		Again:      readAgain,
+	}
 }
 
 // parkStage is the meaning of an instance's next read.
@@ -92,13 +97,14 @@ func isParkingRead(imported rewrite.FunctionImport) bool {
 func exportParkingRead(builder wazero.HostModuleBuilder) {
 	f := wasiFunction("fd_read", "iiii", fdRead)
 	builder.NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-			i := instanceFrom(ctx)
-			i.Pay(hostCallFuel)
-			i.MustGoOn()
-			i.atRead(ctx, uint32(stack[0]))
-			f.Call(i, stack)
-		}), f.Params, f.Results).
+		WithGoModuleFunction(
+			api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+				i := instanceFrom(ctx)
+				i.Pay(hostCallFuel)
+				i.MustGoOn()
+				i.atRead(ctx, uint32(stack[0]))
+				f.Call(i, stack)
+			}), f.Params, f.Results).
 		Export(f.Name)
 }
 
@@ -215,7 +221,9 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 		i.parked = parked{}
 		i.unparkable = true
 		m.warnUnparkable.Do(func() {
-			m.engine.logger.Warn("A program did not reach the point where it was parked before: running it from its start", "digest", m.digest)
+			m.engine.logger.Warn(
+				"A program did not reach the point where it was parked before: running it from its start",
+				"digest", m.digest)
 		})
 		return i.goTo(m.cold, ctx.Err)
 	}

@@ -32,7 +32,11 @@ func TestOnlySmallStacksArePutAside(t *testing.T) {
 		Command: &Command{Parked: []string{"program", "run"}},
 		HostFunctions: []HostFunction{
 			{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}},
-			{Module: "host", Name: "call", Params: []ValueType{I32, I32, I32, I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Call: func(*Instance, []uint64) {}},
+			{
+				Module: "host", Name: "call", Params: []ValueType{
+					I32, I32, I32, I32, I32, I32, I32, I32,
+				}, Results: []ValueType{I32}, Call: func(*Instance, []uint64) {},
+			},
 		},
 	}
 	e, err := New(Options{Compilation: InProcess})
@@ -67,9 +71,11 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 	binary, err := os.ReadFile("testdata/program.wasm")
 	require.NoError(t, err)
 	m, err := e.Load(t.Context(), binary, &ABI{
-		Name:          "program",
-		Command:       &Command{Parked: []string{"program", "run"}},
-		HostFunctions: []HostFunction{{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}}},
+		Name:    "program",
+		Command: &Command{Parked: []string{"program", "run"}},
+		HostFunctions: []HostFunction{{
+			Module: "host", Name: "ask", Call: func(*Instance, []uint64) {},
+		}},
 	})
 	require.NoError(t, err)
 	defer m.Close()
@@ -78,7 +84,8 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 		require.NoError(t, err)
 		require.Less(t, int64(i.parked.left), i.meter.depth)
 		require.NoError(t, i.Run("program", "run"))
-		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "exactly the taken stack is given back")
+		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()),
+			"exactly the taken stack is given back")
 		i.Release()
 	}
 }
@@ -99,7 +106,9 @@ func TestGoroutinesOfInstancesEnd(t *testing.T) {
 			}
 			return 0
 		}},
-		HostFunctions: []HostFunction{{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}}},
+		HostFunctions: []HostFunction{{
+			Module: "host", Name: "ask", Call: func(*Instance, []uint64) {},
+		}},
 	})
 	require.NoError(t, err)
 	i, err := m.Acquire(t.Context(), Evaluation{})

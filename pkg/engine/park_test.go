@@ -49,9 +49,10 @@ type exchange struct {
 func programs(parked string) *engine.ABI {
 	abi := &engine.ABI{
 		Name: "program",
-		HostFunctions: []engine.HostFunction{{Module: "host", Name: "ask", External: true, Call: func(i *engine.Instance, _ []uint64) {
-			i.State().(*exchange).asked++
-		}}},
+		HostFunctions: []engine.HostFunction{{Module: "host", Name: "ask", External: true,
+			Call: func(i *engine.Instance, _ []uint64) {
+				i.State().(*exchange).asked++
+			}}},
 		StartState: func() any { return &exchange{} },
 		Command: &engine.Command{Input: func(i *engine.Instance, p []byte) int {
 			e := i.State().(*exchange)
@@ -94,7 +95,8 @@ func onProcessors(t *testing.T, test func(t *testing.T, o engine.Options)) {
 func (f found) waited() bool { return f.fuel < startFuel }
 
 // runProgram runs the program guest once. It returns the guest's output and how the run ended.
-func runProgram(ctx context.Context, m *engine.Module, timeout time.Duration, argument, input string) (found, *engine.Instance, error) {
+func runProgram(ctx context.Context, m *engine.Module, timeout time.Duration, argument,
+	input string) (found, *engine.Instance, error) {
 	e := &exchange{input: input}
 	i, err := m.Acquire(ctx, engine.Evaluation{State: e, Timeout: timeout})
 	if err != nil {
@@ -121,7 +123,9 @@ func requireFound(t *testing.T, f found, letter byte) {
 }
 
 func TestProgramsWaitWhereTheyRead(t *testing.T) {
-	t.Run("interpreter", func(t *testing.T) { requireWaits(t, engine.Options{Interpreter: true, Limits: patient}) })
+	t.Run("interpreter", func(t *testing.T) {
+		requireWaits(t, engine.Options{Interpreter: true, Limits: patient})
+	})
 	fuel := map[int64]bool{}
 	onProcessors(t, func(t *testing.T, o engine.Options) { fuel[requireWaits(t, o)] = true })
 	require.Len(t, fuel, 1, "the same fuel on every processor")
@@ -184,7 +188,8 @@ func TestProgramsWaitOnOneGoroutine(t *testing.T) {
 // What a program does before it reads must be the same for all evaluations.
 func TestProgramsThatDoNotWait(t *testing.T) {
 	t.Run("without", func(t *testing.T) {
-		f, _, err := runProgram(t.Context(), loadFor(t, engine.Options{}, "program", programs("")), patient.Timeout, "run", "a")
+		f, _, err := runProgram(t.Context(), loadFor(t, engine.Options{}, "program", programs("")),
+			patient.Timeout, "run", "a")
 		require.NoError(t, err)
 		requireFound(t, f, 'a')
 		require.False(t, f.waited())
@@ -201,7 +206,9 @@ func TestProgramsThatDoNotWait(t *testing.T) {
 		{"spins", 0, engine.CauseDeadline},
 	} {
 		t.Run(test.argument, func(t *testing.T) {
-			m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Timeout: 100 * time.Millisecond}}, "program", programs(test.argument))
+			m := loadFor(t, engine.Options{
+				Limits: engine.Limits{Instances: 1, Timeout: 100 * time.Millisecond},
+			}, "program", programs(test.argument))
 			timeout := patient.Timeout
 			if test.cause == engine.CauseDeadline {
 				timeout = 20 * time.Millisecond
@@ -230,10 +237,12 @@ var endings = []struct {
 	letter string
 	cause  engine.Cause
 }{
-	{"", ""}, {"z", ""}, {"x", engine.CauseExit}, {"t", engine.CauseUnreachable}, {"s", engine.CauseDeadline}, {"o", engine.CauseStack},
+	{"", ""}, {"z", ""}, {"x", engine.CauseExit}, {"t", engine.CauseUnreachable},
+	{"s", engine.CauseDeadline}, {"o", engine.CauseStack},
 }
 
-func endProgram(ctx context.Context, m *engine.Module, argument, letter string, cause engine.Cause) (found, *engine.Instance, error) {
+func endProgram(ctx context.Context, m *engine.Module, argument, letter string,
+	cause engine.Cause) (found, *engine.Instance, error) {
 	timeout := time.Minute
 	if cause == engine.CauseDeadline {
 		timeout = 20 * time.Millisecond
@@ -265,7 +274,8 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 				require.NoError(t, err)
 				requireFound(t, again, 'a')
 				require.Equal(t, !o.Interpreter, again.waited())
-				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never reuses an instance proves nothing")
+				require.Equal(t, ending.cause == engine.CauseStack, used != next,
+					"a test of isolation that never reuses an instance proves nothing")
 				if fuel == 0 {
 					fuel = again.fuel
 				}
@@ -325,7 +335,8 @@ func requireApart(t *testing.T, o engine.Options) {
 		group.Go(func() {
 			for n := range 50 {
 				ending := endings[(worker+n)%4]
-				f, _, err := endProgram(context.Background(), m, []string{"run", "other"}[n%10/9], ending.letter, ending.cause)
+				f, _, err := endProgram(context.Background(), m, []string{"run", "other"}[n%10/9],
+					ending.letter, ending.cause)
 				if err != nil || f.letter != 'a' || f.traces != 0 || f.first != 1 || f.pages != 4 {
 					t.Errorf("worker %d, evaluation %d: %+v, error %v", worker, n, f, err)
 				}

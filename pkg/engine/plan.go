@@ -41,13 +41,23 @@ type plan struct {
 }
 
 func (m *Module) plan() *plan {
-	return &plan{abi: m.abi, limits: m.limits, interpreter: m.engine.interpreter, miscompiles: m.engine.faults.miscompiles}
+	return &plan{
+		abi:         m.abi,
+		limits:      m.limits,
+		interpreter: m.engine.interpreter,
+		miscompiles: m.engine.faults.miscompiles,
+	}
 }
 
 // checkModule bounds the size of a module before anything reads it.
 func (l *Limits) checkModule(binary []byte) error {
 	if size := int64(len(binary)); size > l.ModuleBytes {
-		return &LimitError{Limit: "bytes of module", Value: size, Max: l.ModuleBytes, Setting: "limits.moduleSize"}
+		return &LimitError{
+			Limit:   "bytes of module",
+			Value:   size,
+			Max:     l.ModuleBytes,
+			Setting: "limits.moduleSize",
+		}
 	}
 	return nil
 }
@@ -77,17 +87,30 @@ func (p *plan) rewrite(binary []byte) (*rewrite.Result, error) {
 	}
 	// Metering makes code grow, and hostile code can be built to grow the most.
 	if size, most := int64(len(r.Module)), 2*p.limits.ModuleBytes; size > most {
-		return nil, &LimitError{Limit: "bytes of metered module", Value: size, Max: most, Setting: "limits.moduleSize"}
+		return nil, &LimitError{
+			Limit:   "bytes of metered module",
+			Value:   size,
+			Max:     most,
+			Setting: "limits.moduleSize",
+		}
 	}
 	if err := p.checkInstance(&r.Instance); err != nil {
 		return nil, err
 	}
 	described := r.Memory
-	if p.abi != nil && described.Imported && p.abi.Memory != (MemoryImport{described.ImportModule, described.ImportName}) {
-		return nil, fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", described.ImportModule, described.ImportName, p.abi.Name)
+	if p.abi != nil && described.Imported &&
+		p.abi.Memory != (MemoryImport{described.ImportModule, described.ImportName}) {
+		return nil,
+			fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests",
+				described.ImportModule, described.ImportName, p.abi.Name)
 	}
 	if size := int64(described.MinPages) * PageSize; size > p.limits.MemoryBytes {
-		return nil, &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: p.limits.MemoryBytes, Setting: "limits.memory"}
+		return nil, &LimitError{
+			Limit:   "bytes of linear memory at the start",
+			Value:   size,
+			Max:     p.limits.MemoryBytes,
+			Setting: "limits.memory",
+		}
 	}
 	return r, nil
 }

@@ -34,7 +34,9 @@ import (
 func TestDescribe(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 100 * time.Millisecond}})
 	refused := 0
-	for _, pattern := range []string{"testdata/*.wasm", "internal/rewrite/testdata/*.wasm", "../../test/wat/*.wasm"} {
+	for _, pattern := range []string{
+		"testdata/*.wasm", "internal/rewrite/testdata/*.wasm", "../../test/wat/*.wasm",
+	} {
 		paths, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, paths)
@@ -52,7 +54,8 @@ func TestDescribe(t *testing.T) {
 				continue
 			}
 			var failed *engine.Error
-			require.False(t, errors.As(err, &failed) && failed.Phase == engine.PhaseLoad, "%s: %v", path, err)
+			require.False(t, errors.As(err, &failed) && failed.Phase == engine.PhaseLoad, "%s: %v",
+				path, err)
 			require.NotEmpty(t, described.Compilation, path)
 		}
 	}
@@ -61,7 +64,8 @@ func TestDescribe(t *testing.T) {
 
 // Without an ABI, Describe skips the checks that need one.
 func TestDescribeWithoutABI(t *testing.T) {
-	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI, engine.Limits{}).Refused, "which the host does not provide to test guests")
+	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI, engine.Limits{}).
+		Refused, "which the host does not provide to test guests")
 	require.NoError(t, engine.Describe(binary(t, "unknown-import"), nil, engine.Limits{}).Refused)
 	require.Error(t, engine.Describe([]byte("no module"), nil, engine.Limits{}).Refused)
 }
@@ -72,6 +76,9 @@ func TestDescribeWithLimits(t *testing.T) {
 	require.EqualError(t, engine.Describe(large, nil, engine.Limits{}).Refused,
 		"limit exceeded: 268435456 bytes of linear memory at the start, at most 134217728 are allowed: raise limits.memory")
 	require.NoError(t, engine.Describe(large, nil, engine.Limits{MemoryBytes: 256 << 20}).Refused)
-	require.EqualError(t, engine.Describe(large, nil, engine.Limits{MemoryBytes: 256 << 20, ModuleBytes: 8}).Refused,
-		fmt.Sprintf("limit exceeded: %d bytes of module, at most 8 are allowed: raise limits.moduleSize", len(large)))
+	require.EqualError(t,
+		engine.Describe(large, nil, engine.Limits{MemoryBytes: 256 << 20, ModuleBytes: 8}).Refused,
+		fmt.Sprintf(
+			"limit exceeded: %d bytes of module, at most 8 are allowed: raise limits.moduleSize",
+			len(large)))
 }

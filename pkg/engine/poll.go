@@ -41,7 +41,8 @@ const (
 // events that have occurred by then. Standard input is always readable, even if only to report its
 // end. Writing never needs to wait.
 func pollOneoff(i *Instance, params []uint64) uint32 {
-	in, out, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
+	in, out, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]),
+		uint32(params[3])
 	if count == 0 || count > maxSubscriptions {
 		return wasiInval
 	}

@@ -49,7 +49,8 @@ type event struct {
 	kind  byte
 }
 
-func poll(t *testing.T, i *engine.Instance, subscriptions ...[]byte) (errno uint64, events []event, err error) {
+func poll(t *testing.T, i *engine.Instance,
+	subscriptions ...[]byte) (errno uint64, events []event, err error) {
 	t.Helper()
 	at := uint32(0)
 	for _, s := range subscriptions {
@@ -65,7 +66,8 @@ func poll(t *testing.T, i *engine.Instance, subscriptions ...[]byte) (errno uint
 	for n := range le.LittleEndian.Uint32(count) {
 		e, ok := i.Read(1024+32*n, 32)
 		require.True(t, ok)
-		events = append(events, event{le.LittleEndian.Uint64(e), le.LittleEndian.Uint16(e[8:]), e[10]})
+		events = append(events,
+			event{le.LittleEndian.Uint64(e), le.LittleEndian.Uint16(e[8:]), e[10]})
 	}
 	return errno, events, nil
 }
@@ -80,17 +82,32 @@ func TestPoll(t *testing.T) {
 		errno         uint64
 		events        []event
 	}{
-		"read":                     {[][]byte{subscription(7, read, 0, 0, false)}, 0, []event{{7, 0, read}}},
-		"read before a clock":      {[][]byte{subscription(1, clock, monotonic, never, false), subscription(2, read, 0, 0, false)}, 0, []event{{2, 0, read}}},
-		"read and a clock at once": {[][]byte{subscription(1, clock, monotonic, 0, false), subscription(2, read, 0, 0, false)}, 0, []event{{1, 0, clock}, {2, 0, read}}},
-		"the first clock": {[][]byte{subscription(1, clock, monotonic, never, false), subscription(2, clock, monotonic, 1000, false),
-			subscription(3, clock, realtime, 1000, false)}, 0, []event{{2, 0, clock}, {3, 0, clock}}},
-		"a time that has passed": {[][]byte{subscription(1, clock, realtime, 1, true), subscription(2, clock, monotonic, 1, true),
-			subscription(3, clock, realtime, never, true)}, 0, []event{{1, 0, clock}, {2, 0, clock}}},
-		"an unknown clock":            {[][]byte{subscription(1, clock, 9, 1, true)}, 28, nil},
-		"an unknown kind":             {[][]byte{subscription(1, 3, 0, 0, false)}, 28, nil},
-		"a descriptor that is closed": {[][]byte{subscription(1, clock, monotonic, never, false), subscription(2, read, 5, 0, false)}, 0, []event{{2, 8, read}}},
-		"write":                       {[][]byte{subscription(1, write, 1, 0, false)}, 0, []event{{1, 58, write}}},
+		"read": {[][]byte{subscription(7, read, 0, 0, false)}, 0,
+			[]event{{7, 0, read}}},
+		"read before a clock": {[][]byte{
+			subscription(1, clock, monotonic, never, false),
+			subscription(2, read, 0, 0, false),
+		}, 0, []event{{2, 0, read}}},
+		"read and a clock at once": {[][]byte{
+			subscription(1, clock, monotonic, 0, false),
+			subscription(2, read, 0, 0, false),
+		}, 0, []event{{1, 0, clock}, {2, 0, read}}},
+		"the first clock": {[][]byte{subscription(1, clock, monotonic, never, false),
+			subscription(2, clock, monotonic, 1000, false),
+			subscription(3, clock, realtime, 1000, false)}, 0,
+			[]event{{2, 0, clock}, {3, 0, clock}}},
+		"a time that has passed": {[][]byte{subscription(1, clock, realtime, 1, true),
+			subscription(2, clock, monotonic, 1, true),
+			subscription(3, clock, realtime, never, true)}, 0,
+			[]event{{1, 0, clock}, {2, 0, clock}}},
+		"an unknown clock": {[][]byte{subscription(1, clock, 9, 1, true)}, 28, nil},
+		"an unknown kind":  {[][]byte{subscription(1, 3, 0, 0, false)}, 28, nil},
+		"a descriptor that is closed": {[][]byte{
+			subscription(1, clock, monotonic, never, false),
+			subscription(2, read, 5, 0, false),
+		}, 0, []event{{2, 8, read}}},
+		"write": {[][]byte{subscription(1, write, 1, 0, false)}, 0,
+			[]event{{1, 58, write}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {

@@ -33,7 +33,8 @@ import (
 func caller(name string, f HostFunction) []byte {
 	text := func(s string) []byte { return append(wasm.AppendUint32(nil, uint32(len(s))), s...) }
 	function := func(params, results []ValueType) []byte {
-		return slices.Concat([]byte{0x60, byte(len(params))}, params, []byte{byte(len(results))}, results)
+		return slices.Concat([]byte{0x60, byte(len(params))}, params, []byte{byte(len(results))},
+			results)
 	}
 	storm := []byte{0, 3, 0x40} // loop
 	passOn := []byte{0}
@@ -50,11 +51,16 @@ func caller(name string, f HostFunction) []byte {
 	start := []byte{0, 0x41, 10, 0x10, 1, 0x0b}
 	body := func(b []byte) []byte { return append(wasm.AppendUint32(nil, uint32(len(b))), b...) }
 	return module(
-		section(1, slices.Concat([]byte{3}, function(f.Params, f.Results), function([]ValueType{I32}, nil), function(nil, nil))...),
-		section(2, slices.Concat([]byte{1}, text("wasi_snapshot_preview1"), text(name), []byte{0, 0})...),
+		section(1,
+			slices.Concat([]byte{3}, function(f.Params, f.Results), function([]ValueType{I32}, nil),
+				function(nil, nil))...),
+		section(2,
+			slices.Concat([]byte{1}, text("wasi_snapshot_preview1"), text(name), []byte{0, 0})...),
 		section(3, 3, 1, 0, 2),
 		section(5, 1, 0, 1),
-		section(7, slices.Concat([]byte{3}, text("storm"), []byte{0, 1}, text("call"), []byte{0, 2}, text("_start"), []byte{0, 3})...),
+		section(7,
+			slices.Concat([]byte{3}, text("storm"), []byte{0, 1}, text("call"), []byte{0, 2},
+				text("_start"), []byte{0, 3})...),
 		section(10, slices.Concat([]byte{3}, body(storm), body(passOn), body(start))...))
 }
 
@@ -102,7 +108,8 @@ func TestEachHostFunctionHasItsPrice(t *testing.T) {
 // A program also pays for the reads at which it could wait.
 func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 	abi := &ABI{Name: "price", Command: &Command{Parked: []string{"waits"}}}
-	i := acquireCaller(t, Limits{}, abi, "fd_read", abi.functions()[functionName{"wasi_snapshot_preview1", "fd_read"}])
+	i := acquireCaller(t, Limits{}, abi, "fd_read",
+		abi.functions()[functionName{"wasi_snapshot_preview1", "fd_read"}])
 	require.NoError(t, i.Run("waits"))
 	require.GreaterOrEqual(t, i.Usage().Fuel, int64(10*hostCallFuel))
 }
@@ -110,7 +117,10 @@ func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 // Guests pay for a call's work by its length.
 func TestLongCallsCostMore(t *testing.T) {
 	const long = 32 << 10
-	abi := &ABI{Name: "price", Command: &Command{Input: func(_ *Instance, p []byte) int { return len(p) }}}
+	abi := &ABI{
+		Name:    "price",
+		Command: &Command{Input: func(_ *Instance, p []byte) int { return len(p) }},
+	}
 	functions := abi.functions()
 	vector := binary.LittleEndian.AppendUint32([]byte{8, 0, 0, 0}, long) // the bytes behind it
 	for _, test := range []struct {
@@ -121,10 +131,13 @@ func TestLongCallsCostMore(t *testing.T) {
 	}{
 		{"randomness", "random_get", nil, []uint64{0, long}, long * hostByteFuel},
 		{"what is printed", "fd_write", vector, []uint64{1, 0, 1, 0}, long * hostByteFuel},
-		{"pieces without a byte to print", "fd_write", nil, []uint64{1, 0, 1000, 0}, 1000 * hostCallFuel},
+		{"pieces without a byte to print", "fd_write", nil, []uint64{1, 0, 1000, 0},
+			1000 * hostCallFuel},
 		{"what is read", "fd_read", vector, []uint64{0, 0, 1, 0}, long * hostByteFuel},
-		{"pieces without a byte to read", "fd_read", nil, []uint64{0, 0, 1000, 0}, 1000 * hostCallFuel},
-		{"events", "poll_oneoff", nil, []uint64{0, 0, 1000, 0}, 1000 * subscriptionSize * hostByteFuel},
+		{"pieces without a byte to read", "fd_read", nil, []uint64{0, 0, 1000, 0},
+			1000 * hostCallFuel},
+		{"events", "poll_oneoff", nil, []uint64{0, 0, 1000, 0},
+			1000 * subscriptionSize * hostByteFuel},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			f := functions[functionName{"wasi_snapshot_preview1", test.function}]

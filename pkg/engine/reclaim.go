@@ -61,9 +61,11 @@ func (e *Engine) reclaim(asker *Module, budget *memory.Budget, n uint64) bool {
 		}
 	}
 	// Guests can trigger this as often as they like, so limit the rate of logging.
-	if now, last := time.Now().Unix(), e.lastReclaim.Load(); freed > 0 && now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
-		e.logger.Warn("Memory or mappings for modules are exhausted: dropping idle instances", "digest", asker.digest, "instances", freed,
-			"limit", e.limits.PoolBytes, "mappings", e.mappings.Limit())
+	if now, last := time.Now().Unix(), e.lastReclaim.Load(); freed > 0 &&
+		now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
+		e.logger.Warn("Memory or mappings for modules are exhausted: dropping idle instances",
+			"digest", asker.digest, "instances", freed, "limit", e.limits.PoolBytes,
+			"mappings", e.mappings.Limit())
 	}
 	return freed > 0
 }
@@ -138,8 +140,13 @@ func mappingLimit(most uint64) uint64 {
 func (i *Instance) reserveMappings() error {
 	mappings := i.module.mappings
 	if err := mappings.Reserve(instanceMappings); err != nil {
-		return fmt.Errorf("instances may take half of the memory mappings that the system allows a process: raise the sysctl vm.max_map_count, or lower limits.moduleEvaluations: %w",
-			&LimitError{Limit: "memory mappings of instances", Value: int64(mappings.Used() + instanceMappings), Max: int64(mappings.Limit())})
+		return fmt.Errorf(
+			"instances may take half of the memory mappings that the system allows a process: raise the sysctl vm.max_map_count, or lower limits.moduleEvaluations: %w",
+			&LimitError{
+				Limit: "memory mappings of instances",
+				Value: int64(mappings.Used() + instanceMappings),
+				Max:   int64(mappings.Limit()),
+			})
 	}
 	i.mapped = true
 	return nil

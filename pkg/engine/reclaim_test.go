@@ -32,7 +32,8 @@ import (
 // another loads the keeper under a different digest.
 func another(t *testing.T, e *engine.Engine, name byte) *engine.Module {
 	t.Helper()
-	m, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, name), keeperABI)
+	m, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, name),
+		keeperABI)
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	return m
@@ -54,7 +55,9 @@ func together(t *testing.T, m *engine.Module, n int, work func()) {
 // needed.
 func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
 	// The limit on mappings, which are the same for each instance, has room for seven instances.
-	o := engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2 * 7 * engine.InstanceMappings)
+	o := engine.Options{
+		Limits: engine.Limits{Instances: 8},
+	}.Mapping(2 * 7 * engine.InstanceMappings)
 	e := newEngine(t, o)
 	a, b := another(t, e, 'a'), another(t, e, 'b')
 	together(t, a, 3, nil)
@@ -62,17 +65,21 @@ func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
 	require.Equal(t, 6, e.Stats().Idle)
 
 	together(t, b, 5, func() {
-		require.Equal(t, 2, e.Stats().Idle, "one more than fits, from the other module, which keeps two")
+		require.Equal(t, 2, e.Stats().Idle,
+			"one more than fits, from the other module, which keeps two")
 	})
 	require.Equal(t, 7, e.Stats().Idle)
 	another(t, e, 'c')
 	require.Equal(t, 7, e.Stats().Idle, "a new module takes the instance that was idle the longest")
-	together(t, b, 5, func() { require.Equal(t, 2, e.Stats().Idle, "and each other one keeps its last") })
+	together(t, b, 5, func() {
+		require.Equal(t, 2, e.Stats().Idle, "and each other one keeps its last")
+	})
 }
 
 // A module loses its last idle instance only if there is no other.
 func TestReclaimTakesTheLastLast(t *testing.T) {
-	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*5*engine.InstanceMappings))
+	e := newEngine(t,
+		engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*5*engine.InstanceMappings))
 	oldest, peak := another(t, e, 'a'), another(t, e, 'b')
 	together(t, peak, 3, nil)
 	another(t, e, 'c')
@@ -85,7 +92,8 @@ func TestReclaimTakesTheLastLast(t *testing.T) {
 }
 
 func TestMappingsAreLimited(t *testing.T) {
-	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*2*engine.InstanceMappings))
+	e := newEngine(t,
+		engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*2*engine.InstanceMappings))
 	m := another(t, e, 'a')
 	require.EqualValues(t, 2*engine.InstanceMappings, e.Stats().MaxMappings)
 	require.EqualValues(t, engine.InstanceMappings, e.Stats().Mappings)
@@ -111,7 +119,11 @@ func TestMappingsOfInstancesAreCounted(t *testing.T) {
 			if support.Err != nil {
 				t.Skip(support.Err)
 			}
-			e := newEngine(t, engine.Options{Reset: support.Strategy, Limits: engine.Limits{Instances: instances + 1}})
+			e := newEngine(t,
+				engine.Options{
+					Reset:  support.Strategy,
+					Limits: engine.Limits{Instances: instances + 1},
+				})
 			m := another(t, e, 'a')
 			before := maps()
 			together(t, m, instances+1, nil)
@@ -124,7 +136,9 @@ func TestMappingsOfInstancesAreCounted(t *testing.T) {
 
 func TestIdleInstancesAreGivenBackByTime(t *testing.T) {
 	var now atomic.Int64
-	o := engine.Options{Limits: engine.Limits{Instances: 8}}.At(func() time.Time { return time.Unix(now.Load(), 0) })
+	o := engine.Options{
+		Limits: engine.Limits{Instances: 8},
+	}.At(func() time.Time { return time.Unix(now.Load(), 0) })
 	e := newEngine(t, o)
 	m := another(t, e, 'a')
 	together(t, m, 4, nil)

@@ -57,16 +57,22 @@ func (n *notes) CountCompilation(result string) {
 		n.compilations[result]++
 	})
 }
-func (n *notes) CountFailure(phase, cause string) { n.note(func() { n.failures[phase+" "+cause]++ }) }
+func (n *notes) CountFailure(phase, cause string) {
+	n.note(func() { n.failures[phase+" "+cause]++ })
+}
 func (n *notes) ObserveEvaluation(_ time.Duration, fuel, memoryBytes int64) {
 	n.note(func() {
-		n.evaluations, n.fuel, n.memoryBytes = n.evaluations+1, n.fuel+fuel, max(n.memoryBytes, memoryBytes)
+		n.evaluations, n.fuel, n.memoryBytes = n.evaluations+1, n.fuel+fuel,
+			max(n.memoryBytes, memoryBytes)
 	})
 }
 
 func TestTheRecorderIsTold(t *testing.T) {
 	n := &notes{failures: map[string]int{}}
-	o := engine.Options{Recorder: n, Limits: engine.Limits{Instances: 1, MemoryBytes: 16 * engine.PageSize}}
+	o := engine.Options{
+		Recorder: n,
+		Limits:   engine.Limits{Instances: 1, MemoryBytes: 16 * engine.PageSize},
+	}
 	m := loadFor(t, o, "keeper", keeperABI)
 	require.Equal(t, 1, n.loads)
 	require.Zero(t, n.evaluations, "start functions and warming up are not evaluations")
@@ -139,7 +145,8 @@ func TestIdleInstancesMakeRoom(t *testing.T) {
 	require.NoError(t, err)
 	defer idle.Close()
 	require.Equal(t, 1, e.Stats().Idle)
-	busy, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, 'x'), keeperABI)
+	busy, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, 'x'),
+		keeperABI)
 	require.NoError(t, err)
 	defer busy.Close()
 	evaluate(t, busy, engine.Evaluation{}, func(*engine.Instance) {
@@ -175,7 +182,9 @@ func TestSpareInstancesHoldNoPages(t *testing.T) {
 		return e.Stats().MemoryBytes - before
 	}
 	// pages returns the part of it in pages of memory: a guest that only calls traces writes none.
-	pages := func(processors int) uint64 { return held(processors, "mark", 1) - held(processors, "traces") }
+	pages := func(processors int) uint64 {
+		return held(processors, "mark", 1) - held(processors, "traces")
+	}
 	one := pages(1)
 	require.Positive(t, one)
 	require.Equal(t, instances*one, pages(instances))

@@ -74,7 +74,8 @@ func functionNames(module []byte) ([]string, error) {
 	names, wanted := make([]string, len(decoded.FunctionTypes())), map[uint32]bool{}
 	for n := range names {
 		names[n], wanted[uint32(n)] = fmt.Sprintf("function %d", n), true
-		if n >= imported { // the tick, which the guest knows nothing of, is the last of the imported ones
+		// the tick, which the guest knows nothing of, is the last of the imported ones
+		if n >= imported {
 			names[n] = fmt.Sprintf("function %d", n-1)
 		}
 	}
@@ -96,10 +97,13 @@ type ticks struct {
 }
 
 // NewFunctionListener implements [experimental.FunctionListenerFactory].
-func (t *ticks) NewFunctionListener(api.FunctionDefinition) experimental.FunctionListener { return t }
+func (t *ticks) NewFunctionListener(api.FunctionDefinition) experimental.FunctionListener {
+	return t
+}
 
 // Before implements [experimental.FunctionListener].
-func (t *ticks) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64, frames experimental.StackIterator) {
+func (t *ticks) Before(ctx context.Context, _ api.Module, _ api.FunctionDefinition, _ []uint64,
+	frames experimental.StackIterator) {
 	m := &instanceFrom(ctx).meter
 	stack := make([]string, 0, maxFrames)
 	for len(stack) < maxFrames && frames.Next() {

@@ -33,16 +33,21 @@ func TestSampler(t *testing.T) {
 	want := run(t, engine.Options{})
 	kept := t.TempDir()
 	run(t, engine.Options{CacheDirectory: kept})
-	for name, options := range map[string]engine.Options{"compiled": {}, "interpreted": {Interpreter: true}, "compiled before": {CacheDirectory: kept}} {
+	for name, options := range map[string]engine.Options{
+		"compiled":        {},
+		"interpreted":     {Interpreter: true},
+		"compiled before": {CacheDirectory: kept},
+	} {
 		t.Run(name, func(t *testing.T) {
 			const every = 1000
 			burnt := map[string]int64{}
 			all := int64(0)
-			options.Sampler = &engine.Sampler{Every: every, Sample: func(fuel int64, stack []string) {
-				all += fuel
-				slices.Reverse(stack)
-				burnt[strings.Join(stack, ";")] += fuel
-			}}
+			options.Sampler = &engine.Sampler{Every: every,
+				Sample: func(fuel int64, stack []string) {
+					all += fuel
+					slices.Reverse(stack)
+					burnt[strings.Join(stack, ";")] += fuel
+				}}
 			require.Equal(t, want, run(t, options))
 			require.InDelta(t, want, all, 2*every, "the last portion is not burnt")
 			light, heavy := burnt["function 3;light;spin"], burnt["function 3;heavy;spin"]
@@ -56,11 +61,13 @@ func TestSampler(t *testing.T) {
 // than guests are stopped in any case.
 func TestSamplerIsBounded(t *testing.T) {
 	samples := 0
-	m := load(t, engine.Options{Sampler: &engine.Sampler{Every: 1 << 40, Sample: func(fuel int64, stack []string) {
-		samples++
-		require.LessOrEqual(t, len(stack), 128)
-		require.LessOrEqual(t, fuel, int64(600_000))
-	}}, Limits: engine.Limits{Fuel: 20_000_000}}, "burner")
+	m := load(t,
+		engine.Options{Sampler: &engine.Sampler{Every: 1 << 40,
+			Sample: func(fuel int64, stack []string) {
+				samples++
+				require.LessOrEqual(t, len(stack), 128)
+				require.LessOrEqual(t, fuel, int64(600_000))
+			}}, Limits: engine.Limits{Fuel: 20_000_000}}, "burner")
 	for range 3 {
 		i, err := m.Acquire(t.Context(), engine.Evaluation{Timeout: time.Minute})
 		require.NoError(t, err)
@@ -74,7 +81,8 @@ func TestSamplerIsBounded(t *testing.T) {
 // run has the burner burn, and returns how much fuel that took.
 func run(t *testing.T, options engine.Options) int64 {
 	t.Helper()
-	i, err := load(t, options, "burner").Acquire(t.Context(), engine.Evaluation{Timeout: time.Minute})
+	i, err := load(t, options, "burner").
+		Acquire(t.Context(), engine.Evaluation{Timeout: time.Minute})
 	require.NoError(t, err)
 	_, err = i.Call("run")
 	require.NoError(t, err)

@@ -30,7 +30,9 @@ import (
 
 func TestEvaluationsWaitForAnInstance(t *testing.T) {
 	const instances, evaluations = 2, 50
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: instances, Timeout: time.Minute}}, "keeper", keeperABI)
+	m := loadFor(t, engine.Options{
+		Limits: engine.Limits{Instances: instances, Timeout: time.Minute},
+	}, "keeper", keeperABI)
 	var inUse, served atomic.Int64
 	var group sync.WaitGroup
 	for range evaluations {
@@ -56,7 +58,8 @@ func TestEvaluationsWaitForAnInstance(t *testing.T) {
 }
 
 func TestTooManyWaitersAreShed(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Waiters: 1}}, "keeper", keeperABI)
+	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Waiters: 1}}, "keeper",
+		keeperABI)
 	held, err := m.Acquire(t.Context(), engine.Evaluation{})
 	require.NoError(t, err)
 	waiter := make(chan error, 1)
@@ -83,7 +86,8 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 		}
 	}
 	require.Equal(t, engine.CauseShed, engine.CauseOf(err))
-	require.ErrorContains(t, err, "all 1 values are in use and 1 callers are already waiting for one")
+	require.ErrorContains(t, err,
+		"all 1 values are in use and 1 callers are already waiting for one")
 	usage := held.Release()
 	require.Positive(t, usage.Reset)
 	require.NoError(t, <-waiter)

@@ -33,7 +33,10 @@ func warmedBy(function string) *engine.ABI {
 		Name:       "lazy",
 		StartState: func() any { return nil },
 		HostFunctions: []engine.HostFunction{
-			{Module: "host", Name: "ask", External: true, Call: func(*engine.Instance, []uint64) {}},
+			{
+				Module: "host", Name: "ask", External: true,
+				Call: func(*engine.Instance, []uint64) {},
+			},
 		},
 	}
 	if function != "" {
@@ -79,7 +82,8 @@ func TestWhereTheSnapshotIsTaken(t *testing.T) {
 	} {
 		for _, interpreter := range []bool{false, true} {
 			t.Run(test.warmUp, func(t *testing.T) {
-				m := loadFor(t, engine.Options{Interpreter: interpreter}, "lazy", warmedBy(test.warmUp))
+				m := loadFor(t, engine.Options{Interpreter: interpreter}, "lazy",
+					warmedBy(test.warmUp))
 				for range 3 {
 					fuel := fuelOf(t, m, "lazy")
 					if test.warm {
@@ -110,7 +114,8 @@ func TestTheClockGoesOn(t *testing.T) {
 // A guest for which every further round is more expensive starts before the first round.
 func TestTheCheapestSnapshotWins(t *testing.T) {
 	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("")), "tires")
-	require.Equal(t, cold, fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("tires")), "tires"))
+	require.Equal(t, cold,
+		fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("tires")), "tires"))
 }
 
 // An ABI may omit what only guests of other ABIs need.
@@ -123,7 +128,8 @@ func TestWarmingUpNeedsNoState(t *testing.T) {
 // An instance that a rare call made large, or that is new, behaves no differently.
 func TestFuelIsTheSameEverywhere(t *testing.T) {
 	var fuel int64
-	for n, o := range []engine.Options{{}, {}, {Interpreter: true}, {Limits: engine.Limits{MemoryBytes: 8 * engine.PageSize}}} {
+	for n, o := range []engine.Options{{}, {}, {Interpreter: true},
+		{Limits: engine.Limits{MemoryBytes: 8 * engine.PageSize}}} {
 		m := loadFor(t, o, "keeper", keeperABI)
 		first, err := m.Acquire(t.Context(), engine.Evaluation{})
 		require.NoError(t, err)

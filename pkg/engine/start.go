@@ -53,7 +53,12 @@ func (s *snapshot) close() error {
 // there is one. Between its steps, and while it backs memory, it checks whether ctx has ended.
 // checkInstance bounds the steps of the runtime that nothing can interrupt.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
-	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, ambient: newAmbient(m.key.digest)}
+	i := &Instance{
+		module:    m,
+		functions: map[string]api.Function{},
+		callbacks: map[string]api.Function{},
+		ambient:   newAmbient(m.key.digest),
+	}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	if i.calls = &i.ctx; m.rewritten.ParkExport != "" {
 		i.calls = experimental.WithSnapshotter(i.calls)
@@ -176,7 +181,11 @@ func (m *Module) startState() any {
 
 // capture takes a snapshot of an instance.
 func (i *Instance) capture() (*snapshot, error) {
-	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.ambient.elapsed, lazy: lazyBytes}
+	s := &snapshot{
+		globals: make([]uint64, len(i.globals)),
+		elapsed: i.ambient.elapsed,
+		lazy:    lazyBytes,
+	}
 	for n, g := range i.globals {
 		s.globals[n] = g.Get()
 	}
@@ -294,7 +303,8 @@ func (i *Instance) reset(spare bool) error {
 	}
 	err := i.memory.Reset()
 	usage, lazy := i.memory.Usage(), i.home.lazy
-	if err == nil && i.memory.Strategy() != memory.Copy && usage.Private > trimBytes+max(usage.Size, lazy)-lazy {
+	if err == nil && i.memory.Strategy() != memory.Copy && usage.Private > trimBytes+
+		max(usage.Size, lazy)-lazy {
 		err = i.memory.Trim()
 	}
 	return err
@@ -320,6 +330,7 @@ func (i *Instance) destroy() {
 	i.module.budget.Release(i.heapCharged)
 	i.noteHeap(0)
 	if err := errors.Join(errs...); err != nil {
-		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest, "err", err)
+		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest,
+			"err", err)
 	}
 }

@@ -26,7 +26,8 @@ const vectorSize = 8
 
 // fdRead reads from standard input, which is empty unless the ABI's guests are commands.
 func fdRead(i *Instance, params []uint64) uint32 {
-	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
+	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]),
+		uint32(params[3])
 	if fd != 0 {
 		return wasiBadf
 	}
@@ -36,7 +37,8 @@ func fdRead(i *Instance, params []uint64) uint32 {
 	}
 	var read uint32
 	for ; len(vectors) > 0; vectors = vectors[vectorSize:] {
-		p, ok := i.Read(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
+		p, ok := i.Read(binary.LittleEndian.Uint32(vectors),
+			binary.LittleEndian.Uint32(vectors[4:]))
 		if !ok {
 			return wasiFault
 		}

@@ -53,7 +53,9 @@ func wasiFunctions() []HostFunction {
 		// Renumbering would change the streams of the next evaluation.
 		wasiFunction("fd_renumber", "ii", func(*Instance, []uint64) uint32 { return wasiNotsup }),
 		// Streams have no timestamps. wazero v1.12 would look up the file's file system.
-		wasiFunction("fd_filestat_set_times", "ijji", func(*Instance, []uint64) uint32 { return wasiNotsup }),
+		wasiFunction("fd_filestat_set_times", "ijji", func(*Instance, []uint64) uint32 {
+			return wasiNotsup
+		}),
 		wasiFunction("fd_read", "iiii", fdRead),
 		wasiFunction("fd_write", "iiii", fdWrite),
 		wasiFunction("poll_oneoff", "iiii", pollOneoff),
@@ -75,17 +77,20 @@ func wasiFunctions() []HostFunction {
 		"path_symlink":            "iiiii",
 		"path_unlink_file":        "iii",
 	} {
-		functions = append(functions, wasiFunction(name, params, func(*Instance, []uint64) uint32 { return wasiBadf }))
+		functions = append(functions,
+			wasiFunction(name, params, func(*Instance, []uint64) uint32 { return wasiBadf }))
 	}
 	return functions
 }
 
 // wasiFunction describes a function that returns an errno. params holds a letter for each
 // parameter: i for i32, j for i64.
-func wasiFunction(name, params string, call func(i *Instance, params []uint64) uint32) HostFunction {
-	f := HostFunction{Name: name, Results: []ValueType{I32}, Call: func(i *Instance, stack []uint64) {
-		stack[0] = uint64(call(i, stack))
-	}}
+func wasiFunction(name, params string,
+	call func(i *Instance, params []uint64) uint32) HostFunction {
+	f := HostFunction{Name: name, Results: []ValueType{I32},
+		Call: func(i *Instance, stack []uint64) {
+			stack[0] = uint64(call(i, stack))
+		}}
 	for _, letter := range params {
 		f.Params = append(f.Params, map[rune]ValueType{'i': I32, 'j': I64}[letter])
 	}
@@ -102,7 +107,8 @@ func fdClose(_ *Instance, params []uint64) uint32 {
 
 // fdWrite passes a guest's output to the ABI, in pieces.
 func fdWrite(i *Instance, params []uint64) uint32 {
-	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
+	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]),
+		uint32(params[3])
 	if fd != 1 && fd != 2 {
 		return wasiBadf
 	}
@@ -113,7 +119,8 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 	i.parked.printed = true
 	var written uint32
 	for ; len(vectors) > 0; vectors = vectors[vectorSize:] {
-		p, ok := i.Read(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
+		p, ok := i.Read(binary.LittleEndian.Uint32(vectors),
+			binary.LittleEndian.Uint32(vectors[4:]))
 		if !ok {
 			return wasiFault
 		}

@@ -35,40 +35,48 @@ import (
 // larger part of it: the Rust guest uses four fifths.
 func TestGuestsLeaveRoom(t *testing.T) {
 	guests := 0
-	require.NoError(t, filepath.WalkDir("../../test/policies", func(path string, _ os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".wasm") {
-			return err
-		}
-		guests++
-		binary, err := os.ReadFile(path)
-		require.NoError(t, err)
-		result, err := rewrite.Module(binary, rewrite.Options{
-			TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.", MemoryMaxPages: wasm.MaxMemoryPages,
-			AdoptMemory: true, TableMaxEntries: engine.DefaultLimits.TableEntries, ExtractData: true, ExportStart: true, LowerReferences: true,
-		})
-		require.NoError(t, err, path)
-		weighed, err := result.Weigh()
-		require.NoError(t, err, path)
-		for _, c := range weighed.Counts(engine.DefaultLimits.Compilation) {
-			most := 0.25
-			if strings.Contains(c.Name, "by estimate") {
-				most = 0.85
+	require.NoError(t,
+		filepath.WalkDir("../../test/policies", func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".wasm") {
+				return err
 			}
-			require.LessOrEqual(t, float64(c.Value), most*float64(c.Bound), "%s: %s of %s", path, c.Name, c.Who())
-		}
-		return nil
-	}))
+			guests++
+			binary, err := os.ReadFile(path)
+			require.NoError(t, err)
+			result, err := rewrite.Module(binary, rewrite.Options{
+				TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.",
+				MemoryMaxPages: wasm.MaxMemoryPages,
+				AdoptMemory:    true, TableMaxEntries: engine.DefaultLimits.TableEntries,
+				ExtractData: true, ExportStart: true, LowerReferences: true,
+			})
+			require.NoError(t, err, path)
+			weighed, err := result.Weigh()
+			require.NoError(t, err, path)
+			for _, c := range weighed.Counts(engine.DefaultLimits.Compilation) {
+				most := 0.25
+				if strings.Contains(c.Name, "by estimate") {
+					most = 0.85
+				}
+				require.LessOrEqual(t, float64(c.Value), most*float64(c.Bound), "%s: %s of %s",
+					path, c.Name, c.Who())
+			}
+			return nil
+		}))
 	require.Greater(t, guests, 15)
 }
 
 func TestCompilationIsLimited(t *testing.T) {
-	e := newEngine(t, engine.Options{Limits: engine.Limits{Compilation: engine.CompilationLimits{FunctionBytes: 10}}})
+	e := newEngine(t, engine.Options{
+		Limits: engine.Limits{Compilation: engine.CompilationLimits{FunctionBytes: 10}},
+	})
 	_, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 	require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
 	require.ErrorContains(t, err, "module is too costly to compile: it has ")
 	require.ErrorContains(t, err, "at most 10 are allowed")
 
-	_, err = engine.New(engine.Options{Limits: engine.Limits{Compilation: engine.CompilationLimits{Functions: -1}}})
+	_, err = engine.New(engine.Options{
+		Limits: engine.Limits{Compilation: engine.CompilationLimits{Functions: -1}},
+	})
 	require.ErrorContains(t, err, "bound on functions is -1")
 }
 
@@ -83,7 +91,12 @@ func TestBoundsHoldForCodeThatIsKept(t *testing.T) {
 			directory := filepath.Join(t.TempDir(), "compiled")
 			load := func(bounds engine.CompilationLimits) (map[string]int, error) {
 				n := &notes{failures: map[string]int{}}
-				e := newEngine(t, engine.Options{Compilation: where, CacheDirectory: directory, Recorder: n, Limits: engine.Limits{Compilation: bounds}})
+				e := newEngine(t, engine.Options{
+					Compilation:    where,
+					CacheDirectory: directory,
+					Recorder:       n,
+					Limits:         engine.Limits{Compilation: bounds},
+				})
 				m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 				if err == nil {
 					m.Close()

@@ -39,12 +39,14 @@ func blobName(digest string) string {
 	return ocispec.ImageBlobsDir + "/sha256/" + strings.TrimPrefix(digest, "sha256:")
 }
 
-// Fetch opens what a descriptor describes. What is read has that size; the end comes with an error that wraps
-// content.ErrMismatchedDigest of oras-go if it has another digest. If there is nothing the error wraps errdef.ErrNotFound.
+// Fetch opens what a descriptor describes. What is read has that size; the end comes with an error
+// that wraps content.ErrMismatchedDigest of oras-go if it has another digest. If there is nothing
+// the error wraps errdef.ErrNotFound.
 func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadCloser, error) {
 	digest := target.Digest.String()
 	if !moduleuri.IsDigest(digest) {
-		return nil, fmt.Errorf("layout %s: digest %.100q: only SHA-256 is supported", l.path, digest)
+		return nil,
+			fmt.Errorf("layout %s: digest %.100q: only SHA-256 is supported", l.path, digest)
 	}
 	file, size, err := l.place.open(blobName(digest))
 	switch {
@@ -54,9 +56,16 @@ func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadClo
 		return nil, fmt.Errorf("layout %s: %w", l.path, err)
 	case size != target.Size:
 		_ = file.Close() // it is not read
-		return nil, fmt.Errorf("layout %s: what it has for %s has %d bytes, not %d: %w", l.path, digest, size, target.Size, content.ErrMismatchedDigest)
+		return nil, fmt.Errorf("layout %s: what it has for %s has %d bytes, not %d: %w", l.path,
+			digest, size, target.Size, content.ErrMismatchedDigest)
 	}
-	return &blob{Reader: io.LimitReader(file, size), Closer: file, sum: sha256.New(), layout: l.path, digest: digest}, nil
+	return &blob{
+		Reader: io.LimitReader(file, size),
+		Closer: file,
+		sum:    sha256.New(),
+		layout: l.path,
+		digest: digest,
+	}, nil
 }
 
 // Exists says whether there is something for a descriptor. Whether it is that, reading it says.
@@ -85,7 +94,8 @@ func (b *blob) Read(p []byte) (int, error) {
 	b.sum.Write(p[:n])
 	if errors.Is(err, io.EOF) {
 		if got := "sha256:" + hex.EncodeToString(b.sum.Sum(nil)); got != b.digest {
-			return n, fmt.Errorf("layout %s: what it has for %s has digest %s: %w", b.layout, b.digest, got, content.ErrMismatchedDigest)
+			return n, fmt.Errorf("layout %s: what it has for %s has digest %s: %w", b.layout,
+				b.digest, got, content.ErrMismatchedDigest)
 		}
 	}
 	return n, err

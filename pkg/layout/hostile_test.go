@@ -46,7 +46,12 @@ func tarOf(t *testing.T, entries ...entry) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, e := range entries {
-		header := &tar.Header{Name: e.name, Mode: 0o600, Size: int64(len(e.content)), Typeflag: tar.TypeReg}
+		header := &tar.Header{
+			Name:     e.name,
+			Mode:     0o600,
+			Size:     int64(len(e.content)),
+			Typeflag: tar.TypeReg,
+		}
 		if e.typeflag != 0 {
 			header.Typeflag, header.Size, header.Linkname = e.typeflag, 0, "/etc/passwd"
 		}
@@ -68,11 +73,18 @@ func openBytes(t *testing.T, content []byte) error {
 
 // Nothing is unpacked, and what could be meant to lead elsewhere is refused whole.
 func TestHostileTars(t *testing.T) {
-	good := []entry{{name: "oci-layout", content: marker}, {name: "index.json", content: `{"manifests":[]}`}}
+	good := []entry{{name: "oci-layout", content: marker},
+		{name: "index.json", content: `{"manifests":[]}`}}
 	with := func(more ...entry) []byte { return tarOf(t, append(good[:2:2], more...)...) }
 	require.NoError(t, openBytes(t, with()))
-	require.NoError(t, openBytes(t, with(entry{name: "blobs/", typeflag: tar.TypeDir}, entry{name: "manifest.json", content: "docker's"})))
-	require.NoError(t, openBytes(t, tarOf(t, entry{name: "./oci-layout", content: marker}, entry{name: "./index.json", content: "{}"})), "as tar -C layout . writes it")
+	require.NoError(t,
+		openBytes(t,
+			with(entry{name: "blobs/", typeflag: tar.TypeDir},
+				entry{name: "manifest.json", content: "docker's"})))
+	require.NoError(t,
+		openBytes(t,
+			tarOf(t, entry{name: "./oci-layout", content: marker},
+				entry{name: "./index.json", content: "{}"})), "as tar -C layout . writes it")
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	_, err := z.Write(with())
@@ -83,22 +95,39 @@ func TestHostileTars(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"symbolic link":       {with(entry{name: blob, typeflag: tar.TypeSymlink}), `is a tar with "` + blob + `" in it, which is no regular file but of type '2'`},
-		"hard link":           {with(entry{name: "any", typeflag: tar.TypeLink}), `which is no regular file but of type '1'`},
-		"device":              {with(entry{name: "any", typeflag: tar.TypeChar}), `which is no regular file but of type '3'`},
-		"pipe":                {with(entry{name: "any", typeflag: tar.TypeFifo}), `which is no regular file but of type '6'`},
-		"upwards":             {with(entry{name: "../index.json"}), `is a tar with "../index.json" in it, which is outside of the layout`},
-		"up by a detour":      {with(entry{name: "blobs/../../x"}), `is a tar with "blobs/../../x" in it, which is outside of the layout`},
-		"absolute":            {with(entry{name: "/etc/passwd"}), `is a tar with "/etc/passwd" in it, which is outside of the layout`},
-		"twice":               {with(entry{name: "blobs/../index.json", content: "{}"}), "is a tar with two files index.json"},
-		"cut":                 {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096], "ends in " + blob + ": copy it anew"},
-		"compressed":          {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
-		"no tar":              {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
-		"empty":               {nil, "is no OCI image layout: it has no oci-layout"},
-		"no index":            {tarOf(t, good[0]), "is no OCI image layout: it has no index.json"},
-		"large marker":        {tarOf(t, entry{name: "oci-layout", content: marker + strings.Repeat(" ", 4096)}), "its oci-layout has 4126 bytes, at most 4096 are allowed"},
-		"index of many parts": {tarOf(t, good[0], entry{name: "index.json", content: `{"manifests":[{}` + strings.Repeat(",{}", 100_000) + `]}`}), "it has more than 200000 parts"},
-		"large index":         {tarOf(t, good[0], entry{name: "index.json", content: strings.Repeat(" ", 8<<20+1)}), "its index.json has 8388609 bytes, at most 8388608 are allowed"},
+		"symbolic link": {with(entry{name: blob, typeflag: tar.TypeSymlink}),
+			`is a tar with "` + blob + `" in it, which is no regular file but of type '2'`},
+		"hard link": {with(entry{name: "any", typeflag: tar.TypeLink}),
+			`which is no regular file but of type '1'`},
+		"device": {with(entry{name: "any", typeflag: tar.TypeChar}),
+			`which is no regular file but of type '3'`},
+		"pipe": {with(entry{name: "any", typeflag: tar.TypeFifo}),
+			`which is no regular file but of type '6'`},
+		"upwards": {with(entry{name: "../index.json"}),
+			`is a tar with "../index.json" in it, which is outside of the layout`},
+		"up by a detour": {with(entry{name: "blobs/../../x"}),
+			`is a tar with "blobs/../../x" in it, which is outside of the layout`},
+		"absolute": {with(entry{name: "/etc/passwd"}),
+			`is a tar with "/etc/passwd" in it, which is outside of the layout`},
+		"twice": {with(entry{name: "blobs/../index.json", content: "{}"}),
+			"is a tar with two files index.json"},
+		"cut": {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096],
+			"ends in " + blob + ": copy it anew"},
+		"compressed": {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
+		"no tar":     {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
+		"empty":      {nil, "is no OCI image layout: it has no oci-layout"},
+		"no index":   {tarOf(t, good[0]), "is no OCI image layout: it has no index.json"},
+		"large marker": {tarOf(t,
+			entry{name: "oci-layout", content: marker + strings.Repeat(" ", 4096)}),
+			"its oci-layout has 4126 bytes, at most 4096 are allowed"},
+		"index of many parts": {tarOf(t, good[0],
+			entry{
+				name:    "index.json",
+				content: `{"manifests":[{}` + strings.Repeat(",{}", 100_000) + `]}`,
+			}), "it has more than 200000 parts"},
+		"large index": {tarOf(t, good[0],
+			entry{name: "index.json", content: strings.Repeat(" ", 8<<20+1)}),
+			"its index.json has 8388609 bytes, at most 8388608 are allowed"},
 	} {
 		require.ErrorContains(t, openBytes(t, test.content), test.want, name)
 	}
@@ -107,9 +136,13 @@ func TestHostileTars(t *testing.T) {
 // What cannot be made with a writer of tars.
 func TestHostileHeaders(t *testing.T) {
 	name := "blobs/sha256/" + strings.Repeat("0", 64)
-	require.NoError(t, layout.AddTo(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: 512}, 1024))
+	require.NoError(t,
+		layout.AddTo(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: 512}, 1024))
 	for want, header := range map[string]*tar.Header{
-		"which is a sparse file":        {Typeflag: tar.TypeReg, Name: name, PAXRecords: map[string]string{"GNU.sparse.major": "1"}},
+		"which is a sparse file": {
+			Typeflag: tar.TypeReg, Name: name,
+			PAXRecords: map[string]string{"GNU.sparse.major": "1"},
+		},
 		"of type 'S'":                   {Typeflag: tar.TypeGNUSparse, Name: name},
 		"is a tar that ends in":         {Typeflag: tar.TypeReg, Name: name, Size: 513},
 		"is a tar that ends in " + name: {Typeflag: tar.TypeReg, Name: name, Size: -1},
@@ -123,20 +156,31 @@ func TestTooManyEntries(t *testing.T) {
 	for n := range 100_001 {
 		entries = append(entries, entry{name: fmt.Sprint(n)})
 	}
-	require.ErrorContains(t, openBytes(t, tarOf(t, entries...)), "is a tar of more than 100000 entries")
+	require.ErrorContains(t, openBytes(t, tarOf(t, entries...)),
+		"is a tar of more than 100000 entries")
 }
 
 func TestHostileIndexes(t *testing.T) {
 	a, b := digest.FromString("a"), digest.FromString("b")
 	for index, want := range map[string]string{
 		`[`: "its index.json cannot be read",
-		fmt.Sprintf(`{"manifests":[{"digest":%q,"size":1,"annotations":{%q:"v1"}},{"digest":%q,"size":1,"annotations":{%[2]q:"v1"}}]}`, a, ocispec.AnnotationRefName, b): `its index.json says that "v1" is ` + a.String() + ", and that it is " + b.String(),
-		`{"manifests":[{"digest":"sha512:00","size":1}]}`:               `entry 0 of its index.json has digest "sha512:00" and 1 bytes: only SHA-256 is supported`,
-		fmt.Sprintf(`{"manifests":[{"digest":%q,"size":-1}]}`, a):       "and -1 bytes",
-		fmt.Sprintf(`{"manifests":[{"digest":"%s/../x","size":1}]}`, a): "only SHA-256 is supported",
+		fmt.Sprintf(
+			`{"manifests":[{"digest":%q,"size":1,"annotations":{%q:"v1"}},{"digest":%q,"size":1,"annotations":{%[2]q:"v1"}}]}`,
+			a, ocispec.AnnotationRefName, b): `its index.json says that "v1" is ` + a.String() +
+			", and that it is " + b.String(),
+		`{"manifests":[{"digest":"sha512:00","size":1}]}`:         `entry 0 of its index.json has digest "sha512:00" and 1 bytes: only SHA-256 is supported`,
+		fmt.Sprintf(`{"manifests":[{"digest":%q,"size":-1}]}`, a): "and -1 bytes",
+		fmt.Sprintf(`{"manifests":[{"digest":"%s/../x","size":1}]}`,
+			a): "only SHA-256 is supported",
 	} {
-		require.ErrorContains(t, openBytes(t, tarOf(t, entry{name: "oci-layout", content: marker}, entry{name: "index.json", content: index})), want)
+		require.ErrorContains(t,
+			openBytes(t,
+				tarOf(t, entry{name: "oci-layout", content: marker},
+					entry{name: "index.json", content: index})), want)
 	}
-	require.ErrorContains(t, openBytes(t, tarOf(t, entry{name: "oci-layout", content: `{"imageLayoutVersion":"2.0.0"}`}, entry{name: "index.json", content: "{}"})),
+	require.ErrorContains(t,
+		openBytes(t,
+			tarOf(t, entry{name: "oci-layout", content: `{"imageLayoutVersion":"2.0.0"}`},
+				entry{name: "index.json", content: "{}"})),
 		`has version "2.0.0", not 1.0.0`)
 }

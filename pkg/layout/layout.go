@@ -14,12 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package layout reads and writes OCI image layouts: a registry's content as a directory or a tar, for places without a
-// network. What is in one is hostile until a digest that leads to it has been compared, which every read does.
+// Package layout reads and writes OCI image layouts: a registry's content as a directory or a tar,
+// for places without a network. What is in one is hostile until a digest that leads to it has been
+// compared, which every read does.
 //
-// An entry of its index is named by the annotation org.opencontainers.image.ref.name, either in full,
-// registry.example.com/policies/policy:v1.0.0, or by a tag alone. That is what skopeo and oras copy to and from as
-// oci:PATH:NAME and --oci-layout PATH:TAG. Signatures have the names that they have in a registry.
+// An entry of its index is named by the annotation org.opencontainers.image.ref.name, either in
+// full, registry.example.com/policies/policy:v1.0.0, or by a tag alone. That is what skopeo and
+// oras copy to and from as oci:PATH:NAME and --oci-layout PATH:TAG. Signatures have the names that
+// they have in a registry.
 package layout
 
 import (
@@ -49,18 +51,20 @@ const (
 	maxIndexParts = 200_000
 	// maxMarkerBytes bounds the file that says that it is a layout.
 	maxMarkerBytes = 4 << 10
-	// AnnotationURI is what an entry of the index is named by that is no artifact of a registry: the URI of a file on a web
-	// server.
+	// AnnotationURI is what an entry of the index is named by that is no artifact of a registry:
+	// the URI of a file on a web server.
 	AnnotationURI = "io.wasm-admission.uri"
 )
 
 // Options say how a layout is read.
 type Options struct {
-	// AnyOwner reads files that others could have written: for people at a terminal. A server must not.
+	// AnyOwner reads files that others could have written: for people at a terminal. A server must
+	// not.
 	AnyOwner bool
 }
 
-// Layout is a layout as it was when it was opened. It is safe for concurrent use and holds no files open.
+// Layout is a layout as it was when it was opened. It is safe for concurrent use and holds no files
+// open.
 type Layout struct {
 	path string
 	// place reads its files.
@@ -80,7 +84,8 @@ type Layout struct {
 type place interface {
 	// prepare finds the files. It comes before open.
 	prepare() error
-	// open opens a file for reading, and says how large it is. If there is none the error wraps fs.ErrNotExist.
+	// open opens a file for reading, and says how large it is. If there is none the error wraps
+	// fs.ErrNotExist.
 	open(name string) (io.ReadCloser, int64, error)
 	// identity describes the file that changes when the layout does.
 	identity() (fs.FileInfo, error)
@@ -94,15 +99,16 @@ func (o Options) opener() opener {
 		return safefile.Open
 	}
 	return func(path string) (*os.File, error) {
-		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a FIFO would wait
+		// opening a FIFO would wait
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is not a regular file", path)
 		}
 		return os.Open(path)
 	}
 }
 
-// Open opens the layout at an absolute path: a directory, or a tar that is not compressed. Unless the options say
-// otherwise, it fails if others could have written what is read.
+// Open opens the layout at an absolute path: a directory, or a tar that is not compressed. Unless
+// the options say otherwise, it fails if others could have written what is read.
 func Open(path string, options Options) (*Layout, error) {
 	l, err := open(path, options.opener())
 	if err != nil {
@@ -119,7 +125,11 @@ func open(path string, opener opener) (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Layout{path: path, names: map[string]ocispec.Descriptor{}, uris: map[string]ocispec.Descriptor{}}
+	l := &Layout{
+		path:  path,
+		names: map[string]ocispec.Descriptor{},
+		uris:  map[string]ocispec.Descriptor{},
+	}
 	l.place = &archive{path: path, opener: opener, sections: map[string]section{}}
 	if info.IsDir() {
 		l.place = &directory{path: path, opener: opener}
@@ -162,9 +172,12 @@ func (l *Layout) readIndex() error {
 	l.index = index.Manifests
 	for n, entry := range l.index {
 		if !moduleuri.IsDigest(entry.Digest.String()) || entry.Size <= 0 {
-			return fmt.Errorf("entry %d of its %s has digest %.100q and %d bytes: only SHA-256 is supported", n, ocispec.ImageIndexFile, entry.Digest, entry.Size)
+			return fmt.Errorf(
+				"entry %d of its %s has digest %.100q and %d bytes: only SHA-256 is supported", n,
+				ocispec.ImageIndexFile, entry.Digest, entry.Size)
 		}
-		if err := errors.Join(add(l.names, ocispec.AnnotationRefName, entry), add(l.uris, AnnotationURI, entry)); err != nil {
+		if err := errors.Join(add(l.names, ocispec.AnnotationRefName, entry),
+			add(l.uris, AnnotationURI, entry)); err != nil {
 			return err
 		}
 	}
@@ -175,7 +188,8 @@ func (l *Layout) readIndex() error {
 func add(to map[string]ocispec.Descriptor, annotation string, entry ocispec.Descriptor) error {
 	name := entry.Annotations[annotation]
 	if before, ok := to[name]; ok && before.Digest != entry.Digest {
-		return fmt.Errorf("its %s says that %.300q is %s, and that it is %s", ocispec.ImageIndexFile, name, before.Digest, entry.Digest)
+		return fmt.Errorf("its %s says that %.300q is %s, and that it is %s",
+			ocispec.ImageIndexFile, name, before.Digest, entry.Digest)
 	}
 	if name != "" {
 		to[name] = entry
@@ -214,7 +228,8 @@ func (l *Layout) Path() string { return l.path }
 // Entries are what its index lists. They must not be changed.
 func (l *Layout) Entries() []ocispec.Descriptor { return l.index }
 
-// File returns the manifest of the file that is known by a URI. If there is none the error wraps errdef.ErrNotFound.
+// File returns the manifest of the file that is known by a URI. If there is none the error wraps
+// errdef.ErrNotFound.
 func (l *Layout) File(uri string) (ocispec.Descriptor, error) {
 	entry, ok := l.uris[uri]
 	if !ok {
@@ -225,13 +240,19 @@ func (l *Layout) File(uri string) (ocispec.Descriptor, error) {
 
 // plain is a descriptor without what the index says beside.
 func plain(d ocispec.Descriptor) ocispec.Descriptor {
-	return ocispec.Descriptor{MediaType: d.MediaType, ArtifactType: d.ArtifactType, Digest: d.Digest, Size: d.Size}
+	return ocispec.Descriptor{
+		MediaType:    d.MediaType,
+		ArtifactType: d.ArtifactType,
+		Digest:       d.Digest,
+		Size:         d.Size,
+	}
 }
 
 // Read returns what a descriptor describes, at most so many bytes, and compares the digest.
 func (l *Layout) Read(ctx context.Context, target ocispec.Descriptor, most int64) ([]byte, error) {
 	if target.Size > most {
-		return nil, fmt.Errorf("layout %s: %s has %d bytes, at most %d are allowed", l.path, target.Digest, target.Size, most)
+		return nil, fmt.Errorf("layout %s: %s has %d bytes, at most %d are allowed", l.path,
+			target.Digest, target.Size, most)
 	}
 	blob, err := l.Fetch(ctx, target)
 	if err != nil {

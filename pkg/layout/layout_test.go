@@ -49,16 +49,19 @@ type sample struct {
 	referrer  ocispec.Descriptor
 }
 
-func manifestOf(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descriptor, layers ...ocispec.Descriptor) []byte {
+func manifestOf(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descriptor,
+	layers ...ocispec.Descriptor) []byte {
 	t.Helper()
 	content, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: layers, Subject: subject,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		Config: config, Layers: layers, Subject: subject,
 	})
 	require.NoError(t, err)
 	return content
 }
 
-// newSample writes a layout of a manifest with one layer and of one that refers to it, in one order or the other.
+// newSample writes a layout of a manifest with one layer and of one that refers to it, in one order
+// or the other.
 func newSample(t *testing.T, backwards bool) *sample {
 	t.Helper()
 	s := &sample{t: t, directory: t.TempDir()}
@@ -118,7 +121,10 @@ func TestReading(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			l := open(t, path)
 			ctx := t.Context()
-			for repository, references := range map[string][]string{name: {"v1", s.manifest.Digest.String()}, "": {"v2", name + ":v1"}} {
+			for repository, references := range map[string][]string{
+				name: {"v1", s.manifest.Digest.String()},
+				"":   {"v2", name + ":v1"},
+			} {
 				for _, reference := range references {
 					got, err := l.Repository(repository).Resolve(ctx, reference)
 					require.NoError(t, err)
@@ -138,7 +144,8 @@ func TestReading(t *testing.T) {
 			require.Equal(t, "content", string(content))
 			_, err = l.Read(ctx, s.blob, 6)
 			require.ErrorContains(t, err, "has 7 bytes, at most 6 are allowed")
-			_, err = l.Read(ctx, ocispec.Descriptor{Digest: digest.FromString("nothing"), Size: 7}, 7)
+			_, err = l.Read(ctx,
+				ocispec.Descriptor{Digest: digest.FromString("nothing"), Size: 7}, 7)
 			require.ErrorIs(t, err, errdef.ErrNotFound)
 			_, err = l.Read(ctx, ocispec.Descriptor{Digest: "sha256:../../index.json", Size: 7}, 7)
 			require.ErrorContains(t, err, "only SHA-256 is supported")
@@ -165,9 +172,13 @@ func TestANameHasOneMeaning(t *testing.T) {
 	w, err := layout.NewWriter(t.TempDir())
 	require.NoError(t, err)
 	annotations := map[string]string{ocispec.AnnotationRefName: "v1"}
-	require.NoError(t, w.Entry(ocispec.Descriptor{Digest: digest.FromString("a"), Annotations: annotations}))
-	require.NoError(t, w.Entry(ocispec.Descriptor{Digest: digest.FromString("a"), Annotations: annotations}))
-	require.ErrorContains(t, w.Entry(ocispec.Descriptor{Digest: digest.FromString("b"), Annotations: annotations}), "v1 is sha256:")
+	require.NoError(t,
+		w.Entry(ocispec.Descriptor{Digest: digest.FromString("a"), Annotations: annotations}))
+	require.NoError(t,
+		w.Entry(ocispec.Descriptor{Digest: digest.FromString("a"), Annotations: annotations}))
+	require.ErrorContains(t,
+		w.Entry(ocispec.Descriptor{Digest: digest.FromString("b"), Annotations: annotations}),
+		"v1 is sha256:")
 }
 
 // Others know what is written, and what they write is read: oras, and whoever uses its library.
@@ -190,7 +201,8 @@ func TestOrasReadsAndWritesTheSame(t *testing.T) {
 	copied := t.TempDir()
 	theirs, err := oci.New(copied)
 	require.NoError(t, err)
-	_, err = oras.ExtendedCopy(ctx, fromFiles, name+":v1", theirs, "v3", oras.DefaultExtendedCopyOptions)
+	_, err = oras.ExtendedCopy(ctx, fromFiles, name+":v1", theirs, "v3",
+		oras.DefaultExtendedCopyOptions)
 	require.NoError(t, err)
 	repository := open(t, copied).Repository("")
 	got, err := repository.Resolve(ctx, "v3")
@@ -205,9 +217,13 @@ func TestOrasReadsAndWritesTheSame(t *testing.T) {
 // What does not have its digest is not read to the end.
 func TestTamperedBlobs(t *testing.T) {
 	for name, tamper := range map[string]func(path string) error{
-		"another content": func(path string) error { return os.WriteFile(path, []byte("Content"), 0o600) },
-		"another size":    func(path string) error { return os.WriteFile(path, []byte("content and more"), 0o600) },
-		"gone":            os.Remove,
+		"another content": func(path string) error {
+			return os.WriteFile(path, []byte("Content"), 0o600)
+		},
+		"another size": func(path string) error {
+			return os.WriteFile(path, []byte("content and more"), 0o600)
+		},
+		"gone": os.Remove,
 	} {
 		s := newSample(t, false)
 		require.NoError(t, tamper(s.blobPath(s.blob)), name)
@@ -256,7 +272,11 @@ func TestChanges(t *testing.T) {
 func TestOwnership(t *testing.T) {
 	s := newSample(t, false)
 	tar := s.tar()
-	for _, path := range []string{tar, s.blobPath(s.blob), filepath.Join(s.directory, ocispec.ImageIndexFile)} {
+	for _, path := range []string{
+		tar,
+		s.blobPath(s.blob),
+		filepath.Join(s.directory, ocispec.ImageIndexFile),
+	} {
 		require.NoError(t, os.Chmod(path, 0o666))
 	}
 	for _, path := range []string{tar, s.directory} {

@@ -111,14 +111,16 @@ func (a *archive) find(file *os.File, size int64) error {
 	}
 }
 
-// add notes where an entry is. What has no place in a layout is refused: such a tar was made to do harm.
+// add notes where an entry is. What has no place in a layout is refused: such a tar was made to do
+// harm.
 func (a *archive) add(header *tar.Header, offset, size int64) error {
 	switch header.Typeflag {
 	case tar.TypeDir, tar.TypeXGlobalHeader:
 		return nil
 	case tar.TypeReg:
 	default:
-		return fmt.Errorf("is a tar with %.100q in it, which is no regular file but of type %q", header.Name, header.Typeflag)
+		return fmt.Errorf("is a tar with %.100q in it, which is no regular file but of type %q",
+			header.Name, header.Typeflag)
 	}
 	for record := range header.PAXRecords {
 		if strings.HasPrefix(record, "GNU.sparse.") {
@@ -136,7 +138,9 @@ func (a *archive) add(header *tar.Header, offset, size int64) error {
 		return fmt.Errorf("is a tar with two files %s", name)
 	}
 	if header.Size < 0 || header.Size > size-offset {
-		return fmt.Errorf("is a tar that ends in %s: copy it anew under another name, and rename it over this one", name)
+		return fmt.Errorf(
+			"is a tar that ends in %s: copy it anew under another name, and rename it over this one",
+			name)
 	}
 	a.sections[name] = section{offset: offset, size: header.Size}
 	return nil
@@ -152,7 +156,8 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	if info, err := file.Stat(); err != nil || !same(info, a.info) {
-		return nil, 0, errors.Join(fmt.Errorf("%s has changed while it was read", a.path), err, file.Close())
+		return nil, 0,
+			errors.Join(fmt.Errorf("%s has changed while it was read", a.path), err, file.Close())
 	}
 	return &sectionReader{io.NewSectionReader(file, s.offset, s.size), file}, s.size, nil
 }

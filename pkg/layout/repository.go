@@ -45,12 +45,12 @@ type Repository struct {
 
 var _ oras.ReadOnlyGraphTarget = &Repository{}
 
-// Repository returns one, which may be empty. Its name is host/repository. That of "" has the tags that stand alone in the
-// index.
+// Repository returns one, which may be empty. Its name is host/repository. That of "" has the tags
+// that stand alone in the index.
 func (l *Layout) Repository(name string) *Repository { return &Repository{Layout: l, name: name} }
 
-// Resolve finds a manifest by tag, or by digest, which counts whatever the index calls it. If there is none the error
-// wraps errdef.ErrNotFound.
+// Resolve finds a manifest by tag, or by digest, which counts whatever the index calls it. If there
+// is none the error wraps errdef.ErrNotFound.
 func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descriptor, error) {
 	if moduleuri.IsDigest(reference) {
 		for _, entry := range r.index {
@@ -58,7 +58,8 @@ func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descr
 				return plain(entry), nil
 			}
 		}
-		return ocispec.Descriptor{}, fmt.Errorf("layout %s: %s: %w", r.path, reference, errdef.ErrNotFound)
+		return ocispec.Descriptor{},
+			fmt.Errorf("layout %s: %s: %w", r.path, reference, errdef.ErrNotFound)
 	}
 	name := reference
 	if r.name != "" {
@@ -66,13 +67,15 @@ func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descr
 	}
 	entry, ok := r.names[name]
 	if !ok {
-		return ocispec.Descriptor{}, fmt.Errorf("layout %s: %s: %w", r.path, name, errdef.ErrNotFound)
+		return ocispec.Descriptor{},
+			fmt.Errorf("layout %s: %s: %w", r.path, name, errdef.ErrNotFound)
 	}
 	return plain(entry), nil
 }
 
 // Predecessors returns what refers to a manifest, of all that the index lists.
-func (r *Repository) Predecessors(ctx context.Context, manifest ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+func (r *Repository) Predecessors(ctx context.Context,
+	manifest ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	r.once.Do(func() { r.referrers, r.err = r.findReferrers(ctx) })
 	return r.referrers[manifest.Digest.String()], r.err
 }
@@ -81,12 +84,14 @@ func (r *Repository) Predecessors(ctx context.Context, manifest ocispec.Descript
 func (l *Layout) findReferrers(ctx context.Context) (map[string][]ocispec.Descriptor, error) {
 	found, seen, read := map[string][]ocispec.Descriptor{}, map[string]bool{}, int64(0)
 	for _, entry := range l.index {
-		if seen[entry.Digest.String()] || entry.MediaType != ocispec.MediaTypeImageManifest || entry.Size > maxManifestBytes {
+		if seen[entry.Digest.String()] || entry.MediaType != ocispec.MediaTypeImageManifest ||
+			entry.Size > maxManifestBytes {
 			continue
 		}
 		seen[entry.Digest.String()] = true
 		if read += entry.Size; read > maxReferrerBytes {
-			return nil, fmt.Errorf("layout %s: its manifests are larger than %d bytes together", l.path, maxReferrerBytes)
+			return nil, fmt.Errorf("layout %s: its manifests are larger than %d bytes together",
+				l.path, maxReferrerBytes)
 		}
 		content, err := l.Read(ctx, entry, maxManifestBytes)
 		if err != nil {
@@ -103,8 +108,8 @@ func (l *Layout) findReferrers(ctx context.Context) (map[string][]ocispec.Descri
 	return found, nil
 }
 
-// SplitName splits what an entry of the index is called into the repository and the tag. A tag that stands alone is in no
-// repository.
+// SplitName splits what an entry of the index is called into the repository and the tag. A tag that
+// stands alone is in no repository.
 func SplitName(name string) (repository, tag string) {
 	colon := strings.LastIndex(name, ":")
 	if colon <= strings.LastIndex(name, "/") {

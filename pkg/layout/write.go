@@ -36,8 +36,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Writer makes a layout in a directory. What it writes depends on nothing but what is added, in whatever order. It is not
-// safe for concurrent use.
+// Writer makes a layout in a directory. What it writes depends on nothing but what is added, in
+// whatever order. It is not safe for concurrent use.
 type Writer struct {
 	directory string
 	entries   []ocispec.Descriptor
@@ -45,13 +45,18 @@ type Writer struct {
 
 // NewWriter returns a writer into an empty directory.
 func NewWriter(directory string) (*Writer, error) {
-	return &Writer{directory: directory}, os.MkdirAll(filepath.Join(directory, ocispec.ImageBlobsDir, "sha256"), 0o755)
+	return &Writer{directory: directory},
+		os.MkdirAll(filepath.Join(directory, ocispec.ImageBlobsDir, "sha256"), 0o755)
 }
 
 // Blob adds content and describes it.
 func (w *Writer) Blob(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	sum := sha256.Sum256(content)
-	d := ocispec.Descriptor{MediaType: mediaType, Digest: digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(sum[:])), Size: int64(len(content))}
+	d := ocispec.Descriptor{
+		MediaType: mediaType,
+		Digest:    digest.NewDigestFromEncoded(digest.SHA256, hex.EncodeToString(sum[:])),
+		Size:      int64(len(content)),
+	}
 	path := filepath.Join(w.directory, filepath.FromSlash(blobName(d.Digest.String())))
 	if _, err := os.Lstat(path); err == nil {
 		return d, nil
@@ -62,7 +67,9 @@ func (w *Writer) Blob(mediaType string, content []byte) (ocispec.Descriptor, err
 // Entry lists a manifest in the index. A name may have no other meaning.
 func (w *Writer) Entry(entry ocispec.Descriptor) error {
 	same := func(other ocispec.Descriptor) bool {
-		return other.Annotations[ocispec.AnnotationRefName] == entry.Annotations[ocispec.AnnotationRefName] && other.Annotations[AnnotationURI] == entry.Annotations[AnnotationURI]
+		return other.Annotations[ocispec.AnnotationRefName] ==
+			entry.Annotations[ocispec.AnnotationRefName] &&
+			other.Annotations[AnnotationURI] == entry.Annotations[AnnotationURI]
 	}
 	for _, other := range w.entries {
 		switch {
@@ -70,7 +77,9 @@ func (w *Writer) Entry(entry ocispec.Descriptor) error {
 		case other.Digest == entry.Digest:
 			return nil
 		case len(entry.Annotations) > 0:
-			return fmt.Errorf("%s%s is %s, and it is %s", entry.Annotations[ocispec.AnnotationRefName], entry.Annotations[AnnotationURI], other.Digest, entry.Digest)
+			return fmt.Errorf("%s%s is %s, and it is %s",
+				entry.Annotations[ocispec.AnnotationRefName], entry.Annotations[AnnotationURI],
+				other.Digest, entry.Digest)
 		}
 	}
 	w.entries = append(w.entries, entry)
@@ -80,10 +89,16 @@ func (w *Writer) Entry(entry ocispec.Descriptor) error {
 // Close writes the index.
 func (w *Writer) Close() error {
 	slices.SortFunc(w.entries, func(a, b ocispec.Descriptor) int {
-		return cmp.Or(cmp.Compare(a.Annotations[ocispec.AnnotationRefName], b.Annotations[ocispec.AnnotationRefName]),
-			cmp.Compare(a.Annotations[AnnotationURI], b.Annotations[AnnotationURI]), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.Annotations[ocispec.AnnotationRefName],
+			b.Annotations[ocispec.AnnotationRefName]),
+			cmp.Compare(a.Annotations[AnnotationURI], b.Annotations[AnnotationURI]),
+			cmp.Compare(a.Digest, b.Digest))
 	})
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: w.entries}
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: w.entries,
+	}
 	if index.Manifests == nil {
 		index.Manifests = []ocispec.Descriptor{} // null is no list
 	}
@@ -109,7 +124,8 @@ func WriteTar(to io.Writer, directory string) error {
 	}
 	names := []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile}
 	for _, entry := range blobs { // in order
-		names = append(names, strings.Join([]string{ocispec.ImageBlobsDir, "sha256", entry.Name()}, "/"))
+		names = append(names,
+			strings.Join([]string{ocispec.ImageBlobsDir, "sha256", entry.Name()}, "/"))
 	}
 	w := tar.NewWriter(to)
 	for _, name := range names {
@@ -130,7 +146,14 @@ func addFile(w *tar.Writer, directory, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: info.Size(), ModTime: time.Unix(0, 0), Format: tar.FormatGNU}); err != nil {
+	if err := w.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg,
+		Name:     name,
+		Mode:     0o644,
+		Size:     info.Size(),
+		ModTime:  time.Unix(0, 0),
+		Format:   tar.FormatGNU,
+	}); err != nil {
 		return err
 	}
 	_, err = io.Copy(w, file)

@@ -61,11 +61,13 @@ func Authenticator(inner authenticator.Request, token string) authenticator.Requ
 	}
 	installed.Store(true)
 	credential := []byte("Bearer " + token)
-	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool, error) {
+	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool,
+		error) {
 		// inner removes the header once it knows the user.
 		presented := req.Header.Get("Authorization")
 		response, ok, err := inner.AuthenticateRequest(req)
-		if err != nil || !ok || response == nil || response.User == nil || response.User.GetName() != user.APIServerUser {
+		if err != nil || !ok || response == nil || response.User == nil ||
+			response.User.GetName() != user.APIServerUser {
 			return response, ok, err
 		}
 		if subtle.ConstantTimeCompare([]byte(presented), credential) != 1 {

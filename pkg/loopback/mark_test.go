@@ -31,11 +31,16 @@ import (
 
 const token = "a-private-credential"
 
-var apiserver = &user.DefaultInfo{Name: user.APIServerUser, UID: "known", Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup}}
+var apiserver = &user.DefaultInfo{
+	Name:   user.APIServerUser,
+	UID:    "known",
+	Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup},
+}
 
 // as authenticates everybody as one, as a client certificate or a front proxy could.
 func as(info user.Info) authenticator.Request {
-	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool, error) {
+	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool,
+		error) {
 		req.Header.Del("Authorization")
 		return &authenticator.Response{User: info}, true, nil
 	})
@@ -51,19 +56,22 @@ func TestOnlyThePrivateCredentialMarks(t *testing.T) {
 		{"no credential, but name, UID and groups", token, "", apiserver, false},
 		{"another credential of the same name", token, "Bearer other", apiserver, false},
 		{"a part of the credential", token, "Bearer a-private", apiserver, false},
-		{"the credential, but another user", token, "Bearer " + token, &user.DefaultInfo{Name: "somebody"}, false},
+		{"the credential, but another user", token, "Bearer " + token,
+			&user.DefaultInfo{Name: "somebody"}, false},
 		{"no private credential", "", "Bearer ", apiserver, false},
 		{"nobody", token, "Bearer " + token, nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			req := httptest.NewRequest(http.MethodPost, "/", nil)
 			req.Header.Set("Authorization", test.header)
-			response, ok, err := loopback.Authenticator(as(test.info), test.token).AuthenticateRequest(req)
+			response, ok, err := loopback.Authenticator(as(test.info), test.token).
+				AuthenticateRequest(req)
 			require.NoError(t, err)
 			require.True(t, ok)
 			require.Equal(t, test.marked, loopback.Marked(response.User))
 			if test.info != nil {
-				require.Equal(t, test.info.GetUID(), response.User.GetUID(), "the mark changes nothing else")
+				require.Equal(t, test.info.GetUID(), response.User.GetUID(),
+					"the mark changes nothing else")
 			}
 		})
 	}
@@ -72,8 +80,11 @@ func TestOnlyThePrivateCredentialMarks(t *testing.T) {
 
 func TestWhoIsNotAuthenticatedIsNotMarked(t *testing.T) {
 	failure := errors.New("no")
-	inner := authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) { return nil, false, failure })
-	_, ok, err := loopback.Authenticator(inner, token).AuthenticateRequest(httptest.NewRequest(http.MethodGet, "/", nil))
+	inner := authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
+		return nil, false, failure
+	})
+	_, ok, err := loopback.Authenticator(inner, token).
+		AuthenticateRequest(httptest.NewRequest(http.MethodGet, "/", nil))
 	require.False(t, ok)
 	require.ErrorIs(t, err, failure)
 }

@@ -60,12 +60,15 @@ func names(all ...string) func(string) bool {
 
 // system is for names under the prefix that Kubernetes keeps for itself, and others.
 func system(others ...string) func(string) bool {
-	return func(name string) bool { return strings.HasPrefix(name, "system:") || slices.Contains(others, name) }
+	return func(name string) bool {
+		return strings.HasPrefix(name, "system:") || slices.Contains(others, name)
+	}
 }
 
 func operations(all ...admission.Operation) []admission.Operation { return all }
 
-const rbac, flowControl, networking = "rbac.authorization.k8s.io", "flowcontrol.apiserver.k8s.io", "networking.k8s.io"
+const rbac, flowControl, networking = "rbac.authorization.k8s.io", "flowcontrol.apiserver.k8s.io",
+	"networking.k8s.io"
 
 var (
 	systemNamespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}
@@ -77,33 +80,77 @@ var (
 var writes = map[target]write{
 	on("", "namespaces", ""): {operations: operations(create), namespaces: systemNamespaces},
 
-	on("", "services", ""):                         {operations: operations(create, update), namespaces: []string{"default"}, named: names("kubernetes")},
-	on("", "endpoints", ""):                        {operations: operations(create, update), namespaces: []string{"default"}, named: names("kubernetes")},
-	on("discovery.k8s.io", "endpointslices", ""):   {operations: operations(create, update, remove), namespaces: []string{"default"}, named: names("kubernetes")},
-	on(networking, "servicecidrs", ""):             {operations: operations(create, update), named: names("kubernetes")},
-	on(networking, "servicecidrs", "status"):       {operations: operations(update), named: names("kubernetes")},
-	on(networking, "ipaddresses", ""):              {operations: operations(create, remove)},
-	on("coordination.k8s.io", "leases", ""):        {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: ownLease},
-	on(rbac, "clusterroles", ""):                   {operations: operations(create, update), named: system("admin", "cluster-admin", "edit", "view")},
-	on(rbac, "clusterrolebindings", ""):            {operations: operations(create, update, remove), named: system("cluster-admin")},
-	on(rbac, "roles", ""):                          {operations: operations(create, update), namespaces: bootstrapRoles, named: system("extension-apiserver-authentication-reader")},
-	on(rbac, "rolebindings", ""):                   {operations: operations(create, update, remove), namespaces: bootstrapRoles, named: system()},
-	on("scheduling.k8s.io", "priorityclasses", ""): {operations: operations(create), named: names("system-cluster-critical", "system-node-critical")},
+	on("", "services", ""): {
+		operations: operations(create, update), namespaces: []string{"default"},
+		named: names("kubernetes"),
+	},
+	on("", "endpoints", ""): {
+		operations: operations(create, update), namespaces: []string{"default"},
+		named: names("kubernetes"),
+	},
+	on("discovery.k8s.io", "endpointslices", ""): {
+		operations: operations(create, update, remove), namespaces: []string{"default"},
+		named: names("kubernetes"),
+	},
+	on(networking, "servicecidrs", ""): {
+		operations: operations(create, update), named: names("kubernetes"),
+	},
+	on(networking, "servicecidrs", "status"): {
+		operations: operations(update), named: names("kubernetes"),
+	},
+	on(networking, "ipaddresses", ""): {operations: operations(create, remove)},
+	on("coordination.k8s.io", "leases", ""): {
+		operations: operations(create, update, remove), namespaces: []string{"kube-system"},
+		named: ownLease,
+	},
+	on(rbac, "clusterroles", ""): {
+		operations: operations(create, update),
+		named:      system("admin", "cluster-admin", "edit", "view"),
+	},
+	on(rbac, "clusterrolebindings", ""): {
+		operations: operations(create, update, remove), named: system("cluster-admin"),
+	},
+	on(rbac, "roles", ""): {
+		operations: operations(create, update), namespaces: bootstrapRoles,
+		named: system("extension-apiserver-authentication-reader"),
+	},
+	on(rbac, "rolebindings", ""): {
+		operations: operations(create, update, remove), namespaces: bootstrapRoles, named: system(),
+	},
+	on("scheduling.k8s.io", "priorityclasses", ""): {
+		operations: operations(create),
+		named:      names("system-cluster-critical", "system-node-critical"),
+	},
 
-	on(flowControl, "flowschemas", ""):                 {operations: operations(create, update, remove), content: ofBootstrap(bootstrapFlowSchema)},
-	on(flowControl, "flowschemas", "status"):           {operations: operations(update)},
-	on(flowControl, "prioritylevelconfigurations", ""): {operations: operations(create, update, remove), content: ofBootstrap(bootstrapPriorityLevel)},
+	on(flowControl, "flowschemas", ""): {
+		operations: operations(create, update, remove), content: ofBootstrap(bootstrapFlowSchema),
+	},
+	on(flowControl, "flowschemas", "status"): {operations: operations(update)},
+	on(flowControl, "prioritylevelconfigurations", ""): {
+		operations: operations(create, update, remove),
+		content:    ofBootstrap(bootstrapPriorityLevel),
+	},
 
-	on("apiregistration.k8s.io", "apiservices", ""):                   {operations: operations(create, update, remove), content: registersItself},
-	on("apiregistration.k8s.io", "apiservices", "status"):             {operations: operations(update)},
-	on("apiextensions.k8s.io", "customresourcedefinitions", "status"): {operations: operations(update)},
-	on("internal.apiserver.k8s.io", "storageversions", ""):            {operations: operations(create)},
-	on("internal.apiserver.k8s.io", "storageversions", "status"):      {operations: operations(update)},
+	on("apiregistration.k8s.io", "apiservices", ""): {
+		operations: operations(create, update, remove), content: registersItself,
+	},
+	on("apiregistration.k8s.io", "apiservices",
+		"status"): {operations: operations(update)},
+	on("apiextensions.k8s.io", "customresourcedefinitions",
+		"status"): {operations: operations(update)},
+	on("internal.apiserver.k8s.io", "storageversions",
+		""): {operations: operations(create)},
+	on("internal.apiserver.k8s.io", "storageversions",
+		"status"): {operations: operations(update)},
 
-	on("", "configmaps", ""): {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: names(
-		"extension-apiserver-authentication", "kube-apiserver-legacy-service-account-token-tracking")},
+	on("", "configmaps", ""): {operations: operations(create, update, remove),
+		namespaces: []string{"kube-system"}, named: names(
+			"extension-apiserver-authentication",
+			"kube-apiserver-legacy-service-account-token-tracking")},
 	on("", "resourcequotas", "status"): {operations: operations(update)},
-	on("", "secrets", ""):              {operations: operations(update), content: tracksLegacyToken},
+	on("", "secrets", ""): {
+		operations: operations(update), content: tracksLegacyToken,
+	},
 }
 
 // Writes is whether a request is one of the writes that the apiserver makes of its own

@@ -30,9 +30,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
-func attributes(operation admission.Operation, group, resource, subresource, namespace, name string, object, old runtime.Object) admission.Attributes {
+func attributes(operation admission.Operation, group, resource, subresource, namespace, name string,
+	object, old runtime.Object) admission.Attributes {
 	return admission.NewAttributesRecord(object, old, schema.GroupVersionKind{}, namespace, name,
-		schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, subresource, operation, nil, false, apiserver)
+		schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}, subresource,
+		operation, nil, false, apiserver)
 }
 
 func TestWrites(t *testing.T) {
@@ -46,44 +48,69 @@ func TestWrites(t *testing.T) {
 	}{
 		{"a system namespace", create, "", "namespaces", "", "kube-system", "kube-system", true},
 		{"another namespace", create, "", "namespaces", "", "other", "other", false},
-		{"a system namespace is not removed", remove, "", "namespaces", "", "kube-system", "kube-system", false},
+		{"a system namespace is not removed", remove, "", "namespaces", "", "kube-system",
+			"kube-system", false},
 		{"its own service", create, "", "services", "", "default", "kubernetes", true},
 		{"its name elsewhere", create, "", "services", "", "other", "kubernetes", false},
 		{"another service", create, "", "services", "", "default", "other", false},
-		{"a proxy to its service", admission.Connect, "", "services", "proxy", "default", "kubernetes", false},
-		{"a connection to its service", admission.Connect, "", "services", "", "default", "kubernetes", false},
+		{"a proxy to its service", admission.Connect, "", "services", "proxy", "default",
+			"kubernetes", false},
+		{"a connection to its service", admission.Connect, "", "services", "", "default",
+			"kubernetes", false},
 		{"a pod", create, "", "pods", "", "kube-system", "any", false},
 		{"an exec", admission.Connect, "", "pods", "exec", "kube-system", "any", false},
 		{"a token", create, "", "serviceaccounts", "token", "kube-system", "any", false},
-		{"an identity lease", update, "coordination.k8s.io", "leases", "", "kube-system", "apiserver-x", true},
-		{"a status", create, "coordination.k8s.io", "leases", "", "kube-system", "wasm-admission-apiserver-x", true},
-		{"the end of a status", remove, "coordination.k8s.io", "leases", "", "kube-system", "wasm-admission-apiserver-x", true},
-		{"a status elsewhere", update, "coordination.k8s.io", "leases", "", "default", "wasm-admission-apiserver-x", false},
-		{"a lease that begins alike", update, "coordination.k8s.io", "leases", "", "kube-system", "wasm-admission-x", false},
-		{"another lease", update, "coordination.k8s.io", "leases", "", "kube-system", "kube-scheduler", false},
-		{"a bootstrap role", update, "rbac.authorization.k8s.io", "clusterroles", "", "", "edit", true},
-		{"a role of the system", create, "rbac.authorization.k8s.io", "clusterroles", "", "", "system:node", true},
-		{"another role", create, "rbac.authorization.k8s.io", "clusterroles", "", "", "owner", false},
-		{"a role elsewhere", create, "rbac.authorization.k8s.io", "roles", "", "default", "system:any", false},
+		{"an identity lease", update, "coordination.k8s.io", "leases", "", "kube-system",
+			"apiserver-x", true},
+		{"a status", create, "coordination.k8s.io", "leases", "", "kube-system",
+			"wasm-admission-apiserver-x", true},
+		{"the end of a status", remove, "coordination.k8s.io", "leases", "", "kube-system",
+			"wasm-admission-apiserver-x", true},
+		{"a status elsewhere", update, "coordination.k8s.io", "leases", "", "default",
+			"wasm-admission-apiserver-x", false},
+		{"a lease that begins alike", update, "coordination.k8s.io", "leases", "", "kube-system",
+			"wasm-admission-x", false},
+		{"another lease", update, "coordination.k8s.io", "leases", "", "kube-system",
+			"kube-scheduler", false},
+		{"a bootstrap role", update, "rbac.authorization.k8s.io", "clusterroles", "", "", "edit",
+			true},
+		{"a role of the system", create, "rbac.authorization.k8s.io", "clusterroles", "", "",
+			"system:node", true},
+		{"another role", create, "rbac.authorization.k8s.io", "clusterroles", "", "", "owner",
+			false},
+		{"a role elsewhere", create, "rbac.authorization.k8s.io", "roles", "", "default",
+			"system:any", false},
 		{"the status of a quota", update, "", "resourcequotas", "status", "any", "any", true},
 		{"a quota", update, "", "resourcequotas", "", "any", "any", false},
-		{"the status of a definition", update, "apiextensions.k8s.io", "customresourcedefinitions", "status", "", "any", true},
-		{"a definition", update, "apiextensions.k8s.io", "customresourcedefinitions", "", "", "any", false},
-		{"a mandatory flow schema", create, "flowcontrol.apiserver.k8s.io", "flowschemas", "", "", "exempt", true},
-		{"a suggested priority level", update, "flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", "", "", "global-default", true},
-		{"another flow schema", create, "flowcontrol.apiserver.k8s.io", "flowschemas", "", "", "any", false},
-		{"a webhook", create, "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "", "any", false},
-		{"a resource of another group", create, "example.com", "namespaces", "", "kube-system", "kube-system", false},
+		{"the status of a definition", update, "apiextensions.k8s.io", "customresourcedefinitions",
+			"status", "", "any", true},
+		{"a definition", update, "apiextensions.k8s.io", "customresourcedefinitions", "", "", "any",
+			false},
+		{"a mandatory flow schema", create, "flowcontrol.apiserver.k8s.io", "flowschemas", "", "",
+			"exempt", true},
+		{"a suggested priority level", update, "flowcontrol.apiserver.k8s.io",
+			"prioritylevelconfigurations", "", "", "global-default", true},
+		{"another flow schema", create, "flowcontrol.apiserver.k8s.io", "flowschemas", "", "",
+			"any", false},
+		{"a webhook", create, "admissionregistration.k8s.io", "validatingwebhookconfigurations", "",
+			"", "any", false},
+		{"a resource of another group", create, "example.com", "namespaces", "", "kube-system",
+			"kube-system", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			require.Equal(t, test.writes, loopback.Writes(attributes(test.operation, test.group, test.resource, test.subresource, test.namespace, test.object, nil, nil)))
+			require.Equal(t, test.writes,
+				loopback.Writes(attributes(test.operation, test.group, test.resource,
+					test.subresource, test.namespace, test.object, nil, nil)))
 		})
 	}
 }
 
 func TestOnlyTheUseOfALegacyTokenIsWritten(t *testing.T) {
 	secret := func(adjust func(*corev1.Secret)) *corev1.Secret {
-		s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "token", Namespace: "ns", ResourceVersion: "1"}, Data: map[string][]byte{"token": []byte("a")}}
+		s := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Name: "token", Namespace: "ns", ResourceVersion: "1"},
+			Data:       map[string][]byte{"token": []byte("a")},
+		}
 		if adjust != nil {
 			adjust(s)
 		}
@@ -99,24 +126,38 @@ func TestOnlyTheUseOfALegacyTokenIsWritten(t *testing.T) {
 		writes     bool
 	}{
 		{"the label", secret(nil), secret(used), true},
-		{"another label", secret(nil), secret(func(s *corev1.Secret) { used(s); s.Labels["a"] = "b" }), false},
-		{"the data", secret(nil), secret(func(s *corev1.Secret) { used(s); s.Data["token"] = []byte("b") }), false},
-		{"an annotation", secret(nil), secret(func(s *corev1.Secret) { used(s); s.Annotations = map[string]string{"a": "b"} }), false},
+		{"another label", secret(nil),
+			secret(func(s *corev1.Secret) { used(s); s.Labels["a"] = "b" }), false},
+		{"the data", secret(nil),
+			secret(func(s *corev1.Secret) { used(s); s.Data["token"] = []byte("b") }), false},
+		{"an annotation", secret(nil),
+			secret(func(s *corev1.Secret) { used(s); s.Annotations = map[string]string{"a": "b"} }),
+			false},
 		{"no old object", nil, secret(used), false},
 		{"no object", secret(nil), nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			require.Equal(t, test.writes, loopback.Writes(attributes(admission.Update, "", "secrets", "", "ns", "token", test.after, test.old)))
+			require.Equal(t, test.writes,
+				loopback.Writes(attributes(admission.Update, "", "secrets", "", "ns", "token",
+					test.after, test.old)))
 		})
 	}
-	require.False(t, loopback.Writes(attributes(admission.Create, "", "secrets", "", "ns", "token", secret(used), secret(nil))))
+	require.False(t,
+		loopback.Writes(attributes(admission.Create, "", "secrets", "", "ns", "token", secret(used),
+			secret(nil))))
 }
 
 func TestOnlyItsOwnRegistrationsAreWritten(t *testing.T) {
-	own := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "v1.apps", Labels: map[string]string{"kube-aggregator.kubernetes.io/automanaged": "onstart"}}}
+	own := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   "v1.apps",
+			Labels: map[string]string{"kube-aggregator.kubernetes.io/automanaged": "onstart"},
+		},
+	}
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "v1.apps"}}
 	api := func(operation admission.Operation, object, old runtime.Object) bool {
-		return loopback.Writes(attributes(operation, "apiregistration.k8s.io", "apiservices", "", "", "v1.apps", object, old))
+		return loopback.Writes(attributes(operation, "apiregistration.k8s.io", "apiservices", "",
+			"", "v1.apps", object, old))
 	}
 	require.True(t, api(admission.Create, own, nil))
 	require.False(t, api(admission.Create, other, nil))
@@ -127,10 +168,15 @@ func TestOnlyItsOwnRegistrationsAreWritten(t *testing.T) {
 
 func TestOnlyItsOwnFlowControlIsRemoved(t *testing.T) {
 	schema := func(value string) runtime.Object {
-		return &flowcontrolv1.FlowSchema{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"apf.kubernetes.io/autoupdate-spec": value}}}
+		return &flowcontrolv1.FlowSchema{
+			ObjectMeta: metav1.ObjectMeta{
+				Annotations: map[string]string{"apf.kubernetes.io/autoupdate-spec": value},
+			},
+		}
 	}
 	remove := func(old runtime.Object) bool {
-		return loopback.Writes(attributes(admission.Delete, "flowcontrol.apiserver.k8s.io", "flowschemas", "", "", "formerly", nil, old))
+		return loopback.Writes(attributes(admission.Delete, "flowcontrol.apiserver.k8s.io",
+			"flowschemas", "", "", "formerly", nil, old))
 	}
 	require.True(t, remove(schema("true")))
 	require.False(t, remove(schema("false")))

@@ -89,7 +89,10 @@ func NewEngine() *Engine {
 		// Two microseconds for a few pages; milliseconds for whole memories.
 		resets: histogram("instance_reset_duration_seconds",
 			"Time that it took to bring an instance back to its snapshot.",
-			[]float64{0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1}),
+			[]float64{
+				0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005,
+				0.025, 0.1,
+			}),
 		// A megabyte takes 30 milliseconds.
 		derivations: histogram("data_parse_duration_seconds",
 			"Time that it took to have a module parse large data once for all evaluations, as policies in Rego get settings and cluster. Waiting for an instance is included.",
@@ -103,7 +106,8 @@ func NewEngine() *Engine {
 // MustRegister registers the metrics. Register is the MustRegister method of a
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (e *Engine) MustRegister(register func(...metrics.Registerable)) {
-	register(e.loads, e.compiled, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.derivations, e.failures)
+	register(e.loads, e.compiled, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.derivations,
+		e.failures)
 }
 
 // ObserveLoad implements the engine's Recorder.
@@ -126,13 +130,17 @@ func (e *Engine) ObserveEvaluation(duration time.Duration, fuel, memoryBytes int
 }
 
 // ObserveDerivation implements the engine's Recorder.
-func (e *Engine) ObserveDerivation(duration time.Duration) { e.derivations.Observe(duration.Seconds()) }
+func (e *Engine) ObserveDerivation(duration time.Duration) {
+	e.derivations.Observe(duration.Seconds())
+}
 
 // ObserveReset implements the engine's Recorder.
 func (e *Engine) ObserveReset(duration time.Duration) { e.resets.Observe(duration.Seconds()) }
 
 // CountFailure implements the engine's Recorder.
-func (e *Engine) CountFailure(phase, cause string) { e.failures.WithLabelValues(phase, cause).Inc() }
+func (e *Engine) CountFailure(phase, cause string) {
+	e.failures.WithLabelValues(phase, cause).Inc()
+}
 
 // NewEngineStateCollector returns a collector of what state returns at that moment. It
 // is for the CustomMustRegister method of a registry.
@@ -149,16 +157,20 @@ var (
 	modulesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "modules"),
 		"Number of modules that are loaded.", nil, nil, metrics.ALPHA, "")
 	memoryDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_bytes"),
-		"Bytes that linear memories, their images, compiled code, and instances on the Go heap take, which limits.totalMemory bounds.", nil, nil, metrics.ALPHA, "")
+		"Bytes that linear memories, their images, compiled code, and instances on the Go heap take, which limits.totalMemory bounds.",
+		nil, nil, metrics.ALPHA, "")
 	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
 		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
 		[]string{"state"}, nil, metrics.ALPHA, "")
 	mappingsDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_mappings"),
-		"Memory mappings of the process that are set aside for instances of modules.", nil, nil, metrics.ALPHA, "")
+		"Memory mappings of the process that are set aside for instances of modules.", nil, nil,
+		metrics.ALPHA, "")
 	maxMappingsDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_mappings_limit"),
-		"Memory mappings that instances may take: half of the sysctl vm.max_map_count when the server started. 0 where the system has no limit.", nil, nil, metrics.ALPHA, "")
+		"Memory mappings that instances may take: half of the sysctl vm.max_map_count when the server started. 0 where the system has no limit.",
+		nil, nil, metrics.ALPHA, "")
 	compilersDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "compiler_processes"),
-		"Number of child processes that compile modules. They end when there is nothing to compile.", nil, nil, metrics.ALPHA, "")
+		"Number of child processes that compile modules. They end when there is nothing to compile.",
+		nil, nil, metrics.ALPHA, "")
 	engineDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "engine_info"),
 		"1, with how the engine works: the way in which linear memories are reset (pagemap_scan, pagemap, madvise or copy, from fast to slow), and whether code is interpreted, which is many times slower than compiled.",
 		[]string{"reset", "interpreted"}, nil, metrics.ALPHA, "")

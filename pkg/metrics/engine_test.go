@@ -33,7 +33,18 @@ func TestEngineMetrics(t *testing.T) {
 	e := metrics.NewEngine()
 	e.MustRegister(registry.MustRegister)
 	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState {
-		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Compilers: 6, Mappings: 7, MaxMappings: 8, Reset: "copy", Interpreted: true}
+		return metrics.EngineState{
+			Modules:     1,
+			InUse:       2,
+			Idle:        3,
+			Waiting:     4,
+			MemoryBytes: 5,
+			Compilers:   6,
+			Mappings:    7,
+			MaxMappings: 8,
+			Reset:       "copy",
+			Interpreted: true,
+		}
 	}))
 	e.ObserveLoad(time.Millisecond, time.Second)
 	e.ObserveWait(time.Millisecond)
@@ -43,7 +54,10 @@ func TestEngineMetrics(t *testing.T) {
 	e.CountFailure("call", "fuel")
 	e.CountCompilation("killed")
 
-	names := []string{"modules", "memory_bytes", "memory_mappings", "memory_mappings_limit", "instances", "module_failures_total", "engine_info", "compilations_total", "compiler_processes"}
+	names := []string{
+		"modules", "memory_bytes", "memory_mappings", "memory_mappings_limit", "instances",
+		"module_failures_total", "engine_info", "compilations_total", "compiler_processes",
+	}
 	for n := range names {
 		names[n] = "apiserver_wasm_admission_" + names[n]
 	}
@@ -80,9 +94,11 @@ apiserver_wasm_admission_modules 1
 `), names...))
 
 	for name, want := range map[string]uint64{
-		"module_load_duration_seconds": 2, "instance_wait_duration_seconds": 1, "instance_use_duration_seconds": 1,
-		"evaluation_fuel": 1, "evaluation_memory_bytes": 1, "instance_reset_duration_seconds": 1,
-		"data_parse_duration_seconds": 1,
+		"module_load_duration_seconds": 2, "instance_wait_duration_seconds": 1,
+		"instance_use_duration_seconds": 1,
+		"evaluation_fuel":               1, "evaluation_memory_bytes": 1,
+		"instance_reset_duration_seconds": 1,
+		"data_parse_duration_seconds":     1,
 	} {
 		families, err := registry.Gather()
 		require.NoError(t, err)

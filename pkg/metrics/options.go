@@ -26,7 +26,8 @@ const (
 
 func counters(name, help string, labels ...string) *metrics.CounterVec {
 	return metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, StabilityLevel: metrics.ALPHA,
+		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help,
+		StabilityLevel: metrics.ALPHA,
 	}, labels)
 }
 
@@ -37,7 +38,13 @@ func gauges(name, help string, labels ...string) *metrics.GaugeVec {
 }
 
 func gaugeOptions(name, help string) *metrics.GaugeOpts {
-	return &metrics.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, StabilityLevel: metrics.ALPHA}
+	return &metrics.GaugeOpts{
+		Namespace:      namespace,
+		Subsystem:      subsystem,
+		Name:           name,
+		Help:           help,
+		StabilityLevel: metrics.ALPHA,
+	}
 }
 
 func histogram(name, help string, buckets []float64) *metrics.Histogram {
@@ -50,6 +57,7 @@ func histograms(name, help string, buckets []float64, labels ...string) *metrics
 
 func histogramOptions(name, help string, buckets []float64) *metrics.HistogramOpts {
 	return &metrics.HistogramOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets, StabilityLevel: metrics.ALPHA,
+		Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets,
+		StabilityLevel: metrics.ALPHA,
 	}
 }

@@ -25,7 +25,9 @@ import (
 
 // evaluationBuckets are in seconds. A warm evaluation takes tens to hundreds of
 // microseconds, a cold one milliseconds; the default deadline is two seconds.
-var evaluationBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}
+var evaluationBuckets = []float64{
+	0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5,
+}
 
 // Policies are the metrics of policies and their evaluations.
 type Policies struct {
@@ -71,13 +73,23 @@ func NewPolicies() *Policies {
 		trustRootMetrics:  newTrustRootMetrics(),
 	}
 	p.policySeries = &policySeries{loaded: map[string]int{}, remove: []func(map[string]string){
-		removing(p.evaluations, func(l map[string]string) int { return p.evaluations.DeletePartialMatch(l) }),
+		removing(p.evaluations, func(l map[string]string) int {
+			return p.evaluations.DeletePartialMatch(l)
+		}),
 		removing(p.fuel, func(l map[string]string) int { return p.fuel.DeletePartialMatch(l) }),
-		removing(p.mutations, func(l map[string]string) int { return p.mutations.DeletePartialMatch(l) }),
-		removing(p.dropped, func(l map[string]string) int { return p.dropped.DeletePartialMatch(l) }),
+		removing(p.mutations, func(l map[string]string) int {
+			return p.mutations.DeletePartialMatch(l)
+		}),
+		removing(p.dropped, func(l map[string]string) int {
+			return p.dropped.DeletePartialMatch(l)
+		}),
 		removing(p.open, func(l map[string]string) int { return p.open.DeletePartialMatch(l) }),
-		removing(p.transitions, func(l map[string]string) int { return p.transitions.DeletePartialMatch(l) }),
-		removing(p.overloads, func(l map[string]string) int { return p.overloads.DeletePartialMatch(l) }),
+		removing(p.transitions, func(l map[string]string) int {
+			return p.transitions.DeletePartialMatch(l)
+		}),
+		removing(p.overloads, func(l map[string]string) int {
+			return p.overloads.DeletePartialMatch(l)
+		}),
 	}}
 	return p
 }
@@ -99,8 +111,10 @@ func (p *Policies) SetPolicies(count int) { p.policies.Set(float64(count)) }
 func (p *Policies) SetUnmatchedRules(count int) { p.unmatched.Set(float64(count)) }
 
 // ObserveEvaluation says that a policy was evaluated.
-func (p *Policies) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, duration time.Duration) {
-	p.evaluations.WithLabelValues(policy, phase, operation, outcome, strconv.FormatBool(rejected)).Observe(duration.Seconds())
+func (p *Policies) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool,
+	duration time.Duration) {
+	p.evaluations.WithLabelValues(policy, phase, operation, outcome, strconv.FormatBool(rejected)).
+		Observe(duration.Seconds())
 }
 
 // AddFuel says how much fuel a policy burnt for a request. A negative number, which would

@@ -47,7 +47,9 @@ func newReloadMetrics() *reloadMetrics {
 		// compiled some tens, the largest half a minute.
 		durations: histograms("reload_duration_seconds",
 			"Time from finding a change to serving it, or to knowing that it is bad, by result: succeeded or failed.",
-			[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}, "result"),
+			[]float64{
+				0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+			}, "result"),
 		failedSince: gauge("reload_failed_since_timestamp_seconds",
 			"Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same."),
 		saves: counters("last_good_saves_total",
@@ -80,7 +82,9 @@ func (m *reloadMetrics) ObserveReload(result string, duration time.Duration) {
 
 // SetReloadFailedSince says since when what is served is not what is configured; the zero time
 // means that it is.
-func (m *reloadMetrics) SetReloadFailedSince(since time.Time) { m.failedSince.Set(timestamp(since)) }
+func (m *reloadMetrics) SetReloadFailedSince(since time.Time) {
+	m.failedSince.Set(timestamp(since))
+}
 
 // CountLastGoodSave counts that a set was kept for a restart, or could not be.
 func (m *reloadMetrics) CountLastGoodSave(result string) {

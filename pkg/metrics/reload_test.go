@@ -67,7 +67,9 @@ apiserver_wasm_admission_break_glass_events_total{event="begun"} 1
 # TYPE apiserver_wasm_admission_trust_root_timestamp_seconds gauge
 apiserver_wasm_admission_trust_root_timestamp_seconds{source="tuf"} 1.700000002e+09
 `), "apiserver_wasm_admission_policy_set_info", "apiserver_wasm_admission_reloads_total", "apiserver_wasm_admission_reload_failed_since_timestamp_seconds",
-		"apiserver_wasm_admission_last_good_saves_total", "apiserver_wasm_admission_break_glass_until_timestamp_seconds", "apiserver_wasm_admission_break_glass_events_total",
+		"apiserver_wasm_admission_last_good_saves_total",
+		"apiserver_wasm_admission_break_glass_until_timestamp_seconds",
+		"apiserver_wasm_admission_break_glass_events_total",
 		"apiserver_wasm_admission_trust_root_timestamp_seconds"))
 
 	recorder.SetReloadFailedSince(time.Time{})

@@ -18,8 +18,8 @@ package metrics
 
 import "sync"
 
-// policySeries removes the series of policies that are gone. Otherwise a server that runs for months
-// would keep those of every policy that it has ever had.
+// policySeries removes the series of policies that are gone. Otherwise a server that runs for
+// months would keep those of every policy that it has ever had.
 type policySeries struct {
 	mu sync.Mutex
 	// loaded counts the policies of each name.

@@ -62,7 +62,8 @@ func TestSeriesOfPoliciesThatAreGone(t *testing.T) {
 		p.PolicyLoaded(policy)
 		everything(p, policy)
 	}
-	require.Equal(t, map[string]int{"stays": 8, "goes": 8, "goes/member": 8, "twice": 8}, series(t, registry))
+	require.Equal(t, map[string]int{"stays": 8, "goes": 8, "goes/member": 8, "twice": 8},
+		series(t, registry))
 	p.PolicyFreed("goes")
 	p.PolicyFreed("twice")
 	require.Equal(t, map[string]int{"stays": 8, "goes/member": 8, "twice": 8}, series(t, registry))

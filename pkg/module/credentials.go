@@ -66,12 +66,17 @@ func readCredentials(file string) (keychain, error) {
 		return nil, errors.New("read credentials: " + file + " is not a Docker config.json")
 	}
 	if config.Store != "" || len(config.Helpers) > 0 {
-		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
-			"put the credentials under auths and remove the helpers", file)
+		return nil,
+			fmt.Errorf(
+				"read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
+					"put the credentials under auths and remove the helpers", file)
 	}
 	// Do not wrap errors about the content of auths: they may contain the credentials.
-	malformed := fmt.Errorf("read credentials: the content of auths in %s does not have the form that docker login writes, "+
-		"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between", file)
+	malformed :=
+		fmt.Errorf(
+			"read credentials: the content of auths in %s does not have the form that docker login writes, "+
+				"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between",
+			file)
 	var auths map[string]json.RawMessage
 	if len(config.Auths) > 0 && json.Unmarshal(config.Auths, &auths) != nil {
 		return nil, malformed
@@ -80,7 +85,8 @@ func readCredentials(file string) (keychain, error) {
 	for name, value := range auths {
 		key, err := parseRegistryKey(name)
 		if err != nil {
-			return nil, fmt.Errorf("read credentials: the key %.200q under auths in %s: %w", name, file, err)
+			return nil, fmt.Errorf("read credentials: the key %.200q under auths in %s: %w", name,
+				file, err)
 		}
 		credential, err := parseCredential(value)
 		if err != nil {
@@ -160,7 +166,8 @@ func canonicalHost(host string) string {
 func (k registryKey) compare(other registryKey) int {
 	return cmp.Or(
 		cmp.Compare(len(other.path), len(k.path)),
-		cmp.Compare(strings.Count(k.host, "*")+strings.Count(k.host, "?"), strings.Count(other.host, "*")+strings.Count(other.host, "?")),
+		cmp.Compare(strings.Count(k.host, "*")+strings.Count(k.host, "?"),
+			strings.Count(other.host, "*")+strings.Count(other.host, "?")),
 		cmp.Compare(len(other.host), len(k.host)),
 		cmp.Compare(k.host, other.host),
 		cmp.Compare(k.path, other.path))

@@ -44,7 +44,8 @@ func download(body io.Reader, what string, size, most int64, p *progress) ([]byt
 	case n > most:
 		return nil, tooLarge(what, n, most)
 	case size >= 0 && n > size:
-		return nil, fail(CauseAnswer, "sends more than the %d bytes of %s that were announced", size, what)
+		return nil,
+			fail(CauseAnswer, "sends more than the %d bytes of %s that were announced", size, what)
 	case size >= 0 && n < size:
 		return nil, fail(CauseUnreachable, "sent only %d of %d bytes of %s", n, size, what)
 	}
@@ -54,7 +55,8 @@ func download(body io.Reader, what string, size, most int64, p *progress) ([]byt
 // checkMagic refuses content that cannot be a module, such as an error page.
 func checkMagic(b []byte) error {
 	if !bytes.HasPrefix(b, []byte(wasmMagic)) {
-		return fail(CauseMediaType, "the content is not a WebAssembly module: it begins with %q", b[:min(len(b), len(wasmMagic))])
+		return fail(CauseMediaType, "the content is not a WebAssembly module: it begins with %q",
+			b[:min(len(b), len(wasmMagic))])
 	}
 	return nil
 }

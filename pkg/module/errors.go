@@ -41,17 +41,18 @@ type Cause string
 
 // The causes.
 const (
-	CauseInvalid      Cause = "invalid"         // the URI cannot be fetched
-	CauseNotFound     Cause = "not_found"       // the source has no such module
-	CauseUnauthorized Cause = "unauthorized"    // the source requires credentials, or other ones
-	CauseUnreachable  Cause = "unreachable"     // the source does not answer, or is unavailable
-	CauseUntrusted    Cause = "untrusted"       // the source has no trusted certificate
-	CauseDigest       Cause = "digest_mismatch" // the content has another digest; for modules the error wraps a DigestError
-	CauseTooLarge     Cause = "too_large"       // the error wraps an engine.LimitError
-	CauseMediaType    Cause = "media_type"      // the content is not a Kubewarden policy
-	CauseUnverified   Cause = "unverified"      // the verifier refused it
-	CauseAnswer       Cause = "bad_answer"      // the source violates its protocol
-	CauseOther        Cause = "other"
+	CauseInvalid      Cause = "invalid"      // the URI cannot be fetched
+	CauseNotFound     Cause = "not_found"    // the source has no such module
+	CauseUnauthorized Cause = "unauthorized" // the source requires credentials, or other ones
+	CauseUnreachable  Cause = "unreachable"  // the source does not answer, or is unavailable
+	CauseUntrusted    Cause = "untrusted"    // the source has no trusted certificate
+	// the content has another digest; for modules the error wraps a DigestError
+	CauseDigest     Cause = "digest_mismatch"
+	CauseTooLarge   Cause = "too_large"  // the error wraps an engine.LimitError
+	CauseMediaType  Cause = "media_type" // the content is not a Kubewarden policy
+	CauseUnverified Cause = "unverified" // the verifier refused it
+	CauseAnswer     Cause = "bad_answer" // the source violates its protocol
+	CauseOther      Cause = "other"
 )
 
 // remedies say what to do about a cause.
@@ -125,7 +126,10 @@ func fail(cause Cause, format string, arguments ...any) *Error {
 
 // tooLarge returns the error for something that exceeds its size limit.
 func tooLarge(what string, size, most int64) *Error {
-	return &Error{Cause: CauseTooLarge, Err: &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: most}}
+	return &Error{
+		Cause: CauseTooLarge,
+		Err:   &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: most},
+	}
 }
 
 // unanswered reports whether the error says nothing about the module, because the source did not
@@ -176,7 +180,8 @@ func statusError(status int, says errcode.Errors) *Error {
 		return &Error{Cause: CauseUnauthorized, Err: err}
 	case status == http.StatusNotFound || status == http.StatusGone:
 		return &Error{Cause: CauseNotFound, Err: err}
-	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500:
+	case status == http.StatusRequestTimeout || status == http.StatusTooManyRequests ||
+		status >= 500:
 		return &Error{Cause: CauseUnreachable, Err: err}
 	}
 	return &Error{Cause: CauseAnswer, Err: err}
@@ -190,12 +195,16 @@ func untrusted(err error) bool {
 		invalid      x509.CertificateInvalidError
 		record       tls.RecordHeaderError
 	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch)
+	return errors.As(err, &verification) || errors.As(err, &authority) ||
+		errors.As(err, &hostname) ||
+		errors.As(err, &invalid) || errors.As(err, &record) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func unreachable(err error) bool {
 	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, io.EOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) ||
+		errors.Is(err, context.DeadlineExceeded)
 }

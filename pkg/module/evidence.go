@@ -88,8 +88,14 @@ func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, 
 	if err := checkDigest(m.Digest, engine.Digest(m.Bytes)); err != nil {
 		return err
 	}
-	artifact := Artifact{URI: request.URI, Digest: m.Digest, Demands: request.Demands, Evidence: p.Evidence}
-	if scheme, _, _ := strings.Cut(request.URI, "://"); scheme == "registry" || scheme == moduleuri.LayoutScheme {
+	artifact := Artifact{
+		URI:      request.URI,
+		Digest:   m.Digest,
+		Demands:  request.Demands,
+		Evidence: p.Evidence,
+	}
+	if scheme, _, _ := strings.Cut(request.URI, "://"); scheme == "registry" ||
+		scheme == moduleuri.LayoutScheme {
 		if err := p.name(&artifact); err != nil {
 			return err
 		}
@@ -116,7 +122,11 @@ func (p *Proof) name(artifact *Artifact) error {
 		return errors.New("the stored manifest does not name the module")
 	}
 	artifact.Repository = repository
-	artifact.Manifest = ocispec.Descriptor{MediaType: p.MediaType, Digest: manifest, Size: int64(len(p.Manifest))}
+	artifact.Manifest = ocispec.Descriptor{
+		MediaType: p.MediaType,
+		Digest:    manifest,
+		Size:      int64(len(p.Manifest)),
+	}
 	return nil
 }
 
@@ -144,7 +154,8 @@ func (s *Store) evidence(e entry) (*kept, error) {
 	if err := json.Unmarshal(content, k); err != nil {
 		return nil, err
 	}
-	if k.Format != evidenceFormat || k.URI != e.URI || k.Demands != e.Demands || len(k.Evidence) == 0 {
+	if k.Format != evidenceFormat || k.URI != e.URI || k.Demands != e.Demands ||
+		len(k.Evidence) == 0 {
 		return nil, errors.New("it belongs to another entry")
 	}
 	return k, nil
@@ -165,7 +176,8 @@ func (s *Store) keepEvidence(ctx context.Context, e entry, k kept) {
 		err = safefile.WritePrivate(filepath.Join(s.proofs, e.file()), content)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot store a module's evidence: its source must be asked again after a restart")
+		klog.FromContext(ctx).Error(err,
+			"Cannot store a module's evidence: its source must be asked again after a restart")
 	}
 }
 
@@ -200,7 +212,9 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) (identity 
 	case errors.Is(err, fs.ErrNotExist):
 		return "", err
 	case err != nil:
-		klog.FromContext(ctx).Info("A stored module is not accepted by its stored evidence: asking its source", "digest", e.Digest, "err", err)
+		klog.FromContext(ctx).
+			Info("A stored module is not accepted by its stored evidence: asking its source",
+				"digest", e.Digest, "err", err)
 		return "", err
 	}
 	r.mu.Lock()

@@ -36,10 +36,15 @@ func TestEvidenceIsBounded(t *testing.T) {
 	bytes, _ := wasm("one")
 	r.Push(t, "one", "v1", bytes)
 	store, directory := newStore(t)
-	v := &verifier{identity: "one", evidence: strings.Repeat("1", 12<<20), accepts: strings.Repeat("1", 12<<20)}
+	v := &verifier{
+		identity: "one",
+		evidence: strings.Repeat("1", 12<<20),
+		accepts:  strings.Repeat("1", 12<<20),
+	}
 	ctx, log := logged(t)
 	for n := range 2 {
-		_, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(ctx, module.Request{URI: "registry://" + r.Host + "/one:v1"})
+		_, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).
+			Get(ctx, module.Request{URI: "registry://" + r.Host + "/one:v1"})
 		require.NoError(t, err)
 		require.Len(t, v.asked, n+1)
 	}
@@ -60,15 +65,18 @@ func TestTamperedStores(t *testing.T) {
 	for name, tamper := range map[string]func(t *testing.T, directory string){
 		"an entry names another module": func(t *testing.T, directory string) {
 			t.Helper()
-			replaceIn(t, filepath.Join(directory, "index", "*.json"), `"digest": "sha256:[0-9a-f]{64}"`, `"digest": "`+evilDigest+`"`)
+			replaceIn(t, filepath.Join(directory, "index", "*.json"),
+				`"digest": "sha256:[0-9a-f]{64}"`, `"digest": "`+evilDigest+`"`)
 		},
 		"the manifest is another": func(t *testing.T, directory string) {
 			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"manifest":"[^"]+"`, `"manifest":"e30="`)
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"manifest":"[^"]+"`,
+				`"manifest":"e30="`)
 		},
 		"the evidence is another": func(t *testing.T, directory string) {
 			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"evidence":"[^"]+"`, `"evidence":"e30="`)
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"evidence":"[^"]+"`,
+				`"evidence":"e30="`)
 		},
 		"the evidence is gone": func(t *testing.T, directory string) {
 			t.Helper()
@@ -76,7 +84,8 @@ func TestTamperedStores(t *testing.T) {
 		},
 		"the evidence is of another URI": func(t *testing.T, directory string) {
 			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"uri":"[^"]+"`, `"uri":"registry://a/b:c"`)
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"uri":"[^"]+"`,
+				`"uri":"registry://a/b:c"`)
 		},
 		"the evidence is no JSON": func(t *testing.T, directory string) {
 			t.Helper()
@@ -89,11 +98,19 @@ func TestTamperedStores(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, store.Put(&module.Module{Bytes: evil, Digest: evilDigest}))
 			request := module.Request{URI: "registry://" + r.Host + "/one:good"}
-			first, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
+			first, err := newFetcher(t, module.Options{
+				Sources:  trusting(r),
+				Store:    store,
+				Verifier: v,
+			}).Get(t.Context(), request)
 			require.NoError(t, err)
 			tamper(t, directory)
 			asked := len(v.asked)
-			got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
+			got, err := newFetcher(t, module.Options{
+				Sources:  trusting(r),
+				Store:    store,
+				Verifier: v,
+			}).Get(t.Context(), request)
 			require.NoError(t, err, "the evidence is requested again")
 			require.Len(t, v.asked, asked+1)
 			require.Equal(t, first.Digest, got.Digest)
@@ -110,7 +127,9 @@ func replaceIn(t *testing.T, files, pattern, with string) {
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, regexp.MustCompile(pattern).ReplaceAll(content, []byte(with)), 0o600))
+		require.NoError(t,
+			os.WriteFile(path, regexp.MustCompile(pattern).ReplaceAll(content, []byte(with)),
+				0o600))
 	}
 }
 
@@ -124,7 +143,10 @@ func TestProofs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "good.wasm")
 	require.NoError(t, os.WriteFile(path, good, 0o600))
 	store, _ := newStore(t)
-	for _, uri := range []string{"registry://" + r.Host + "/one:v1", "registry://" + r.Host + "/one@" + manifest, "file://" + path} {
+	for _, uri := range []string{
+		"registry://" + r.Host + "/one:v1", "registry://" + r.Host + "/one@" + manifest,
+		"file://" + path,
+	} {
 		t.Run(uri, func(t *testing.T) {
 			request := module.Request{URI: uri}
 			v := &verifier{identity: "one", evidence: "1", accepts: "1"}
@@ -137,21 +159,35 @@ func TestProofs(t *testing.T) {
 
 			proof := first.Proof
 			require.NoError(t, proof.Verify(t.Context(), v, request, first))
-			require.NoError(t, proof.Verify(t.Context(), &verifier{identity: "two", accepts: "1"}, request, first), "under another identity")
-			require.ErrorContains(t, proof.Verify(t.Context(), &verifier{identity: "two", accepts: "2"}, request, first), "not verified: ")
-			require.ErrorIs(t, (&module.Proof{}).Verify(t.Context(), v, request, first), fs.ErrNotExist)
-			require.ErrorContains(t, proof.Verify(t.Context(), v, request, &module.Module{Bytes: other, Digest: first.Digest}), otherDigest)
+			require.NoError(t,
+				proof.Verify(t.Context(), &verifier{identity: "two", accepts: "1"}, request, first),
+				"under another identity")
+			require.ErrorContains(t,
+				proof.Verify(t.Context(), &verifier{identity: "two", accepts: "2"}, request, first),
+				"not verified: ")
+			require.ErrorIs(t, (&module.Proof{}).Verify(t.Context(), v, request, first),
+				fs.ErrNotExist)
+			require.ErrorContains(t,
+				proof.Verify(t.Context(), v, request,
+					&module.Module{Bytes: other, Digest: first.Digest}), otherDigest)
 			if strings.HasPrefix(uri, "registry://") {
-				require.ErrorContains(t, proof.Verify(t.Context(), v, request, &module.Module{Bytes: other, Digest: otherDigest}), "does not name the module")
-				pinned := module.Request{URI: "registry://" + r.Host + "/one@sha256:" + strings.Repeat("0", 64)}
-				require.ErrorContains(t, proof.Verify(t.Context(), v, pinned, first), "does not name the module")
+				require.ErrorContains(t,
+					proof.Verify(t.Context(), v, request,
+						&module.Module{Bytes: other, Digest: otherDigest}),
+					"does not name the module")
+				pinned := module.Request{
+					URI: "registry://" + r.Host + "/one@sha256:" + strings.Repeat("0", 64),
+				}
+				require.ErrorContains(t, proof.Verify(t.Context(), v, pinned, first),
+					"does not name the module")
 				proof.Manifest = []byte("{}")
 				require.Error(t, proof.Verify(t.Context(), v, request, first))
 			}
 
 			v.evidence = strings.Repeat("1", 1<<20+1)
 			v.accepts, v.identity = v.evidence, "large"
-			large, err := newFetcher(t, module.Options{Sources: trusting(r), Verifier: v}).Get(t.Context(), request)
+			large, err := newFetcher(t, module.Options{Sources: trusting(r), Verifier: v}).
+				Get(t.Context(), request)
 			require.NoError(t, err)
 			require.Empty(t, large.Proof, "the proof is not held in memory")
 		})

@@ -75,7 +75,12 @@ func NewFetcher(options Options) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fetcher{MaxBytes: options.MaxBytes, verifier: options.Verifier, puller: puller, read: options.ReadFile}, nil
+	return &Fetcher{
+		MaxBytes: options.MaxBytes,
+		verifier: options.Verifier,
+		puller:   puller,
+		read:     options.ReadFile,
+	}, nil
 }
 
 // Request describes what to fetch.
@@ -87,8 +92,8 @@ type Request struct {
 	//    :host/repository:tag as in its index, or @digest of the manifest.
 	//  - registry:// and host/repository with :tag (default "latest"), with @digest of the manifest,
 	//    or with both, of which the digest counts.
-	//  - https:// and the module's address on a web server, or http:// for hosts that [Sources] lists
-	//    as insecure.
+	//  - https:// and the module's address on a web server, or http:// for hosts that [Sources]
+	//    lists as insecure.
 	URI string
 	// Digest is the expected digest of the module itself, like [Module.Digest]. Get refuses any
 	// other module with a [*DigestError]. Empty accepts any module.
@@ -110,7 +115,8 @@ func (f *Fetcher) Get(ctx context.Context, request Request) (*Module, error) {
 		return f.fromFile(ctx, path, request)
 	}
 	if f.puller == nil {
-		return nil, fmt.Errorf("%s is not supported here: only file:// with an absolute path is", Redact(request.URI))
+		return nil, fmt.Errorf("%s is not supported here: only file:// with an absolute path is",
+			Redact(request.URI))
 	}
 	m, err := f.puller.get(ctx, request)
 	if err != nil {
@@ -132,11 +138,13 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*
 	if err := checkDigest(request.Digest, m.Digest); err != nil {
 		return nil, withURI(request.URI, err)
 	}
-	if request.Have != nil && request.Have.Digest == m.Digest && acceptedBefore(f.verifier, request.Demands, request.Have.VerifiedBy) {
+	if request.Have != nil && request.Have.Digest == m.Digest &&
+		acceptedBefore(f.verifier, request.Demands, request.Have.VerifiedBy) {
 		return request.Have, nil
 	}
 	m.VerifiedBy, m.Proof.Evidence, err = verify(ctx, f.verifier, Artifact{
-		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes, Beside: besideFile(read, path),
+		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes,
+		Beside: besideFile(read, path),
 	})
 	if err != nil {
 		return nil, withURI(request.URI, err)

@@ -34,7 +34,12 @@ func readFile(read ReadFile, path string, maxBytes int64) ([]byte, error) {
 	bytes, err := read(path, maxBytes)
 	var tooLarge *safefile.TooLargeError
 	if errors.As(err, &tooLarge) {
-		return nil, &engine.LimitError{Limit: "bytes of module", Value: tooLarge.Size, Max: tooLarge.Max, Setting: "limits.moduleSize"}
+		return nil, &engine.LimitError{
+			Limit:   "bytes of module",
+			Value:   tooLarge.Size,
+			Max:     tooLarge.Max,
+			Setting: "limits.moduleSize",
+		}
 	}
 	return bytes, err
 }

@@ -44,8 +44,9 @@ func TestFetchReadsAndHashes(t *testing.T) {
 	got, err := fetcher.Fetch(t.Context(), "file://"+path)
 	require.NoError(t, err)
 	require.Equal(t, &module.Module{
-		Bytes:  []byte(content),
-		Digest: "sha256:23914a83c3c7080988b4aab957e8c1abf4a281df9cc77c7e1d43d3e81f39e94e", // as sha256sum prints it
+		Bytes: []byte(content),
+		// as sha256sum prints it
+		Digest: "sha256:23914a83c3c7080988b4aab957e8c1abf4a281df9cc77c7e1d43d3e81f39e94e",
 	}, got)
 }
 
@@ -53,7 +54,10 @@ func TestFetchReadsAndHashes(t *testing.T) {
 func TestFilesAreReadInOtherWays(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "policy.wasm"))
 	require.NoError(t, os.Chmod(path, 0o666))
-	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 10, ReadFile: func(path string, _ int64) ([]byte, error) { return os.ReadFile(path) }})
+	fetcher, err := module.NewFetcher(module.Options{
+		MaxBytes: 1 << 10,
+		ReadFile: func(path string, _ int64) ([]byte, error) { return os.ReadFile(path) },
+	})
 	require.NoError(t, err)
 	got, err := fetcher.Fetch(t.Context(), "file://"+path)
 	require.NoError(t, err)
@@ -72,7 +76,8 @@ func TestFetchFollowsLinks(t *testing.T) {
 
 	require.NoError(t, os.Chmod(filepath.Join(directory, "..2026"), 0o777))
 	_, err = fetcher.Fetch(t.Context(), "file://"+filepath.Join(directory, "policy.wasm"))
-	require.ErrorContains(t, err, "..2026 has mode 0777: group and others must not be able to write it")
+	require.ErrorContains(t, err,
+		"..2026 has mode 0777: group and others must not be able to write it")
 }
 
 func TestFetchRefuses(t *testing.T) {
@@ -83,7 +88,8 @@ func TestFetchRefuses(t *testing.T) {
 		err     string
 	}{
 		{"a missing file", func(string) {}, "no such file or directory"},
-		{"a directory", func(path string) { require.NoError(t, os.MkdirAll(path, 0o755)) }, "is not a regular file"},
+		{"a directory", func(path string) { require.NoError(t, os.MkdirAll(path, 0o755)) },
+			"is not a regular file"},
 		{"a file that others may write", func(path string) {
 			require.NoError(t, os.Chmod(write(t, path), 0o646))
 		}, "has mode 0646: group and others must not be able to write it (chmod go-w "},

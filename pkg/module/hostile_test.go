@@ -55,7 +55,11 @@ type hostile struct {
 func newHostile(t testing.TB, change func(*ocispec.Manifest)) *hostile {
 	h := &hostile{}
 	h.wasm, _ = wasm("one")
-	m := registry.Manifest(ocispec.Descriptor{MediaType: registry.LayerMediaType, Digest: digest.FromBytes(h.wasm), Size: int64(len(h.wasm))})
+	m := registry.Manifest(ocispec.Descriptor{
+		MediaType: registry.LayerMediaType,
+		Digest:    digest.FromBytes(h.wasm),
+		Size:      int64(len(h.wasm)),
+	})
 	if change != nil {
 		change(&m)
 	}
@@ -110,7 +114,10 @@ func (h *hostile) count(prefix string) (n int) {
 
 func (h *hostile) fetch(t testing.TB, reference string) (*module.Module, error) {
 	store, _ := newStore(t)
-	return newFetcher(t, module.Options{Store: store, Sources: module.Sources{Insecure: []string{h.host}}}).Fetch(t.Context(), h.uri+reference)
+	return newFetcher(t, module.Options{
+		Store:   store,
+		Sources: module.Sources{Insecure: []string{h.host}},
+	}).Fetch(t.Context(), h.uri+reference)
 }
 
 func TestRegistriesThatLieAboutManifests(t *testing.T) {
@@ -133,7 +140,9 @@ func TestRegistriesThatLieAboutManifests(t *testing.T) {
 		},
 		"another name than was asked for": {
 			func(h *hostile) http.HandlerFunc {
-				return func(w http.ResponseWriter, _ *http.Request) { h.sendManifest(w, h.manifestDigest) }
+				return func(w http.ResponseWriter, _ *http.Request) {
+					h.sendManifest(w, h.manifestDigest)
+				}
 			},
 			map[string]module.Cause{":v1": "", "@" + other: module.CauseDigest},
 		},
@@ -145,7 +154,9 @@ func TestRegistriesThatLieAboutManifests(t *testing.T) {
 		},
 		"another algorithm": {
 			func(h *hostile) http.HandlerFunc {
-				return func(w http.ResponseWriter, _ *http.Request) { h.sendManifest(w, "sha512:"+strings.Repeat("0a", 64)) }
+				return func(w http.ResponseWriter, _ *http.Request) {
+					h.sendManifest(w, "sha512:"+strings.Repeat("0a", 64))
+				}
 			},
 			map[string]module.Cause{":v1": module.CauseAnswer},
 		},
@@ -222,8 +233,10 @@ func TestRegistriesThatLieAboutModules(t *testing.T) {
 		blobs  int // how often the blob is requested
 	}{
 		"another module": {
-			answer: func(h *hostile, w http.ResponseWriter) { _, _ = w.Write([]byte("\x00asm\x01\x00\x00\x00two")) },
-			cause:  module.CauseDigest, text: "module has digest", blobs: 1,
+			answer: func(h *hostile, w http.ResponseWriter) {
+				_, _ = w.Write([]byte("\x00asm\x01\x00\x00\x00two"))
+			},
+			cause: module.CauseDigest, text: "module has digest", blobs: 1,
 		},
 		"longer than announced": {
 			answer: func(h *hostile, w http.ResponseWriter) { _, _ = w.Write(append(h.wasm, 0)) },
@@ -288,7 +301,9 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 		h.onBlob = func(w http.ResponseWriter, _ *http.Request) {
 			if failures--; failures >= 0 {
 				w.WriteHeader(status)
-				_, _ = w.Write([]byte(`{"errors":[{"code":"TOOMANYREQUESTS","message":"` + strings.Repeat("x", 1000) + `"}]}`))
+				_, _ =
+					w.Write([]byte(`{"errors":[{"code":"TOOMANYREQUESTS","message":"` +
+						strings.Repeat("x", 1000) + `"}]}`))
 				return
 			}
 			_, _ = w.Write(h.wasm)
@@ -319,7 +334,9 @@ func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 func TestSlowRegistriesAreGivenUp(t *testing.T) {
 	h := newHostile(t, nil)
 	h.onBlob = hang
-	f := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}, Timeout: 100 * time.Millisecond}})
+	f := newFetcher(t, module.Options{
+		Sources: module.Sources{Insecure: []string{h.host}, Timeout: 100 * time.Millisecond},
+	})
 	_, err := f.Fetch(t.Context(), h.uri+":v1")
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 	require.ErrorContains(t, err, "not done within 100ms (sources.timeout)")
@@ -348,7 +365,9 @@ func TestWhatTakesLongIsLogged(t *testing.T) {
 		}
 		_, _ = w.Write(h.wasm[5:])
 	}
-	f := module.Hurry(newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}}}), time.Millisecond)
+	f :=
+		module.Hurry(newFetcher(t,
+			module.Options{Sources: module.Sources{Insecure: []string{h.host}}}), time.Millisecond)
 	_, err := f.Fetch(ctx, h.uri+":v1")
 	require.NoError(t, err)
 	require.Contains(t, log(), "Still fetching a module")
@@ -388,7 +407,8 @@ func TestRegistryRedirects(t *testing.T) {
 		http.Redirect(w, r, target, http.StatusTemporaryRedirect)
 	}
 	fetch := func(insecure ...string) error {
-		f := newFetcher(t, module.Options{Sources: module.Sources{Insecure: insecure, DockerConfig: credentials}})
+		f := newFetcher(t,
+			module.Options{Sources: module.Sources{Insecure: insecure, DockerConfig: credentials}})
 		_, err := f.Fetch(t.Context(), h.uri+":v1")
 		return err
 	}
@@ -445,7 +465,10 @@ func TestTokensAreFetchedFromSafePlacesOnly(t *testing.T) {
 		}
 		h.sendManifest(w, h.manifestDigest)
 	}
-	sources := module.Sources{Insecure: []string{h.host}, DockerConfig: writeFile(t, dockerConfig(h.host, "user:pass"))}
+	sources := module.Sources{
+		Insecure:     []string{h.host},
+		DockerConfig: writeFile(t, dockerConfig(h.host, "user:pass")),
+	}
 	_, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), h.uri+":v1")
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err))
 	require.Zero(t, asked)

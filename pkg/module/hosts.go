@@ -71,7 +71,10 @@ func newHosts(sources *Sources, dial Dial) *hosts {
 		authorities: map[string][]string{},
 		transports:  map[string]*transport{},
 		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, dial),
-		unverified:  newTransport(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, dial),
+		unverified: newTransport(&tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			InsecureSkipVerify: true,
+		}, dial),
 	}
 	for _, a := range sources.Authorities {
 		host := moduleuri.WithPort("https", a.Host)
@@ -169,7 +172,10 @@ func (h *hosts) withAuthorities(host string) (http.RoundTripper, error) {
 	if old != nil {
 		old.CloseIdleConnections()
 	}
-	t := &transport{Transport: newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, h.dial), pem: string(pem)}
+	t := &transport{
+		Transport: newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, h.dial),
+		pem:       string(pem),
+	}
 	h.transports[host] = t
 	return t, nil
 }
@@ -193,7 +199,8 @@ func (h *hosts) checkRedirect(request *http.Request, via []*http.Request) error 
 	case len(via) > maxRedirects:
 		return fail(CauseAnswer, "redirects more than %d times", maxRedirects)
 	case to.Scheme != first.Scheme:
-		return fail(CauseAnswer, "redirects from %s to %s, which is not followed", first.Scheme, to.Scheme)
+		return fail(CauseAnswer, "redirects from %s to %s, which is not followed", first.Scheme,
+			to.Scheme)
 	case to.User != nil:
 		return fail(CauseAnswer, "redirects with credentials, which is not followed")
 	case h.isInsecure(to.Scheme, to.Host) && !h.isInsecure(first.Scheme, first.Host):

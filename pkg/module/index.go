@@ -132,7 +132,8 @@ func (s *Store) lookup(ctx context.Context, uri, demands string) (entry, bool) {
 		return e, true
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)), "Removing an index entry that cannot be read")
+		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)),
+			"Removing an index entry that cannot be read")
 	}
 	return entry{}, false
 }
@@ -154,6 +155,7 @@ func (s *Store) note(ctx context.Context, e entry) {
 		err = safefile.WritePrivate(filepath.Join(s.index, e.file()), b)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot store what a URI refers to: its source must be asked again after a restart")
+		klog.FromContext(ctx).Error(err,
+			"Cannot store what a URI refers to: its source must be asked again after a restart")
 	}
 }

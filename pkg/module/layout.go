@@ -81,7 +81,8 @@ type layoutRepository struct{ *layout.Repository }
 
 func (l *layoutRepository) graph() oras.ReadOnlyGraphTarget { return l.Repository }
 
-func (l *layoutRepository) manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error) {
+func (l *layoutRepository) manifest(ctx context.Context,
+	name string) (ocispec.Descriptor, []byte, error) {
 	descriptor, err := l.Resolve(ctx, name)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, layoutError(err)
@@ -90,7 +91,8 @@ func (l *layoutRepository) manifest(ctx context.Context, name string) (ocispec.D
 	return descriptor, body, err
 }
 
-func (l *layoutRepository) blob(ctx context.Context, layer ocispec.Descriptor, most int64, _ *progress) ([]byte, error) {
+func (l *layoutRepository) blob(ctx context.Context, layer ocispec.Descriptor, most int64,
+	_ *progress) ([]byte, error) {
 	body, err := l.read(ctx, "module", layer, most)
 	if err != nil {
 		return nil, err
@@ -98,7 +100,8 @@ func (l *layoutRepository) blob(ctx context.Context, layer ocispec.Descriptor, m
 	return body, checkMagic(body)
 }
 
-func (l *layoutRepository) read(ctx context.Context, what string, descriptor ocispec.Descriptor, most int64) ([]byte, error) {
+func (l *layoutRepository) read(ctx context.Context, what string, descriptor ocispec.Descriptor,
+	most int64) ([]byte, error) {
 	if descriptor.Size > most {
 		return nil, tooLarge(what, descriptor.Size, most)
 	}
@@ -108,26 +111,37 @@ func (l *layoutRepository) read(ctx context.Context, what string, descriptor oci
 
 // inLayout fetches a module from the layout that its URI names.
 func (r *puller) inLayout(ctx context.Context, request Request, p *progress) (*Module, error) {
-	in, err := moduleuri.ParseInLayout(strings.TrimPrefix(request.URI, moduleuri.LayoutScheme+"://"))
+	in, err :=
+		moduleuri.ParseInLayout(strings.TrimPrefix(request.URI, moduleuri.LayoutScheme+"://"))
 	if err != nil {
-		return nil, fail(CauseInvalid, "%w: write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…", err)
+		return nil,
+			fail(CauseInvalid,
+				"%w: write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…",
+				err)
 	}
 	return r.fromLayout(ctx, request, in, p)
 }
 
 // registryInLayout fetches a registry's module from the configured layout.
-func (r *puller) registryInLayout(ctx context.Context, request Request, p *progress) (*Module, error) {
+func (r *puller) registryInLayout(ctx context.Context, request Request,
+	p *progress) (*Module, error) {
 	ref, err := parseReference(request.URI)
 	if err != nil {
 		return nil, &Error{Cause: CauseInvalid, Err: err}
 	}
-	in := moduleuri.InLayout{Path: r.sources.Layout, Repository: ref.Registry + "/" + ref.Repository, Tag: ref.Tag, Digest: ref.Digest}
+	in := moduleuri.InLayout{
+		Path:       r.sources.Layout,
+		Repository: ref.Registry + "/" + ref.Repository,
+		Tag:        ref.Tag,
+		Digest:     ref.Digest,
+	}
 	return r.fromLayout(ctx, request, in, p)
 }
 
 // fromLayout fetches a module by its manifest. It does not use the store, which would not be
 // faster.
-func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.InLayout, p *progress) (*Module, error) {
+func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.InLayout,
+	p *progress) (*Module, error) {
 	l, err := r.layouts.open(in.Path)
 	if err != nil {
 		return nil, err
@@ -148,20 +162,23 @@ func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.I
 	if err != nil {
 		return nil, err
 	}
-	klog.FromContext(ctx).Info("Read module from a layout", "layout", in.Path, "manifest", digest, "digest", m.Digest, "bytes", len(m.Bytes))
+	klog.FromContext(ctx).Info("Read module from a layout", "layout", in.Path, "manifest", digest,
+		"digest", m.Digest, "bytes", len(m.Bytes))
 	return m, nil
 }
 
 // unchanged returns the caller's module if a manifest with this digest still names it.
 func (r *puller) unchanged(request Request, manifest string) *Module {
-	if have := request.Have; have != nil && have.Revision == manifest && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
+	if have := request.Have; have != nil && have.Revision == manifest &&
+		acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
 		return have
 	}
 	return nil
 }
 
 // serverInLayout fetches a web server's module from the configured layout.
-func (r *puller) serverInLayout(ctx context.Context, request Request, p *progress) (*Module, error) {
+func (r *puller) serverInLayout(ctx context.Context, request Request,
+	p *progress) (*Module, error) {
 	if _, err := r.checkURL(request.URI); err != nil {
 		return nil, err
 	}
@@ -194,7 +211,8 @@ func (r *puller) serverInLayout(ctx context.Context, request Request, p *progres
 	}
 	p.at("verifying")
 	m.VerifiedBy, m.Proof.Evidence, err = verify(ctx, r.verifier, Artifact{
-		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: m.Bytes, Beside: from.beside(body, wasm),
+		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: m.Bytes,
+		Beside: from.beside(body, wasm),
 	})
 	if err != nil {
 		return nil, err
@@ -204,7 +222,8 @@ func (r *puller) serverInLayout(ctx context.Context, request Request, p *progres
 }
 
 // beside reads the layer of the same manifest whose title is the file's plus the suffix.
-func (l *layoutRepository) beside(manifest []byte, file ocispec.Descriptor) func(context.Context, string, int64) ([]byte, error) {
+func (l *layoutRepository) beside(manifest []byte, file ocispec.Descriptor) func(context.Context,
+	string, int64) ([]byte, error) {
 	return func(ctx context.Context, suffix string, most int64) ([]byte, error) {
 		var parsed ocispec.Manifest
 		if err := json.Unmarshal(manifest, &parsed); err != nil {

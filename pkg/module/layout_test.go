@@ -65,8 +65,10 @@ func writeLayout(t *testing.T, directory string, wasm []byte) string {
 		return entry.Digest.String()
 	}
 	blob(registry.ConfigMediaType, "", []byte("{}"))
-	manifest(layout.AnnotationURI, onServer, blob(registry.LayerMediaType, "one.wasm", wasm), blob("any", "one.wasm.note", []byte("a note")))
-	in := manifest(ocispec.AnnotationRefName, "registry.invalid/policies/one:v1", blob(registry.LayerMediaType, "", wasm))
+	manifest(layout.AnnotationURI, onServer, blob(registry.LayerMediaType, "one.wasm", wasm),
+		blob("any", "one.wasm.note", []byte("a note")))
+	in := manifest(ocispec.AnnotationRefName, "registry.invalid/policies/one:v1",
+		blob(registry.LayerMediaType, "", wasm))
 	require.NoError(t, w.Close())
 	return in
 }
@@ -90,7 +92,8 @@ func TestProofsOfModulesInLayouts(t *testing.T) {
 		everything bool
 		repository string // "" is a file
 	}{
-		{"oci-layout://" + directory + ":registry.invalid/policies/one:v1", false, "registry.invalid/policies/one"},
+		{"oci-layout://" + directory + ":registry.invalid/policies/one:v1", false,
+			"registry.invalid/policies/one"},
 		{"oci-layout://" + directory + "@" + manifest, false, directory},
 		{inRegistry, true, "registry.invalid/policies/one"},
 		{onServer, true, ""},
@@ -99,7 +102,8 @@ func TestProofsOfModulesInLayouts(t *testing.T) {
 		if test.everything {
 			sources.Layout = directory
 		}
-		got, err := newFetcher(t, module.Options{Sources: sources, Verifier: v}).Get(t.Context(), request)
+		got, err := newFetcher(t, module.Options{Sources: sources, Verifier: v}).
+			Get(t.Context(), request)
 		require.NoError(t, err)
 		asked := v.asked[len(v.asked)-1]
 		require.NoError(t, got.Proof.Verify(t.Context(), v, request, got))
@@ -109,10 +113,14 @@ func TestProofsOfModulesInLayouts(t *testing.T) {
 		require.Equal(t, asked.Manifest, shown.Manifest)
 		require.Equal(t, asked.Bytes, shown.Bytes)
 	}
-	pinned := module.Request{URI: "oci-layout://" + directory + "@sha256:" + strings.Repeat("0", 64)}
-	got, err := newFetcher(t, module.Options{Verifier: v}).Get(t.Context(), module.Request{URI: "oci-layout://" + directory + "@" + manifest})
+	pinned := module.Request{
+		URI: "oci-layout://" + directory + "@sha256:" + strings.Repeat("0", 64),
+	}
+	got, err := newFetcher(t, module.Options{Verifier: v}).
+		Get(t.Context(), module.Request{URI: "oci-layout://" + directory + "@" + manifest})
 	require.NoError(t, err)
-	require.ErrorContains(t, got.Proof.Verify(t.Context(), v, pinned, got), "does not name the module")
+	require.ErrorContains(t, got.Proof.Verify(t.Context(), v, pinned, got),
+		"does not name the module")
 }
 
 // A module in a layout is named by the layout and by its name in the layout's index.
@@ -122,10 +130,15 @@ func TestModulesInLayouts(t *testing.T) {
 	manifest := writeLayout(t, directory, content)
 	for _, path := range []string{directory, writeTar(t, directory)} {
 		f := newFetcher(t, module.Options{})
-		for _, name := range []string{":registry.invalid/policies/one:v1", "@" + manifest, ":registry.invalid/policies/one@" + manifest} {
-			got, err := f.Get(t.Context(), module.Request{URI: "oci-layout://" + path + name, Digest: digest})
+		for _, name := range []string{
+			":registry.invalid/policies/one:v1", "@" + manifest, ":registry.invalid/policies/one@" +
+				manifest,
+		} {
+			got, err := f.Get(t.Context(),
+				module.Request{URI: "oci-layout://" + path + name, Digest: digest})
 			require.NoError(t, err)
-			require.Equal(t, &module.Module{Bytes: content, Digest: digest, Revision: manifest}, got)
+			require.Equal(t, &module.Module{Bytes: content, Digest: digest, Revision: manifest},
+				got)
 		}
 		for uri, cause := range map[string]module.Cause{
 			"oci-layout://" + path + ":v1":       module.CauseNotFound,
@@ -149,8 +162,11 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 	for _, path := range []string{directory, writeTar(t, directory)} {
 		store, _ := newStore(t)
 		v := &verifier{identity: "one"}
-		f := newFetcher(t, module.Options{Sources: module.Sources{Layout: path}, Store: store, Verifier: v})
-		for _, uri := range []string{inRegistry, onServer, "registry://registry.invalid/policies/one@" + manifest} {
+		f := newFetcher(t,
+			module.Options{Sources: module.Sources{Layout: path}, Store: store, Verifier: v})
+		for _, uri := range []string{
+			inRegistry, onServer, "registry://registry.invalid/policies/one@" + manifest,
+		} {
 			got, err := f.Get(t.Context(), module.Request{URI: uri, Digest: digest})
 			require.NoError(t, err)
 			require.Equal(t, content, got.Bytes)
@@ -158,7 +174,8 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 			same, err := f.Get(t.Context(), module.Request{URI: uri, Have: got})
 			require.NoError(t, err)
 			require.Same(t, got, same, "a known module is not read again")
-			_, err = f.Get(t.Context(), module.Request{URI: uri, Have: got, Digest: digestOf("other")})
+			_, err = f.Get(t.Context(),
+				module.Request{URI: uri, Have: got, Digest: digestOf("other")})
 			require.ErrorAs(t, err, new(*module.DigestError))
 			_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: digestOf("other")})
 			require.ErrorAs(t, err, new(*module.DigestError))
@@ -174,7 +191,10 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 		_, err = beside(t.Context(), ".sigstore.json", 100)
 		require.ErrorIs(t, err, errdef.ErrNotFound)
 
-		for _, absent := range []string{"registry://registry.invalid/policies/one:v2", "registry://registry.invalid/policies/two:v1", onServer + "x"} {
+		for _, absent := range []string{
+			"registry://registry.invalid/policies/one:v2",
+			"registry://registry.invalid/policies/two:v1", onServer + "x",
+		} {
 			_, err := f.Get(t.Context(), module.Request{URI: absent})
 			require.Equal(t, module.CauseNotFound, module.CauseOf(err))
 			require.ErrorContains(t, err, "layout "+path)
@@ -185,7 +205,10 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 			require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 		}
 	}
-	_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{Layout: "layout"}})
+	_, err := module.NewFetcher(module.Options{
+		MaxBytes: 1,
+		Sources:  module.Sources{Layout: "layout"},
+	})
 	require.ErrorContains(t, err, `sources.layout: "layout" is not an absolute path`)
 }
 
@@ -223,11 +246,19 @@ func TestTamperedLayouts(t *testing.T) {
 		tamper func(module, manifest string)
 		cause  module.Cause
 	}{
-		"module changed":   {func(module, _ string) { require.NoError(t, os.WriteFile(module, other, 0o600)) }, module.CauseDigest},
-		"module longer":    {func(module, _ string) { require.NoError(t, os.WriteFile(module, append(content, 0), 0o600)) }, module.CauseDigest},
-		"module gone":      {func(module, _ string) { require.NoError(t, os.Remove(module)) }, module.CauseNotFound},
-		"manifest changed": {func(_, manifest string) { require.NoError(t, os.WriteFile(manifest, []byte("{}"), 0o600)) }, module.CauseDigest},
-		"manifest gone":    {func(_, manifest string) { require.NoError(t, os.Remove(manifest)) }, module.CauseNotFound},
+		"module changed": {func(module, _ string) {
+			require.NoError(t, os.WriteFile(module, other, 0o600))
+		}, module.CauseDigest},
+		"module longer": {func(module, _ string) {
+			require.NoError(t, os.WriteFile(module, append(content, 0), 0o600))
+		}, module.CauseDigest},
+		"module gone": {func(module, _ string) { require.NoError(t, os.Remove(module)) },
+			module.CauseNotFound},
+		"manifest changed": {func(_, manifest string) {
+			require.NoError(t, os.WriteFile(manifest, []byte("{}"), 0o600))
+		}, module.CauseDigest},
+		"manifest gone": {func(_, manifest string) { require.NoError(t, os.Remove(manifest)) },
+			module.CauseNotFound},
 	} {
 		directory := filepath.Join(t.TempDir(), "layout")
 		blob := func(digest string) string {
@@ -237,7 +268,9 @@ func TestTamperedLayouts(t *testing.T) {
 		test.tamper(blob(digest), blob(manifest))
 		store, _ := newStore(t)
 		require.NoError(t, store.Put(&module.Module{Bytes: content, Digest: digest}))
-		_, err := newFetcher(t, module.Options{Sources: module.Sources{Layout: directory}, Store: store}).Get(t.Context(), module.Request{URI: inRegistry})
+		_, err := newFetcher(t,
+			module.Options{Sources: module.Sources{Layout: directory}, Store: store}).
+			Get(t.Context(), module.Request{URI: inRegistry})
 		require.Equal(t, test.cause, module.CauseOf(err), "%s: %v", name, err)
 		require.NotContains(t, err.Error(), "\n")
 	}

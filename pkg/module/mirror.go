@@ -25,12 +25,17 @@ func (m *Mirror) validate() error {
 	from, to := kindOf(m.Prefix), kindOf(m.Replacement)
 	switch {
 	case from == "":
-		return fmt.Errorf("sources.mirrors: prefix %q does not begin with registry:// or https:// (or http://) and a host", Redact(m.Prefix))
+		return fmt.Errorf(
+			"sources.mirrors: prefix %q does not begin with registry:// or https:// (or http://) and a host",
+			Redact(m.Prefix))
 	case from != to:
-		return fmt.Errorf("sources.mirrors: replacement %q of %q is of another kind: only a registry can replace a registry, and only a web server a web server",
+		return fmt.Errorf(
+			"sources.mirrors: replacement %q of %q is of another kind: only a registry can replace a registry, and only a web server a web server",
 			Redact(m.Replacement), Redact(m.Prefix))
 	case strings.HasSuffix(m.Prefix, "/") != strings.HasSuffix(m.Replacement, "/"):
-		return fmt.Errorf("sources.mirrors: either both or neither of prefix %q and replacement %q must end with a slash", Redact(m.Prefix), Redact(m.Replacement))
+		return fmt.Errorf(
+			"sources.mirrors: either both or neither of prefix %q and replacement %q must end with a slash",
+			Redact(m.Prefix), Redact(m.Replacement))
 	}
 	return nil
 }
@@ -79,5 +84,6 @@ func (m *Mirror) fits(uri string) bool {
 		return ok
 	}
 	_, inside, _ := strings.Cut(m.Prefix, "://")
-	return rest[0] == '/' || strings.Contains(inside, "/") && strings.ContainsRune(":@?", rune(rest[0]))
+	return rest[0] == '/' || strings.Contains(inside, "/") &&
+		strings.ContainsRune(":@?", rune(rest[0]))
 }

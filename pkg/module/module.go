@@ -32,7 +32,8 @@ type Module struct {
 	// Digest is the SHA-256 digest of Bytes: "sha256:" and 64 hexadecimal digits.
 	Digest string
 	// Revision is the source's name for this state of the module: the digest of its manifest in a
-	// registry or a layout, or the entity tag of a web server. It is empty if the state has no name.
+	// registry or a layout, or the entity tag of a web server. It is empty if the state has no
+	// name.
 	Revision string
 
 	// VerifiedBy is the identity of the verifier that accepted the module. Empty means none.

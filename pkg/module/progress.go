@@ -52,7 +52,8 @@ func watch(ctx context.Context, every time.Duration, observe func(bytes, total i
 			case <-p.done:
 				return
 			case <-ticker.C:
-				logger.Info("Still fetching a module", "step", p.step.Load(), "bytes", p.bytes.Load(), "of", p.total.Load(),
+				logger.Info("Still fetching a module", "step", p.step.Load(),
+					"bytes", p.bytes.Load(), "of", p.total.Load(),
 					"elapsed", time.Since(p.begin).Round(time.Millisecond))
 			}
 		}

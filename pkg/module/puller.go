@@ -92,14 +92,19 @@ func newPuller(options Options) (*puller, error) {
 func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 	// The URI names a file in the store's index and is logged.
 	if moduleuri.IsTooLong(request.URI) {
-		return nil, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
+		return nil, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme",
+			moduleuri.MaxBytes)
 	}
 	if request.Digest != "" && !moduleuri.IsDigest(request.Digest) {
-		return nil, fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits", request.Digest)
+		return nil,
+			fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits",
+				request.Digest)
 	}
 	fetch := r.fetchOf(request.URI)
 	if fetch == nil {
-		return nil, fail(CauseInvalid, "it begins with none of file://, registry://, https:// and oci-layout://")
+		return nil,
+			fail(CauseInvalid,
+				"it begins with none of file://, registry://, https:// and oci-layout://")
 	}
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("uri", Redact(request.URI)))
 	var m *Module
@@ -147,8 +152,10 @@ func (r *puller) within(ctx context.Context, f func(deadline context.Context) er
 		return nil
 	case ctx.Err() != nil: // the caller gave up, or has its own deadline
 		return context.Cause(ctx)
-	case deadline.Err() != nil && unanswered(classify(err)): // and not an answer that only came late
-		return fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
+	// and not an answer that only came late
+	case deadline.Err() != nil && unanswered(classify(err)):
+		return fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout,
+			err)
 	}
 	return err
 }
@@ -173,13 +180,15 @@ func (r *puller) acquire(ctx context.Context, uri string) (release func(), err e
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return nil, fail(CauseUnreachable, "another request for it takes too long: %w", ctx.Err())
+			return nil,
+				fail(CauseUnreachable, "another request for it takes too long: %w", ctx.Err())
 		}
 	}
 }
 
 // retry calls a function again as long as a source does not answer.
-func (r *puller) retry(ctx context.Context, backoff wait.Backoff, f func(context.Context) error) error {
+func (r *puller) retry(ctx context.Context, backoff wait.Backoff,
+	f func(context.Context) error) error {
 	var err error
 	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
 		if err = f(ctx); err == nil {
@@ -200,7 +209,8 @@ func (r *puller) retry(ctx context.Context, backoff wait.Backoff, f func(context
 
 // ask calls a function that asks a host for a module's current state. It is less patient if an
 // earlier state is in the store.
-func (r *puller) ask(ctx context.Context, host string, stored bool, f func(context.Context) error) error {
+func (r *puller) ask(ctx context.Context, host string, stored bool,
+	f func(context.Context) error) error {
 	if !stored {
 		return r.retry(ctx, r.patient, f)
 	}
@@ -251,7 +261,8 @@ func (r *Registries) eachLocation(ctx context.Context, uri string, f func(locati
 		if n == len(locations)-1 || ctx.Err() != nil || !goOn {
 			return e
 		}
-		klog.FromContext(ctx).Info("A mirror cannot serve a module: asking the source itself", "mirror", Redact(l.uri), "err", e.Err)
+		klog.FromContext(ctx).Info("A mirror cannot serve a module: asking the source itself",
+			"mirror", Redact(l.uri), "err", e.Err)
 		before = e.Err
 	}
 	return nil

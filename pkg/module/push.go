@@ -54,7 +54,10 @@ func (f *Fetcher) ManifestDigest(ctx context.Context, uri string) (string, error
 		})
 	})
 	if err == nil && ref.Digest != "" && got != ref.Digest {
-		err = &Error{Cause: CauseDigest, Err: &DigestError{What: "manifest", Want: ref.Digest, Got: got}}
+		err = &Error{
+			Cause: CauseDigest,
+			Err:   &DigestError{What: "manifest", Want: ref.Digest, Got: got},
+		}
 	}
 	if err != nil {
 		return "", withURI(uri, err)
@@ -66,7 +69,8 @@ func (f *Fetcher) ManifestDigest(ctx context.Context, uri string) (string, error
 // The annotations go into the manifest. Push returns a reference to exactly these bytes, without a
 // scheme: host/repository@sha256:… It does not push to mirrors. The same module with the same
 // annotations has the same manifest. Errors are [*Error].
-func (f *Fetcher) Push(ctx context.Context, uri string, wasm []byte, annotations map[string]string) (string, error) {
+func (f *Fetcher) Push(ctx context.Context, uri string, wasm []byte,
+	annotations map[string]string) (string, error) {
 	ref, err := f.registryReference(uri)
 	if err == nil && ref.Digest != "" {
 		err = fail(CauseInvalid, "a push produces a digest and cannot name one: name a tag")
@@ -94,7 +98,8 @@ func (f *Fetcher) registryReference(uri string) (reference, error) {
 		return reference{}, fail(CauseInvalid, "registries are not supported here")
 	}
 	if moduleuri.IsTooLong(uri) {
-		return reference{}, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
+		return reference{}, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme",
+			moduleuri.MaxBytes)
 	}
 	ref, err := parseReference(uri)
 	if err != nil {
@@ -110,7 +115,10 @@ type content struct {
 }
 
 func newContent(mediaType string, b []byte) content {
-	return content{ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}, b}
+	return content{
+		ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))},
+		b,
+	}
 }
 
 // artifact is a module in the form that a registry stores.
@@ -122,9 +130,13 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 		return nil, tooLarge("module", size, f.MaxBytes)
 	}
 	if checkMagic(wasm) != nil {
-		return nil, fail(CauseInvalid, "it is not a WebAssembly module: it begins with %q", wasm[:min(len(wasm), len(wasmMagic))])
+		return nil, fail(CauseInvalid, "it is not a WebAssembly module: it begins with %q",
+			wasm[:min(len(wasm), len(wasmMagic))])
 	}
-	a := &artifact{config: newContent(configMediaType, []byte("{}")), layer: newContent(layerMediaType, wasm)}
+	a := &artifact{
+		config: newContent(configMediaType, []byte("{}")),
+		layer:  newContent(layerMediaType, wasm),
+	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // like kwctl, so that both give a module the same digest
@@ -139,7 +151,10 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 	}
 	manifest := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(manifest) > maxManifestBytes {
-		return nil, fail(CauseInvalid, "its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata", len(manifest), maxManifestBytes)
+		return nil,
+			fail(CauseInvalid,
+				"its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata",
+				len(manifest), maxManifestBytes)
 	}
 	a.manifest = newContent(ocispec.MediaTypeImageManifest, manifest)
 	return a, nil
@@ -156,7 +171,8 @@ func (r *puller) push(ctx context.Context, ref reference, a *artifact) error {
 				if err := to.pushBlob(observed(ctx, r.observe, a.layer), a.layer); err != nil {
 					return err
 				}
-				return answerError(to.PushReference(ctx, a.manifest.descriptor, bytes.NewReader(a.manifest.bytes), ref.Tag))
+				return answerError(to.PushReference(ctx, a.manifest.descriptor,
+					bytes.NewReader(a.manifest.bytes), ref.Tag))
 			})
 		})
 	})

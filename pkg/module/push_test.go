@@ -41,17 +41,25 @@ func TestPush(t *testing.T) {
 	open := registry.Start(t, registry.Options{})
 	secure := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "secret"})
 	credentials := filepath.Join(t.TempDir(), "config.json")
-	require.NoError(t, os.WriteFile(credentials, []byte(`{"auths":{"`+secure.Host+`":{"auth":"`+base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
+	require.NoError(t,
+		os.WriteFile(credentials,
+			[]byte(`{"auths":{"`+secure.Host+`":{"auth":"`+
+				base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
 	binary, digest := wasm("pushed")
-	for name, r := range map[string]*registry.Registry{"without TLS": open, "with credentials": secure} {
+	for name, r := range map[string]*registry.Registry{
+		"without TLS":      open,
+		"with credentials": secure,
+	} {
 		t.Run(name, func(t *testing.T) {
 			sources := trusting(r)
 			sources.DockerConfig = credentials
 			f := newFetcher(t, module.Options{Sources: sources})
 			annotations := map[string]string{"io.kubewarden.policy.title": "<a & b>"}
-			reference, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/one:v1", binary, annotations)
+			reference, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/one:v1", binary,
+				annotations)
 			require.NoError(t, err)
-			again, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/one:v1", binary, annotations)
+			again, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/one:v1", binary,
+				annotations)
 			require.NoError(t, err)
 			require.Equal(t, reference, again)
 
@@ -63,7 +71,8 @@ func TestPush(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, m.Revision, got)
 
-			descriptor, body, err := r.Repository(t, "policies/one").FetchReference(context.Background(), "v1")
+			descriptor, body, err := r.Repository(t, "policies/one").
+				FetchReference(context.Background(), "v1")
 			require.NoError(t, err)
 			require.Equal(t, ocispec.MediaTypeImageManifest, descriptor.MediaType)
 			manifest, err := io.ReadAll(body)
@@ -71,7 +80,8 @@ func TestPush(t *testing.T) {
 			require.NoError(t, body.Close())
 			require.JSONEq(t, `{"schemaVersion":2,`+
 				`"config":{"mediaType":"application/vnd.wasm.config.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},`+
-				`"layers":[{"mediaType":"application/vnd.wasm.content.layer.v1+wasm","digest":"`+digest+`","size":14}],`+
+				`"layers":[{"mediaType":"application/vnd.wasm.content.layer.v1+wasm","digest":"`+
+				digest+`","size":14}],`+
 				`"annotations":{"io.kubewarden.policy.title":"<a & b>"}}`, string(manifest))
 			require.Contains(t, string(manifest), "<a & b>", "not escaped")
 			require.Equal(t, got, engine.Digest(manifest))
@@ -80,21 +90,29 @@ func TestPush(t *testing.T) {
 	f := newFetcher(t, module.Options{Sources: trusting(secure)})
 	_, err := f.Push(t.Context(), "registry://"+secure.Host+"/policies/one:v1", binary, nil)
 	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
-	require.ErrorContains(t, err, "push registry://"+secure.Host+"/policies/one:v1: credentials are required")
+	require.ErrorContains(t, err, "push registry://"+secure.Host+
+		"/policies/one:v1: credentials are required")
 	f = newFetcher(t, module.Options{})
 	_, err = f.Push(t.Context(), "registry://"+open.Host+"/policies/one:v1", binary, nil)
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "only named hosts are contacted without TLS")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err),
+		"only named hosts are contacted without TLS")
 }
 
 func TestUploadsAreTold(t *testing.T) {
 	r := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "secret"})
 	credentials := filepath.Join(t.TempDir(), "config.json")
-	require.NoError(t, os.WriteFile(credentials, []byte(`{"auths":{"`+r.Host+`":{"auth":"`+base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
+	require.NoError(t,
+		os.WriteFile(credentials,
+			[]byte(`{"auths":{"`+r.Host+`":{"auth":"`+
+				base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
 	sources := trusting(r)
 	sources.DockerConfig = credentials
 	binary, _ := wasm("told")
 	var told [][2]int64
-	f := newFetcher(t, module.Options{Sources: sources, Progress: func(bytes, total int64) { told = append(told, [2]int64{bytes, total}) }})
+	f := newFetcher(t, module.Options{
+		Sources:  sources,
+		Progress: func(bytes, total int64) { told = append(told, [2]int64{bytes, total}) },
+	})
 	reference, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/told:v1", binary, nil)
 	require.NoError(t, err)
 	size := int64(len(binary))
@@ -116,20 +134,28 @@ func TestPushRefuses(t *testing.T) {
 		title  string
 		err    string
 	}{
-		"no registry": {"https://example.com/policy.wasm", binary, "", "does not begin with registry://"},
-		"a digest":    {"registry://example.com/a@sha256:" + strings.Repeat("0", 64), binary, "", "name a tag"},
-		"too long":    {"registry://example.com/" + strings.Repeat("a", 5000), binary, "", "longer than 4096 bytes"},
-		"no module":   {"registry://example.com/a:v1", []byte("text"), "", "not a WebAssembly module"},
-		"too large":   {"registry://example.com/a:v1", append(binary, make([]byte, maxBytes)...), "", "bytes of module"},
-		"annotations": {"registry://example.com/a:v1", binary, strings.Repeat("a", 1<<20), "shorten the annotations"},
+		"no registry": {"https://example.com/policy.wasm", binary, "",
+			"does not begin with registry://"},
+		"a digest": {"registry://example.com/a@sha256:" + strings.Repeat("0", 64), binary, "",
+			"name a tag"},
+		"too long": {"registry://example.com/" + strings.Repeat("a", 5000), binary, "",
+			"longer than 4096 bytes"},
+		"no module": {"registry://example.com/a:v1", []byte("text"), "",
+			"not a WebAssembly module"},
+		"too large": {"registry://example.com/a:v1", append(binary, make([]byte, maxBytes)...),
+			"", "bytes of module"},
+		"annotations": {"registry://example.com/a:v1", binary, strings.Repeat("a", 1<<20),
+			"shorten the annotations"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := f.Push(t.Context(), test.uri, test.binary, map[string]string{"title": test.title})
+			_, err := f.Push(t.Context(), test.uri, test.binary,
+				map[string]string{"title": test.title})
 			require.ErrorContains(t, err, test.err)
 			require.ErrorContains(t, err, "push ")
 		})
 	}
-	_, err := (&module.Fetcher{MaxBytes: 1}).Push(t.Context(), "registry://example.com/a:v1", nil, nil)
+	_, err := (&module.Fetcher{MaxBytes: 1}).Push(t.Context(), "registry://example.com/a:v1", nil,
+		nil)
 	require.ErrorContains(t, err, "not supported here")
 }
 
@@ -142,10 +168,15 @@ func TestPushToHostileRegistries(t *testing.T) {
 		cause  module.Cause
 		err    string
 	}{
-		"no":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, module.CauseUnauthorized, "answered 403"},
-		"not now":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, module.CauseUnreachable, "answered 500"},
+		"no": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+		}, module.CauseUnauthorized, "answered 403"},
+		"not now": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+		}, module.CauseUnreachable, "answered 500"},
 		"elsewhere": {elsewhere, module.CauseAnswer, "different host"},
-		"no status": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, module.CauseUnreachable, "EOF"},
+		"no status": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			module.CauseUnreachable, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(test.answer)

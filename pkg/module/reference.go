@@ -37,8 +37,10 @@ func parseReference(uri string) (reference, error) {
 		return reference{}, errors.New("it does not begin with registry://")
 	}
 	ref, err := moduleuri.ParseReference(text)
-	if err != nil && !errors.Is(err, moduleuri.ErrDigest) && !errors.Is(err, moduleuri.ErrEmptyTag) {
-		err = fmt.Errorf("%w: write registry://host/repository:tag or registry://host/repository@sha256:…", err)
+	if err != nil && !errors.Is(err, moduleuri.ErrDigest) &&
+		!errors.Is(err, moduleuri.ErrEmptyTag) {
+		err = fmt.Errorf(
+			"%w: write registry://host/repository:tag or registry://host/repository@sha256:…", err)
 	}
 	return reference{ref}, err
 }
@@ -73,7 +75,8 @@ func (r reference) String() string {
 // Redact returns a URI without its potentially secret parts: the user, the password, and the query,
 // which may contain a signature.
 func Redact(uri string) string {
-	if strings.HasPrefix(uri, "registry://") || strings.HasPrefix(uri, "file://") || strings.HasPrefix(uri, moduleuri.LayoutScheme+"://") {
+	if strings.HasPrefix(uri, "registry://") || strings.HasPrefix(uri, "file://") ||
+		strings.HasPrefix(uri, moduleuri.LayoutScheme+"://") {
 		scheme, rest, _ := strings.Cut(uri, "://")
 		authority, path, _ := strings.Cut(rest, "/")
 		if at := strings.LastIndex(authority, "@"); at >= 0 {

@@ -30,12 +30,14 @@ var hex64 = strings.Repeat("0a", 32)
 
 func TestParseReference(t *testing.T) {
 	for uri, want := range map[string]string{
-		"registry://example.com/a":                                "registry://example.com/a:latest",
-		"registry://example.com/a/b-c/d_e:v1.0":                   "registry://example.com/a/b-c/d_e:v1.0",
-		"registry://127.0.0.1:5000/a:v1":                          "registry://127.0.0.1:5000/a:v1",
-		"registry://[::1]:5000/a:v1":                              "registry://[::1]:5000/a:v1",
-		"registry://example.com:5000/a@sha256:" + hex64:           "registry://example.com:5000/a@sha256:" + hex64,
-		"registry://example.com:5000/a:any.Tag_1@sha256:" + hex64: "registry://example.com:5000/a@sha256:" + hex64,
+		"registry://example.com/a":              "registry://example.com/a:latest",
+		"registry://example.com/a/b-c/d_e:v1.0": "registry://example.com/a/b-c/d_e:v1.0",
+		"registry://127.0.0.1:5000/a:v1":        "registry://127.0.0.1:5000/a:v1",
+		"registry://[::1]:5000/a:v1":            "registry://[::1]:5000/a:v1",
+		"registry://example.com:5000/a@sha256:" +
+			hex64: "registry://example.com:5000/a@sha256:" + hex64,
+		"registry://example.com:5000/a:any.Tag_1@sha256:" +
+			hex64: "registry://example.com:5000/a@sha256:" + hex64,
 	} {
 		ref, err := parseReference(uri)
 		require.NoError(t, err, uri)
@@ -68,8 +70,10 @@ func TestParseReference(t *testing.T) {
 
 func FuzzParseReference(f *testing.F) {
 	for _, seed := range []string{
-		"registry://example.com/a:v1", "registry://[::1]:5000/a@sha256:" + hex64, "registry://a@b/c", "registry://a%2fb/c", "registry://a/b/../c",
-		"registry://a/b:c@sha256:" + hex64, "registry://a?b/c", "registry://a#b/c", "registry://\x00/b", "registry://é/b:c",
+		"registry://example.com/a:v1", "registry://[::1]:5000/a@sha256:" + hex64,
+		"registry://a@b/c", "registry://a%2fb/c", "registry://a/b/../c",
+		"registry://a/b:c@sha256:" + hex64, "registry://a?b/c", "registry://a#b/c",
+		"registry://\x00/b", "registry://é/b:c",
 	} {
 		f.Add(seed)
 	}
@@ -79,7 +83,8 @@ func FuzzParseReference(f *testing.F) {
 			return
 		}
 		// The request goes to exactly the host that was written.
-		u, err := url.Parse("https://" + ref.Registry + "/v2/" + ref.Repository + "/manifests/" + ref.name())
+		u, err := url.Parse("https://" + ref.Registry + "/v2/" + ref.Repository + "/manifests/" +
+			ref.name())
 		require.NoError(t, err)
 		require.Equal(t, ref.Registry, u.Host)
 		require.Nil(t, u.User)
@@ -143,7 +148,10 @@ func TestMirrors(t *testing.T) {
 
 func TestSourcesAreValidated(t *testing.T) {
 	s := &Sources{
-		Insecure:     []string{"", "https://example.com", "user@example.com", "example.com/a", "example.com:", "fine.example.com", "[::1]:5000"},
+		Insecure: []string{
+			"", "https://example.com", "user@example.com", "example.com/a", "example.com:",
+			"fine.example.com", "[::1]:5000",
+		},
 		Authorities:  []Authority{{Host: "a b", Files: []string{"relative"}}},
 		DockerConfig: "relative",
 		Timeout:      -1,
@@ -156,10 +164,14 @@ func TestSourcesAreValidated(t *testing.T) {
 	}
 	err := s.validate()
 	for _, text := range []string{
-		`sources.insecure: "" is`, `sources.insecure: "https://example.com" is`, `sources.insecure: "user@example.com" is`,
-		`sources.insecure: "example.com/a" is`, `sources.insecure: "example.com:" is`, `sources.authorities: "a b" is`,
-		`sources.authorities of a b: "relative" is not an absolute path`, `sources.dockerConfig: "relative" is not`, "sources.timeout: -1ns is negative",
-		`prefix "ghcr.io/" does not begin`, `replacement "https://mirror/" of "registry://ghcr.io/" is of another kind`,
+		`sources.insecure: "" is`, `sources.insecure: "https://example.com" is`,
+		`sources.insecure: "user@example.com" is`,
+		`sources.insecure: "example.com/a" is`, `sources.insecure: "example.com:" is`,
+		`sources.authorities: "a b" is`,
+		`sources.authorities of a b: "relative" is not an absolute path`,
+		`sources.dockerConfig: "relative" is not`, "sources.timeout: -1ns is negative",
+		`prefix "ghcr.io/" does not begin`,
+		`replacement "https://mirror/" of "registry://ghcr.io/" is of another kind`,
 		"must end with a slash", `prefix "file:///a" does not begin`,
 	} {
 		require.ErrorContains(t, err, text)
@@ -169,7 +181,12 @@ func TestSourcesAreValidated(t *testing.T) {
 }
 
 func FuzzParseEntry(f *testing.F) {
-	fine, err := entry{Format: entryFormat, URI: "registry://a/b:c", Digest: "sha256:" + hex64, Manifest: "sha256:" + hex64}.encode()
+	fine, err := entry{
+		Format:   entryFormat,
+		URI:      "registry://a/b:c",
+		Digest:   "sha256:" + hex64,
+		Manifest: "sha256:" + hex64,
+	}.encode()
 	require.NoError(f, err)
 	f.Add(fine)
 	f.Add([]byte(`{"format":"` + entryFormat + `"}`))
@@ -185,7 +202,8 @@ func FuzzParseEntry(f *testing.F) {
 }
 
 func FuzzWasmLayer(f *testing.F) {
-	f.Add([]byte(`{"layers":[{"mediaType":"` + layerMediaType + `","digest":"sha256:` + hex64 + `","size":1}]}`))
+	f.Add([]byte(`{"layers":[{"mediaType":"` + layerMediaType + `","digest":"sha256:` + hex64 +
+		`","size":1}]}`))
 	f.Add([]byte(`{"manifests":[],"layers":[]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if layer, err := wasmLayer("application/vnd.oci.image.manifest.v1+json", b); err == nil {

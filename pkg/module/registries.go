@@ -74,12 +74,15 @@ func NewRegistries(options RegistriesOptions) (*Registries, error) {
 // are not bounded; the reader must bound them. Errors are [*Error]. If f returns an error that
 // wraps errdef.ErrNotFound of oras-go, Each tries the next repository. Each does not retry, and
 // ends when the context ends.
-func (r *Registries) Each(ctx context.Context, uri string, f func(from *remote.Repository, name string) error) error {
+func (r *Registries) Each(ctx context.Context, uri string,
+	f func(from *remote.Repository, name string) error) error {
 	ref, err := parseReference(uri)
 	if err != nil {
 		return withURI(uri, &Error{Cause: CauseInvalid, Err: err})
 	}
-	err = r.eachRepository(ctx, uri, func(from *repository) error { return answerError(f(from.Repository, ref.name())) })
+	err = r.eachRepository(ctx, uri, func(from *repository) error {
+		return answerError(f(from.Repository, ref.name()))
+	})
 	if err != nil {
 		return withURI(uri, err)
 	}

@@ -30,7 +30,12 @@ func TestADialOfItsOwnIsTheOnlyWayOut(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Err: errors.New("refused")}
 	var dialed []string
 	r, err := NewRegistries(RegistriesOptions{
-		Sources: Sources{Insecure: []string{"insecure.example"}, Mirrors: []Mirror{{Prefix: "registry://a.example/", Replacement: "registry://mirror.example:5000/"}}},
+		Sources: Sources{
+			Insecure: []string{"insecure.example"},
+			Mirrors: []Mirror{{
+				Prefix: "registry://a.example/", Replacement: "registry://mirror.example:5000/",
+			}},
+		},
 		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 			dialed = append(dialed, address)
 			return nil, refused
@@ -45,7 +50,9 @@ func TestADialOfItsOwnIsTheOnlyWayOut(t *testing.T) {
 		require.ErrorIs(t, err, refused)
 		require.ErrorContains(t, err, "fetch "+uri)
 	}
-	require.Equal(t, []string{"mirror.example:5000", "a.example:443", "insecure.example:443", "insecure.example:80"}, dialed)
+	require.Equal(t, []string{
+		"mirror.example:5000", "a.example:443", "insecure.example:443", "insecure.example:80",
+	}, dialed)
 	require.Nil(t, r.hosts.public.Proxy)
 	require.Nil(t, r.hosts.unverified.Proxy)
 	require.NotNil(t, newHosts(&Sources{}, nil).public.Proxy, "modules may come through one")

@@ -47,8 +47,9 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 			if refused != nil || !unanswered(err) {
 				return nil, withRefusal(err, refused)
 			}
-			klog.FromContext(ctx).Info("Cannot ask a registry what a tag refers to: using what it referred to last",
-				"manifest", before.Manifest, "err", err)
+			klog.FromContext(ctx).
+				Info("Cannot ask a registry what a tag refers to: using what it referred to last",
+					"manifest", before.Manifest, "err", err)
 			return r.before(ctx, request, ref.at(before.Manifest), err)
 		}
 	}
@@ -81,7 +82,8 @@ func withRefusal(err, refused error) error {
 
 // known returns what is known about a URI, and the identity of the verifier that accepted it. The
 // error says why it does not count: nothing is known, or the verifier does not accept it.
-func (r *puller) known(ctx context.Context, uri, demands string) (e entry, identity string, err error) {
+func (r *puller) known(ctx context.Context, uri,
+	demands string) (e entry, identity string, err error) {
 	e, ok := r.store.lookup(ctx, uri, demands)
 	if !ok {
 		return entry{}, "", fs.ErrNotExist
@@ -122,13 +124,21 @@ func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, erro
 	if bytes == nil {
 		return nil, fs.ErrNotExist
 	}
-	klog.FromContext(ctx).V(2).Info("Took module from the store", "digest", e.Digest, "revision", e.revision())
-	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identity, Proof: r.proof(e)}, nil
+	klog.FromContext(ctx).V(2).Info("Took module from the store", "digest", e.Digest,
+		"revision", e.revision())
+	return &Module{
+		Bytes:      bytes,
+		Digest:     e.Digest,
+		Revision:   e.revision(),
+		VerifiedBy: identity,
+		Proof:      r.proof(e),
+	}, nil
 }
 
 // before returns the stored earlier state of a module, or the reason why the source could not be
 // asked.
-func (r *puller) before(ctx context.Context, request Request, ref reference, err error) (*Module, error) {
+func (r *puller) before(ctx context.Context, request Request, ref reference,
+	err error) (*Module, error) {
 	m, refused := r.stored(ctx, ref.String(), request.Demands)
 	if m == nil {
 		return nil, withRefusal(err, refused)
@@ -151,7 +161,8 @@ func (r *puller) remember(ctx context.Context, uri, demands string, m *Module) {
 }
 
 // resolve asks which manifest a tag refers to.
-func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored bool) (digest string, err error) {
+func (r *puller) resolve(ctx context.Context, uri string, ref reference,
+	stored bool) (digest string, err error) {
 	err = r.ask(ctx, ref.Registry, stored, func(ctx context.Context) error {
 		if stored {
 			var cancel context.CancelFunc
@@ -167,12 +178,14 @@ func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored 
 }
 
 // download fetches a manifest and the module that it names, and stores what it found.
-func (r *puller) download(ctx context.Context, request Request, ref reference, manifest string, p *progress) (*Module, error) {
+func (r *puller) download(ctx context.Context, request Request, ref reference, manifest string,
+	p *progress) (*Module, error) {
 	var m *Module
 	var proof kept
 	err := r.retry(ctx, r.patient, func(ctx context.Context) error {
 		return r.eachRepository(ctx, request.URI, func(from *repository) (err error) {
-			m, proof, err = r.pull(ctx, request, ref.Registry+"/"+ref.Repository, from, manifest, r.store, p)
+			m, proof, err = r.pull(ctx, request, ref.Registry+"/"+ref.Repository, from, manifest,
+				r.store, p)
 			return err
 		})
 	})
@@ -186,7 +199,8 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 	if ref.Tag != "" {
 		r.remember(ctx, ref.String(), request.Demands, m)
 	}
-	klog.FromContext(ctx).Info("Fetched module from a registry", "manifest", manifest, "digest", m.Digest, "bytes", len(m.Bytes),
+	klog.FromContext(ctx).Info("Fetched module from a registry", "manifest", manifest,
+		"digest", m.Digest, "bytes", len(m.Bytes),
 		"elapsed", time.Since(p.begin).Round(time.Millisecond))
 	return m, nil
 }
@@ -203,14 +217,16 @@ type origin interface {
 
 // pull fetches a module from one repository with the given name. It first reads the manifest, which
 // must have the expected digest, then asks the verifier, and then reads the module itself.
-func (r *puller) pull(ctx context.Context, request Request, repository string, from origin, digest string, store *Store, p *progress) (*Module, kept, error) {
+func (r *puller) pull(ctx context.Context, request Request, repository string, from origin,
+	digest string, store *Store, p *progress) (*Module, kept, error) {
 	p.at("reading manifest")
 	descriptor, content, err := from.manifest(ctx, digest)
 	if err != nil {
 		return nil, kept{}, err
 	}
 	if got := descriptor.Digest.String(); got != digest {
-		return nil, kept{}, &Error{Cause: CauseDigest, Err: &DigestError{What: "manifest", Want: digest, Got: got}}
+		return nil, kept{},
+			&Error{Cause: CauseDigest, Err: &DigestError{What: "manifest", Want: digest, Got: got}}
 	}
 	layer, err := wasmLayer(descriptor.MediaType, content)
 	if err != nil {

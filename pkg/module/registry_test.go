@@ -98,9 +98,10 @@ func TestRegistryReferences(t *testing.T) {
 	uri := "registry://" + r.Host + "/policies/one"
 	f := newFetcher(t, module.Options{Sources: trusting(r)})
 	for reference, want := range map[string]module.Module{
-		":v1":                     {Bytes: first, Digest: firstDigest, Revision: firstManifest},
-		"@" + firstManifest:       {Bytes: first, Digest: firstDigest, Revision: firstManifest},
-		":v1@" + secondManifest:   {Bytes: second, Digest: secondDigest, Revision: secondManifest}, // the digest counts
+		":v1":               {Bytes: first, Digest: firstDigest, Revision: firstManifest},
+		"@" + firstManifest: {Bytes: first, Digest: firstDigest, Revision: firstManifest},
+		// the digest counts
+		":v1@" + secondManifest:   {Bytes: second, Digest: secondDigest, Revision: secondManifest},
 		":gone@" + secondManifest: {Bytes: second, Digest: secondDigest, Revision: secondManifest},
 		"":                        {Bytes: second, Digest: secondDigest, Revision: secondManifest},
 	} {
@@ -170,7 +171,8 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 		require.NoError(t, err, reference)
 		require.Equal(t, want, got)
 	}
-	got, err := f.Get(ctx, module.Request{URI: "registry://" + r.Host + "/elsewhere:v7", Digest: digest})
+	got, err := f.Get(ctx,
+		module.Request{URI: "registry://" + r.Host + "/elsewhere:v7", Digest: digest})
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 	require.NotContains(t, log(), "answer", "nobody was asked")
@@ -182,11 +184,13 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	require.Contains(t, log(), "connection refused")
 	_, err = f.Fetch(ctx, uri+":v1")
 	require.NoError(t, err)
-	require.Contains(t, log(), "did not answer less than", "a registry that is down is not asked again at once")
+	require.Contains(t, log(), "did not answer less than",
+		"a registry that is down is not asked again at once")
 
 	for _, reference := range []string{"one:v2", "two:v1"} {
 		_, err = f.Fetch(ctx, "registry://"+r.Host+"/"+reference)
-		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "a module that was never fetched is unavailable")
+		require.Equal(t, module.CauseUnreachable, module.CauseOf(err),
+			"a module that was never fetched is unavailable")
 		require.ErrorContains(t, err, "check the host, its port")
 	}
 	f = newFetcher(t, module.Options{Sources: trusting(r)})
@@ -244,7 +248,8 @@ func TestUnchangedTagsCostNoDownload(t *testing.T) {
 	got, err = f.Fetch(ctx, uri)
 	require.NoError(t, err)
 	require.Equal(t, second, got.Bytes)
-	require.NotContains(t, log()[len(before):], "Fetched module", "a tag that moves back needs no download either")
+	require.NotContains(t, log()[len(before):], "Fetched module",
+		"a tag that moves back needs no download either")
 	require.NotEqual(t, digest, got.Digest)
 }
 
@@ -256,7 +261,8 @@ func writeFile(t testing.TB, content string) string {
 }
 
 func dockerConfig(host, user string) string {
-	return `{"auths": {"` + host + `": {"auth": "` + base64.StdEncoding.EncodeToString([]byte(user)) + `"}}}`
+	return `{"auths": {"` + host + `": {"auth": "` +
+		base64.StdEncoding.EncodeToString([]byte(user)) + `"}}}`
 }
 
 func TestCredentials(t *testing.T) {
@@ -276,16 +282,20 @@ func TestCredentials(t *testing.T) {
 	require.NotContains(t, err.Error(), "wrong")
 
 	// The file is read again for each request.
-	for _, content := range []string{dockerConfig(r.Host, "user:pass"), dockerConfig("https://"+r.Host+"/v2/", "user:pass"),
+	for _, content := range []string{dockerConfig(r.Host, "user:pass"),
+		dockerConfig("https://"+r.Host+"/v2/", "user:pass"),
 		`{"auths": {"` + r.Host + `": {"username": "user", "password": "pass"}}}`} {
 		require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(content), 0o600))
 		got, err := f.Fetch(t.Context(), uri)
 		require.NoError(t, err)
 		require.Equal(t, bytes, got.Bytes)
 	}
-	require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(dockerConfig("other.example.com", "user:pass")), 0o600))
+	require.NoError(t,
+		os.WriteFile(sources.DockerConfig, []byte(dockerConfig("other.example.com", "user:pass")),
+			0o600))
 	_, err = f.Fetch(t.Context(), uri)
-	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "another host's credentials are not used")
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err),
+		"another host's credentials are not used")
 	require.NoError(t, os.Remove(sources.DockerConfig))
 	_, err = f.Fetch(t.Context(), uri)
 	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
@@ -305,7 +315,10 @@ func TestCredentialsAreRefused(t *testing.T) {
 		`{"auths": "secret"}`: "auth",
 		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "at most 1048576 are allowed",
 	} {
-		_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{DockerConfig: writeFile(t, content)}})
+		_, err := module.NewFetcher(module.Options{
+			MaxBytes: 1,
+			Sources:  module.Sources{DockerConfig: writeFile(t, content)},
+		})
 		require.ErrorContains(t, err, "sources.dockerConfig: ")
 		require.ErrorContains(t, err, text)
 		require.NotContains(t, err.Error(), "secret")
@@ -313,7 +326,10 @@ func TestCredentialsAreRefused(t *testing.T) {
 	require.NoFileExists(t, marker)
 	path := writeFile(t, "{}")
 	require.NoError(t, os.Chmod(path, 0o622))
-	_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{DockerConfig: path}})
+	_, err := module.NewFetcher(module.Options{
+		MaxBytes: 1,
+		Sources:  module.Sources{DockerConfig: path},
+	})
 	require.ErrorContains(t, err, "must not be able to write it")
 	_, err = module.NewFetcher(module.Options{})
 	require.ErrorContains(t, err, "0 bytes")
@@ -331,9 +347,13 @@ func TestCertificateAuthorities(t *testing.T) {
 	require.NoError(t, err)
 	file := writeFile(t, string(otherCA))
 	for name, sources := range map[string]module.Sources{
-		"none":                     {},
-		"another":                  {Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}}},
-		"the right of another":     {Authorities: []module.Authority{{Host: other.Host, Files: []string{r.CA}}}},
+		"none": {},
+		"another": {Authorities: []module.Authority{{
+			Host: r.Host, Files: []string{file},
+		}}},
+		"the right of another": {Authorities: []module.Authority{{
+			Host: other.Host, Files: []string{r.CA},
+		}}},
 		"insecure is another":      {Insecure: []string{other.Host}},
 		"insecure is another port": {Insecure: []string{"127.0.0.1"}},
 	} {
@@ -342,17 +362,26 @@ func TestCertificateAuthorities(t *testing.T) {
 		require.ErrorContains(t, err, "sources.authorities", name)
 	}
 	for name, sources := range map[string]module.Sources{
-		"the right":        {Authorities: []module.Authority{{Host: r.Host, Files: []string{r.CA}}}},
-		"one of two files": {Authorities: []module.Authority{{Host: r.Host, Files: []string{file, r.CA}}}},
-		"one of two":       {Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}, {Host: r.Host, Files: []string{r.CA}}}},
-		"insecure":         {Insecure: []string{r.Host}},
+		"the right": {Authorities: []module.Authority{{
+			Host: r.Host, Files: []string{r.CA},
+		}}},
+		"one of two files": {Authorities: []module.Authority{{
+			Host: r.Host, Files: []string{file, r.CA},
+		}}},
+		"one of two": {Authorities: []module.Authority{{Host: r.Host, Files: []string{file}},
+			{Host: r.Host, Files: []string{r.CA}}}},
+		"insecure": {Insecure: []string{r.Host}},
 	} {
 		got, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
 		require.NoError(t, err, name)
 		require.Equal(t, bytes, got.Bytes)
 	}
 
-	f := newFetcher(t, module.Options{Sources: module.Sources{Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}}}})
+	f := newFetcher(t, module.Options{
+		Sources: module.Sources{
+			Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}},
+		},
+	})
 	require.NoError(t, os.WriteFile(file, ca, 0o600))
 	_, err = f.Fetch(t.Context(), uri)
 	require.NoError(t, err, "the file is read again")
@@ -360,8 +389,18 @@ func TestCertificateAuthorities(t *testing.T) {
 	_, err = f.Fetch(t.Context(), uri)
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "and again")
 
-	for content, text := range map[string]string{"": "does not contain any", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": "malformed"} {
-		_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{Authorities: []module.Authority{{Host: "a", Files: []string{writeFile(t, content)}}}}})
+	for content, text := range map[string]string{
+		"": "does not contain any",
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": "malformed",
+	} {
+		_, err := module.NewFetcher(module.Options{
+			MaxBytes: 1,
+			Sources: module.Sources{
+				Authorities: []module.Authority{{
+					Host: "a", Files: []string{writeFile(t, content)},
+				}},
+			},
+		})
 		require.ErrorContains(t, err, "sources.authorities of a:443: ")
 		require.ErrorContains(t, err, text)
 	}
@@ -373,10 +412,13 @@ func TestPlainHTTPOnlyWhereItIsAllowed(t *testing.T) {
 	r.Push(t, "one", "v1", bytes)
 	uri := "registry://" + r.Host + "/one:v1"
 	credentials := writeFile(t, dockerConfig(r.Host, "user:pass"))
-	_, err := newFetcher(t, module.Options{Sources: module.Sources{DockerConfig: credentials}}).Fetch(t.Context(), uri)
+	_, err := newFetcher(t, module.Options{Sources: module.Sources{DockerConfig: credentials}}).
+		Fetch(t.Context(), uri)
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err))
 	require.ErrorContains(t, err, "sources.insecure")
-	got, err := newFetcher(t, module.Options{Sources: module.Sources{DockerConfig: credentials, Insecure: []string{r.Host}}}).Fetch(t.Context(), uri)
+	got, err := newFetcher(t, module.Options{
+		Sources: module.Sources{DockerConfig: credentials, Insecure: []string{r.Host}},
+	}).Fetch(t.Context(), uri)
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 }
@@ -400,9 +442,13 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 	mirror.Push(t, "copy/only", "v1", mirrored)
 	sources := func(host, user string) module.Sources {
 		return module.Sources{
-			Authorities:  []module.Authority{{Host: original.Host, Files: []string{original.CA}}, {Host: mirror.Host, Files: []string{mirror.CA}}},
+			Authorities: []module.Authority{{Host: original.Host, Files: []string{original.CA}},
+				{Host: mirror.Host, Files: []string{mirror.CA}}},
 			DockerConfig: writeFile(t, dockerConfig(mirror.Host, user)),
-			Mirrors:      []module.Mirror{{Prefix: "registry://" + original.Host + "/policies/", Replacement: "registry://" + host + "/copy/"}},
+			Mirrors: []module.Mirror{{
+				Prefix:      "registry://" + original.Host + "/policies/",
+				Replacement: "registry://" + host + "/copy/",
+			}},
 		}
 	}
 	uri := "registry://" + original.Host + "/policies/"
@@ -422,14 +468,18 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 
 	_, err = f.Fetch(ctx, uri+"neither:v1")
 	require.Equal(t, module.CauseNotFound, module.CauseOf(err))
-	require.ErrorContains(t, err, "before that, mirror registry://"+mirror.Host+"/copy/neither:v1: not found")
+	require.ErrorContains(t, err, "before that, mirror registry://"+mirror.Host+
+		"/copy/neither:v1: not found")
 
-	got, err = newFetcher(t, module.Options{Sources: sources(closedPort(t), "user:pass")}).Fetch(ctx, uri+"one:v1")
+	got, err = newFetcher(t, module.Options{Sources: sources(closedPort(t), "user:pass")}).
+		Fetch(ctx, uri+"one:v1")
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes, "down")
 
-	_, err = newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:wrong")}).Fetch(ctx, uri+"one:v1")
-	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror's refusal is a mistake to correct")
+	_, err = newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:wrong")}).
+		Fetch(ctx, uri+"one:v1")
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err),
+		"a mirror's refusal is a mistake to correct")
 }
 
 func TestWhatIsNoPolicyIsRefused(t *testing.T) {
@@ -464,8 +514,9 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 		"none":  {module.CauseMediaType, "has 1 layers, and 0 of type"},
 		"two":   {module.CauseMediaType, "has 2 layers, and 2 of type"},
 		"text":  {module.CauseMediaType, `begins with "<htm"`},
-		"large": {module.CauseTooLarge, "1035 bytes of module, at most 1024 are allowed: raise limits.moduleSize"},
-		"huge":  {module.CauseTooLarge, "bytes of manifest"},
+		"large": {module.CauseTooLarge,
+			"1035 bytes of module, at most 1024 are allowed: raise limits.moduleSize"},
+		"huge": {module.CauseTooLarge, "bytes of manifest"},
 	} {
 		_, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:"+tag)
 		require.Equal(t, want.cause, module.CauseOf(err), "%s: %v", tag, err)

@@ -46,7 +46,8 @@ type repository struct{ *remote.Repository }
 // eachRepository calls a function for the repositories that a URI may mean: the mirror's, if there
 // is one, and the registry's own. It contacts insecure hosts with TLS first, and without it if they
 // do not support it.
-func (r *Registries) eachRepository(ctx context.Context, uri string, f func(*repository) error) error {
+func (r *Registries) eachRepository(ctx context.Context, uri string,
+	f func(*repository) error) error {
 	return r.eachLocation(ctx, uri, func(l location) error {
 		ref, err := parseReference(l.uri)
 		if err != nil {
@@ -71,15 +72,28 @@ func (r *Registries) atRepository(ref reference, f func(*repository) error) erro
 func speaksNoTLS(err error) bool {
 	var record tls.RecordHeaderError
 	var network *net.OpError
-	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) || errors.As(err, &network) && network.Op == "dial"
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) ||
+		errors.As(err, &network) && network.Op == "dial"
 }
 
 // repository returns a client with its own credentials and tokens. They serve a single module, so
 // that none is used after it expired or changed.
 func (r *Registries) repository(ref reference) *repository {
-	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential(ref), ClientID: userAgent}
+	client := &auth.Client{
+		Client:     r.client,
+		Cache:      auth.NewCache(),
+		Credential: r.credential(ref),
+		ClientID:   userAgent,
+	}
 	client.SetUserAgent(userAgent)
-	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes, ReferrerListMaxPages: maxReferrerPages}}
+	return &repository{
+		&remote.Repository{
+			Reference:            ref.remote(),
+			Client:               client,
+			MaxMetadataBytes:     maxManifestBytes,
+			ReferrerListMaxPages: maxReferrerPages,
+		},
+	}
 }
 
 func (r *repository) graph() oras.ReadOnlyGraphTarget { return r.Repository }
@@ -96,13 +110,15 @@ func (r *repository) resolve(ctx context.Context, tag string) (string, error) {
 	}
 	digest := descriptor.Digest.String()
 	if !moduleuri.IsDigest(digest) {
-		return "", fail(CauseAnswer, "names a manifest by digest %.100q: only SHA-256 is supported", digest)
+		return "", fail(CauseAnswer, "names a manifest by digest %.100q: only SHA-256 is supported",
+			digest)
 	}
 	return digest, nil
 }
 
 // manifest reads a manifest and returns it with its computed digest.
-func (r *repository) manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error) {
+func (r *repository) manifest(ctx context.Context,
+	name string) (ocispec.Descriptor, []byte, error) {
 	descriptor, body, err := r.FetchReference(ctx, name)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, answerError(err)
@@ -112,11 +128,16 @@ func (r *repository) manifest(ctx context.Context, name string) (ocispec.Descrip
 	if err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}
-	return ocispec.Descriptor{MediaType: descriptor.MediaType, Digest: digestOf(content), Size: int64(len(content))}, content, nil
+	return ocispec.Descriptor{
+		MediaType: descriptor.MediaType,
+		Digest:    digestOf(content),
+		Size:      int64(len(content)),
+	}, content, nil
 }
 
 // blob reads the layer that a manifest names, and verifies it.
-func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most int64, p *progress) ([]byte, error) {
+func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most int64,
+	p *progress) ([]byte, error) {
 	body, err := r.Blobs().Fetch(ctx, layer)
 	if err != nil {
 		return nil, answerError(err)
@@ -127,7 +148,10 @@ func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most in
 		return nil, err
 	}
 	if got := engine.Digest(content); got != layer.Digest.String() {
-		return nil, &Error{Cause: CauseDigest, Err: &DigestError{What: "module", Want: layer.Digest.String(), Got: got}}
+		return nil, &Error{
+			Cause: CauseDigest,
+			Err:   &DigestError{What: "module", Want: layer.Digest.String(), Got: got},
+		}
 	}
 	return content, checkMagic(content)
 }

@@ -60,7 +60,8 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 		if before == nil || !unanswered(err) {
 			return nil, withRefusal(err, refused)
 		}
-		klog.FromContext(ctx).Info("Cannot ask a server for a module: using what it served last", "digest", before.Digest, "err", err)
+		klog.FromContext(ctx).Info("Cannot ask a server for a module: using what it served last",
+			"digest", before.Digest, "err", err)
 		m = before
 	}
 	if err := checkDigest(request.Digest, m.Digest); err != nil || m == before {
@@ -70,7 +71,8 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	var proof kept
 	err = r.retry(ctx, r.patient, func(ctx context.Context) (err error) {
 		m.VerifiedBy, proof.Evidence, err = verify(ctx, r.verifier, Artifact{
-			URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: m.Bytes, Beside: r.besideURL(found, request.URI),
+			URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: m.Bytes,
+			Beside: r.besideURL(found, request.URI),
 		})
 		return err
 	})
@@ -81,14 +83,16 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	r.store.put(ctx, m)
 	r.store.keepEvidence(ctx, entry{URI: request.URI, Demands: demandsID(request.Demands)}, proof)
 	r.remember(ctx, request.URI, request.Demands, m)
-	klog.FromContext(ctx).Info("Fetched module from a server", "digest", m.Digest, "bytes", len(m.Bytes), "elapsed", time.Since(p.begin).Round(time.Millisecond))
+	klog.FromContext(ctx).Info("Fetched module from a server", "digest", m.Digest,
+		"bytes", len(m.Bytes), "elapsed", time.Since(p.begin).Round(time.Millisecond))
 	return m, nil
 }
 
 // earlier returns the known state of the module, from the caller or from the store. The error says
 // why the stored state does not count.
 func (r *puller) earlier(ctx context.Context, request Request) (*Module, error) {
-	if have := request.Have; have != nil && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
+	if have := request.Have; have != nil &&
+		acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
 		return have, nil
 	}
 	return r.stored(ctx, request.URI, request.Demands)
@@ -99,7 +103,8 @@ func (r *puller) earlier(ctx context.Context, request Request) (*Module, error) 
 func (r *puller) besideURL(places ...string) func(context.Context, string, int64) ([]byte, error) {
 	return func(ctx context.Context, suffix string, most int64) (content []byte, err error) {
 		for _, place := range slices.Compact(places) {
-			if content, err = r.getBeside(ctx, place, suffix, most); !errors.Is(err, errdef.ErrNotFound) {
+			if content, err = r.getBeside(ctx, place, suffix, most); !errors.Is(err,
+				errdef.ErrNotFound) {
 				return content, err
 			}
 		}
@@ -110,7 +115,8 @@ func (r *puller) besideURL(places ...string) func(context.Context, string, int64
 func (r *puller) getBeside(ctx context.Context, uri, suffix string, most int64) ([]byte, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return nil, fail(CauseInvalid, "the URL cannot be parsed") // the error would quote the whole URL
+		// the error would quote the whole URL
+		return nil, fail(CauseInvalid, "the URL cannot be parsed")
 	}
 	u.Path += suffix
 	if u.RawPath != "" {
@@ -152,21 +158,28 @@ func (r *puller) checkURL(uri string) (host string, err error) {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
-		return "", fail(CauseInvalid, "the URL cannot be parsed") // the error would quote the whole URL
+		// the error would quote the whole URL
+		return "", fail(CauseInvalid, "the URL cannot be parsed")
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
 		return "", fail(CauseInvalid, "the URL has no host")
 	case u.User != nil:
-		return "", fail(CauseInvalid, "the URL contains credentials, which everyone who reads the configuration would see: remove them")
+		return "",
+			fail(CauseInvalid,
+				"the URL contains credentials, which everyone who reads the configuration would see: remove them")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return "", fail(CauseInvalid, "the URL has a fragment: remove it")
 	case u.Scheme == "http" && !r.hosts.isInsecure(u.Scheme, u.Host):
-		return "", fail(CauseInvalid, "%s would be contacted without TLS: write https, or name the host in sources.insecure", u.Host)
+		return "",
+			fail(CauseInvalid,
+				"%s would be contacted without TLS: write https, or name the host in sources.insecure",
+				u.Host)
 	}
 	return u.Host, nil
 }
 
 // getURL asks one server. It returns before if the server still has the same module.
-func (r *puller) getURL(ctx context.Context, uri string, before *Module, p *progress) (*Module, error) {
+func (r *puller) getURL(ctx context.Context, uri string, before *Module,
+	p *progress) (*Module, error) {
 	p.at("asking server")
 	tag := ""
 	if before != nil {
@@ -190,7 +203,11 @@ func (r *puller) getURL(ctx context.Context, uri string, before *Module, p *prog
 	if err := checkMagic(content); err != nil {
 		return nil, err
 	}
-	return &Module{Bytes: content, Digest: engine.Digest(content), Revision: entityTag(response.Header)}, nil
+	return &Module{
+		Bytes:    content,
+		Digest:   engine.Digest(content),
+		Revision: entityTag(response.Header),
+	}, nil
 }
 
 // entityTag returns the response's tag if it stands for exactly these bytes. Weak tags do not.

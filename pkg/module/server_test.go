@@ -41,8 +41,14 @@ func serve(t testing.TB, handler http.HandlerFunc) (*httptest.Server, string, mo
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
-	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
-	return server, host, module.Sources{Authorities: []module.Authority{{Host: host, Files: []string{ca}}}}
+	ca := writeFile(t,
+		string(pem.EncodeToMemory(&pem.Block{
+			Type:  "CERTIFICATE",
+			Bytes: server.Certificate().Raw,
+		})))
+	return server, host, module.Sources{
+		Authorities: []module.Authority{{Host: host, Files: []string{ca}}},
+	}
 }
 
 func TestServer(t *testing.T) {
@@ -87,15 +93,16 @@ func TestServer(t *testing.T) {
 		cause module.Cause
 		text  string
 	}{
-		"/two.wasm":                {module.CauseNotFound, "answered 404 Not Found"},
-		"/signed?signature=secre_": {module.CauseUnauthorized, uri + "/signed?…: answered 403 Forbidden"},
-		"/page":                    {module.CauseMediaType, `begins with "<htm"`},
-		"/partial":                 {module.CauseAnswer, "answered 206"},
-		"/large":                   {module.CauseTooLarge, "1025 bytes of module, at most 1024"},
-		"/endless":                 {module.CauseTooLarge, "1025 bytes of module, at most 1024"},
-		"/cut":                     {module.CauseUnreachable, "after 11 bytes"},
-		"/down":                    {module.CauseUnreachable, "answered 503"},
-		"/one.wasm#fragment":       {module.CauseInvalid, "fragment"},
+		"/two.wasm": {module.CauseNotFound, "answered 404 Not Found"},
+		"/signed?signature=secre_": {module.CauseUnauthorized,
+			uri + "/signed?…: answered 403 Forbidden"},
+		"/page":              {module.CauseMediaType, `begins with "<htm"`},
+		"/partial":           {module.CauseAnswer, "answered 206"},
+		"/large":             {module.CauseTooLarge, "1025 bytes of module, at most 1024"},
+		"/endless":           {module.CauseTooLarge, "1025 bytes of module, at most 1024"},
+		"/cut":               {module.CauseUnreachable, "after 11 bytes"},
+		"/down":              {module.CauseUnreachable, "answered 503"},
+		"/one.wasm#fragment": {module.CauseInvalid, "fragment"},
 	} {
 		_, err := f.Fetch(t.Context(), uri+path)
 		require.Equal(t, want.cause, module.CauseOf(err), "%s: %v", path, err)
@@ -104,7 +111,8 @@ func TestServer(t *testing.T) {
 	}
 	_, err := newFetcher(t, module.Options{}).Fetch(t.Context(), uri+"/one.wasm")
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err))
-	_, err = newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{host}}}).Fetch(t.Context(), uri+"/one.wasm")
+	_, err = newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{host}}}).
+		Fetch(t.Context(), uri+"/one.wasm")
 	require.NoError(t, err)
 	for uri, text := range map[string]string{
 		"http://" + host + "/one.wasm":                      "would be contacted without TLS",
@@ -124,21 +132,30 @@ func TestServer(t *testing.T) {
 
 func TestPlainServer(t *testing.T) {
 	bytes, _ := wasm("one")
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(bytes)
+	}))
 	defer server.Close()
-	f := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{strings.TrimPrefix(server.URL, "http://")}}})
+	f := newFetcher(t, module.Options{
+		Sources: module.Sources{Insecure: []string{strings.TrimPrefix(server.URL, "http://")}},
+	})
 	got, err := f.Fetch(t.Context(), server.URL+"/one.wasm")
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 	_, err = f.Fetch(t.Context(), "https"+strings.TrimPrefix(server.URL, "http")+"/one.wasm")
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "https:// requires TLS even for insecure hosts")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err),
+		"https:// requires TLS even for insecure hosts")
 }
 
 func TestServerRedirects(t *testing.T) {
 	bytes, _ := wasm("one")
-	_, elsewhere, trustElsewhere := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(bytes) })
+	_, elsewhere, trustElsewhere := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(bytes)
+	})
 	target := "https://" + elsewhere + "/x?signature=secret"
-	_, host, sources := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) })
+	_, host, sources := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, target, http.StatusFound)
+	})
 	uri := "https://" + host + "/one.wasm"
 	both := sources
 	both.Authorities = append(both.Authorities, trustElsewhere.Authorities...)
@@ -203,7 +220,8 @@ func TestStoredModulesOfServers(t *testing.T) {
 		require.Equal(t, 2+n, sent)
 	}
 	v := &verifier{identity: "one", refuse: errors.New("not from a registry")}
-	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Fetch(t.Context(), uri)
+	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).
+		Fetch(t.Context(), uri)
 	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 	require.Len(t, v.asked, 1)
 
@@ -221,8 +239,10 @@ func TestStoredModulesOfServers(t *testing.T) {
 	require.NoError(t, err, "a module named by its digest may come from anywhere")
 	require.Equal(t, digest, got.Digest)
 	require.Equal(t, before, log())
-	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Fetch(ctx, uri)
-	require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "an unverified module is not used instead")
+	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).
+		Fetch(ctx, uri)
+	require.Equal(t, module.CauseUnreachable, module.CauseOf(err),
+		"an unverified module is not used instead")
 	_, err = f.Fetch(ctx, "https://"+host+"/two.wasm")
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 }
@@ -236,8 +256,11 @@ func TestMirrorOfServer(t *testing.T) {
 		}
 		_, _ = w.Write(bytes)
 	})
-	sources.Mirrors = []module.Mirror{{Prefix: "https://example.com/policies/", Replacement: "https://" + host + "/copy/"}}
-	got, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), "https://example.com/policies/one.wasm")
+	sources.Mirrors = []module.Mirror{{
+		Prefix: "https://example.com/policies/", Replacement: "https://" + host + "/copy/",
+	}}
+	got, err := newFetcher(t, module.Options{Sources: sources}).
+		Fetch(t.Context(), "https://example.com/policies/one.wasm")
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 }
@@ -278,14 +301,17 @@ func TestStoreReadsNothingThatIsDamaged(t *testing.T) {
 			require.NoError(t, os.Rename(path, path+"-moved"))
 			require.NoError(t, os.Symlink(path+"-moved", path))
 		},
-		"module gone":             func() { require.NoError(t, os.Remove(path)) },
-		"entry changed":           change(entries[0], []byte(strings.Replace(string(fine), "one.wasm", "two.wasm", 1))),
-		"entry cut":               change(entries[0], fine[:len(fine)/2]),
-		"entry reordered":         change(entries[0], append(fine, ' ')),
-		"entry of another format": change(entries[0], []byte(strings.Replace(string(fine), "modules/2", "modules/1", 1))),
-		"entry without digest":    change(entries[0], []byte(strings.Replace(string(fine), "sha256:", "sha256-", 1))),
-		"entry too large":         change(entries[0], make([]byte, 64<<10+1)),
-		"entry gone":              func() { require.NoError(t, os.Remove(entries[0])) },
+		"module gone": func() { require.NoError(t, os.Remove(path)) },
+		"entry changed": change(entries[0],
+			[]byte(strings.Replace(string(fine), "one.wasm", "two.wasm", 1))),
+		"entry cut":       change(entries[0], fine[:len(fine)/2]),
+		"entry reordered": change(entries[0], append(fine, ' ')),
+		"entry of another format": change(entries[0],
+			[]byte(strings.Replace(string(fine), "modules/2", "modules/1", 1))),
+		"entry without digest": change(entries[0],
+			[]byte(strings.Replace(string(fine), "sha256:", "sha256-", 1))),
+		"entry too large": change(entries[0], make([]byte, 64<<10+1)),
+		"entry gone":      func() { require.NoError(t, os.Remove(entries[0])) },
 	} {
 		before := sent
 		damage()

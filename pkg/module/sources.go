@@ -83,7 +83,9 @@ func (s *Sources) validate() error {
 		errs = append(errs, validateHost("authorities", authority.Host))
 		for _, file := range authority.Files {
 			if !filepath.IsAbs(file) {
-				errs = append(errs, fmt.Errorf("sources.authorities of %s: %q is not an absolute path", authority.Host, file))
+				errs = append(errs,
+					fmt.Errorf("sources.authorities of %s: %q is not an absolute path",
+						authority.Host, file))
 			}
 		}
 	}
@@ -91,7 +93,8 @@ func (s *Sources) validate() error {
 		errs = append(errs, m.validate())
 	}
 	if s.DockerConfig != "" && !filepath.IsAbs(s.DockerConfig) {
-		errs = append(errs, fmt.Errorf("sources.dockerConfig: %q is not an absolute path", s.DockerConfig))
+		errs = append(errs,
+			fmt.Errorf("sources.dockerConfig: %q is not an absolute path", s.DockerConfig))
 	}
 	if s.Layout != "" && !filepath.IsAbs(s.Layout) {
 		errs = append(errs, fmt.Errorf("sources.layout: %q is not an absolute path", s.Layout))
@@ -104,7 +107,8 @@ func (s *Sources) validate() error {
 
 func validateHost(field, host string) error {
 	u, err := url.Parse("https://" + host)
-	if err != nil || host == "" || u.Host != host || u.Hostname() == "" || strings.HasSuffix(host, ":") {
+	if err != nil || host == "" || u.Host != host || u.Hostname() == "" ||
+		strings.HasSuffix(host, ":") {
 		return fmt.Errorf("sources.%s: %q is neither host nor host:port", field, host)
 	}
 	return nil

@@ -37,7 +37,7 @@ import (
 //
 //	<directory>/sha256/<hex>.wasm    a module
 //	<directory>/index/<hex>.json     what a URI refers to; the name is the URI's SHA-256
-//	<directory>/evidence/<hex>.json  the evidence on which a verifier accepted that, under the same name
+//	<directory>/evidence/<hex>.json  the evidence on which a verifier accepted it; same name
 //
 // The Store writes files atomically, and compares them with their names when it reads them. It
 // removes damaged files and treats them as missing. Any number of processes and goroutines of one
@@ -60,7 +60,11 @@ func OpenStore(directory string) (*Store, error) {
 		return nil, fmt.Errorf("directory for modules: %q is not an absolute path", directory)
 	}
 	directory = filepath.Clean(directory)
-	s := &Store{modules: filepath.Join(directory, "sha256"), index: filepath.Join(directory, "index"), proofs: filepath.Join(directory, "evidence")}
+	s := &Store{
+		modules: filepath.Join(directory, "sha256"),
+		index:   filepath.Join(directory, "index"),
+		proofs:  filepath.Join(directory, "evidence"),
+	}
 	for _, d := range []string{directory, s.modules, s.index, s.proofs} {
 		if err := safefile.PrivateDirectory(d); err != nil {
 			return nil, fmt.Errorf("directory for modules: %w", err)
@@ -90,7 +94,8 @@ func (s *Store) Put(m *Module) error {
 // put is like Put, for a module that is usable even if it cannot be stored.
 func (s *Store) put(ctx context.Context, m *Module) {
 	if err := s.Put(m); err != nil {
-		klog.FromContext(ctx).Error(err, "Cannot store a module: it must be fetched again after a restart")
+		klog.FromContext(ctx).
+			Error(err, "Cannot store a module: it must be fetched again after a restart")
 	}
 }
 
@@ -109,7 +114,9 @@ func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
 		return nil, err
 	}
 	if got := engine.Digest(bytes); got != digest {
-		return nil, errors.Join(fmt.Errorf("%s is damaged, its digest is %s: %w", path, got, fs.ErrNotExist), os.Remove(path))
+		return nil,
+			errors.Join(fmt.Errorf("%s is damaged, its digest is %s: %w", path, got,
+				fs.ErrNotExist), os.Remove(path))
 	}
 	return bytes, nil
 }
@@ -127,7 +134,8 @@ func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
 
 func (s *Store) path(digest string) (string, error) {
 	if !moduleuri.IsDigest(digest) {
-		return "", fmt.Errorf("digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
+		return "",
+			fmt.Errorf("digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
 	}
 	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil
 }

@@ -65,13 +65,17 @@ func TestStore(t *testing.T) {
 	_, err = store.Get(digest, maxBytes)
 	require.NoError(t, err, "that does not count as damage")
 
-	require.ErrorContains(t, store.Put(&module.Module{Bytes: []byte("two"), Digest: digest}), "its digest is not")
-	for _, digest := range []string{"", "sha256:", "sha256:../../x", "sha256:" + strings.Repeat("A", 64)} {
+	require.ErrorContains(t, store.Put(&module.Module{Bytes: []byte("two"), Digest: digest}),
+		"its digest is not")
+	for _, digest := range []string{
+		"", "sha256:", "sha256:../../x", "sha256:" + strings.Repeat("A", 64),
+	} {
 		require.Error(t, store.Put(&module.Module{Bytes: bytes, Digest: digest}))
 		_, err := store.Get(digest, maxBytes)
 		require.ErrorContains(t, err, "is not sha256:")
 	}
-	info, err := os.Stat(filepath.Join(directory, "sha256", strings.TrimPrefix(digest, "sha256:")+".wasm"))
+	info, err :=
+		os.Stat(filepath.Join(directory, "sha256", strings.TrimPrefix(digest, "sha256:")+".wasm"))
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode())
 
@@ -159,7 +163,8 @@ func TestReadOnlyStore(t *testing.T) {
 		require.NoError(t, os.Remove(filepath.Join(directory, name)))
 	}
 	ctx, log := logged(t)
-	got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store}).Fetch(ctx, "registry://"+r.Host+"/one:v1")
+	got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store}).
+		Fetch(ctx, "registry://"+r.Host+"/one:v1")
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 	require.Contains(t, log(), "Cannot store a module")

@@ -46,8 +46,8 @@ type Verifier interface {
 type Artifact struct {
 	// URI is the artifact's address in the configuration.
 	URI string
-	// Digest is the digest of the module. A module with a manifest has not been read yet: the digest
-	// comes from the manifest and is enforced later.
+	// Digest is the digest of the module. A module with a manifest has not been read yet: the
+	// digest comes from the manifest and is enforced later.
 	Digest string
 	// Demands are the demands of the [Request].
 	Demands string
@@ -57,15 +57,15 @@ type Artifact struct {
 	Evidence []byte
 
 	// Repository is host/repository in a registry, as in the configuration, not the mirror's. For a
-	// module in an OCI image layout without that name, it is the layout's path. Empty means that the
-	// module is a file or a web server's.
+	// module in an OCI image layout without that name, it is the layout's path. Empty means that
+	// the module is a file or a web server's.
 	Repository string
 	// Manifest describes the manifest, which was read and has this digest. It is set only with
 	// Repository.
 	Manifest ocispec.Descriptor
-	// Source is the repository where the manifest was found, with its credentials: the mirror's, the
-	// registry's own, or the layout's. It serves to read what is stored beside the manifest. The
-	// caller must bound what it reads. It is set only with Repository.
+	// Source is the repository where the manifest was found, with its credentials: the mirror's,
+	// the registry's own, or the layout's. It serves to read what is stored beside the manifest.
+	// The caller must bound what it reads. It is set only with Repository.
 	Source oras.ReadOnlyGraphTarget
 
 	// Bytes are the module. They are set only without Repository.
@@ -80,7 +80,8 @@ type Artifact struct {
 // verify asks the verifier, if there is one. It returns the evidence, and the verifier's identity
 // from before the judgment: if the identity changes meanwhile, the verifier judges the module
 // again.
-func verify(ctx context.Context, verifier Verifier, artifact Artifact) (identity string, evidence []byte, err error) {
+func verify(ctx context.Context, verifier Verifier,
+	artifact Artifact) (identity string, evidence []byte, err error) {
 	if verifier == nil {
 		return "", nil, nil
 	}

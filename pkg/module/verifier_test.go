@@ -86,7 +86,8 @@ func TestVerification(t *testing.T) {
 	store, directory := newStore(t)
 	fetch := func(v module.Verifier, request module.Request) (*module.Module, error) {
 		request.URI = uri
-		return newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Get(t.Context(), request)
+		return newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).
+			Get(t.Context(), request)
 	}
 
 	refusing := &verifier{identity: "refusing", refuse: errors.New("signed by nobody")}
@@ -110,7 +111,8 @@ func TestVerification(t *testing.T) {
 		_, err = fetch(refusing, request)
 		require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 	}
-	one, two := &verifier{identity: "one", evidence: "1", accepts: "1"}, &verifier{identity: "two", evidence: "2", accepts: "2"}
+	one, two := &verifier{identity: "one", evidence: "1", accepts: "1"},
+		&verifier{identity: "two", evidence: "2", accepts: "2"}
 	for round := range 2 {
 		for _, v := range []*verifier{one, two} {
 			got, err := fetch(v, module.Request{})
@@ -153,7 +155,8 @@ func TestVerification(t *testing.T) {
 	for _, request := range []module.Request{{}, {Digest: digest}} {
 		_, err = fetch(&verifier{identity: "three"}, request)
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
-		require.ErrorContains(t, err, "the stored module is refused: not verified: evidence of somebody else")
+		require.ErrorContains(t, err,
+			"the stored module is refused: not verified: evidence of somebody else")
 	}
 }
 
@@ -209,7 +212,8 @@ func TestWhatAcceptedAModuleIsNotWhatCameAfter(t *testing.T) {
 	r.Push(t, "one", "v1", bytes)
 	v := &turning{&verifier{identity: "one", evidence: "1", accepts: "1"}}
 	store, _ := newStore(t)
-	for _, want := range []string{"one", "one++"} { // from the registry, and from the store, which shows it for the tag and for the digest
+	// from the registry, and from the store, which shows it for the tag and for the digest
+	for _, want := range []string{"one", "one++"} {
 		f := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v})
 		got, err := f.Get(t.Context(), module.Request{URI: "registry://" + r.Host + "/one:v1"})
 		require.NoError(t, err)
@@ -237,7 +241,9 @@ func TestPagesOfReferrersAreBounded(t *testing.T) {
 		_, _ = w.Write([]byte(`{"schemaVersion": 2, "manifests": []}`))
 	}
 	v := &referring{}
-	_, err := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).Get(t.Context(), module.Request{URI: h.uri + ":v1"})
+	_, err := newFetcher(t,
+		module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).
+		Get(t.Context(), module.Request{URI: h.uri + ":v1"})
 	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 	require.ErrorIs(t, v.err, errdef.ErrTooManyPages)
 	require.Equal(t, 16, h.count("GET referrers/"))
@@ -248,10 +254,13 @@ func TestPartsOfPagesOfReferrersAreBounded(t *testing.T) {
 	h := newHostile(t, nil)
 	h.onBlob = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
-		_, _ = w.Write([]byte(`{"manifests": [{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`))
+		_, _ = w.Write([]byte(`{"manifests": [{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) +
+			`]}`))
 	}
 	v := &referring{}
-	_, err := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).Get(t.Context(), module.Request{URI: h.uri + ":v1"})
+	_, err := newFetcher(t,
+		module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).
+		Get(t.Context(), module.Request{URI: h.uri + ":v1"})
 	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 	require.ErrorContains(t, v.err, "it has more than 50000 parts")
 }
@@ -279,7 +288,8 @@ func TestVerificationOfFiles(t *testing.T) {
 	got, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
 	require.NoError(t, err)
 	require.Equal(t, digest, got.Digest)
-	_, err = newFetcher(t, module.Options{}).Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
+	_, err = newFetcher(t, module.Options{}).
+		Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
 	require.Equal(t, module.CauseDigest, module.CauseOf(err))
 }
 
@@ -294,7 +304,10 @@ func TestVerificationGoesOnToTheSource(t *testing.T) {
 	v := &signed{tag: "signatures", want: signatures}
 	f := newFetcher(t, module.Options{Verifier: v, Sources: module.Sources{
 		Insecure: []string{original.Host, mirror.Host},
-		Mirrors:  []module.Mirror{{Prefix: "registry://" + original.Host + "/", Replacement: "registry://" + mirror.Host + "/"}},
+		Mirrors: []module.Mirror{{
+			Prefix: "registry://" + original.Host + "/", Replacement: "registry://" + mirror.Host +
+				"/",
+		}},
 	}})
 	_, err := f.Fetch(t.Context(), "registry://"+original.Host+"/one:v1")
 	require.NoError(t, err)

@@ -42,7 +42,8 @@ type Capabilities struct {
 
 // caller returns who asks when the policy does. A policy of a namespace reads nothing of
 // the cluster, whatever its fields say.
-func caller(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration) capabilities.Caller {
+func caller(spec *wasmadmission.Policy,
+	config *wasmadmission.WasmAdmissionConfiguration) capabilities.Caller {
 	c := capabilities.Caller{Policy: spec.Name}
 	if spec.Namespace != "" {
 		return c
@@ -66,7 +67,8 @@ func GuestLimits(limits *wasmadmission.Limits) abi.Limits {
 }
 
 // environment returns what the policy has around it.
-func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration) (*abi.Environment, error) {
+func (l *Loader) environment(spec *wasmadmission.Policy,
+	config *wasmadmission.WasmAdmissionConfiguration) (*abi.Environment, error) {
 	grants, err := capabilities.ParsePatterns(spec.HostCapabilities)
 	if err != nil {
 		return nil, err
@@ -97,13 +99,16 @@ func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.W
 type noInventory struct{}
 
 func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
-	return nil, 0, fmt.Errorf("the policy was granted resources of the cluster, which this server cannot look at")
+	return nil, 0,
+		fmt.Errorf(
+			"the policy was granted resources of the cluster, which this server cannot look at")
 }
 
 // tracedInventory puts the look at the cluster into the request's trace.
 type tracedInventory struct{ traced abi.Inventory }
 
-func (i tracedInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+func (i tracedInventory) Inventory(ctx context.Context,
+	mode abi.ExecutionMode) ([]byte, uint64, error) {
 	ctx, span := spans.Start(ctx, spans.Inventory)
 	document, generation, err := i.traced.Inventory(ctx, mode)
 	if span.Recording() {
@@ -117,12 +122,15 @@ func (i tracedInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) 
 }
 
 // warnings tell the admin what a policy would like to have and does not get.
-func (p *Policy) warnings(metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) (warnings []Warning) {
+func (p *Policy) warnings(metadata *abi.Metadata,
+	config *wasmadmission.WasmAdmissionConfiguration) (warnings []Warning) {
 	add := func(kind WarningKind, text string, details ...any) {
-		warnings = append(warnings, Warning{Kind: kind, Policy: p.Name(), Text: text, Details: details})
+		warnings = append(warnings,
+			Warning{Kind: kind, Policy: p.Name(), Text: text, Details: details})
 	}
 	if metadata.Mutating && !p.spec.Mutating {
-		add(Notice, "Policy can mutate objects and may not: a request that it wants to change is rejected")
+		add(Notice,
+			"Policy can mutate objects and may not: a request that it wants to change is rejected")
 	}
 	who := caller(&p.spec, config)
 	var resources []abi.ContextAwareResource
@@ -132,13 +140,17 @@ func (p *Policy) warnings(metadata *abi.Metadata, config *wasmadmission.WasmAdmi
 		}
 	}
 	if len(resources) > 0 {
-		add(Notice, "Policy would like to read resources that it is not granted", "contextAwareResources", resources)
+		add(Notice, "Policy would like to read resources that it is not granted",
+			"contextAwareResources", resources)
 	}
-	if slices.Contains(who.Resources, abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}) && !who.Secrets {
-		add(Probable, "Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources")
+	if slices.Contains(who.Resources, abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}) &&
+		!who.Secrets {
+		add(Probable,
+			"Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources")
 	}
 	if missing := notGranted(metadata.HostCapabilities, p.spec.HostCapabilities); len(missing) > 0 {
-		add(Notice, "Policy would like to call host capabilities that it is not granted", "hostCapabilities", missing)
+		add(Notice, "Policy would like to call host capabilities that it is not granted",
+			"hostCapabilities", missing)
 	}
 	return warnings
 }
@@ -169,7 +181,8 @@ type guest struct {
 	omits []wasmadmission.OmittedField
 }
 
-func (g *guest) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+func (g *guest) evaluate(ctx context.Context,
+	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	if len(g.omits) > 0 {
 		return g.evaluateWithout(ctx, request)
 	}

@@ -32,7 +32,8 @@ import (
 // cluster remembers who asked last, and is asked by host calls and for inventories.
 type cluster struct{ asked capabilities.Caller }
 
-func (c *cluster) Call(_ context.Context, caller *capabilities.Caller, _ string, _ []byte) ([]byte, error) {
+func (c *cluster) Call(_ context.Context, caller *capabilities.Caller, _ string,
+	_ []byte) ([]byte, error) {
 	c.asked = *caller
 	return nil, nil
 }
@@ -60,18 +61,45 @@ func TestPoliciesHaveWhatTheyAreGranted(t *testing.T) {
 		want   capabilities.Caller
 	}{
 		{"nothing", wasmadmission.Policy{Name: "p"}, true, capabilities.Caller{}},
-		{"another capability", wasmadmission.Policy{Name: "p", HostCapabilities: []string{"oci/*"}}, true, capabilities.Caller{}},
-		{"no kinds", wasmadmission.Policy{Name: "p", HostCapabilities: []string{"*"}}, false, capabilities.Caller{Policy: "p"}},
-		{"a kind", wasmadmission.Policy{Name: "p", HostCapabilities: []string{"kubernetes/*"}, ContextAwareResources: []wasmadmission.ContextAwareResource{secret}}, false,
-			capabilities.Caller{Policy: "p", Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}}}},
-		{"a kind and Secrets", wasmadmission.Policy{Name: "reader", HostCapabilities: []string{"*"}, ContextAwareResources: []wasmadmission.ContextAwareResource{secret}}, false,
-			capabilities.Caller{Policy: "reader", Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}}, Secrets: true}},
-		{"of a namespace", wasmadmission.Policy{Name: "namespaced", Namespace: "n", HostCapabilities: []string{"*"}, ContextAwareResources: []wasmadmission.ContextAwareResource{secret}}, false,
+		{"another capability", wasmadmission.Policy{Name: "p", HostCapabilities: []string{"oci/*"}},
+			true, capabilities.Caller{}},
+		{"no kinds", wasmadmission.Policy{Name: "p", HostCapabilities: []string{"*"}}, false,
+			capabilities.Caller{Policy: "p"}},
+		{"a kind", wasmadmission.Policy{
+			Name:                  "p",
+			HostCapabilities:      []string{"kubernetes/*"},
+			ContextAwareResources: []wasmadmission.ContextAwareResource{secret},
+		}, false,
+			capabilities.Caller{
+				Policy:    "p",
+				Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}},
+			}},
+		{"a kind and Secrets", wasmadmission.Policy{
+			Name:                  "reader",
+			HostCapabilities:      []string{"*"},
+			ContextAwareResources: []wasmadmission.ContextAwareResource{secret},
+		}, false,
+			capabilities.Caller{
+				Policy:    "reader",
+				Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}},
+				Secrets:   true,
+			}},
+		{"of a namespace", wasmadmission.Policy{
+			Name:                  "namespaced",
+			Namespace:             "n",
+			HostCapabilities:      []string{"*"},
+			ContextAwareResources: []wasmadmission.ContextAwareResource{secret},
+		}, false,
 			capabilities.Caller{Policy: "namespaced"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &cluster{}
-			l := &Loader{Capabilities: Capabilities{ByNamespace: map[string]capabilities.Capability{"kubernetes": c}, Inventories: c}}
+			l := &Loader{
+				Capabilities: Capabilities{
+					ByNamespace: map[string]capabilities.Capability{"kubernetes": c},
+					Inventories: c,
+				},
+			}
 			env, err := l.environment(&test.spec, config)
 			require.NoError(t, err)
 			require.Equal(t, len(test.want.Resources) > 0, env.Inventory != nil)
@@ -79,7 +107,8 @@ func TestPoliciesHaveWhatTheyAreGranted(t *testing.T) {
 				require.Equal(t, test.want, c.asked)
 			}
 			c.asked = capabilities.Caller{}
-			_, err = env.Capabilities.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"})
+			_, err = env.Capabilities.Call(t.Context(),
+				abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"})
 			require.Equal(t, test.denied, err != nil, err)
 			require.Equal(t, test.want, c.asked)
 		})
@@ -87,10 +116,16 @@ func TestPoliciesHaveWhatTheyAreGranted(t *testing.T) {
 }
 
 func TestWithoutACapabilityThereIsAnError(t *testing.T) {
-	spec := &wasmadmission.Policy{HostCapabilities: []string{"*"}, ContextAwareResources: []wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}}}
+	spec := &wasmadmission.Policy{
+		HostCapabilities: []string{"*"},
+		ContextAwareResources: []wasmadmission.ContextAwareResource{{
+			APIVersion: "v1", Kind: "Pod",
+		}},
+	}
 	env, err := (&Loader{}).environment(spec, &wasmadmission.WasmAdmissionConfiguration{})
 	require.NoError(t, err)
-	_, err = env.Capabilities.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"})
+	_, err = env.Capabilities.Call(t.Context(),
+		abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"})
 	require.ErrorContains(t, err, "host capability kubernetes/can_i is not available here")
 	_, _, err = env.Inventory.Inventory(t.Context(), abi.ExecutionModeOPA)
 	require.ErrorContains(t, err, "which this server cannot look at")
@@ -98,13 +133,16 @@ func TestWithoutACapabilityThereIsAnError(t *testing.T) {
 
 func TestWhatIsNotGrantedIsNoticed(t *testing.T) {
 	metadata := &abi.Metadata{
-		ContextAwareResources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}, {APIVersion: "v1", Kind: "Secret"}},
-		HostCapabilities:      []string{"oci/v1/verify", "kubernetes/*", "net/v1/dns_lookup_host"},
+		ContextAwareResources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"},
+			{APIVersion: "v1", Kind: "Secret"}},
+		HostCapabilities: []string{"oci/v1/verify", "kubernetes/*", "net/v1/dns_lookup_host"},
 	}
 	p := &Policy{spec: wasmadmission.Policy{
-		Name:                  "p",
-		ContextAwareResources: []wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}},
-		HostCapabilities:      []string{"oci/*", "kubernetes/can_i"},
+		Name: "p",
+		ContextAwareResources: []wasmadmission.ContextAwareResource{{
+			APIVersion: "v1", Kind: "Secret",
+		}},
+		HostCapabilities: []string{"oci/*", "kubernetes/can_i"},
 	}}
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	for _, warning := range p.warnings(metadata, &wasmadmission.WasmAdmissionConfiguration{}) {

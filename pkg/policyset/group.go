@@ -46,8 +46,15 @@ func (g *group) close() {
 }
 
 // evaluate asks the members that the expression needs, from left to right.
-func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	p := &poll{group: g, ctx: ctx, request: request, answers: map[string]answer{}, failures: map[string]error{}}
+func (g *group) evaluate(ctx context.Context,
+	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	p := &poll{
+		group:    g,
+		ctx:      ctx,
+		request:  request,
+		answers:  map[string]answer{},
+		failures: map[string]error{},
+	}
 	accepted, err := g.expression.Evaluate(ctx, p.ask)
 	if err == nil && accepted {
 		err = p.requireCertainty()
@@ -71,7 +78,8 @@ func (g *group) validateSettings(ctx context.Context) error {
 
 // memberSpec is what a member of a group would be as a policy of its own. No policy can
 // have such a name.
-func memberSpec(group *wasmadmission.PolicyGroup, member *wasmadmission.PolicyGroupMember) *wasmadmission.Policy {
+func memberSpec(group *wasmadmission.PolicyGroup,
+	member *wasmadmission.PolicyGroupMember) *wasmadmission.Policy {
 	return &wasmadmission.Policy{
 		Name:                  group.Name + "/" + member.Name,
 		Namespace:             group.Namespace,
@@ -105,8 +113,9 @@ func groupSpec(group *wasmadmission.PolicyGroup) wasmadmission.Policy {
 
 // loadGroup makes a group of its members, in their order; one that could not be loaded is
 // nil, and its problem is known. With problems, the others are freed.
-func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, spec *wasmadmission.PolicyGroup,
-	members []*Policy, path *field.Path) (*Policy, field.ErrorList) {
+func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	spec *wasmadmission.PolicyGroup, members []*Policy,
+	path *field.Path) (*Policy, field.ErrorList) {
 	g := &group{message: spec.Message, members: map[string]*Policy{}}
 	var names []string
 	for n, member := range members {
@@ -118,7 +127,9 @@ func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmiss
 	}
 	var errs field.ErrorList
 	if len(spec.Rules) == 0 {
-		errs = append(errs, field.Required(path.Child("rules"), "say which requests the group is for: its members' modules do not"))
+		errs = append(errs,
+			field.Required(path.Child("rules"),
+				"say which requests the group is for: its members' modules do not"))
 	}
 	if err := g.compile(ctx, spec.Expression, names); err != nil {
 		errs = append(errs, field.Invalid(path.Child("expression"), spec.Expression, err.Error()))
@@ -131,7 +142,8 @@ func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmiss
 	p.omits = omitted(config, &p.spec)
 	p.digest, p.settingsHash = g.digests(spec)
 	p.evaluator = l.guard(config, p, g, false)
-	klog.FromContext(ctx).Info("Loaded policy group", "policy", p.Name(), "members", names, "moduleDigest", p.digest, "settingsHash", p.settingsHash, "rules", len(spec.Rules))
+	klog.FromContext(ctx).Info("Loaded policy group", "policy", p.Name(), "members", names,
+		"moduleDigest", p.digest, "settingsHash", p.settingsHash, "rules", len(spec.Rules))
 	return p.join(), nil
 }
 
@@ -140,7 +152,8 @@ func (g *group) compile(ctx context.Context, expression string, members []string
 	if g.expression, err = groupexpression.Compile(expression, members); err != nil {
 		return err
 	}
-	if _, err = g.expression.Evaluate(ctx, func(string) (bool, error) { return true, nil }); err != nil {
+	if _, err = g.expression.Evaluate(ctx, func(string) (bool, error) { return true, nil }); err !=
+		nil {
 		return fmt.Errorf("evaluating it with members that all accept: %w", err)
 	}
 	return nil

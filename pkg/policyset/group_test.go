@@ -44,26 +44,37 @@ import (
 
 var podRules = []admissionregistrationv1.RuleWithOperations{{
 	Operations: []admissionregistrationv1.OperationType{"CREATE"},
-	Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+	Rule: admissionregistrationv1.Rule{
+		APIGroups:   []string{""},
+		APIVersions: []string{"v1"},
+		Resources:   []string{"pods"},
+	},
 }}
 
 // told is a member that does what it is told: see test/wat/obedient.wat. The name says
 // what, behind the last underscore.
 func told(from, name string) wasmadmission.PolicyGroupMember {
 	return wasmadmission.PolicyGroupMember{
-		Name:     name,
-		Module:   from + "/obedient.wasm",
-		Settings: runtime.RawExtension{Raw: []byte(`{"tell":"do:` + name[strings.LastIndex(name, "_")+1:] + `"}`)},
+		Name:   name,
+		Module: from + "/obedient.wasm",
+		Settings: runtime.RawExtension{
+			Raw: []byte(`{"tell":"do:` + name[strings.LastIndex(name, "_")+1:] + `"}`),
+		},
 	}
 }
 
-func groupConfiguration(expression string, members ...wasmadmission.PolicyGroupMember) *wasmadmission.WasmAdmissionConfiguration {
-	slices.SortFunc(members, func(a, b wasmadmission.PolicyGroupMember) int { return strings.Compare(a.Name, b.Name) })
+func groupConfiguration(expression string,
+	members ...wasmadmission.PolicyGroupMember) *wasmadmission.WasmAdmissionConfiguration {
+	slices.SortFunc(members, func(a, b wasmadmission.PolicyGroupMember) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 	config := configuration()
 	config.Limits.GuestLogLinesPerSecond = 1000
 	config.PolicyGroups = []wasmadmission.PolicyGroup{{
-		Name: "g", Expression: expression, Message: "the group refuses", Policies: members, Rules: podRules,
-		FailurePolicy: admissionregistrationv1.Ignore, MatchPolicy: admissionregistrationv1.Exact, Mode: wasmadmission.ModeMonitor,
+		Name: "g", Expression: expression, Message: "the group refuses", Policies: members,
+		Rules:         podRules,
+		FailurePolicy: admissionregistrationv1.Ignore, MatchPolicy: admissionregistrationv1.Exact,
+		Mode: wasmadmission.ModeMonitor,
 	}}
 	return config
 }
@@ -95,9 +106,12 @@ func withLog(t *testing.T) (context.Context, func() []string) {
 
 func TestMembersAreTraced(t *testing.T) {
 	from := modules(t)
-	p := loadGroup(t, groupConfiguration("x_d() || x_t() || x_a()", told(from, "x_a"), told(from, "x_d"), told(from, "x_t")))
+	p := loadGroup(t,
+		groupConfiguration("x_d() || x_t() || x_a()", told(from, "x_a"), told(from, "x_d"),
+			told(from, "x_t")))
 	recorder := tracetest.NewSpanRecorder()
-	ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server").Start(t.Context(), "request")
+	ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).
+		Tracer("server").Start(t.Context(), "request")
 	_, usage, err := p.Evaluate(ctx, []byte(`{"object":{}}`))
 	require.NoError(t, err)
 	require.Positive(t, usage.Reset)
@@ -106,7 +120,8 @@ func TestMembersAreTraced(t *testing.T) {
 		require.Equal(t, spans.Member, span.Name())
 		require.Equal(t, request.SpanContext().SpanID(), span.Parent().SpanID())
 		require.Equal(t, spans.PolicyName, string(span.Attributes()[0].Key))
-		members = append(members, span.Attributes()[0].Value.AsString()+" "+span.Status().Description)
+		members = append(members, span.Attributes()[0].Value.AsString()+" "+
+			span.Status().Description)
 	}
 	require.Equal(t, []string{"g/x_d ", "g/x_t unreachable", "g/x_a "}, members)
 }
@@ -117,7 +132,11 @@ func TestGroupVerdicts(t *testing.T) {
 	for _, name := range []string{"x_a", "y_a", "x_d", "y_d", "x_t", "y_t", "x_e", "x_m", "x_w"} {
 		members = append(members, told(from, name))
 	}
-	deny := wasmadmission.PolicyGroupMember{Name: "deny", Module: from + "/deny.wasm", Settings: runtime.RawExtension{Raw: []byte("{}")}}
+	deny := wasmadmission.PolicyGroupMember{
+		Name:     "deny",
+		Module:   from + "/deny.wasm",
+		Settings: runtime.RawExtension{Raw: []byte("{}")},
+	}
 	const trap, guestError = "wasm trap: unreachable", "Guest call failure: told to fail"
 	const refused, mutation = "told to refuse", "mutation is not allowed inside of policy group"
 
@@ -126,39 +145,64 @@ func TestGroupVerdicts(t *testing.T) {
 		causes    map[string]string // by member; nil accepts
 		failure   string            // no verdict at all
 	}{
-		"x_a()":                     {evaluated: "x_a"},
-		"x_d()":                     {evaluated: "x_d", causes: map[string]string{"x_d": refused}},
-		"x_a() || x_t()":            {evaluated: "x_a"},
-		"x_d() && x_t()":            {evaluated: "x_d", causes: map[string]string{"x_d": refused}},
-		"x_d() || x_t() || x_a()":   {evaluated: "x_d x_t x_a"},
-		"x_t() && x_a()":            {evaluated: "x_t", causes: map[string]string{"x_t": trap}},
-		"x_a() && (x_e() || x_m())": {evaluated: "x_a x_e x_m", causes: map[string]string{"x_e": guestError, "x_m": mutation}},
-		"x_d() || deny()":           {evaluated: "x_d", causes: map[string]string{"deny": "denied by deny.wat", "x_d": refused}},
-		"x_w()":                     {evaluated: "x_w"}, // warnings and annotations of members are dropped
-		"x_w() && x_d()":            {evaluated: "x_w x_d", causes: map[string]string{"x_d": refused}},
-		"x_a() && x_a()":            {evaluated: "x_a x_a"},
-		"x_d() || x_d()":            {evaluated: "x_d x_d", causes: map[string]string{"x_d": refused}},
-		"!x_d()":                    {evaluated: "x_d"},
-		"!x_a()":                    {evaluated: "x_a", causes: map[string]string{}},
-		"!x_m()":                    {evaluated: "x_m"},
-		"x_d() == y_d()":            {evaluated: "x_d y_d"},
-		"true || x_t()":             {},
+		"x_a()":                   {evaluated: "x_a"},
+		"x_d()":                   {evaluated: "x_d", causes: map[string]string{"x_d": refused}},
+		"x_a() || x_t()":          {evaluated: "x_a"},
+		"x_d() && x_t()":          {evaluated: "x_d", causes: map[string]string{"x_d": refused}},
+		"x_d() || x_t() || x_a()": {evaluated: "x_d x_t x_a"},
+		"x_t() && x_a()":          {evaluated: "x_t", causes: map[string]string{"x_t": trap}},
+		"x_a() && (x_e() || x_m())": {
+			evaluated: "x_a x_e x_m", causes: map[string]string{"x_e": guestError, "x_m": mutation},
+		},
+		"x_d() || deny()": {
+			evaluated: "x_d",
+			causes:    map[string]string{"deny": "denied by deny.wat", "x_d": refused},
+		},
+		// warnings and annotations of members are dropped
+		"x_w()": {evaluated: "x_w"},
+		"x_w() && x_d()": {
+			evaluated: "x_w x_d", causes: map[string]string{"x_d": refused},
+		},
+		"x_a() && x_a()": {evaluated: "x_a x_a"},
+		"x_d() || x_d()": {
+			evaluated: "x_d x_d", causes: map[string]string{"x_d": refused},
+		},
+		"!x_d()":         {evaluated: "x_d"},
+		"!x_a()":         {evaluated: "x_a", causes: map[string]string{}},
+		"!x_m()":         {evaluated: "x_m"},
+		"x_d() == y_d()": {evaluated: "x_d y_d"},
+		"true || x_t()":  {},
 		// What is true because members failed is not true.
-		"!x_t()":                                {evaluated: "x_t", failure: "true only because [x_t] failed"},
-		"!(x_t() && x_a())":                     {evaluated: "x_t x_a", failure: "true only because [x_t] failed"},
-		"!(x_t() && x_d())":                     {evaluated: "x_t x_d"}, // whatever x_t would have said
-		"!x_t() || x_a()":                       {evaluated: "x_t x_a"},
-		"x_t() != x_a()":                        {evaluated: "x_t x_a", failure: "true only because [x_t] failed"},
-		"x_t() == y_t()":                        {evaluated: "x_t y_t", failure: "true only because [x_t y_t] failed"},
-		"x_t() == x_a()":                        {evaluated: "x_t x_a", causes: map[string]string{"x_t": trap}},
-		"!(x_t() && (x_d() || x_a()))":          {evaluated: "x_t x_d x_a", failure: "true only because [x_t] failed"},
+		"!x_t()": {
+			evaluated: "x_t", failure: "true only because [x_t] failed",
+		},
+		"!(x_t() && x_a())": {
+			evaluated: "x_t x_a", failure: "true only because [x_t] failed",
+		},
+		// whatever x_t would have said
+		"!(x_t() && x_d())": {evaluated: "x_t x_d"},
+		"!x_t() || x_a()":   {evaluated: "x_t x_a"},
+		"x_t() != x_a()": {
+			evaluated: "x_t x_a", failure: "true only because [x_t] failed",
+		},
+		"x_t() == y_t()": {
+			evaluated: "x_t y_t", failure: "true only because [x_t y_t] failed",
+		},
+		"x_t() == x_a()": {
+			evaluated: "x_t x_a", causes: map[string]string{"x_t": trap},
+		},
+		"!(x_t() && (x_d() || x_a()))": {
+			evaluated: "x_t x_d x_a", failure: "true only because [x_t] failed",
+		},
 		"!(x_t() && (x_e() || x_d())) || x_d()": {evaluated: "x_t x_e", failure: guestError},
 	} {
 		t.Run(expression, func(t *testing.T) {
-			p := loadGroup(t, groupConfiguration(expression, append(slices.Clone(members), deny)...))
+			p := loadGroup(t,
+				groupConfiguration(expression, append(slices.Clone(members), deny)...))
 			ctx, evaluated := withLog(t)
 			response, _, err := p.Evaluate(ctx, []byte("{}"))
-			require.Equal(t, test.evaluated, strings.ReplaceAll(strings.Join(evaluated(), " "), "g/", ""))
+			require.Equal(t, test.evaluated,
+				strings.ReplaceAll(strings.Join(evaluated(), " "), "g/", ""))
 			if test.failure != "" {
 				var failed *policyset.EvaluationError
 				require.ErrorAs(t, err, &failed)
@@ -180,7 +224,10 @@ func TestGroupVerdicts(t *testing.T) {
 			for member, want := range test.causes {
 				require.Contains(t, said[member], want)
 			}
-			require.Equal(t, &abi.ValidationResponse{Message: "the group refuses", Causes: response.Causes}, response)
+			require.Equal(t, &abi.ValidationResponse{
+				Message: "the group refuses",
+				Causes:  response.Causes,
+			}, response)
 		})
 	}
 }
@@ -221,13 +268,15 @@ func TestGroupMemberWritesNumbersInItsWay(t *testing.T) {
 
 func TestGroupTimeouts(t *testing.T) {
 	from := modules(t)
-	general := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))
+	general := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"),
+		told(from, "accepts_a"))
 	general.Limits.EvaluationTimeout = metav1.Duration{Duration: 20 * time.Millisecond}
 	response, _, err := loadGroup(t, general).Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.True(t, response.Accepted)
 
-	own := groupConfiguration("spins_s() && accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))
+	own := groupConfiguration("spins_s() && accepts_a()", told(from, "spins_s"),
+		told(from, "accepts_a"))
 	own.Limits.EvaluationTimeout = metav1.Duration{Duration: time.Hour}
 	own.PolicyGroups[0].Policies[1].TimeoutEvalSeconds = new(int32(1))
 	response, _, err = loadGroup(t, own).Evaluate(t.Context(), []byte("{}"))
@@ -235,11 +284,14 @@ func TestGroupTimeouts(t *testing.T) {
 	require.False(t, response.Accepted)
 	require.Len(t, response.Causes, 1)
 	require.Equal(t, "spec.policies.spins_s", response.Causes[0].Field)
-	require.Contains(t, response.Causes[0].Message, "Policy execution interrupted because it exceeded the allowed execution time")
+	require.Contains(t, response.Causes[0].Message,
+		"Policy execution interrupted because it exceeded the allowed execution time")
 	require.Contains(t, response.Causes[0].Message, "execution deadline exceeded")
 
 	// When the request's time is up, no member is to blame and none is asked any more.
-	p := loadGroup(t, groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a")))
+	p := loadGroup(t,
+		groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"),
+			told(from, "accepts_a")))
 	ctx, evaluated := withLog(t)
 	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
@@ -252,10 +304,14 @@ func TestGroupTimeouts(t *testing.T) {
 // verdict.
 func TestGroupMemberIsNotStarted(t *testing.T) {
 	from := modules(t)
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Instances: 1, Waiters: 1}})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Limits:      engine.Limits{Instances: 1, Waiters: 1},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	config := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))
+	config := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"),
+		told(from, "accepts_a"))
 	set, errs := (&policyset.Loader{Engine: e}).Load(t.Context(), config)
 	require.Empty(t, errs)
 	defer set.Close()
@@ -279,18 +335,32 @@ func TestGroupMemberIsNotStarted(t *testing.T) {
 func TestGroupIsAPolicy(t *testing.T) {
 	from := modules(t)
 	config := groupConfiguration("b() || a()",
-		wasmadmission.PolicyGroupMember{Name: "a", Module: from + "/accept.wasm", Settings: runtime.RawExtension{Raw: []byte("{}")}},
-		wasmadmission.PolicyGroupMember{Name: "b", Module: from + "/deny.wasm", Settings: runtime.RawExtension{Raw: []byte(`{"b":1}`)}})
-	config.PolicyGroups[0].MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "m", Expression: "true"}}
-	config.Policies = []wasmadmission.Policy{{Name: "z", Module: from + "/accept.wasm"}, {Name: "a", Module: from + "/deny.wasm"}}
+		wasmadmission.PolicyGroupMember{
+			Name:     "a",
+			Module:   from + "/accept.wasm",
+			Settings: runtime.RawExtension{Raw: []byte("{}")},
+		},
+		wasmadmission.PolicyGroupMember{
+			Name:     "b",
+			Module:   from + "/deny.wasm",
+			Settings: runtime.RawExtension{Raw: []byte(`{"b":1}`)},
+		})
+	config.PolicyGroups[0].MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "m", Expression: "true",
+	}}
+	config.Policies = []wasmadmission.Policy{{Name: "z", Module: from + "/accept.wasm"},
+		{Name: "a", Module: from + "/deny.wasm"}}
 	set, errs := newLoader(t).Load(t.Context(), config)
 	require.Empty(t, errs)
 	defer set.Close()
 	policies := set.Policies()
-	require.Equal(t, []string{"a", "g", "z"}, []string{policies[0].Name(), policies[1].Name(), policies[2].Name()})
+	require.Equal(t, []string{"a", "g", "z"},
+		[]string{policies[0].Name(), policies[1].Name(), policies[2].Name()})
 	require.Equal(t, &wasmadmission.Policy{
-		Name: "g", Rules: podRules, FailurePolicy: admissionregistrationv1.Ignore, MatchPolicy: admissionregistrationv1.Exact,
-		Mode: wasmadmission.ModeMonitor, MatchConditions: config.PolicyGroups[0].MatchConditions,
+		Name: "g", Rules: podRules, FailurePolicy: admissionregistrationv1.Ignore,
+		MatchPolicy:     admissionregistrationv1.Exact,
+		Mode:            wasmadmission.ModeMonitor,
+		MatchConditions: config.PolicyGroups[0].MatchConditions,
 	}, policies[1].Spec())
 
 	// As anybody can compute them.
@@ -298,23 +368,34 @@ func TestGroupIsAPolicy(t *testing.T) {
 		s := sha256.Sum256([]byte(text))
 		return hex.EncodeToString(s[:])
 	}
-	accept, deny := strings.TrimPrefix(policies[2].Digest(), "sha256:"), strings.TrimPrefix(policies[0].Digest(), "sha256:")
+	accept, deny := strings.TrimPrefix(policies[2].Digest(), "sha256:"),
+		strings.TrimPrefix(policies[0].Digest(), "sha256:")
 	require.Equal(t, "sha256:"+sum(accept+"  a\n"+deny+"  b\n"), policies[1].Digest())
-	require.Equal(t, sum(sum("b() || a()")+"  expression\n"+sum("{}")+"  spec.policies.a.settings\n"+sum(`{"b":1}`)+"  spec.policies.b.settings\n"),
+	require.Equal(t,
+		sum(sum("b() || a()")+"  expression\n"+sum("{}")+"  spec.policies.a.settings\n"+
+			sum(`{"b":1}`)+"  spec.policies.b.settings\n"),
 		policies[1].SettingsHash())
 }
 
 func TestLoadFindsAllProblemsOfGroups(t *testing.T) {
 	from := modules(t)
 	plain := func(name, module string) wasmadmission.PolicyGroupMember {
-		return wasmadmission.PolicyGroupMember{Name: name, Module: from + "/" + module, Settings: runtime.RawExtension{Raw: []byte("{}")}}
+		return wasmadmission.PolicyGroupMember{
+			Name:     name,
+			Module:   from + "/" + module,
+			Settings: runtime.RawExtension{Raw: []byte("{}")},
+		}
 	}
-	config := groupConfiguration("fine() || absent()", plain("digest", "accept.wasm"), plain("fine", "accept.wasm"), plain("missing", "nowhere.wasm"), plain("settings", "settings-refused.wasm"))
+	config := groupConfiguration("fine() || absent()", plain("digest", "accept.wasm"),
+		plain("fine", "accept.wasm"), plain("missing", "nowhere.wasm"),
+		plain("settings", "settings-refused.wasm"))
 	config.PolicyGroups[0].Policies[0].Digest = "sha256:00"
 	config.PolicyGroups[0].Rules = nil
-	config.PolicyGroups = append(config.PolicyGroups, groupConfiguration("fine()", plain("fine", "accept.wasm")).PolicyGroups[0])
+	config.PolicyGroups = append(config.PolicyGroups,
+		groupConfiguration("fine()", plain("fine", "accept.wasm")).PolicyGroups[0])
 	config.PolicyGroups[1].Name = "h"
-	config.Policies = []wasmadmission.Policy{{Name: "p", Module: from + "/accept.wasm"}, {Name: "q", Module: from + "/absent.wasm"}}
+	config.Policies = []wasmadmission.Policy{{Name: "p", Module: from + "/accept.wasm"},
+		{Name: "q", Module: from + "/absent.wasm"}}
 	set, errs := newLoader(t).Load(t.Context(), config)
 	require.Nil(t, set)
 	require.Len(t, errs, 6)

@@ -46,7 +46,8 @@ type guarded struct {
 // called it recovers from that.
 var errPanicked = errors.New("panic during evaluation")
 
-func (g *guarded) evaluate(ctx context.Context, request []byte) (response *abi.ValidationResponse, usage abi.Usage, err error) {
+func (g *guarded) evaluate(ctx context.Context,
+	request []byte) (response *abi.ValidationResponse, usage abi.Usage, err error) {
 	if err := g.enter(); err != nil {
 		return nil, usage, err
 	}
@@ -70,7 +71,11 @@ func (g *guarded) enter() error {
 	g.busy.Add(-1)
 	g.recorder.CountOverload(g.policy)
 	return &engine.Error{Digest: g.digest, Phase: engine.PhaseStart, Cause: engine.CauseShed,
-		Err: &engine.LimitError{Limit: "evaluations of one policy at a time (limits.policyEvaluations)", Value: busy, Max: g.limit}}
+		Err: &engine.LimitError{
+			Limit: "evaluations of one policy at a time (limits.policyEvaluations)",
+			Value: busy,
+			Max:   g.limit,
+		}}
 }
 
 func end(ctx context.Context, attempt breaker.Attempt, err error) {
@@ -100,7 +105,8 @@ func blameless(ctx context.Context, err error) bool {
 	case engine.CauseLimit:
 		// The memory of all instances together, or the size of the request.
 		var limit *engine.LimitError
-		return withoutInstance(err) || errors.As(err, &limit) && limit.Limit == abi.LimitRequestBytes
+		return withoutInstance(err) || errors.As(err, &limit) &&
+			limit.Limit == abi.LimitRequestBytes
 	}
 	// A group says so itself if its time is up between two members.
 	return ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
@@ -118,8 +124,10 @@ func (g *guarded) notify(ctx context.Context, t breaker.Transition) {
 	if t.Open {
 		g.recorder.AddOpenBreakers(g.policy, 1)
 		g.recorder.CountBreakerTransition(g.policy, "open")
-		logger.Error(t.Last, "Circuit breaker opened: the policy keeps failing and is evaluated only now and then, to see whether it recovers",
-			"policy", g.policy, "moduleDigest", g.digest, "failures", t.Failures, "cause", engine.CauseOf(t.Last))
+		logger.Error(t.Last,
+			"Circuit breaker opened: the policy keeps failing and is evaluated only now and then, to see whether it recovers",
+			"policy", g.policy, "moduleDigest", g.digest, "failures", t.Failures,
+			"cause", engine.CauseOf(t.Last))
 		return
 	}
 	g.recorder.AddOpenBreakers(g.policy, -1)

@@ -61,9 +61,13 @@ type guarded struct {
 	log      ktesting.Buffer
 }
 
-func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration, changes ...func(*policyset.Loader)) *guarded {
+func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration,
+	changes ...func(*policyset.Loader)) *guarded {
 	t.Helper()
-	g := &guarded{clock: clocktesting.NewFakePassiveClock(time.Now()), registry: componentmetrics.NewKubeRegistry()}
+	g := &guarded{
+		clock:    clocktesting.NewFakePassiveClock(time.Now()),
+		registry: componentmetrics.NewKubeRegistry(),
+	}
 	g.recorder = metrics.NewPolicies()
 	g.recorder.MustRegister(g.registry.MustRegister)
 	loader := newLoader(t)
@@ -71,9 +75,13 @@ func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration, 
 	for _, change := range changes {
 		change(loader)
 	}
-	config.CircuitBreaker = wasmadmission.CircuitBreaker{Failures: 3, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}}
+	config.CircuitBreaker = wasmadmission.CircuitBreaker{
+		Failures:      3,
+		ProbeInterval: metav1.Duration{Duration: 10 * time.Second},
+	}
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
-	g.ctx, g.log = klog.NewContext(t.Context(), logger), logger.GetSink().(ktesting.Underlier).GetBuffer()
+	g.ctx, g.log = klog.NewContext(t.Context(), logger),
+		logger.GetSink().(ktesting.Underlier).GetBuffer()
 	set, errs := loader.Load(g.ctx, config)
 	require.Empty(t, errs)
 	g.set, g.Policy = set, set.Policies()[0]
@@ -140,16 +148,20 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 	g := newGuarded(t, obedient(t))
 	defer g.set.Close()
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "p"))
-	require.Equal(t, "failed failed refused failed failed accepted failed failed", g.evaluate(trap, fail, refuse, trap, trap, accept, trap, fail))
+	require.Equal(t, "failed failed refused failed failed accepted failed failed",
+		g.evaluate(trap, fail, refuse, trap, trap, accept, trap, fail))
 	require.Empty(t, g.logged("Circuit breaker"))
 
 	since := g.clock.Now()
 	require.Equal(t, "failed open open", g.evaluate(trap, accept, refuse))
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "p"))
-	require.Equal(t, 1, g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "open"))
+	require.Equal(t, 1,
+		g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "open"))
 	require.Len(t, g.logged("Circuit breaker opened"), 1)
-	require.Contains(t, g.logged("Circuit breaker opened")[0], `err="module `+g.Digest()+`: call of __guest_call: wasm trap: unreachable"`)
-	require.Contains(t, g.logged("Circuit breaker opened")[0], `policy="p" moduleDigest="`+g.Digest()+`" failures=3 cause="unreachable"`)
+	require.Contains(t, g.logged("Circuit breaker opened")[0],
+		`err="module `+g.Digest()+`: call of __guest_call: wasm trap: unreachable"`)
+	require.Contains(t, g.logged("Circuit breaker opened")[0],
+		`policy="p" moduleDigest="`+g.Digest()+`" failures=3 cause="unreachable"`)
 
 	_, _, err := g.Evaluate(g.ctx, []byte(accept))
 	var open *breaker.OpenError
@@ -165,10 +177,13 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 	g.clock.SetTime(since.Add(10 * time.Second))
 	require.Equal(t, "failed open", g.evaluate(trap, accept))
 	g.clock.SetTime(since.Add(20 * time.Second))
-	require.Equal(t, "accepted accepted failed failed accepted", g.evaluate(accept, accept, trap, trap, accept))
+	require.Equal(t, "accepted accepted failed failed accepted",
+		g.evaluate(accept, accept, trap, trap, accept))
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "p"))
-	require.Equal(t, 1, g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "open"))
-	require.Equal(t, 1, g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "closed"))
+	require.Equal(t, 1,
+		g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "open"))
+	require.Equal(t, 1,
+		g.value(t, "circuit_breaker_transitions_total", "policy", "p", "state", "closed"))
 	require.Len(t, g.logged("Circuit breaker closed"), 1)
 	require.Contains(t, g.logged("Circuit breaker closed")[0], "failures=4")
 }
@@ -190,17 +205,22 @@ func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 		"own time":     {module: "spin", timeout: 10 * time.Millisecond, wantOpen: true},
 		"denial":       {module: "deny"},
 		"request size": {module: "accept", request: strings.Repeat(" ", 2<<10)},
-		"client gone": {module: "accept", context: func(ctx context.Context) (context.Context, context.CancelFunc) {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return ctx, cancel
-		}},
-		"request's time": {module: "spin", context: func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, 5*time.Millisecond)
-		}},
+		"client gone": {module: "accept",
+			context: func(ctx context.Context) (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(ctx)
+				cancel()
+				return ctx, cancel
+			}},
+		"request's time": {module: "spin",
+			context: func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, 5*time.Millisecond)
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := configuration(wasmadmission.Policy{Name: "p", Module: from + "/" + test.module + ".wasm"})
+			config := configuration(wasmadmission.Policy{
+				Name:   "p",
+				Module: from + "/" + test.module + ".wasm",
+			})
 			if test.timeout > 0 {
 				config.Limits.EvaluationTimeout = metav1.Duration{Duration: test.timeout}
 			}
@@ -226,7 +246,8 @@ func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 // evaluation's time is up.
 type short struct{ waits bool }
 
-func (s short) Call(ctx context.Context, _ *capabilities.Caller, _ string, _ []byte) ([]byte, error) {
+func (s short) Call(ctx context.Context, _ *capabilities.Caller, _ string,
+	_ []byte) ([]byte, error) {
 	if s.waits {
 		<-ctx.Done()
 	}
@@ -240,17 +261,21 @@ func TestShortagesOpenNoBreaker(t *testing.T) {
 		short
 		want string
 	}{
-		"told to the guest": {short{}, "Guest call failure: Callback evaluation failure: nothing left"},
-		"time is up":        {short{waits: true}, "execution deadline exceeded"},
+		"told to the guest": {short{},
+			"Guest call failure: Callback evaluation failure: nothing left"},
+		"time is up": {short{waits: true}, "execution deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := configuration(wasmadmission.Policy{Name: "p", Module: modules(t) + "/list-resources.wasm",
+			config := configuration(wasmadmission.Policy{Name: "p",
+				Module:           modules(t) + "/list-resources.wasm",
 				HostCapabilities: []string{"kubernetes/*"}})
 			if test.waits {
 				config.Limits.EvaluationTimeout = metav1.Duration{Duration: 10 * time.Millisecond}
 			}
 			g := newGuarded(t, config, func(l *policyset.Loader) {
-				l.Capabilities = policyset.Capabilities{ByNamespace: map[string]capabilities.Capability{"kubernetes": test.short}}
+				l.Capabilities = policyset.Capabilities{
+					ByNamespace: map[string]capabilities.Capability{"kubernetes": test.short},
+				}
 			})
 			defer g.set.Close()
 			for range 5 {
@@ -286,21 +311,25 @@ func TestConcurrencyOfOnePolicy(t *testing.T) {
 		require.EqualValues(t, 2, limit.Max)
 		require.Greater(t, limit.Value, int64(2))
 		require.ErrorContains(t, err, `policy "p": `)
-		require.ErrorContains(t, err, "evaluations of one policy at a time (limits.policyEvaluations), at most 2 are allowed")
+		require.ErrorContains(t, err,
+			"evaluations of one policy at a time (limits.policyEvaluations), at most 2 are allowed")
 	}
 	require.Equal(t, 3, g.value(t, "overloads_total", "policy", "p"))
 	require.Equal(t, "failed", g.evaluate(accept))
 	cancel()
 	require.Equal(t, engine.CauseCanceled, engine.CauseOf(<-errs))
 	require.Equal(t, engine.CauseCanceled, engine.CauseOf(<-errs))
-	require.Equal(t, "accepted", g.evaluate(accept), "the places are free again, and the breaker is closed")
+	require.Equal(t, "accepted", g.evaluate(accept),
+		"the places are free again, and the breaker is closed")
 }
 
 // Members of a group have breakers too: a member that fails costs no time after a while,
 // and the group goes on without it.
 func TestBreakersOfMembers(t *testing.T) {
 	from := modules(t)
-	g := newGuarded(t, groupConfiguration("x_t() || (y_a() && z_d())", told(from, "x_t"), told(from, "y_a"), told(from, "z_d")))
+	g := newGuarded(t,
+		groupConfiguration("x_t() || (y_a() && z_d())", told(from, "x_t"), told(from, "y_a"),
+			told(from, "z_d")))
 	defer g.set.Close()
 	require.Equal(t, "refused refused refused refused", g.evaluate(accept, accept, accept, accept))
 	require.Len(t, g.logged(`Policy log policy="g/x_t"`), 3)
@@ -335,7 +364,8 @@ func TestBreakerOfGroup(t *testing.T) {
 // Whatever happens side by side, every evaluation ends and gives back its place.
 func TestManyAtOnce(t *testing.T) {
 	from := modules(t)
-	config := groupConfiguration("x() && !y() || z()", told(from, "x"), told(from, "y"), told(from, "z"))
+	config := groupConfiguration("x() && !y() || z()", told(from, "x"), told(from, "y"),
+		told(from, "z"))
 	config.Policies = obedient(t).Policies
 	config.Policies[0].Name = "a"
 	config.Limits.PolicyEvaluations = 6
@@ -347,7 +377,8 @@ func TestManyAtOnce(t *testing.T) {
 		wait.Go(func() {
 			for k := range 100 {
 				for _, p := range g.set.Policies() {
-					response, _, err := p.Evaluate(t.Context(), []byte(requests[(n+k/3)%len(requests)]))
+					response, _, err := p.Evaluate(t.Context(),
+						[]byte(requests[(n+k/3)%len(requests)]))
 					if (response == nil) == (err == nil) {
 						t.Errorf("response %v, error %v", response, err)
 					}

@@ -87,7 +87,8 @@ type Fetcher interface {
 type GuestLoader func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error)
 
 // loadGuest compiles a policy of any execution mode.
-func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []byte) (abi.Guest, error) {
+func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode,
+	wasm []byte) (abi.Guest, error) {
 	switch mode {
 	case abi.ExecutionModeWaPC:
 		return wapc.Load(ctx, l.Engine, wasm)
@@ -97,7 +98,8 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []b
 	if load := l.Guests[mode]; load != nil {
 		return load(ctx, l.Engine, wasm)
 	}
-	return nil, fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
+	return nil,
+		fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
 }
 
 // concurrentFetches is how many modules are fetched at a time: each that a registry does not
@@ -105,13 +107,15 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []b
 const concurrentFetches = 8
 
 // Load makes a set of a configuration that was validated before. It fetches all modules,
-// compiles as many at a time as there are processors, and asks each policy about its settings. It finds all problems before it returns; each names
-// its policy and field. With problems, the set is nil and everything is freed.
+// compiles as many at a time as there are processors, and asks each policy about its settings. It
+// finds all problems before it returns; each names its policy and field. With problems, the set is
+// nil and everything is freed.
 //
 // It returns soon after ctx ends, with the context's cause as the problem of each policy
 // that is not loaded. A load that does not end then goes on without an effect, and frees
 // what it made.
-func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
+func (l *Loader) Load(ctx context.Context,
+	config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
 	wanted := wantedPolicies(config)
 	loaded := make([]*Policy, len(wanted))
 	problems := make([]field.ErrorList, len(wanted))
@@ -130,8 +134,10 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	policies, members := loaded[:len(config.Policies)], loaded[len(config.Policies):]
 	for n := range config.PolicyGroups {
 		spec := &config.PolicyGroups[n]
-		p, problems := l.loadGroup(ctx, config, spec, members[:len(spec.Policies)], validation.PolicyGroupPath(n, spec.Name))
-		policies, errs = append(policies[:len(policies):len(policies)], p), append(errs, problems...)
+		p, problems := l.loadGroup(ctx, config, spec, members[:len(spec.Policies)],
+			validation.PolicyGroupPath(n, spec.Name))
+		policies, errs = append(policies[:len(policies):len(policies)], p),
+			append(errs, problems...)
 		members = members[len(spec.Policies):]
 	}
 	set := &Set{policies: slices.DeleteFunc(policies, func(p *Policy) bool { return p == nil })}
@@ -170,7 +176,8 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 		group := &config.PolicyGroups[n]
 		for m := range group.Policies {
 			spec := memberSpec(group, &group.Policies[m])
-			path := validation.PolicyGroupPath(n, group.Name).Child("policies").Key(group.Policies[m].Name)
+			path := validation.PolicyGroupPath(n, group.Name).Child("policies").
+				Key(group.Policies[m].Name)
 			all = append(all, wanted{spec: spec, path: path, member: true})
 		}
 	}
@@ -188,25 +195,33 @@ func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy
 		policy   *Policy
 		problems field.ErrorList
 	}
-	r, err := stray.Within(ctx, l.Strays, fmt.Sprintf("loading policy %q", w.spec.Name), func() (r result, _ error) {
-		defer func() {
-			if p := recover(); p != nil {
-				r = result{problems: field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", p))}}
+	r, err := stray.Within(ctx, l.Strays, fmt.Sprintf("loading policy %q", w.spec.Name),
+		func() (r result, _ error) {
+			defer func() {
+				if p := recover(); p != nil {
+					r = result{
+						problems: field.ErrorList{
+							field.InternalError(w.path,
+								fmt.Errorf("panic while the policy was loaded: %v", p)),
+						},
+					}
+				}
+			}()
+			r.policy, r.problems = l.load(ctx, a, w)
+			return r, nil
+		}, func(r result) {
+			if r.policy != nil {
+				r.policy.leave()
 			}
-		}()
-		r.policy, r.problems = l.load(ctx, a, w)
-		return r, nil
-	}, func(r result) {
-		if r.policy != nil {
-			r.policy.leave()
-		}
-	})
+		})
 	if len(r.problems) > 0 && ctx.Err() != nil {
 		// What was interrupted says that it was, and not why.
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), err.Error())}
+		return nil, field.ErrorList{
+			field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), err.Error()),
+		}
 	}
 	return r.policy, r.problems
 }
@@ -214,7 +229,8 @@ func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy
 // load fetches a policy's module and, in its turn at one of the processors, makes a policy of it.
 func (l *Loader) load(ctx context.Context, a *attempt, w *wanted) (*Policy, field.ErrorList) {
 	fetcher := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: a.config.Limits.ModuleSize})
-	fetched, err := fetcher.Get(ctx, ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification))
+	fetched, err := fetcher.Get(ctx,
+		ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification))
 	if err != nil {
 		return nil, field.ErrorList{fetchProblem(w.path, w.spec, err)}
 	}
@@ -222,15 +238,24 @@ func (l *Loader) load(ctx context.Context, a *attempt, w *wanted) (*Policy, fiel
 	case a.processors <- struct{}{}:
 		defer func() { <-a.processors }()
 	case <-ctx.Done():
-		return nil, field.ErrorList{field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), context.Cause(ctx).Error())}
+		return nil, field.ErrorList{
+			field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module),
+				context.Cause(ctx).Error()),
+		}
 	}
 	return l.build(ctx, a, w, fetched)
 }
 
 // build compiles the module of a policy, and asks the policy about its settings.
-func (l *Loader) build(ctx context.Context, a *attempt, w *wanted, fetched *module.Module) (*Policy, field.ErrorList) {
+func (l *Loader) build(ctx context.Context, a *attempt, w *wanted,
+	fetched *module.Module) (*Policy, field.ErrorList) {
 	config, spec, path := a.config, w.spec, w.path
-	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw), digest: fetched.Digest}
+	p := &Policy{
+		configured:   spec,
+		spec:         *spec,
+		settingsHash: hash(spec.Settings.Raw),
+		digest:       fetched.Digest,
+	}
 	metadata, err := l.metadata(a, fetched)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
@@ -242,7 +267,9 @@ func (l *Loader) build(ctx context.Context, a *attempt, w *wanted, fetched *modu
 	}
 	env, err := l.environment(spec, config)
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("hostCapabilities"), spec.HostCapabilities, err.Error())}
+		return nil, field.ErrorList{
+			field.Invalid(path.Child("hostCapabilities"), spec.HostCapabilities, err.Error()),
+		}
 	}
 	if l.Adjust != nil {
 		l.Adjust(spec, env)
@@ -250,14 +277,17 @@ func (l *Loader) build(ctx context.Context, a *attempt, w *wanted, fetched *modu
 	p.omits = omitted(config, spec)
 	g := &guest{env: env, settings: spec.Settings.Raw, omits: p.omits}
 	if g.module, err = l.loadGuest(ctx, metadata.ExecutionMode, fetched.Bytes); err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
+		return nil, field.ErrorList{
+			field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error()),
+		}
 	}
 	if errs := g.checkSettings(ctx, path.Child("settings")); len(errs) > 0 {
 		g.close()
 		return nil, errs
 	}
 	p.evaluator = l.guard(config, p, g, w.member)
-	klog.FromContext(ctx).Info("Loaded policy", "policy", p.Name(), "module", spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
+	klog.FromContext(ctx).Info("Loaded policy", "policy", p.Name(), "module", spec.Module,
+		"moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
 	for _, warning := range p.warnings(metadata, config) {
 		warning.Tell(ctx, l.Warn)
 	}
@@ -270,19 +300,21 @@ func (l *Loader) build(ctx context.Context, a *attempt, w *wanted, fetched *modu
 func (l *Loader) metadata(a *attempt, fetched *module.Module) (*abi.Metadata, error) {
 	read, known := a.metadata.Load(fetched.Digest)
 	if !known {
-		read, _ = a.metadata.LoadOrStore(fetched.Digest, sync.OnceValues(func() (*abi.Metadata, error) {
-			if l.Metadata != nil {
-				return l.Metadata(fetched.Bytes)
-			}
-			return abi.ReadMetadata(fetched.Bytes)
-		}))
+		read, _ = a.metadata.LoadOrStore(fetched.Digest,
+			sync.OnceValues(func() (*abi.Metadata, error) {
+				if l.Metadata != nil {
+					return l.Metadata(fetched.Bytes)
+				}
+				return abi.ReadMetadata(fetched.Bytes)
+			}))
 	}
 	return read.(func() (*abi.Metadata, error))() //nolint:forcetypeassert // nothing else is in it
 }
 
 // guard puts what is configured for all policies before one's evaluator. The members of
 // a group are as many at a time as the group is.
-func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Policy, e evaluator, member bool) evaluator {
+func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Policy, e evaluator,
+	member bool) evaluator {
 	g := &guarded{evaluator: e, policy: p.Name(), digest: p.digest, recorder: l.Recorder}
 	if g.recorder == nil {
 		g.recorder = discard{}
@@ -304,24 +336,32 @@ func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Poli
 }
 
 // takeRules takes the rules from the metadata if the configuration has none.
-func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadata, path *field.Path) field.ErrorList {
+func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadata,
+	path *field.Path) field.ErrorList {
 	if len(p.spec.Rules) > 0 {
 		return nil
 	}
 	for _, r := range metadata.Rules {
 		rule := admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{
-			APIGroups: slices.Clone(r.APIGroups), APIVersions: slices.Clone(r.APIVersions), Resources: slices.Clone(r.Resources),
+			APIGroups: slices.Clone(r.APIGroups), APIVersions: slices.Clone(r.APIVersions),
+			Resources: slices.Clone(r.Resources),
 		}}
 		for _, operation := range r.Operations {
-			rule.Operations = append(rule.Operations, admissionregistrationv1.OperationType(operation))
+			rule.Operations = append(rule.Operations,
+				admissionregistrationv1.OperationType(operation))
 		}
 		p.spec.Rules = append(p.spec.Rules, rule)
 	}
 	if len(p.spec.Rules) == 0 {
-		return field.ErrorList{field.Required(path, "the module's metadata suggests none either: say which requests the policy is for")}
+		return field.ErrorList{
+			field.Required(path,
+				"the module's metadata suggests none either: say which requests the policy is for"),
+		}
 	}
 	if errs := validation.ValidateRules(p.spec.Rules, path); len(errs) > 0 {
-		return append(errs, field.Invalid(path, field.OmitValueType{}, "these rules come from the module's metadata: set rules to replace them"))
+		return append(errs,
+			field.Invalid(path, field.OmitValueType{},
+				"these rules come from the module's metadata: set rules to replace them"))
 	}
 	for _, warning := range validation.WarningsForRules(p.spec.Rules, p.spec.FailurePolicy, path) {
 		Warning{Text: warning}.Tell(ctx, l.Warn)
@@ -346,12 +386,20 @@ func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.Error
 	response, err := g.module.ValidateSettings(ctx, g.env, g.settings)
 	switch {
 	case err != nil:
-		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, fmt.Sprintf("asking the policy about its settings: %v", err))}
+		return field.ErrorList{
+			field.Invalid(path, field.OmitValueType{},
+				fmt.Sprintf("asking the policy about its settings: %v", err)),
+		}
 	case response.Valid:
 		return nil
 	case response.Message == "":
-		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "the policy refuses these settings without saying why")}
+		return field.ErrorList{
+			field.Invalid(path, field.OmitValueType{},
+				"the policy refuses these settings without saying why"),
+		}
 	default:
-		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, SettingsRefused+response.Message)}
+		return field.ErrorList{
+			field.Invalid(path, field.OmitValueType{}, SettingsRefused+response.Message),
+		}
 	}
 }

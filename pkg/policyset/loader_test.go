@@ -70,17 +70,24 @@ func configuration(policies ...wasmadmission.Policy) *wasmadmission.WasmAdmissio
 		policies[n].FailurePolicy = admissionregistrationv1.Fail
 		policies[n].MatchPolicy = admissionregistrationv1.Equivalent
 	}
-	return &wasmadmission.WasmAdmissionConfiguration{Policies: policies, Limits: wasmadmission.Limits{
-		ModuleSize: 1 << 20, RequestSize: 1 << 10, ResponseSize: 1 << 10, HostCallPayloadSize: 1 << 10,
-		LogLineSize: 1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10, EvaluationTimeout: metav1.Duration{Duration: 10 * time.Second},
-	}}
+	return &wasmadmission.WasmAdmissionConfiguration{Policies: policies,
+		Limits: wasmadmission.Limits{
+			ModuleSize: 1 << 20, RequestSize: 1 << 10, ResponseSize: 1 << 10,
+			HostCallPayloadSize: 1 << 10,
+			LogLineSize:         1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
+			EvaluationTimeout: metav1.Duration{Duration: 10 * time.Second},
+		}}
 }
 
 func TestLoad(t *testing.T) {
 	from := modules(t)
 	own := []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{"CREATE"},
-		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups:   []string{"apps"},
+			APIVersions: []string{"v1"},
+			Resources:   []string{"deployments"},
+		},
 	}}
 	set, errs := newLoader(t).Load(t.Context(), configuration(
 		wasmadmission.Policy{Name: "second", Module: from + "/deny.wasm", Rules: own},
@@ -91,11 +98,14 @@ func TestLoad(t *testing.T) {
 	defer set.Close()
 	policies := set.Policies()
 	require.Len(t, policies, 3)
-	require.Equal(t, []string{"first", "second", "third"}, []string{policies[0].Name(), policies[1].Name(), policies[2].Name()})
+	require.Equal(t, []string{"first", "second", "third"},
+		[]string{policies[0].Name(), policies[1].Name(), policies[2].Name()})
 	require.Equal(t, own, policies[1].Spec().Rules)
-	require.Equal(t, []string{"configmaps", "pods"}, policies[0].Spec().Rules[0].Resources, "rules that are left out come from the metadata")
+	require.Equal(t, []string{"configmaps", "pods"}, policies[0].Spec().Rules[0].Resources,
+		"rules that are left out come from the metadata")
 	require.Regexp(t, "^sha256:[0-9a-f]{64}$", policies[0].Digest())
-	require.Equal(t, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", policies[0].SettingsHash(), "as sha256sum prints it for {}")
+	require.Equal(t, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+		policies[0].SettingsHash(), "as sha256sum prints it for {}")
 
 	response, usage, err := policies[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
@@ -135,7 +145,8 @@ func TestModulesAreFetchedTogether(t *testing.T) {
 	from := modules(t)
 	var policies []wasmadmission.Policy
 	for n := range 8 {
-		policies = append(policies, wasmadmission.Policy{Name: fmt.Sprint("p", n), Module: from + "/accept.wasm"})
+		policies = append(policies,
+			wasmadmission.Policy{Name: fmt.Sprint("p", n), Module: from + "/accept.wasm"})
 	}
 	fetcher := &gathering{Fetcher: &module.Fetcher{MaxBytes: 1 << 20}, all: make(chan struct{})}
 	fetcher.missing.Store(int32(len(policies)))
@@ -150,7 +161,8 @@ func TestModulesAreFetchedTogether(t *testing.T) {
 
 func TestLoadFindsAllProblems(t *testing.T) {
 	from := modules(t)
-	require.NoError(t, os.WriteFile(from[len("file://"):]+"/plain.wasm", []byte("\x00asm\x01\x00\x00\x00"), 0o600))
+	require.NoError(t,
+		os.WriteFile(from[len("file://"):]+"/plain.wasm", []byte("\x00asm\x01\x00\x00\x00"), 0o600))
 	config := configuration(
 		wasmadmission.Policy{Name: "missing", Module: from + "/nowhere.wasm"},
 		wasmadmission.Policy{Name: "digest", Module: from + "/accept.wasm", Digest: "sha256:00"},
@@ -183,11 +195,14 @@ func TestPoliciesMayBePrograms(t *testing.T) {
 	require.NoError(t, err)
 	module, err := wasm.Decode(binary)
 	require.NoError(t, err)
-	metadata := `{"executionMode": "wasi", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
-	module.Custom = append(module.Custom, wasm.CustomSection{Name: abi.MetadataSection, Payload: []byte(metadata)})
+	metadata :=
+		`{"executionMode": "wasi", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
+	module.Custom = append(module.Custom,
+		wasm.CustomSection{Name: abi.MetadataSection, Payload: []byte(metadata)})
 	from := modules(t)
 	require.NoError(t, os.WriteFile(from[len("file://"):]+"/program.wasm", module.Encode(), 0o600))
-	set, errs := newLoader(t).Load(t.Context(), configuration(wasmadmission.Policy{Name: "program", Module: from + "/program.wasm"}))
+	set, errs := newLoader(t).Load(t.Context(),
+		configuration(wasmadmission.Policy{Name: "program", Module: from + "/program.wasm"}))
 	require.Empty(t, errs)
 	defer set.Close()
 	response, _, err := set.Policies()[0].Evaluate(t.Context(), []byte(`{}`))
@@ -199,20 +214,28 @@ func TestPoliciesMayBePrograms(t *testing.T) {
 // A library that one execution mode needs is not linked by who does not want it.
 func TestExecutionModesAreHandedIn(t *testing.T) {
 	from := modules(t)
-	metadata := `{"executionMode": "opa", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
-	module := wasm.Module{Custom: []wasm.CustomSection{{Name: abi.MetadataSection, Payload: []byte(metadata)}}}
+	metadata :=
+		`{"executionMode": "opa", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
+	module := wasm.Module{
+		Custom: []wasm.CustomSection{{Name: abi.MetadataSection, Payload: []byte(metadata)}},
+	}
 	require.NoError(t, os.WriteFile(from[len("file://"):]+"/rego.wasm", module.Encode(), 0o600))
 	loader := newLoader(t)
-	_, errs := loader.Load(t.Context(), configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
+	_, errs := loader.Load(t.Context(),
+		configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], `policies[rego].module: Invalid value: `)
-	require.ErrorContains(t, errs[0], `the policy's execution mode is "opa", which this server was built without`)
+	require.ErrorContains(t, errs[0],
+		`the policy's execution mode is "opa", which this server was built without`)
 
 	handed := errors.New("handed in")
 	loader.Guests = map[abi.ExecutionMode]policyset.GuestLoader{
-		abi.ExecutionModeOPA: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) { return nil, handed },
+		abi.ExecutionModeOPA: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) {
+			return nil, handed
+		},
 	}
-	_, errs = loader.Load(t.Context(), configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
+	_, errs = loader.Load(t.Context(),
+		configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], handed.Error())
 }
@@ -240,13 +263,18 @@ func TestLimitsReachTheGuest(t *testing.T) {
 	_, errs = newLoader(t).Load(t.Context(), config)
 	require.ErrorContains(t, errs.ToAggregate(), "bytes of module, at most 10 are allowed")
 
-	config = configuration(wasmadmission.Policy{Name: "slow", Module: from + "/spin.wasm", TimeoutEvalSeconds: new(int32(1))})
+	config = configuration(wasmadmission.Policy{
+		Name:               "slow",
+		Module:             from + "/spin.wasm",
+		TimeoutEvalSeconds: new(int32(1)),
+	})
 	config.Limits.EvaluationTimeout = metav1.Duration{Duration: time.Hour}
 	slow, errs := newLoader(t).Load(t.Context(), config)
 	require.Empty(t, errs)
 	defer slow.Close()
 	_, _, err = slow.Policies()[0].Evaluate(t.Context(), []byte("{}"))
-	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err), "a policy's own timeout replaces the general one")
+	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err),
+		"a policy's own timeout replaces the general one")
 }
 
 // A tool may say itself what a module does not, and answer a policy's host calls.
@@ -265,7 +293,12 @@ func TestLoaderIsAdjusted(t *testing.T) {
 	require.ErrorContains(t, errs[0], "the module has no metadata")
 
 	loader.Metadata = func([]byte) (*abi.Metadata, error) {
-		rule := abi.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"}}
+		rule := abi.Rule{
+			APIGroups:   []string{""},
+			APIVersions: []string{"v1"},
+			Resources:   []string{"pods"},
+			Operations:  []string{"CREATE"},
+		}
 		return &abi.Metadata{ExecutionMode: abi.ExecutionModeWaPC, Rules: []abi.Rule{rule}}, nil
 	}
 	var adjusted []string
@@ -289,7 +322,8 @@ func TestMetadataIsReadOncePerModule(t *testing.T) {
 	var policies []wasmadmission.Policy
 	for n := range 50 {
 		module := []string{"/accept.wasm", "/same.wasm", "/deny.wasm"}[n%3]
-		policies = append(policies, wasmadmission.Policy{Name: fmt.Sprintf("p-%02d", n), Module: from + module})
+		policies = append(policies,
+			wasmadmission.Policy{Name: fmt.Sprintf("p-%02d", n), Module: from + module})
 	}
 	loader := newLoader(t)
 	var reads atomic.Int32

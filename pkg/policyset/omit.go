@@ -29,7 +29,8 @@ import (
 )
 
 // omitted returns what is left out of requests for a policy: for all, and for it.
-func omitted(config *wasmadmission.WasmAdmissionConfiguration, spec *wasmadmission.Policy) []wasmadmission.OmittedField {
+func omitted(config *wasmadmission.WasmAdmissionConfiguration,
+	spec *wasmadmission.Policy) []wasmadmission.OmittedField {
 	all := slices.Concat(config.Review.Omit, spec.Review.Omit)
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -43,7 +44,8 @@ const maxShortened = 128 << 10
 
 // evaluateWithout is evaluate for a policy that is not given all of the objects. What it makes
 // of the object gets back what it was not given, so that nobody else has to know.
-func (g *guest) evaluateWithout(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+func (g *guest) evaluateWithout(ctx context.Context,
+	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	buffers := shortened.Get().(*[2][]byte) //nolint:forcetypeassert // nothing else is in it
 	short, left := g.shorten(buffers, request)
 	response, usage, err := g.module.Validate(ctx, g.env, short, g.settings)
@@ -90,11 +92,15 @@ func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error 
 	wanted := response.MutatedObject
 	for n, name := range g.omits {
 		if jsonscan.Twice(wanted, "metadata", string(name)) {
-			return fmt.Errorf("mutated object: has metadata or metadata.%s twice, and review.omit keeps the latter from the policy: have it leave the field alone", name)
+			return fmt.Errorf(
+				"mutated object: has metadata or metadata.%s twice, and review.omit keeps the latter from the policy: have it leave the field alone",
+				name)
 		}
 		if m, found := jsonscan.Find(wanted, "metadata", string(name)); found {
 			if string(wanted[m.Value:m.End]) != "null" {
-				return fmt.Errorf("mutated object: sets metadata.%s, which review.omit keeps from the policy: remove it there, or have the policy leave the field alone", name)
+				return fmt.Errorf(
+					"mutated object: sets metadata.%s, which review.omit keeps from the policy: remove it there, or have the policy leave the field alone",
+					name)
 			}
 			wanted = jsonscan.AppendWithout(nil, wanted, m)
 		}
@@ -106,7 +112,9 @@ func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error 
 			wanted, found = jsonscan.Insert(wanted, metadata, string(name), left[n])
 		}
 		if !found {
-			return fmt.Errorf("mutated object: has no metadata to put metadata.%s back into, which review.omit keeps from the policy", name)
+			return fmt.Errorf(
+				"mutated object: has no metadata to put metadata.%s back into, which review.omit keeps from the policy",
+				name)
 		}
 		// It would make another object of the whole.
 		response.Patch = nil

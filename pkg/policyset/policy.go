@@ -110,7 +110,8 @@ func (p *Policy) Omits() []wasmadmission.OmittedField { return p.omits }
 // Evaluate asks the policy about an admission request, given as JSON. Errors are
 // of type [*EvaluationError]; they mean that there is no verdict. What was used up
 // is told of them too; of a group, it is what all evaluations of members used together.
-func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+func (p *Policy) Evaluate(ctx context.Context,
+	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	response, usage, err := p.evaluator.evaluate(ctx, request)
 	if err != nil {
 		return nil, usage, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
@@ -137,7 +138,8 @@ func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...a
 	var all [12]attribute.KeyValue // room enough for all callers
 	attributes := append(all[:0],
 		spans.Text(spans.PolicyName, p.Name()), attribute.String(spans.ModuleDigest, p.digest),
-		attribute.Int64(spans.Fuel, usage.Fuel), attribute.Int64(spans.MemoryBytes, usage.MemoryBytes),
+		attribute.Int64(spans.Fuel, usage.Fuel),
+		attribute.Int64(spans.MemoryBytes, usage.MemoryBytes),
 		spans.Seconds(spans.Wait, usage.Wait), spans.Seconds(spans.Reset, usage.Reset))
 	span.Set(append(attributes, more...)...)
 	if err != nil {

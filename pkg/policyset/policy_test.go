@@ -27,7 +27,8 @@ import (
 
 func TestSetsAreFreedByTheLast(t *testing.T) {
 	loader := newLoader(t)
-	set, errs := loader.Load(t.Context(), configuration(wasmadmission.Policy{Name: "a", Module: modules(t) + "/accept.wasm"}))
+	set, errs := loader.Load(t.Context(),
+		configuration(wasmadmission.Policy{Name: "a", Module: modules(t) + "/accept.wasm"}))
 	require.Empty(t, errs)
 	require.True(t, set.Acquire())
 	require.True(t, set.Acquire())

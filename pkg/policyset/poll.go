@@ -154,5 +154,6 @@ func (p *poll) changes(mutated []byte) bool {
 	var before struct {
 		Object json.RawMessage `json:"object"`
 	}
-	return json.Unmarshal(p.request, &before) != nil || verdict.ChangeOf(before.Object, mutated) != verdict.Unchanged
+	return json.Unmarshal(p.request, &before) != nil ||
+		verdict.ChangeOf(before.Object, mutated) != verdict.Unchanged
 }

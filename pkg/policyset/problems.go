@@ -53,9 +53,11 @@ func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 
 // FetchProblems says which policies of a configuration and members of its groups have a
 // module that cannot be fetched, by why: it returns nil for those that can.
-func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration, why func(module.Request) error) (errs field.ErrorList) {
+func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration,
+	why func(module.Request) error) (errs field.ErrorList) {
 	for _, w := range wantedPolicies(config) {
-		if err := why(ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification)); err != nil {
+		if err := why(ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification)); err !=
+			nil {
 			errs = append(errs, fetchProblem(w.path, w.spec, err))
 		}
 	}
@@ -66,15 +68,20 @@ func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration, why func(mo
 func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
 	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
 		return field.Invalid(path.Child("digest"), spec.Digest,
-			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
+			fmt.Sprintf(
+				"the module at %s has digest %s: put that here if it is the module that you mean",
+				module.Redact(spec.Module), d.Got))
 	}
 	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
 }
 
 // moduleProblems makes a problem of each line of a joined error.
-func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
+func moduleProblems(path *field.Path, spec *wasmadmission.Policy,
+	err error) (errs field.ErrorList) {
 	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
+		errs = append(errs,
+			field.Invalid(path.Child("module"), module.Redact(spec.Module),
+				strings.TrimSuffix(line, "\n")))
 	}
 	return errs
 }

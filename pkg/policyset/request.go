@@ -27,7 +27,10 @@ import (
 func ModuleRequest(uri, digest string, v *wasmadmission.PolicyVerification) module.Request {
 	request := module.Request{URI: uri, Digest: digest}
 	if v != nil {
-		request.Demands = modules.Demands{Required: v.Required != nil && *v.Required, Config: v.Config.Raw}.Text()
+		request.Demands = modules.Demands{
+			Required: v.Required != nil && *v.Required,
+			Config:   v.Config.Raw,
+		}.Text()
 	}
 	return request
 }

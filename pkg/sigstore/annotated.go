@@ -75,7 +75,11 @@ func readAnnotated(candidate *verification.Candidate) (*entity, error) {
 }
 
 func hashed(payload []byte, algorithm string) ([]byte, error) {
-	hash, known := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[algorithm]
+	hash, known := map[string]crypto.Hash{
+		"sha256": crypto.SHA256,
+		"sha384": crypto.SHA384,
+		"sha512": crypto.SHA512,
+	}[algorithm]
 	if !known {
 		return nil, fmt.Errorf("the hash %q is not known", algorithm)
 	}
@@ -104,7 +108,8 @@ func readCertificate(candidate *verification.Candidate) (verify.VerificationCont
 	if len(candidate.Chain) == 0 {
 		return content, nil
 	}
-	chain, err := parseCertificates("the chain beside the payload", candidate.Chain, MaxChainCertificates)
+	chain, err := parseCertificates("the chain beside the payload", candidate.Chain,
+		MaxChainCertificates)
 	if err != nil {
 		return nil, err
 	}
@@ -151,11 +156,16 @@ func readLogEntry(content []byte) (*tlog.Entry, error) {
 		return nil, err
 	}
 	return tlog.ParseTransparencyLogEntry(&protorekor.TransparencyLogEntry{
-		LogIndex:          b.Payload.LogIndex,
-		LogId:             &protocommon.LogId{KeyId: logID},
-		KindVersion:       &protorekor.KindVersion{Kind: strings.ToLower(kind.Kind), Version: kind.APIVersion},
-		IntegratedTime:    b.Payload.IntegratedTime,
-		InclusionPromise:  &protorekor.InclusionPromise{SignedEntryTimestamp: b.SignedEntryTimestamp},
+		LogIndex: b.Payload.LogIndex,
+		LogId:    &protocommon.LogId{KeyId: logID},
+		KindVersion: &protorekor.KindVersion{
+			Kind:    strings.ToLower(kind.Kind),
+			Version: kind.APIVersion,
+		},
+		IntegratedTime: b.Payload.IntegratedTime,
+		InclusionPromise: &protorekor.InclusionPromise{
+			SignedEntryTimestamp: b.SignedEntryTimestamp,
+		},
 		CanonicalizedBody: b.Payload.Body,
 	})
 }

@@ -102,7 +102,8 @@ func isShallow(der cryptobyte.String, levels int) bool {
 		if !der.ReadAnyASN1(&content, &tag) {
 			return false
 		}
-		if isConstructed := tag&0x20 != 0; isConstructed && (levels == 0 || !isShallow(content, levels-1)) {
+		if isConstructed := tag&0x20 != 0; isConstructed &&
+			(levels == 0 || !isShallow(content, levels-1)) {
 			return false
 		}
 	}
@@ -126,20 +127,25 @@ func boundMaterial(material *protobundle.VerificationMaterial) error {
 		return err
 	}
 	for _, c := range certificates {
-		if err := bounded("a certificate in the bundle", len(c.GetRawBytes()), MaxCertificateBytes); err != nil {
+		if err := bounded("a certificate in the bundle", len(c.GetRawBytes()),
+			MaxCertificateBytes); err != nil {
 			return err
 		}
 	}
 	for _, timestamp := range timestamps {
-		if err := bounded("a timestamp in the bundle", len(timestamp.GetSignedTimestamp()), MaxTimestampBytes); err != nil {
+		if err := bounded("a timestamp in the bundle", len(timestamp.GetSignedTimestamp()),
+			MaxTimestampBytes); err != nil {
 			return err
 		}
 		if !isShallow(timestamp.GetSignedTimestamp(), maxTimestampDepth) {
-			return fmt.Errorf("a timestamp in the bundle is not DER, or is nested more than %d deep", maxTimestampDepth)
+			return fmt.Errorf(
+				"a timestamp in the bundle is not DER, or is nested more than %d deep",
+				maxTimestampDepth)
 		}
 	}
 	for _, entry := range material.GetTlogEntries() {
-		if err := counted("hashes in the proof of a log entry", len(entry.GetInclusionProof().GetHashes()), MaxLogProofHashes); err != nil {
+		if err := counted("hashes in the proof of a log entry",
+			len(entry.GetInclusionProof().GetHashes()), MaxLogProofHashes); err != nil {
 			return err
 		}
 		if err := boundBody(entry.GetCanonicalizedBody()); err != nil {

@@ -36,7 +36,8 @@ func TestBounds(t *testing.T) {
 	f := newForge(t)
 	checker := f.checker(t)
 	leaf, key := f.leaf(t, request{})
-	whole := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf, time.Now())
+	whole := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)),
+		leaf, time.Now())
 	x := &table{t: t}
 	annotated := func(change func(*verification.Candidate)) *verification.Candidate {
 		c := f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now())
@@ -45,7 +46,9 @@ func TestBounds(t *testing.T) {
 	}
 	chain := func(certificates ...*protocommon.X509Certificate) func(*protobundle.Bundle) {
 		return func(b *protobundle.Bundle) {
-			b.VerificationMaterial.Content = &protobundle.VerificationMaterial_X509CertificateChain{X509CertificateChain: &protocommon.X509CertificateChain{Certificates: certificates}}
+			b.VerificationMaterial.Content = &protobundle.VerificationMaterial_X509CertificateChain{
+				X509CertificateChain: &protocommon.X509CertificateChain{Certificates: certificates},
+			}
 		}
 	}
 	for _, c := range []struct {
@@ -58,9 +61,17 @@ func TestBounds(t *testing.T) {
 		{"certificate in a bundle", "at most 65536", x.changed(whole, func(b *protobundle.Bundle) {
 			b.VerificationMaterial.GetCertificate().RawBytes = make([]byte, MaxCertificateBytes+1)
 		})},
-		{"certificates in a bundle", "at most 10", x.changed(whole, chain(make([]*protocommon.X509Certificate, MaxChainCertificates+1)...))},
-		{"certificate beside a payload", "at most 65536", annotated(func(c *verification.Candidate) { c.Certificate = make([]byte, MaxCertificateBytes+1) })},
-		{"chain beside a payload", "at most 655360", annotated(func(c *verification.Candidate) { c.Chain = make([]byte, MaxChainCertificates*MaxCertificateBytes+1) })},
+		{"certificates in a bundle", "at most 10",
+			x.changed(whole,
+				chain(make([]*protocommon.X509Certificate, MaxChainCertificates+1)...))},
+		{"certificate beside a payload", "at most 65536",
+			annotated(func(c *verification.Candidate) {
+				c.Certificate = make([]byte, MaxCertificateBytes+1)
+			})},
+		{"chain beside a payload", "at most 655360",
+			annotated(func(c *verification.Candidate) {
+				c.Chain = make([]byte, MaxChainCertificates*MaxCertificateBytes+1)
+			})},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := checker.Keyless(t.Context(), c.candidate, image)

@@ -36,12 +36,18 @@ func TestCertificate(t *testing.T) {
 	f := newForge(t)
 	checker := f.checker(t)
 	leaf, key := f.leaf(t, request{})
-	expired, expiredKey := f.leaf(t, request{notBefore: time.Now().Add(-10*time.Minute - 30*time.Second)})
+	expired, expiredKey := f.leaf(t,
+		request{notBefore: time.Now().Add(-10*time.Minute - 30*time.Second)})
 	payload := simpleSigning(t, image.Digest, map[string]any{"env": "prod"})
-	inTime := time.Now().Add(-time.Minute) // the library creates authorities that are two minutes old
+	// the library creates authorities that are two minutes old
+	inTime := time.Now().Add(-time.Minute)
 	chain := [][]byte{pemOf("CERTIFICATE", f.authority.Raw), pemOf("CERTIFICATE", f.top.Raw)}
-	byHint := envelope(t, key, statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"}))
-	byCertificate := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"})), leaf, time.Now())
+	byHint := envelope(t, key,
+		statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"}))
+	byCertificate := f.certified(t,
+		envelope(t, key,
+			statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"})), leaf,
+		time.Now())
 	// The log holds the key, as if the certificate had been attached later.
 	keyLogged := f.annotated(t, leaf, key, payload, time.Now())
 	keyLogged.RekorBundle = f.logOfKey(t, publicPEM(t, key), payload, keyLogged.Signature)
@@ -52,21 +58,30 @@ func TestCertificate(t *testing.T) {
 		chain       [][]byte
 		rekor       bool
 	}{
-		{"annotations", f.annotated(t, leaf, key, payload, time.Now()), pemOf("CERTIFICATE", leaf.Raw), chain, false},
-		{"annotations and log", f.annotated(t, leaf, key, payload, time.Now()), pemOf("CERTIFICATE", leaf.Raw), chain, true},
-		{"expired, but not when the log saw it", f.annotated(t, expired, expiredKey, payload, inTime), pemOf("CERTIFICATE", expired.Raw), chain, true},
+		{"annotations", f.annotated(t, leaf, key, payload, time.Now()),
+			pemOf("CERTIFICATE", leaf.Raw), chain, false},
+		{"annotations and log", f.annotated(t, leaf, key, payload, time.Now()),
+			pemOf("CERTIFICATE", leaf.Raw), chain, true},
+		{"expired, but not when the log saw it",
+			f.annotated(t, expired, expiredKey, payload, inTime), pemOf("CERTIFICATE", expired.Raw),
+			chain, true},
 		{"the log has the key", keyLogged, pemOf("CERTIFICATE", leaf.Raw), chain, true},
 		{"no chain", f.annotated(t, leaf, key, payload, time.Now()), leaf.Raw, nil, false},
-		{"nothing beside the payload", &verification.Candidate{Payload: payload, Signature: sign(t, key, payload)}, leaf.Raw, [][]byte{f.authority.Raw, f.top.Raw}, false},
-		{"the authority in the middle is trusted", f.annotated(t, leaf, key, payload, time.Now()), leaf.Raw, [][]byte{f.authority.Raw}, true},
+		{"nothing beside the payload",
+			&verification.Candidate{Payload: payload, Signature: sign(t, key, payload)}, leaf.Raw,
+			[][]byte{f.authority.Raw, f.top.Raw}, false},
+		{"the authority in the middle is trusted", f.annotated(t, leaf, key, payload, time.Now()),
+			leaf.Raw, [][]byte{f.authority.Raw}, true},
 		{"bundle by a key", candidate(t, byHint), leaf.Raw, chain, false},
 		{"bundle by a certificate", candidate(t, byCertificate), leaf.Raw, chain, true},
 		{"bundle in an older version", candidate(t, older(byHint)), leaf.Raw, chain, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			signed, err := checker.Certificate(t.Context(), c.candidate, image, c.certificate, c.chain, c.rekor)
+			signed, err := checker.Certificate(t.Context(), c.candidate, image, c.certificate,
+				c.chain, c.rekor)
 			require.NoError(t, err)
-			require.Equal(t, &verification.Signed{Annotations: map[string]string{"env": "prod"}}, signed, "the identity is not for a certificate to claim")
+			require.Equal(t, &verification.Signed{Annotations: map[string]string{"env": "prod"}},
+				signed, "the identity is not for a certificate to claim")
 		})
 	}
 }
@@ -82,8 +97,13 @@ func (f *forge) logOfKey(t testing.TB, key, payload, signed []byte) []byte {
 	sum := sha256.Sum256(payload)
 	body := mustJSON(t, map[string]any{
 		"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": map[string]any{
-			"data":      map[string]any{"hash": map[string]any{"algorithm": "sha256", "value": hex.EncodeToString(sum[:])}},
-			"signature": map[string]any{"content": signed, "publicKey": map[string]any{"content": key}},
+			"data": map[string]any{
+				"hash": map[string]any{"algorithm": "sha256", "value": hex.EncodeToString(sum[:])},
+			},
+			"signature": map[string]any{
+				"content":   signed,
+				"publicKey": map[string]any{"content": key},
+			},
 		},
 	})
 	var b rekorBundle
@@ -92,7 +112,8 @@ func (f *forge) logOfKey(t testing.TB, key, payload, signed []byte) []byte {
 	b.Payload.LogID, err = f.virtual.RekorLogID()
 	require.NoError(t, err)
 	b.SignedEntryTimestamp, err = f.virtual.RekorSignPayload(tlog.RekorPayload{
-		Body: base64.StdEncoding.EncodeToString(body), IntegratedTime: b.Payload.IntegratedTime, LogIndex: 4, LogID: b.Payload.LogID,
+		Body: base64.StdEncoding.EncodeToString(body), IntegratedTime: b.Payload.IntegratedTime,
+		LogIndex: 4, LogID: b.Payload.LogID,
 	})
 	require.NoError(t, err)
 	content, err := json.Marshal(b)
@@ -104,12 +125,15 @@ func (f *forge) logOfKey(t testing.TB, key, payload, signed []byte) []byte {
 func TestWhatNobodySigns(t *testing.T) {
 	f := newForge(t)
 	leaf, key := f.leaf(t, request{})
-	b := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf, time.Now())
+	b := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf,
+		time.Now())
 	b.VerificationMaterial.GetTlogEntries()[0].KindVersion.Kind = "intoto"
 	_, err := f.checker(t).Keyless(t.Context(), candidate(t, b), image)
 	require.NoError(t, err)
 	b = envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))
-	b.VerificationMaterial.Content = &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{}}
+	b.VerificationMaterial.Content = &protobundle.VerificationMaterial_PublicKey{
+		PublicKey: &protocommon.PublicKeyIdentifier{},
+	}
 	_, err = New(nil).Key(t.Context(), candidate(t, b), image, publicPEM(t, key))
 	require.NoError(t, err)
 }

@@ -58,7 +58,8 @@ func (c *Checker) TrustRoot() string {
 // Key implements [verification.Checker]. It accepts both paddings for RSA, the curve's own hash and
 // SHA-256 for P-384 and P-521, and the plain and the prehashed form for Ed25519. It refuses a
 // bundle with a certificate, as cosign does.
-func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact, key []byte) (signed *verification.Signed, err error) {
+func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate,
+	artifact verification.Artifact, key []byte) (signed *verification.Signed, err error) {
 	defer guard(&signed, &err)
 	parsed, err := parseKey(key)
 	if err != nil {
@@ -87,7 +88,8 @@ func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, ar
 // Keyless implements [verification.Checker]. Its demands depend on the trust root. If the root has
 // a transparency log, a log entry is required, and otherwise a timestamp. If the root has a
 // certificate transparency log, such a log must have seen the certificate.
-func (c *Checker) Keyless(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact) (signed *verification.Signed, err error) {
+func (c *Checker) Keyless(ctx context.Context, candidate *verification.Candidate,
+	artifact verification.Artifact) (signed *verification.Signed, err error) {
 	defer guard(&signed, &err)
 	trusted := c.current()
 	if trusted == nil {
@@ -121,12 +123,15 @@ func (c *Checker) Keyless(ctx context.Context, candidate *verification.Candidate
 // nil, because the issuer of the certificate can write any identity into it. The error wraps
 // [verification.ErrNoTrustRoot] only if rekor is set.
 func (c *Checker) Certificate(
-	ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact, certificate []byte, chain [][]byte, rekor bool,
+	ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact,
+	certificate []byte, chain [][]byte, rekor bool,
 ) (signed *verification.Signed, err error) {
 	defer guard(&signed, &err)
 	trusted := c.current()
 	if rekor && (trusted == nil || len(trusted.material.RekorLogs()) == 0) {
-		return nil, fmt.Errorf("the log that must have an entry is not known: %w", verification.ErrNoTrustRoot)
+		return nil,
+			fmt.Errorf("the log that must have an entry is not known: %w",
+				verification.ErrNoTrustRoot)
 	}
 	authority, leaf, err := parseChain(certificate, chain)
 	if err != nil {
@@ -144,7 +149,8 @@ func (c *Checker) Certificate(
 	if !rekor {
 		return e.verify(artifact, digest, material, verify.WithCurrentTime())
 	}
-	material.logs, material.timestamps = trusted.material.RekorLogs(), trusted.material.TimestampingAuthorities()
+	material.logs, material.timestamps = trusted.material.RekorLogs(),
+		trusted.material.TimestampingAuthorities()
 	return e.verify(artifact, digest, material, observers(material)...)
 }
 
@@ -154,7 +160,12 @@ func bare(candidate *verification.Candidate, withLog bool) *verification.Candida
 	if len(candidate.Payload) == 0 {
 		return candidate
 	}
-	c := &verification.Candidate{Place: candidate.Place, Bundle: candidate.Bundle, Payload: candidate.Payload, Signature: candidate.Signature}
+	c := &verification.Candidate{
+		Place:     candidate.Place,
+		Bundle:    candidate.Bundle,
+		Payload:   candidate.Payload,
+		Signature: candidate.Signature,
+	}
 	if withLog {
 		c.RekorBundle = candidate.RekorBundle
 	}
@@ -162,7 +173,8 @@ func bare(candidate *verification.Candidate, withLog bool) *verification.Candida
 }
 
 // begin does the first steps of every check.
-func begin(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact) (*entity, []byte, error) {
+func begin(ctx context.Context, candidate *verification.Candidate,
+	artifact verification.Artifact) (*entity, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -184,13 +196,15 @@ func observers(material root.TrustedMaterial) []verify.VerifierOption {
 }
 
 // verify verifies an entity with the library, and checks its claims.
-func (e *entity) verify(artifact verification.Artifact, digest []byte, material root.TrustedMaterial, options ...verify.VerifierOption) (*verification.Signed, error) {
+func (e *entity) verify(artifact verification.Artifact, digest []byte,
+	material root.TrustedMaterial, options ...verify.VerifierOption) (*verification.Signed, error) {
 	verifier, err := verify.NewVerifier(material, options...)
 	if err != nil {
 		return nil, err
 	}
 	// The caller decides who may sign, because the library's identity patterns are not anchored.
-	result, err := verifier.Verify(e, verify.NewPolicy(e.policy(artifact, digest), verify.WithoutIdentitiesUnsafe()))
+	result, err := verifier.Verify(e,
+		verify.NewPolicy(e.policy(artifact, digest), verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
 		return nil, wrap("not verified", clearer(err))
 	}
@@ -204,7 +218,8 @@ func (e *entity) verify(artifact verification.Artifact, digest []byte, material 
 // guard turns a panic into an error, because the libraries parse hostile input.
 func guard(signed **verification.Signed, err *error) {
 	if cause := recover(); cause != nil {
-		klog.Background().Error(nil, "A signature made the library panic and is refused", "cause", oneLine(fmt.Sprint(cause)), "stack", string(debug.Stack()))
+		klog.Background().Error(nil, "A signature made the library panic and is refused",
+			"cause", oneLine(fmt.Sprint(cause)), "stack", string(debug.Stack()))
 		*signed, *err = nil, wrap("it makes the library panic", fmt.Errorf("%v", cause))
 	}
 	if *err != nil {

@@ -41,7 +41,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-var pss = options.WithRSAPSS(&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+var pss = options.WithRSAPSS(&rsa.PSSOptions{
+	SaltLength: rsa.PSSSaltLengthEqualsHash,
+	Hash:       crypto.SHA256,
+})
 
 // ways returns all ways in which a key may sign.
 func ways(t testing.TB) map[string]struct {
@@ -66,7 +69,9 @@ func ways(t testing.TB) map[string]struct {
 		options      []signature.LoadOption
 		needsContent bool
 	}
-	sha := func(h crypto.Hash) []signature.LoadOption { return []signature.LoadOption{options.WithHash(h)} }
+	sha := func(h crypto.Hash) []signature.LoadOption {
+		return []signature.LoadOption{options.WithHash(h)}
+	}
 	return map[string]way{
 		"RSA, PKCS #1":         {rsaKey, sha(crypto.SHA256), false},
 		"RSA, PSS":             {rsaKey, append(sha(crypto.SHA256), pss), false},
@@ -90,17 +95,24 @@ func TestKey(t *testing.T) {
 			checker, key := New(nil), publicPEM(t, way.key)
 			foreign := publicPEM(t, another(t, way.key))
 			payload := simpleSigning(t, image.Digest, map[string]any{"env": "prod", "count": 1})
-			statement := statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod", "count": 1})
+			statement := statement(t, image.Digest, signaturePredicate,
+				map[string]any{"env": "prod", "count": 1})
 			for _, c := range []struct {
 				name      string
 				candidate *verification.Candidate
 				artifact  verification.Artifact
 			}{
-				{"payload", &verification.Candidate{Payload: payload, Signature: sign(t, way.key, payload, way.options...)}, image},
+				{"payload", &verification.Candidate{
+					Payload:   payload,
+					Signature: sign(t, way.key, payload, way.options...),
+				}, image},
 				{"bundle", candidate(t, envelope(t, way.key, statement, way.options...)), image},
 				{"file", candidate(t, fileBundle(t, way.key, content, way.options...)), whole},
-				{"file without digest", candidate(t, withoutDigest(fileBundle(t, way.key, content, way.options...))), whole},
-				{"file by digest", candidate(t, fileBundle(t, way.key, content, way.options...)), file},
+				{"file without digest",
+					candidate(t, withoutDigest(fileBundle(t, way.key, content, way.options...))),
+					whole},
+				{"file by digest", candidate(t, fileBundle(t, way.key, content, way.options...)),
+					file},
 			} {
 				signed, err := checker.Key(t.Context(), c.candidate, c.artifact, key)
 				if c.name == "file by digest" && way.needsContent {
@@ -154,15 +166,30 @@ func TestKeyless(t *testing.T) {
 		candidate *verification.Candidate
 		artifact  verification.Artifact
 	}{
-		{"bundle", candidate(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, annotations)), leaf, time.Now())), image},
-		{"bundle with a timestamp", candidate(t, f.timestamped(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, annotations)), leaf, time.Now()))), image},
-		{"annotations", f.annotated(t, leaf, key, simpleSigning(t, image.Digest, annotations), time.Now()), image},
+		{"bundle",
+			candidate(t,
+				f.certified(t,
+					envelope(t, key, statement(t, image.Digest, signaturePredicate, annotations)),
+					leaf, time.Now())), image},
+		{"bundle with a timestamp",
+			candidate(t,
+				f.timestamped(t,
+					f.certified(t,
+						envelope(t, key,
+							statement(t, image.Digest, signaturePredicate, annotations)), leaf,
+						time.Now()))), image},
+		{"annotations",
+			f.annotated(t, leaf, key, simpleSigning(t, image.Digest, annotations), time.Now()),
+			image},
 		{"file", candidate(t, f.certified(t, fileBundle(t, key, content), leaf, time.Now())), file},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			signed, err := checker.Keyless(t.Context(), c.candidate, c.artifact)
 			require.NoError(t, err)
-			require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{testEmail}}, signed.Identity)
+			require.Equal(t, &verification.CertificateIdentity{
+				Issuer:   testIssuer,
+				Subjects: []string{testEmail},
+			}, signed.Identity)
 			if !c.artifact.IsFile {
 				require.Equal(t, map[string]string{"env": "prod"}, signed.Annotations)
 			}
@@ -176,9 +203,12 @@ func TestConcurrentUse(t *testing.T) {
 	f := newForge(t)
 	leaf, key := f.leaf(t, request{})
 	checker := f.checker(t)
-	bundle := candidate(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf, time.Now()))
+	bundle := candidate(t,
+		f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf,
+			time.Now()))
 	old := f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now())
-	byKey, public := candidate(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))), publicPEM(t, key)
+	byKey, public := candidate(t,
+		envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))), publicPEM(t, key)
 	var group errgroup.Group
 	for range 8 {
 		group.Go(func() error {
@@ -196,7 +226,9 @@ func BenchmarkChecker(b *testing.B) {
 	f := newForge(b)
 	leaf, key := f.leaf(b, request{})
 	checker, public := f.checker(b), publicPEM(b, key)
-	bundle := candidate(b, f.certified(b, envelope(b, key, statement(b, image.Digest, signaturePredicate, nil)), leaf, time.Now()))
+	bundle := candidate(b,
+		f.certified(b, envelope(b, key, statement(b, image.Digest, signaturePredicate, nil)), leaf,
+			time.Now()))
 	byKey := candidate(b, envelope(b, key, statement(b, image.Digest, signaturePredicate, nil)))
 	b.Run("keyless", func(b *testing.B) {
 		for b.Loop() {
@@ -216,7 +248,8 @@ func BenchmarkChecker(b *testing.B) {
 // them, with certificates that no certificate transparency log has seen.
 func TestRekor2(t *testing.T) {
 	f := newForge(t)
-	made, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer, statement(t, image.Digest, signaturePredicate, nil))
+	made, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer,
+		statement(t, image.Digest, signaturePredicate, nil))
 	require.NoError(t, err)
 	good := bundleOf(t, made)
 	parts := f.parts()
@@ -225,33 +258,44 @@ func TestRekor2(t *testing.T) {
 	checker := New(func() *Root { return trusted })
 	signed, err := checker.Keyless(t.Context(), candidate(t, good), image)
 	require.NoError(t, err)
-	require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{testEmail}}, signed.Identity)
+	require.Equal(t, &verification.CertificateIdentity{
+		Issuer:   testIssuer,
+		Subjects: []string{testEmail},
+	}, signed.Identity)
 
 	for _, c := range []struct {
 		name   string
 		change func(*protobundle.Bundle)
 	}{
-		{"no timestamp", func(b *protobundle.Bundle) { b.VerificationMaterial.TimestampVerificationData = nil }},
+		{"no timestamp", func(b *protobundle.Bundle) {
+			b.VerificationMaterial.TimestampVerificationData = nil
+		}},
 		{"no entry", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries = nil }},
-		{"no proof", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries[0].InclusionProof = nil }},
+		{"no proof", func(b *protobundle.Bundle) {
+			b.VerificationMaterial.TlogEntries[0].InclusionProof = nil
+		}},
 		{"checkpoint changed", func(b *protobundle.Bundle) {
 			checkpoint := b.VerificationMaterial.TlogEntries[0].InclusionProof.Checkpoint
 			checkpoint.Envelope = string(flip([]byte(checkpoint.GetEnvelope())))
 		}},
-		{"index changed", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries[0].LogIndex++ }},
+		{"index changed", func(b *protobundle.Bundle) {
+			b.VerificationMaterial.TlogEntries[0].LogIndex++
+		}},
 		{"another log", func(b *protobundle.Bundle) {
 			id := b.VerificationMaterial.TlogEntries[0].LogId
 			id.KeyId = flip(id.GetKeyId())
 		}},
 		{"statement changed", func(b *protobundle.Bundle) {
-			b.GetDsseEnvelope().Payload = statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"})
+			b.GetDsseEnvelope().Payload = statement(t, image.Digest, signaturePredicate,
+				map[string]any{"env": "prod"})
 		}},
 		{"signature changed", func(b *protobundle.Bundle) {
 			s := b.GetDsseEnvelope().GetSignatures()[0]
 			s.Sig = flip(s.GetSig())
 		}},
 		{"entry of another", func(b *protobundle.Bundle) {
-			other, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer, statement(t, image.Digest, signaturePredicate, nil))
+			other, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer,
+				statement(t, image.Digest, signaturePredicate, nil))
 			require.NoError(t, err)
 			b.VerificationMaterial.TlogEntries = bundleOf(t, other).VerificationMaterial.TlogEntries
 		}},
@@ -282,12 +326,19 @@ func bundleOf(t testing.TB, made verify.SignedEntity) *protobundle.Bundle {
 	return &protobundle.Bundle{
 		MediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
-			Payload: payload, PayloadType: raw.PayloadType, Signatures: []*protodsse.Signature{{Sig: signature.Signature()}},
+			Payload: payload, PayloadType: raw.PayloadType,
+			Signatures: []*protodsse.Signature{{Sig: signature.Signature()}},
 		}},
 		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content:                   &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw}},
-			TlogEntries:               []*protorekor.TransparencyLogEntry{entries[0].TransparencyLogEntry()},
-			TimestampVerificationData: &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamps[0]}}},
+			Content: &protobundle.VerificationMaterial_Certificate{
+				Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw},
+			},
+			TlogEntries: []*protorekor.TransparencyLogEntry{
+				entries[0].TransparencyLogEntry(),
+			},
+			TimestampVerificationData: &protobundle.TimestampVerificationData{
+				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamps[0]}},
+			},
 		},
 	}
 }

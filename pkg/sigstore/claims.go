@@ -33,7 +33,8 @@ const signaturePredicate = "https://sigstore.dev/cosign/sign/v1"
 
 // claims returns the annotations of a verified entity. It refuses an entity that is not a signature
 // of the artifact.
-func (e *entity) claims(statement *intoto.Statement, artifact verification.Artifact) (map[string]string, error) {
+func (e *entity) claims(statement *intoto.Statement,
+	artifact verification.Artifact) (map[string]string, error) {
 	switch {
 	case e.payload != nil:
 		return payloadClaims(e.payload, artifact.Digest)
@@ -53,7 +54,8 @@ func payloadClaims(content []byte, digest string) (map[string]string, error) {
 		return nil, fmt.Errorf("the payload cannot be read: %w", err)
 	}
 	if document.Critical.Type != payload.CosignSignatureType {
-		return nil, fmt.Errorf("the payload is a %q, not a %q", document.Critical.Type, payload.CosignSignatureType)
+		return nil, fmt.Errorf("the payload is a %q, not a %q", document.Critical.Type,
+			payload.CosignSignatureType)
 	}
 	if signed := document.Critical.Image.DockerManifestDigest; signed != digest {
 		return nil, fmt.Errorf("the payload is about another artifact, %q", signed)
@@ -66,13 +68,18 @@ func payloadClaims(content []byte, digest string) (map[string]string, error) {
 // count.
 func statementClaims(statement *intoto.Statement, digest string) (map[string]string, error) {
 	if statement.GetPredicateType() != signaturePredicate {
-		return nil, fmt.Errorf("the statement is an attestation, not a signature: its predicate type is %q, not %q", statement.GetPredicateType(), signaturePredicate)
+		return nil,
+			fmt.Errorf(
+				"the statement is an attestation, not a signature: its predicate type is %q, not %q",
+				statement.GetPredicateType(), signaturePredicate)
 	}
 	if statement.GetType() != intoto.StatementTypeUri {
-		return nil, fmt.Errorf("the statement has type %q, not %q", statement.GetType(), intoto.StatementTypeUri)
+		return nil, fmt.Errorf("the statement has type %q, not %q", statement.GetType(),
+			intoto.StatementTypeUri)
 	}
 	if len(statement.GetSubject()) != 1 {
-		return nil, fmt.Errorf("the statement has %d subjects, not one", len(statement.GetSubject()))
+		return nil,
+			fmt.Errorf("the statement has %d subjects, not one", len(statement.GetSubject()))
 	}
 	subject := statement.GetSubject()[0]
 	if signed := "sha256:" + subject.GetDigest()["sha256"]; signed != digest {

@@ -28,7 +28,8 @@ import (
 // any. It keeps the public Sigstore's trust root below the state directory, and refreshes it until
 // the context ends. With a trust root in a file, the checker is a [verification.Refresher]. The
 // error says why a trust root cannot be used.
-func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	o verification.RootOptions) (verification.Checker, error) {
 	switch v := config.Verification; {
 	case v != nil && v.TrustRoot.File != "":
 		root, err := OpenFileRoot(v.TrustRoot.File, o.Recorder)

@@ -75,7 +75,8 @@ func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate
 	var all []*x509.Certificate
 	for ; block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("%s has a %q in PEM, not a CERTIFICATE", what, oneLine(block.Type))
+			return nil,
+				fmt.Errorf("%s has a %q in PEM, not a CERTIFICATE", what, oneLine(block.Type))
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -140,7 +141,8 @@ func parseChain(text []byte, chain [][]byte) (root.CertificateAuthority, *x509.C
 		return &root.FulcioCertificateAuthority{Root: leaf[0]}, leaf[0], nil
 	}
 	if len(chain) > MaxChainCertificates {
-		return nil, nil, fmt.Errorf("the chain has %d certificates, at most %d are read", len(chain), MaxChainCertificates)
+		return nil, nil, fmt.Errorf("the chain has %d certificates, at most %d are read",
+			len(chain), MaxChainCertificates)
 	}
 	var parents []*x509.Certificate
 	for i, text := range chain {
@@ -151,5 +153,6 @@ func parseChain(text []byte, chain [][]byte) (root.CertificateAuthority, *x509.C
 		parents = append(parents, c[0])
 	}
 	last := len(parents) - 1
-	return &root.FulcioCertificateAuthority{Root: parents[last], Intermediates: parents[:last]}, leaf[0], nil
+	return &root.FulcioCertificateAuthority{Root: parents[last], Intermediates: parents[:last]},
+		leaf[0], nil
 }

@@ -65,14 +65,19 @@ func TestWhatCosignSigned(t *testing.T) {
 				foreign = all["p384"].Key
 			}
 			image := verification.Artifact{Digest: s.Digest}
-			file := verification.Artifact{Digest: digestOf(string(s.File)), IsFile: true, Content: s.File}
+			file := verification.Artifact{
+				Digest:  digestOf(string(s.File)),
+				IsFile:  true,
+				Content: s.File,
+			}
 			for _, c := range []struct {
 				name      string
 				candidate *verification.Candidate
 				artifact  verification.Artifact
 			}{
 				{"bundle", &verification.Candidate{Bundle: s.Bundle}, image},
-				{"payload", &verification.Candidate{Payload: s.Payload, Signature: s.Signature}, image},
+				{"payload", &verification.Candidate{Payload: s.Payload, Signature: s.Signature},
+					image},
 				{"file", &verification.Candidate{Bundle: s.FileBundle}, file},
 			} {
 				signed, err := New(nil).Key(t.Context(), c.candidate, c.artifact, []byte(s.Key))
@@ -99,6 +104,7 @@ func TestWhatThePublicSigstoreSigned(t *testing.T) {
 	_, err = checker.Keyless(t.Context(), &verification.Candidate{Bundle: whole}, image)
 	require.ErrorContains(t, err, "digests does not match digests in statement")
 	p := newForge(t).parts().root(t)
-	_, err = New(func() *Root { return p }).Keyless(t.Context(), &verification.Candidate{Bundle: whole}, image)
+	_, err = New(func() *Root { return p }).
+		Keyless(t.Context(), &verification.Candidate{Bundle: whole}, image)
 	require.ErrorContains(t, err, "failed to verify log inclusion")
 }

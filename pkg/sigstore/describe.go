@@ -82,7 +82,10 @@ func Describe(candidate *verification.Candidate, artifact verification.Artifact)
 	}
 	defer func() {
 		if cause := recover(); cause != nil {
-			d = &Description{Format: d.Format, Problem: wrap("it makes the library panic", fmt.Errorf("%v", cause)).Error()}
+			d = &Description{
+				Format:  d.Format,
+				Problem: wrap("it makes the library panic", fmt.Errorf("%v", cause)).Error(),
+			}
 		}
 	}()
 	e, err := read(candidate, artifact)
@@ -169,7 +172,10 @@ func (e *entity) unverified(artifact verification.Artifact) (map[string]string, 
 // when describes the log entries and timestamps.
 func (d *Description) when(e *entity) error {
 	for _, entry := range e.entries {
-		l := LogDescription{Index: entry.LogIndex(), LogID: base64.StdEncoding.EncodeToString([]byte(entry.LogKeyID()))}
+		l := LogDescription{
+			Index: entry.LogIndex(),
+			LogID: base64.StdEncoding.EncodeToString([]byte(entry.LogKeyID())),
+		}
 		if at := entry.IntegratedTime(); at.Unix() > 0 {
 			at = at.UTC()
 			l.Time = &at

@@ -30,15 +30,19 @@ import (
 // The description matches the findings of a checker, without a key or a trust root.
 func TestDescribe(t *testing.T) {
 	f, now := newForge(t), time.Now().Truncate(time.Second)
-	source := pkix.Extension{Id: certificate.OIDSourceRepositoryURI, Value: derString(t, "https://github.com/owner/name")}
+	source := pkix.Extension{
+		Id:    certificate.OIDSourceRepositoryURI,
+		Value: derString(t, "https://github.com/owner/name"),
+	}
 	leaf, key := f.leaf(t, request{extensions: []pkix.Extension{source}})
 	annotations := map[string]any{"env": "prod"}
 	signed := statement(t, image.Digest, signaturePredicate, annotations)
 	bundled := f.timestamped(t, f.certified(t, envelope(t, key, signed), leaf, now))
 
 	for name, c := range map[string]*verification.Candidate{
-		"bundle v0.3":    candidate(t, bundled),
-		"simple signing": f.annotated(t, leaf, key, simpleSigning(t, image.Digest, annotations), now),
+		"bundle v0.3": candidate(t, bundled),
+		"simple signing": f.annotated(t, leaf, key, simpleSigning(t, image.Digest, annotations),
+			now),
 	} {
 		d := Describe(c, image)
 		require.Empty(t, d.Problem)
@@ -46,7 +50,8 @@ func TestDescribe(t *testing.T) {
 		require.Empty(t, d.KeyHint)
 		require.Equal(t, testIssuer, d.Certificate.Issuer)
 		require.Equal(t, []string{testEmail}, d.Certificate.Subjects)
-		require.Equal(t, "https://github.com/owner/name", d.Certificate.Extensions["sourceRepositoryURI"])
+		require.Equal(t, "https://github.com/owner/name",
+			d.Certificate.Extensions["sourceRepositoryURI"])
 		require.NotContains(t, d.Certificate.Extensions, "issuer")
 		require.Equal(t, leaf.NotAfter.UTC(), d.Certificate.NotAfter)
 		require.Equal(t, map[string]string{"env": "prod"}, d.Annotations)
@@ -59,7 +64,11 @@ func TestDescribe(t *testing.T) {
 
 	byKey := envelope(t, key, signed)
 	byKey.GetVerificationMaterial().GetPublicKey().Hint = "the\nkey"
-	require.Equal(t, &Description{Format: "bundle v0.3", KeyHint: "the key", Annotations: map[string]string{"env": "prod"}}, Describe(candidate(t, byKey), image))
+	require.Equal(t, &Description{
+		Format:      "bundle v0.3",
+		KeyHint:     "the key",
+		Annotations: map[string]string{"env": "prod"},
+	}, Describe(candidate(t, byKey), image))
 }
 
 // Candidates that are not signatures of the artifact are described as far as they can be read.
@@ -72,14 +81,23 @@ func TestDescribeProblems(t *testing.T) {
 		artifact  verification.Artifact
 		problem   string
 	}{
-		"nothing":         {&verification.Candidate{}, image, "neither a bundle nor a payload"},
-		"no bundle":       {&verification.Candidate{Bundle: []byte("{")}, image, "the bundle cannot be read"},
-		"of another":      {candidate(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))), other, "about another artifact"},
-		"old, of another": {f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now()), other, "about another artifact"},
-		"an attestation":  {candidate(t, envelope(t, key, statement(t, image.Digest, "https://slsa.dev/provenance/v1", nil))), image, "an attestation, not a signature"},
-		"of a file":       {candidate(t, fileBundle(t, key, []byte("file"))), image, "signs a file, not an image"},
+		"nothing": {&verification.Candidate{}, image, "neither a bundle nor a payload"},
+		"no bundle": {&verification.Candidate{Bundle: []byte("{")}, image,
+			"the bundle cannot be read"},
+		"of another": {candidate(t,
+			envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))), other,
+			"about another artifact"},
+		"old, of another": {f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil),
+			time.Now()), other, "about another artifact"},
+		"an attestation": {candidate(t,
+			envelope(t, key, statement(t, image.Digest, "https://slsa.dev/provenance/v1", nil))),
+			image, "an attestation, not a signature"},
+		"of a file": {candidate(t, fileBundle(t, key, []byte("file"))), image,
+			"signs a file, not an image"},
 	} {
-		t.Run(name, func(t *testing.T) { require.Contains(t, Describe(test.candidate, test.artifact).Problem, test.problem) })
+		t.Run(name, func(t *testing.T) {
+			require.Contains(t, Describe(test.candidate, test.artifact).Problem, test.problem)
+		})
 	}
 	d := Describe(f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now()), image)
 	require.Contains(t, d.Certificate.NoIdentity, "names two issuers")

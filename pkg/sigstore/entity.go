@@ -49,10 +49,14 @@ type entity struct {
 var _ verify.SignedEntity = &entity{}
 
 func (e *entity) VerificationContent() (verify.VerificationContent, error) { return e.content, nil }
-func (e *entity) SignatureContent() (verify.SignatureContent, error)       { return e.signature, nil }
-func (e *entity) TlogEntries() ([]*tlog.Entry, error)                      { return e.entries, nil }
-func (e *entity) Timestamps() ([][]byte, error)                            { return e.timestamps, nil }
-func (e *entity) Version() (string, error)                                 { return e.version, nil }
+func (e *entity) SignatureContent() (verify.SignatureContent, error) {
+	return e.signature, nil
+}
+func (e *entity) TlogEntries() ([]*tlog.Entry, error) { return e.entries, nil }
+func (e *entity) Timestamps() ([][]byte, error) {
+	return e.timestamps, nil
+}
+func (e *entity) Version() (string, error) { return e.version, nil }
 
 func (e *entity) HasInclusionPromise() bool {
 	for _, entry := range e.entries {
@@ -121,20 +125,24 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 			return nil, wrap("the certificate in the bundle", err)
 		}
 	}
-	if err := bounded("the signature in the bundle", len(e.signature.Signature()), MaxSignatureBytes); err != nil {
+	if err := bounded("the signature in the bundle", len(e.signature.Signature()),
+		MaxSignatureBytes); err != nil {
 		return nil, err
 	}
 	envelope := e.signature.EnvelopeContent()
 	switch {
 	case artifact.IsFile && envelope != nil:
-		return nil, errors.New("the bundle has a statement, not a signature of the file (cosign sign-blob makes one)")
+		return nil,
+			errors.New(
+				"the bundle has a statement, not a signature of the file (cosign sign-blob makes one)")
 	case !artifact.IsFile && envelope == nil:
 		return nil, errors.New("the bundle signs a file, not an image")
 	case artifact.IsFile:
 		e.complete(artifact)
 		return e, nil
 	default:
-		return e, bounded("the statement in the bundle", len(envelope.RawEnvelope().Payload)/4*3, MaxPayloadBytes)
+		return e, bounded("the statement in the bundle", len(envelope.RawEnvelope().Payload)/4*3,
+			MaxPayloadBytes)
 	}
 }
 
@@ -142,7 +150,8 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 // digest for Ed25519, and the library refuses such bundles, although the digest in a bundle is only
 // a hint.
 func (e *entity) complete(artifact verification.Artifact) {
-	if message := e.signature.MessageSignatureContent(); artifact.Content != nil && len(message.Digest()) == 0 {
+	if message := e.signature.MessageSignatureContent(); artifact.Content != nil &&
+		len(message.Digest()) == 0 {
 		sum := sha256.Sum256(artifact.Content)
 		e.signature = bundle.NewMessageSignature(sum[:], "sha256", message.Signature())
 	}
@@ -170,7 +179,10 @@ func parseDigest(artifact verification.Artifact) ([]byte, error) {
 	text, found := strings.CutPrefix(artifact.Digest, "sha256:")
 	digest, err := hex.DecodeString(text)
 	if !found || err != nil || len(digest) != sha256.Size || strings.ToLower(text) != text {
-		return nil, fmt.Errorf("the artifact's digest is not sha256: and 64 hexadecimal digits in lower case: %q", oneLine(artifact.Digest))
+		return nil,
+			fmt.Errorf(
+				"the artifact's digest is not sha256: and 64 hexadecimal digits in lower case: %q",
+				oneLine(artifact.Digest))
 	}
 	if artifact.Content == nil {
 		return digest, nil

@@ -47,13 +47,20 @@ func wrap(where string, err error) error {
 // the library counts too few logs or timestamps.
 func clearer(err error) error {
 	if errors.As(err, new(proof.RootMismatchError)) {
-		return &reason{text: "the log does not prove that it contains this signature of this content by this certificate or key", err: err}
+		return &reason{
+			text: "the log does not prove that it contains this signature of this content by this certificate or key",
+			err:  err,
+		}
 	}
 	if text, cut := strings.CutSuffix(err.Error(), "; error: %!w(<nil>)"); cut {
 		return &reason{text: text + ": there is none", err: err}
 	}
 	if strings.Contains(err.Error(), "not enough verified") {
-		return &reason{text: err.Error() + ": its entry or timestamp is missing, not genuine, or from another Sigstore instance than the trust root", err: err}
+		return &reason{
+			text: err.Error() +
+				": its entry or timestamp is missing, not genuine, or from another Sigstore instance than the trust root",
+			err: err,
+		}
 	}
 	return err
 }

@@ -28,10 +28,13 @@ import (
 func TestErrorsAreClear(t *testing.T) {
 	plain := errors.New("plain")
 	require.Equal(t, plain, clearer(plain))
-	mismatch := fmt.Errorf("log: %w", proof.RootMismatchError{ExpectedRoot: []byte{1}, CalculatedRoot: []byte{2}})
+	mismatch := fmt.Errorf("log: %w",
+		proof.RootMismatchError{ExpectedRoot: []byte{1}, CalculatedRoot: []byte{2}})
 	require.ErrorIs(t, clearer(mismatch), mismatch)
-	require.EqualError(t, clearer(mismatch), "the log does not prove that it contains this signature of this content by this certificate or key")
+	require.EqualError(t, clearer(mismatch),
+		"the log does not prove that it contains this signature of this content by this certificate or key")
 	var none error
 	require.EqualError(t, clearer(fmt.Errorf("0 < 1; error: %w", none)), "0 < 1: there is none")
-	require.EqualError(t, clearer(errors.New("not enough verified log entries: 0 < 1")), "not enough verified log entries: 0 < 1: its entry or timestamp is missing, not genuine, or from another Sigstore instance than the trust root")
+	require.EqualError(t, clearer(errors.New("not enough verified log entries: 0 < 1")),
+		"not enough verified log entries: 0 < 1: its entry or timestamp is missing, not genuine, or from another Sigstore instance than the trust root")
 }

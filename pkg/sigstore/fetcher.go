@@ -41,7 +41,9 @@ func newFetcher(ctx context.Context, client *http.Client) *boundFetcher {
 		f.client = *client
 	}
 	// The repository needs no redirects, and the hosts that it names should not receive requests.
-	f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	f.client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	return f
 }
 
@@ -65,7 +67,9 @@ func (f *boundFetcher) DownloadFile(url string, maxLength int64, _ time.Duration
 		return nil, err
 	}
 	if int64(len(content)) > maxLength {
-		return nil, &metadata.ErrDownloadLengthMismatch{Msg: fmt.Sprintf("%s has more than %d bytes", url, maxLength)}
+		return nil, &metadata.ErrDownloadLengthMismatch{
+			Msg: fmt.Sprintf("%s has more than %d bytes", url, maxLength),
+		}
 	}
 	return content, nil
 }

@@ -35,7 +35,9 @@ type rootNotes struct {
 	since  time.Time
 }
 
-func (n *rootNotes) SetTrustRoot(source string, since time.Time) { n.source, n.since = source, since }
+func (n *rootNotes) SetTrustRoot(source string, since time.Time) {
+	n.source, n.since = source, since
+}
 
 // An unusable root is refused at the start. Later, the previous root stays in use.
 func TestFileRootsAreRefused(t *testing.T) {
@@ -49,15 +51,28 @@ func TestFileRootsAreRefused(t *testing.T) {
 		now       func() time.Time
 		put       func() error
 	}{
-		{"expired", "is expired: its last certificate authority was valid until ", later, func() error { return os.WriteFile(path, append(whole, ' '), 0o600) }},
-		{"empty", "the trust root is empty", time.Now, func() error { return os.WriteFile(path, nil, 0o600) }},
-		{"without authorities", "has no certificate authority", time.Now, func() error { return os.WriteFile(path, without.json(t), 0o600) }},
-		{"of another kind", "has media type", time.Now, func() error { return os.WriteFile(path, []byte("{}"), 0o600) }},
-		{"no JSON", "is not JSON", time.Now, func() error { return os.WriteFile(path, whole[1:], 0o600) }},
-		{"too large", "at most", time.Now, func() error { return os.WriteFile(path, make([]byte, MaxRootBytes+1), 0o600) }},
+		{"expired", "is expired: its last certificate authority was valid until ", later,
+			func() error { return os.WriteFile(path, append(whole, ' '), 0o600) }},
+		{"empty", "the trust root is empty", time.Now, func() error {
+			return os.WriteFile(path, nil, 0o600)
+		}},
+		{"without authorities", "has no certificate authority", time.Now, func() error {
+			return os.WriteFile(path, without.json(t), 0o600)
+		}},
+		{"of another kind", "has media type", time.Now, func() error {
+			return os.WriteFile(path, []byte("{}"), 0o600)
+		}},
+		{"no JSON", "is not JSON", time.Now, func() error {
+			return os.WriteFile(path, whole[1:], 0o600)
+		}},
+		{"too large", "at most", time.Now, func() error {
+			return os.WriteFile(path, make([]byte, MaxRootBytes+1), 0o600)
+		}},
 		{"written by others", "must not be able to write it", time.Now, func() error { return os.Chmod(path, 0o622) }}, //nolint:gosec // that is the test
 		{"gone", "no such file", time.Now, func() error { return os.Remove(path) }},
-		{"a directory", "is not a regular file", time.Now, func() error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }},
+		{"a directory", "is not a regular file", time.Now, func() error {
+			return errors.Join(os.Remove(path), os.Mkdir(path, 0o700))
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			require.NoError(t, os.RemoveAll(path))
@@ -106,7 +121,9 @@ func TestFileRootsAreTakenOver(t *testing.T) {
 	write()
 	notes, written := &rootNotes{}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	require.NoError(t, os.Chtimes(path, written, written))
-	config := &wasmadmission.WasmAdmissionConfiguration{Verification: &wasmadmission.Verification{TrustRoot: wasmadmission.TrustRoot{File: path}}}
+	config := &wasmadmission.WasmAdmissionConfiguration{
+		Verification: &wasmadmission.Verification{TrustRoot: wasmadmission.TrustRoot{File: path}},
+	}
 	checker, err := ForConfiguration(t.Context(), config, verification.RootOptions{Recorder: notes})
 	require.NoError(t, err)
 	require.Equal(t, "file", notes.source)

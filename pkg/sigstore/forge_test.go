@@ -83,13 +83,16 @@ func (f *forge) parts() *parts {
 	p := &parts{
 		authorities: []root.CertificateAuthority{&root.FulcioCertificateAuthority{
 			Root: f.top, Intermediates: []*x509.Certificate{f.authority},
-			ValidityPeriodStart: time.Now().Add(-time.Hour), ValidityPeriodEnd: time.Now().Add(time.Hour), URI: "https://fulcio.localhost",
+			ValidityPeriodStart: time.Now().Add(-time.Hour),
+			ValidityPeriodEnd:   time.Now().Add(time.Hour), URI: "https://fulcio.localhost",
 		}},
 		timestamps: f.virtual.TimestampingAuthorities(),
 		logs:       f.virtual.RekorLogs(),
 		ctLogs: map[string]*root.TransparencyLog{hex.EncodeToString(f.certificateLogID[:]): {
-			BaseURL: "https://ctfe.localhost", ID: f.certificateLogID[:], ValidityPeriodStart: time.Now().Add(-time.Hour),
-			HashFunc: crypto.SHA256, PublicKey: f.certificateLog.Public(), SignatureHashFunc: crypto.SHA256,
+			BaseURL: "https://ctfe.localhost", ID: f.certificateLogID[:],
+			ValidityPeriodStart: time.Now().Add(-time.Hour),
+			HashFunc:            crypto.SHA256, PublicKey: f.certificateLog.Public(),
+			SignatureHashFunc: crypto.SHA256,
 		}},
 	}
 	for id, log := range p.logs {
@@ -100,7 +103,8 @@ func (f *forge) parts() *parts {
 
 func (p *parts) json(t testing.TB) []byte {
 	t.Helper()
-	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01, p.authorities, p.ctLogs, p.timestamps, p.logs)
+	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01, p.authorities, p.ctLogs,
+		p.timestamps, p.logs)
 	require.NoError(t, err)
 	content, err := r.MarshalJSON()
 	require.NoError(t, err)
@@ -175,19 +179,23 @@ func (f *forge) leaf(t testing.TB, r request) (*x509.Certificate, crypto.Signer)
 		r.usage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), NotBefore: r.notBefore, NotAfter: r.notBefore.Add(10 * time.Minute),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: r.usage, ExtraExtensions: r.extensions,
+		SerialNumber: big.NewInt(7), NotBefore: r.notBefore,
+		NotAfter: r.notBefore.Add(10 * time.Minute),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: r.usage,
+		ExtraExtensions: r.extensions,
 	}
 	if len(r.names) > 0 {
 		names, err := asn1.Marshal(r.names)
 		require.NoError(t, err)
-		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: oidSubjectAlternativeName, Critical: true, Value: names})
+		template.ExtraExtensions = append(template.ExtraExtensions,
+			pkix.Extension{Id: oidSubjectAlternativeName, Critical: true, Value: names})
 	}
 	if r.issuerV1 != "" {
 		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: certificate.OIDIssuer, Value: []byte(r.issuerV1)}) //nolint:staticcheck // what certificates have
 	}
 	if r.issuerV2 != "" {
-		template.ExtraExtensions = append(template.ExtraExtensions, pkix.Extension{Id: certificate.OIDIssuerV2, Value: derString(t, r.issuerV2)})
+		template.ExtraExtensions = append(template.ExtraExtensions,
+			pkix.Extension{Id: certificate.OIDIssuerV2, Value: derString(t, r.issuerV2)})
 	}
 	c := issue(t, template, r.authority, r.key.Public(), r.authorityKey)
 	if r.withoutLog {
@@ -197,11 +205,13 @@ func (f *forge) leaf(t testing.TB, r request) (*x509.Certificate, crypto.Signer)
 	if r.foreignLog {
 		log, _ = newLog(t)
 	}
-	template.ExtraExtensions = append(template.ExtraExtensions, timestampList(t, c, r.authority, log, id))
+	template.ExtraExtensions = append(template.ExtraExtensions,
+		timestampList(t, c, r.authority, log, id))
 	return issue(t, template, r.authority, r.key.Public(), r.authorityKey), r.key
 }
 
-func issue(t testing.TB, template, parent *x509.Certificate, key crypto.PublicKey, parentKey crypto.Signer) *x509.Certificate {
+func issue(t testing.TB, template, parent *x509.Certificate, key crypto.PublicKey,
+	parentKey crypto.Signer) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, parentKey)
 	require.NoError(t, err)
@@ -212,7 +222,8 @@ func issue(t testing.TB, template, parent *x509.Certificate, key crypto.PublicKe
 
 // timestampList is the extension of RFC 6962, section 3.3: a certificate transparency log's
 // signature of the certificate without the extension.
-func timestampList(t testing.TB, c, parent *x509.Certificate, log *ecdsa.PrivateKey, id [sha256.Size]byte) pkix.Extension {
+func timestampList(t testing.TB, c, parent *x509.Certificate, log *ecdsa.PrivateKey,
+	id [sha256.Size]byte) pkix.Extension {
 	t.Helper()
 	milliseconds := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli()))
 	issuerKey := sha256.Sum256(parent.RawSubjectPublicKeyInfo)

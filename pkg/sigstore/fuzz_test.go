@@ -48,7 +48,10 @@ func FuzzBundle(f *testing.F) {
 		f.Add([]byte(s.FileBundle))
 	}
 	for _, b := range []*protobundle.Bundle{
-		forge.timestamped(f, forge.certified(f, envelope(f, key, statement(f, image.Digest, signaturePredicate, nil)), leaf, time.Now())),
+		forge.timestamped(f,
+			forge.certified(f,
+				envelope(f, key, statement(f, image.Digest, signaturePredicate, nil)), leaf,
+				time.Now())),
 		forge.certified(f, fileBundle(f, key, []byte("file")), leaf, time.Now()),
 	} {
 		f.Add(candidate(f, b).Bundle)
@@ -57,7 +60,12 @@ func FuzzBundle(f *testing.F) {
 	foreign := publicPEM(f, another(f, key))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		c := &verification.Candidate{Bundle: content}
-		for _, artifact := range []verification.Artifact{image, {Digest: all["ed25519"].Digest}, {Digest: digestOf("file"), IsFile: true}, {Digest: digestOf("file"), IsFile: true, Content: []byte("file")}} {
+		for _, artifact := range []verification.Artifact{
+			image,
+			{Digest: all["ed25519"].Digest},
+			{Digest: digestOf("file"), IsFile: true},
+			{Digest: digestOf("file"), IsFile: true, Content: []byte("file")},
+		} {
 			signed, err := checker.Keyless(t.Context(), c, artifact)
 			judged(t, signed, err)
 			signed, err = checker.Key(t.Context(), c, artifact, trusted)
@@ -82,7 +90,13 @@ func FuzzPayload(f *testing.F) {
 	f.Add(good.Payload, good.Signature, good.Certificate, good.Chain, good.RekorBundle)
 	foreign := publicPEM(f, another(f, key))
 	f.Fuzz(func(t *testing.T, payload, signature, certificate, chain, log []byte) {
-		c := &verification.Candidate{Payload: payload, Signature: signature, Certificate: certificate, Chain: chain, RekorBundle: log}
+		c := &verification.Candidate{
+			Payload:     payload,
+			Signature:   signature,
+			Certificate: certificate,
+			Chain:       chain,
+			RekorBundle: log,
+		}
 		signed, err := checker.Keyless(t.Context(), c, image)
 		judged(t, signed, err)
 		signed, err = checker.Certificate(t.Context(), c, image, leaf.Raw, nil, false)

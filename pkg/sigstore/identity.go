@@ -60,7 +60,11 @@ func identity(c *x509.Certificate) (*verification.CertificateIdentity, error) {
 	if repository == "" && extensions.GithubWorkflowRepository != "" && fromGitHub {
 		repository = "https://github.com/" + extensions.GithubWorkflowRepository
 	}
-	return &verification.CertificateIdentity{Issuer: issuer, Subjects: subjects, SourceRepository: repository}, nil
+	return &verification.CertificateIdentity{
+		Issuer:           issuer,
+		Subjects:         subjects,
+		SourceRepository: repository,
+	}, nil
 }
 
 // issuer reads the issuer from both possible extensions. The library uses the last one, and other
@@ -82,7 +86,8 @@ func issuer(c *x509.Certificate) (string, error) {
 	case first == "" && second == "":
 		return "", errors.New("the certificate does not say who issued the identity")
 	case first != "" && second != "" && first != second:
-		return "", fmt.Errorf("the certificate names two issuers of the identity, %q and %q", first, second)
+		return "", fmt.Errorf("the certificate names two issuers of the identity, %q and %q", first,
+			second)
 	case second != "":
 		return second, nil
 	default:
@@ -114,7 +119,9 @@ func subjects(c *x509.Certificate) ([]string, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, errors.New("the certificate has neither an e-mail address nor a URI as subject alternative name")
+		return nil,
+			errors.New(
+				"the certificate has neither an e-mail address nor a URI as subject alternative name")
 	}
 	return all, nil
 }

@@ -78,7 +78,8 @@ func newInstance(t testing.TB) *instance {
 	leaf, err := ca.GenerateTSALeafCert(time.Now().Add(-time.Minute), i.tsaKey, middle, middleKey)
 	require.NoError(t, err)
 	i.tsa = &root.SigstoreTimestampingAuthority{
-		Root: i.top, Intermediates: []*x509.Certificate{middle}, Leaf: leaf, ValidityPeriodStart: time.Now().Add(-time.Hour), URI: "https://tsa.localhost",
+		Root: i.top, Intermediates: []*x509.Certificate{middle}, Leaf: leaf,
+		ValidityPeriodStart: time.Now().Add(-time.Hour), URI: "https://tsa.localhost",
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v2/signingCert", i.certify)
@@ -104,7 +105,8 @@ func (i *instance) trustedRoot() *parts {
 func (i *instance) token() string {
 	encode := func(v any) string { return base64.RawURLEncoding.EncodeToString(mustJSON(i.t, v)) }
 	return strings.Join([]string{encode(map[string]string{"alg": "ES256"}), encode(map[string]any{
-		"iss": testIssuer, "sub": testEmail, "email": testEmail, "email_verified": true, "aud": "sigstore",
+		"iss": testIssuer, "sub": testEmail, "email": testEmail, "email_verified": true,
+		"aud": "sigstore",
 		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}), "AAAA"}, ".")
 }
@@ -141,7 +143,11 @@ func (i *instance) certify(w http.ResponseWriter, r *http.Request) {
 	for _, c := range []*x509.Certificate{leaf, i.authority, i.top} {
 		chain = append(chain, string(pemOf("CERTIFICATE", c.Raw)))
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"signedCertificateEmbeddedSct": map[string]any{"chain": map[string]any{"certificates": chain}}})
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"signedCertificateEmbeddedSct": map[string]any{
+			"chain": map[string]any{"certificates": chain},
+		},
+	})
 }
 
 func (i *instance) timestamp(w http.ResponseWriter, r *http.Request) {
@@ -156,8 +162,10 @@ func (i *instance) timestamp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	stamp := timestamp.Timestamp{
-		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Time: time.Now(), Nonce: asked.Nonce,
-		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, SerialNumber: big.NewInt(9), AddTSACertificate: asked.Certificates,
+		HashAlgorithm: asked.HashAlgorithm, HashedMessage: asked.HashedMessage, Time: time.Now(),
+		Nonce:  asked.Nonce,
+		Policy: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 2}, SerialNumber: big.NewInt(9),
+		AddTSACertificate: asked.Certificates,
 	}
 	response, err := stamp.CreateResponseWithOpts(i.tsa.Leaf, i.tsaKey, crypto.SHA256)
 	if err != nil {
@@ -194,13 +202,18 @@ func (i *instance) enter(w http.ResponseWriter, r *http.Request) {
 }
 
 // entry returns the entry of a Rekor 2 log that holds nothing else.
-func (i *instance) entry(asked *rekortiles.HashedRekordRequestV002) (*protorekor.TransparencyLogEntry, error) {
-	plain, err := protojson.Marshal(&rekortiles.Entry{ApiVersion: "0.0.2", Kind: "hashedrekord", Spec: &rekortiles.Spec{
-		Spec: &rekortiles.Spec_HashedRekordV002{HashedRekordV002: &rekortiles.HashedRekordLogEntryV002{
-			Data:      &protocommon.HashOutput{Algorithm: protocommon.HashAlgorithm_SHA2_256, Digest: asked.GetDigest()},
-			Signature: asked.GetSignature(),
-		}},
-	}})
+func (i *instance) entry(asked *rekortiles.HashedRekordRequestV002) (*protorekor.TransparencyLogEntry,
+	error) {
+	plain, err := protojson.Marshal(&rekortiles.Entry{ApiVersion: "0.0.2", Kind: "hashedrekord",
+		Spec: &rekortiles.Spec{
+			Spec: &rekortiles.Spec_HashedRekordV002{HashedRekordV002: &rekortiles.HashedRekordLogEntryV002{
+				Data: &protocommon.HashOutput{
+					Algorithm: protocommon.HashAlgorithm_SHA2_256,
+					Digest:    asked.GetDigest(),
+				},
+				Signature: asked.GetSignature(),
+			}},
+		}})
 	if err != nil {
 		return nil, err
 	}
@@ -221,12 +234,20 @@ func (i *instance) entry(asked *rekortiles.HashedRekordRequestV002) (*protorekor
 		return nil, err
 	}
 	hash := rfc6962.DefaultHasher.HashLeaf(body)
-	checkpoint, err := note.Sign(&note.Note{Text: string(log.Checkpoint{Origin: address.Hostname(), Size: 1, Hash: hash}.Marshal())}, noteSigner)
+	checkpoint, err := note.Sign(&note.Note{
+		Text: string(log.Checkpoint{Origin: address.Hostname(), Size: 1, Hash: hash}.Marshal()),
+	}, noteSigner)
 	if err != nil {
 		return nil, err
 	}
 	return &protorekor.TransparencyLogEntry{
-		LogId: &protocommon.LogId{KeyId: i.logID[:]}, KindVersion: &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"}, CanonicalizedBody: body,
-		InclusionProof: &protorekor.InclusionProof{TreeSize: 1, RootHash: hash, Checkpoint: &protorekor.Checkpoint{Envelope: string(checkpoint)}},
+		LogId:             &protocommon.LogId{KeyId: i.logID[:]},
+		KindVersion:       &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
+		CanonicalizedBody: body,
+		InclusionProof: &protorekor.InclusionProof{
+			TreeSize:   1,
+			RootHash:   hash,
+			Checkpoint: &protorekor.Checkpoint{Envelope: string(checkpoint)},
+		},
 	}, nil
 }

@@ -76,7 +76,9 @@ func verifiers(key crypto.PublicKey, digestOnly bool) ([]signature.Verifier, err
 		add(signature.LoadECDSAVerifier(key, crypto.SHA256))
 	case ed25519.PublicKey:
 		if digestOnly {
-			return nil, errors.New("a signature by Ed25519 of a file can only be verified with the file's content")
+			return nil,
+				errors.New(
+					"a signature by Ed25519 of a file can only be verified with the file's content")
 		}
 		add(signature.LoadED25519Verifier(key))
 		add(signature.LoadED25519phVerifier(key))
@@ -109,7 +111,9 @@ type anyWay struct {
 	refused bool
 }
 
-func (a *anyWay) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) { return a.key, nil }
+func (a *anyWay) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) {
+	return a.key, nil
+}
 
 // ValidAtTime returns true, because a configured key is trusted until it is removed.
 func (a *anyWay) ValidAtTime(time.Time) bool { return true }
@@ -139,5 +143,7 @@ func onlyKey(key crypto.PublicKey, digestOnly bool) (root.TrustedMaterial, *anyW
 		return nil, nil, err
 	}
 	way := &anyWay{key: key, all: all}
-	return root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) { return way, nil }), way, nil
+	return root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) {
+		return way, nil
+	}), way, nil
 }

@@ -43,10 +43,16 @@ func TestKeylessByCosign(t *testing.T) {
 	c.Write("trusted_root.json", i.trustedRoot().json(t))
 	c.Write("token", []byte(i.token()))
 	c.Must("signing-config", "create", "--out", "keyless.json",
-		"--fulcio", "url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
-		"--oidc-provider", "url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
-		"--rekor", "url="+i.server.URL+",api-version=2,start-time=2024-01-01T00:00:00Z,operator=forge", "--rekor-config", "ANY",
-		"--tsa", "url="+i.server.URL+"/api/v1/timestamp,api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge", "--tsa-config", "ANY")
+		"--fulcio",
+		"url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--oidc-provider",
+		"url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--rekor",
+		"url="+i.server.URL+",api-version=2,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--rekor-config", "ANY", "--tsa",
+		"url="+i.server.URL+
+			"/api/v1/timestamp,api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--tsa-config", "ANY")
 	trusted, err := ParseRoot(c.Read("trusted_root.json"), time.Now())
 	require.NoError(t, err)
 	checker := New(func() *Root { return trusted })
@@ -58,14 +64,21 @@ func TestKeylessByCosign(t *testing.T) {
 		request       request
 	}{
 		{"email", testEmail, request{}},
-		{"workflow", workflow, request{issuerV1: testIssuer, names: []asn1.RawValue{name(6, workflow)}}},
+		{"workflow", workflow,
+			request{issuerV1: testIssuer, names: []asn1.RawValue{name(6, workflow)}}},
 	} {
 		t.Run(wanted.name, func(t *testing.T) {
 			i.request = wanted.request
 			digest := r.Push(t, wanted.name, "v1", []byte("\x00asm "+wanted.name))
 			reference := r.Host + "/" + wanted.name + "@" + digest
-			keyless := []string{"--yes", "--identity-token", "token", "--signing-config", "keyless.json", "--trusted-root", "trusted_root.json"}
-			c.Must(append(append([]string{"sign", "--allow-http-registry", "--annotations", "env=prod"}, keyless...), reference)...)
+			keyless := []string{
+				"--yes", "--identity-token", "token", "--signing-config", "keyless.json",
+				"--trusted-root", "trusted_root.json",
+			}
+			c.Must(
+				append(append([]string{
+					"sign", "--allow-http-registry", "--annotations", "env=prod",
+				}, keyless...), reference)...)
 			repository := r.Repository(t, wanted.name)
 			manifest, err := repository.Resolve(t.Context(), "v1")
 			require.NoError(t, err)
@@ -73,15 +86,22 @@ func TestKeylessByCosign(t *testing.T) {
 			for candidate, err := range discovery.Find(t.Context(), repository, manifest) {
 				require.NoError(t, err)
 				found++
-				signed, err := checker.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
+				signed, err := checker.Keyless(t.Context(), candidate,
+					verification.Artifact{Digest: digest})
 				require.NoError(t, err)
 				require.Equal(t, map[string]string{"env": "prod"}, signed.Annotations)
-				require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{wanted.subject}}, signed.Identity)
-				_, err = foreign.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
+				require.Equal(t, &verification.CertificateIdentity{
+					Issuer:   testIssuer,
+					Subjects: []string{wanted.subject},
+				}, signed.Identity)
+				_, err = foreign.Keyless(t.Context(), candidate,
+					verification.Artifact{Digest: digest})
 				require.Error(t, err)
 				// The log entry belongs to another signature.
-				_, err = checker.Keyless(t.Context(), resigned(t, candidate), verification.Artifact{Digest: digest})
-				require.ErrorContains(t, err, "not verified: the log does not prove that it contains this signature")
+				_, err = checker.Keyless(t.Context(), resigned(t, candidate),
+					verification.Artifact{Digest: digest})
+				require.ErrorContains(t, err,
+					"not verified: the log does not prove that it contains this signature")
 			}
 			require.Equal(t, 1, found)
 			for _, q := range []struct {
@@ -97,29 +117,51 @@ func TestKeylessByCosign(t *testing.T) {
 				{wanted.subject + "x", testIssuer, "prod", false},
 				{strings.ToUpper(wanted.subject), testIssuer, "prod", false},
 			} {
-				theirs := c.Run("verify", "--allow-http-registry", "--use-signed-timestamps", "--trusted-root", "trusted_root.json", "--annotations", "env="+q.environment,
-					"--certificate-identity", q.subject, "--certificate-oidc-issuer", q.issuer, reference)
-				config, err := verification.ParseConfig(mustJSON(t, map[string]any{"apiVersion": "v1", "allOf": []any{map[string]any{
-					"kind": "genericIssuer", "issuer": q.issuer, "subject": map[string]string{"equal": q.subject}, "annotations": map[string]string{"env": q.environment},
-				}}}))
+				theirs := c.Run("verify", "--allow-http-registry", "--use-signed-timestamps",
+					"--trusted-root", "trusted_root.json", "--annotations", "env="+q.environment,
+					"--certificate-identity", q.subject, "--certificate-oidc-issuer", q.issuer,
+					reference)
+				config, err :=
+					verification.ParseConfig(mustJSON(t,
+						map[string]any{"apiVersion": "v1", "allOf": []any{map[string]any{
+							"kind": "genericIssuer", "issuer": q.issuer,
+							"subject": map[string]string{
+								"equal": q.subject,
+							}, "annotations": map[string]string{"env": q.environment},
+						}}}))
 				require.NoError(t, err)
-				ours := verification.Judge(t.Context(), checker, verification.Artifact{Digest: digest}, discovery.Find(t.Context(), repository, manifest),
+				ours := verification.Judge(t.Context(), checker, verification.Artifact{
+					Digest: digest,
+				}, discovery.Find(t.Context(), repository, manifest),
 					verification.Demand{Name: "demand", Config: config})
 				require.Equal(t, q.accepted, theirs == nil, "%v: cosign: %v", q, theirs)
 				require.Equal(t, q.accepted, ours == nil, "%v: ours: %v", q, ours)
 			}
 
-			identity := []string{"--certificate-identity", wanted.subject, "--certificate-oidc-issuer", testIssuer, "--trusted-root", "trusted_root.json"}
+			identity := []string{
+				"--certificate-identity", wanted.subject, "--certificate-oidc-issuer", testIssuer,
+				"--trusted-root", "trusted_root.json",
+			}
 			content := []byte("\x00asm file")
 			c.Write("file", content)
-			c.Must(append(append([]string{"sign-blob", "--bundle", "file.json"}, keyless...), "file")...)
-			require.NoError(t, c.Run(append(append([]string{"verify-blob", "--bundle", "file.json", "--use-signed-timestamps"}, identity...), "file")...))
-			for _, file := range []verification.Artifact{{Digest: digestOf(string(content)), IsFile: true}, {Digest: digestOf(string(content)), IsFile: true, Content: content}} {
-				signed, err := checker.Keyless(t.Context(), &verification.Candidate{Bundle: c.Read("file.json")}, file)
+			c.Must(append(append([]string{"sign-blob", "--bundle", "file.json"}, keyless...),
+				"file")...)
+			require.NoError(t,
+				c.Run(
+					append(append([]string{
+						"verify-blob", "--bundle", "file.json", "--use-signed-timestamps",
+					}, identity...), "file")...))
+			for _, file := range []verification.Artifact{{
+				Digest: digestOf(string(content)), IsFile: true,
+			}, {Digest: digestOf(string(content)), IsFile: true, Content: content}} {
+				signed, err := checker.Keyless(t.Context(),
+					&verification.Candidate{Bundle: c.Read("file.json")}, file)
 				require.NoError(t, err)
 				require.Equal(t, []string{wanted.subject}, signed.Identity.Subjects)
 			}
-			_, err = checker.Keyless(t.Context(), &verification.Candidate{Bundle: c.Read("file.json")}, verification.Artifact{Digest: digestOf("another"), IsFile: true})
+			_, err = checker.Keyless(t.Context(), &verification.Candidate{
+				Bundle: c.Read("file.json"),
+			}, verification.Artifact{Digest: digestOf("another"), IsFile: true})
 			require.Error(t, err)
 		})
 	}
@@ -144,8 +186,10 @@ func TestCosignAcceptsTheForge(t *testing.T) {
 	c.Write("trusted_root.json", f.parts().json(t))
 	digest := r.Push(t, "annotated", "v1", []byte("\x00asm annotated"))
 	leaf, key := f.leaf(t, request{})
-	made := f.annotated(t, leaf, key, simpleSigning(t, digest, map[string]any{"env": "prod"}), time.Now())
-	layer := r.PushBlob(t, "annotated", "application/vnd.dev.cosign.simplesigning.v1+json", made.Payload)
+	made := f.annotated(t, leaf, key, simpleSigning(t, digest, map[string]any{"env": "prod"}),
+		time.Now())
+	layer := r.PushBlob(t, "annotated", "application/vnd.dev.cosign.simplesigning.v1+json",
+		made.Payload)
 	layer.Annotations = map[string]string{
 		"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(made.Signature),
 		"dev.sigstore.cosign/certificate":    string(made.Certificate),
@@ -155,8 +199,10 @@ func TestCosignAcceptsTheForge(t *testing.T) {
 	signatures := registry.Manifest(layer)
 	signatures.MediaType = ocispec.MediaTypeImageManifest
 	r.PushManifest(t, "annotated", strings.Replace(digest, ":", "-", 1)+".sig", signatures)
-	require.NoError(t, c.Run("verify", "--allow-http-registry", "--trusted-root", "trusted_root.json", "--annotations", "env=prod",
-		"--certificate-identity", testEmail, "--certificate-oidc-issuer", testIssuer, r.Host+"/annotated@"+digest))
+	require.NoError(t,
+		c.Run("verify", "--allow-http-registry", "--trusted-root", "trusted_root.json",
+			"--annotations", "env=prod", "--certificate-identity", testEmail,
+			"--certificate-oidc-issuer", testIssuer, r.Host+"/annotated@"+digest))
 
 	repository := r.Repository(t, "annotated")
 	manifest, err := repository.Resolve(t.Context(), "v1")
@@ -181,7 +227,8 @@ func TestCertificateByCosign(t *testing.T) {
 	c.Write("own.pem", pemOf("PRIVATE KEY", private))
 	c.Must("import-key-pair", "--key", "own.pem", "--output-key-prefix", "own")
 	c.Write("own.crt", pemOf("CERTIFICATE", leaf.Raw))
-	chain, foreignChain := [][]byte{f.authority.Raw, f.top.Raw}, [][]byte{foreign.authority.Raw, foreign.top.Raw}
+	chain, foreignChain := [][]byte{f.authority.Raw, f.top.Raw},
+		[][]byte{foreign.authority.Raw, foreign.top.Raw}
 	for name, chain := range map[string][][]byte{"chain.crt": chain, "foreign.crt": foreignChain} {
 		c.Write(name, append(pemOf("CERTIFICATE", chain[0]), pemOf("CERTIFICATE", chain[1])...))
 	}
@@ -189,7 +236,8 @@ func TestCertificateByCosign(t *testing.T) {
 	reference := r.Host + "/certified@" + digest
 	c.Sign("own", reference, true, "--certificate", "own.crt", "--certificate-chain", "chain.crt")
 	theirs := func(chain string) error {
-		return c.Run("verify", "--allow-http-registry", "--insecure-ignore-tlog", "--insecure-ignore-sct", "--certificate", "own.crt", "--certificate-chain", chain,
+		return c.Run("verify", "--allow-http-registry", "--insecure-ignore-tlog",
+			"--insecure-ignore-sct", "--certificate", "own.crt", "--certificate-chain", chain,
 			"--certificate-identity", testEmail, "--certificate-oidc-issuer", testIssuer, reference)
 	}
 	require.NoError(t, theirs("chain.crt"))
@@ -203,11 +251,14 @@ func TestCertificateByCosign(t *testing.T) {
 		require.NoError(t, err)
 		found++
 		artifact := verification.Artifact{Digest: digest}
-		_, err := New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), chain, false)
+		_, err := New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), chain,
+			false)
 		require.NoError(t, err)
-		_, err = New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), foreignChain, false)
+		_, err = New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"),
+			foreignChain, false)
 		require.Error(t, err)
-		_, err = f.checker(t).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), chain, true)
+		_, err = f.checker(t).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"),
+			chain, true)
 		require.ErrorContains(t, err, "not enough verified log entries")
 		_, err = f.checker(t).Keyless(t.Context(), candidate, artifact)
 		require.Error(t, err, "no log has seen it")

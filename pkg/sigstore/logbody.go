@@ -89,11 +89,14 @@ func checkNames(body []byte) error {
 				object = map[string]bool{}
 			}
 			if objects, named = append(objects, object), false; len(objects) > maxLogBodyDepth {
-				return fmt.Errorf("the body of a log entry is nested more than %d deep", maxLogBodyDepth)
+				return fmt.Errorf("the body of a log entry is nested more than %d deep",
+					maxLogBodyDepth)
 			}
 		case isDelimiter:
-			if objects, named = objects[:len(objects)-1], false; len(objects) == 0 && int(decoder.InputOffset()) != len(body) {
-				return errors.New("the body of a log entry is not in canonical form: something is behind it")
+			if objects, named = objects[:len(objects)-1], false; len(objects) == 0 &&
+				int(decoder.InputOffset()) != len(body) {
+				return errors.New(
+					"the body of a log entry is not in canonical form: something is behind it")
 			}
 		case named || !isName():
 			named = false
@@ -103,7 +106,8 @@ func checkNames(body []byte) error {
 				return fmt.Errorf("the body of a log entry has %q twice", name)
 			}
 			if slices.Contains(proposals, name) {
-				return errors.New("the body of a log entry is that of a proposal, rather than of an entry")
+				return errors.New(
+					"the body of a log entry is that of a proposal, rather than of an entry")
 			}
 			object[name], named = true, true
 		}

@@ -92,12 +92,18 @@ type source struct {
 // copy in the directory, or the embedded copy if that is newer or the other one is unusable.
 // [PublicGood.Status] tells which. An error means that neither copy can be used.
 func OpenPublicGood(options PublicGoodOptions) (*PublicGood, error) {
-	return open(options, source{repository: tuf.DefaultMirror, anchor: tuf.DefaultRoot(), embedded: embeddedRoot, since: embeddedSince})
+	return open(options, source{
+		repository: tuf.DefaultMirror,
+		anchor:     tuf.DefaultRoot(),
+		embedded:   embeddedRoot,
+		since:      embeddedSince,
+	})
 }
 
 func open(options PublicGoodOptions, source source) (*PublicGood, error) {
 	if options.Directory != "" && !filepath.IsAbs(options.Directory) {
-		return nil, fmt.Errorf("the directory of the trust root is not an absolute path: %q", options.Directory)
+		return nil, fmt.Errorf("the directory of the trust root is not an absolute path: %q",
+			options.Directory)
 	}
 	p := &PublicGood{options: options, source: source}
 	embedded, embeddedErr := ParseRoot(source.embedded, time.Now())
@@ -106,9 +112,11 @@ func open(options PublicGoodOptions, source source) (*PublicGood, error) {
 	case cacheErr == nil && cached != nil && (embeddedErr != nil || since.After(source.since)):
 		p.current, p.status = cached, Status{Source: verification.RootCached, Since: since}
 	case embeddedErr == nil:
-		p.current, p.status = embedded, Status{Source: verification.RootEmbedded, Since: source.since, Err: cacheErr}
+		p.current, p.status = embedded,
+			Status{Source: verification.RootEmbedded, Since: source.since, Err: cacheErr}
 	default:
-		return nil, fmt.Errorf("the trust root of the public Sigstore: the embedded copy: %w", errors.Join(embeddedErr, cacheErr))
+		return nil, fmt.Errorf("the trust root of the public Sigstore: the embedded copy: %w",
+			errors.Join(embeddedErr, cacheErr))
 	}
 	return p, nil
 }
@@ -160,7 +168,8 @@ func (p *PublicGood) Run(ctx context.Context, options verification.RootOptions) 
 			pause, retry = refreshEvery, firstRetry
 			continue
 		}
-		logger.Error(err, "The trust root of the public Sigstore could not be refreshed or saved", "since", p.Status().Since, "retryAfter", retry)
+		logger.Error(err, "The trust root of the public Sigstore could not be refreshed or saved",
+			"since", p.Status().Since, "retryAfter", retry)
 		pause, retry = retry, min(2*retry, lastRetry)
 	}
 }
@@ -174,8 +183,11 @@ func (p *PublicGood) tell(logger klog.Logger, recorder verification.RootRecorder
 	}
 	age := time.Since(status.Since)
 	if status.Source == verification.RootEmbedded || age > oldAfter {
-		logger.Info("Warning: the trust root of the public Sigstore is not known to be the newest: let this machine reach "+p.source.repository+", or name a file in verification.trustRoot",
-			"source", status.Source, "since", status.Since.UTC().Format(time.RFC3339), "age", age.Round(time.Hour).String(), "err", status.Err)
+		logger.Info(
+			"Warning: the trust root of the public Sigstore is not known to be the newest: let this machine reach "+
+				p.source.repository+", or name a file in verification.trustRoot",
+			"source", status.Source, "since", status.Since.UTC().Format(time.RFC3339),
+			"age", age.Round(time.Hour).String(), "err", status.Err)
 	}
 }
 
@@ -216,7 +228,8 @@ func (p *PublicGood) fetch(ctx context.Context) (fetched *Root, err error) {
 		}
 	}()
 	options := &tuf.Options{
-		Root: p.source.anchor, RepositoryBaseURL: p.source.repository, Fetcher: newFetcher(ctx, p.options.Client),
+		Root: p.source.anchor, RepositoryBaseURL: p.source.repository,
+		Fetcher:           newFetcher(ctx, p.options.Client),
 		DisableLocalCache: p.options.Directory == "",
 	}
 	if p.options.Directory != "" {
@@ -282,7 +295,8 @@ func (p *PublicGood) readCache() (*Root, time.Time, error) {
 		return nil, time.Time{}, wrap("the kept trust root", err)
 	}
 	if k.Since.After(time.Now()) {
-		return nil, time.Time{}, fmt.Errorf("the kept trust root is from the future, %s", k.Since.Format(time.RFC3339))
+		return nil, time.Time{},
+			fmt.Errorf("the kept trust root is from the future, %s", k.Since.Format(time.RFC3339))
 	}
 	r, err := ParseRoot(k.TrustedRoot, time.Now())
 	if err != nil {

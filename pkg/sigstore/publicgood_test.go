@@ -61,7 +61,9 @@ func newRepository(t testing.TB) *repository {
 	require.NoError(t, err)
 	public, err := metadata.KeyFromPublicKey(key.Public())
 	require.NoError(t, err)
-	for _, role := range []string{metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
+	for _, role := range []string{
+		metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP,
+	} {
 		require.NoError(t, r.root.Signed.AddKey(public, role))
 	}
 	_, err = r.root.Sign(r.signer)
@@ -96,10 +98,14 @@ func (r *repository) publish(t testing.TB, content []byte, version int64, expire
 	targets := metadata.Targets(expires)
 	targets.Signed.Version, targets.Signed.Targets["trusted_root.json"] = version, file
 	snapshot := metadata.Snapshot(expires)
-	snapshot.Signed.Version, snapshot.Signed.Meta["targets.json"] = version, metadata.MetaFile(version)
+	snapshot.Signed.Version, snapshot.Signed.Meta["targets.json"] = version,
+		metadata.MetaFile(version)
 	timestamp := metadata.Timestamp(expires)
-	timestamp.Signed.Version, timestamp.Signed.Meta["snapshot.json"] = version, metadata.MetaFile(version)
-	for _, sign := range []func(signature.Signer) (*metadata.Signature, error){targets.Sign, snapshot.Sign, timestamp.Sign} {
+	timestamp.Signed.Version, timestamp.Signed.Meta["snapshot.json"] = version,
+		metadata.MetaFile(version)
+	for _, sign := range []func(signature.Signer) (*metadata.Signature, error){
+		targets.Sign, snapshot.Sign, timestamp.Sign,
+	} {
 		_, err := sign(r.signer)
 		require.NoError(t, err)
 	}
@@ -157,7 +163,8 @@ func TestRefresh(t *testing.T) {
 	require.Equal(t, p.Current().Digest(), again.Current().Digest())
 
 	// A newer program contains a newer copy.
-	newer, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, time.Now().Add(time.Second)))
+	newer, err := open(PublicGoodOptions{Directory: directory},
+		r.source(t, old, time.Now().Add(time.Second)))
 	require.NoError(t, err)
 	require.Equal(t, verification.RootEmbedded, newer.Status().Source)
 }
@@ -167,7 +174,10 @@ func TestRefreshOld(t *testing.T) {
 	r := newRepository(t)
 	old, renewed := newForge(t).parts().json(t), newForge(t).parts().json(t)
 	r.publish(t, renewed, 2, time.Now().Add(time.Hour))
-	for since, want := range map[time.Duration]verification.RootSource{23 * time.Hour: verification.RootEmbedded, 25 * time.Hour: verification.RootTUF} {
+	for since, want := range map[time.Duration]verification.RootSource{
+		23 * time.Hour: verification.RootEmbedded,
+		25 * time.Hour: verification.RootTUF,
+	} {
 		p, err := open(PublicGoodOptions{}, r.source(t, old, time.Now().Add(-since)))
 		require.NoError(t, err)
 		require.NoError(t, p.RefreshOld(t.Context()))
@@ -184,9 +194,13 @@ func TestRefreshRefuses(t *testing.T) {
 		name, err string
 		spoil     func(*repository)
 	}{
-		{"expired metadata", "expired", func(r *repository) { r.publish(t, renewed, 3, time.Now().Add(-time.Minute)) }},
+		{"expired metadata", "expired", func(r *repository) {
+			r.publish(t, renewed, 3, time.Now().Add(-time.Minute))
+		}},
 		{"older metadata", "version", func(r *repository) { r.publish(t, renewed, 1, hour) }},
-		{"root without authorities", "no certificate authority", func(r *repository) { r.publish(t, empty.json(t), 3, hour) }},
+		{"root without authorities", "no certificate authority", func(r *repository) {
+			r.publish(t, empty.json(t), 3, hour)
+		}},
 		{"another root than was signed", "length", func(r *repository) {
 			r.publish(t, renewed, 3, hour)
 			for name := range r.files {
@@ -208,7 +222,8 @@ func TestRefreshRefuses(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRepository(t)
 			r.publish(t, old, 2, hour)
-			p, err := open(PublicGoodOptions{Directory: filepath.Join(t.TempDir(), "sigstore")}, r.source(t, old, time.Now()))
+			p, err := open(PublicGoodOptions{Directory: filepath.Join(t.TempDir(), "sigstore")},
+				r.source(t, old, time.Now()))
 			require.NoError(t, err)
 			require.NoError(t, p.Refresh(t.Context()))
 			before := p.Current()
@@ -227,14 +242,21 @@ func TestSpoiledCache(t *testing.T) {
 		name, err string
 		spoil     func(directory, file string) error
 	}{
-		{"no JSON", "kept trust root", func(_, file string) error { return os.WriteFile(file, []byte("none"), 0o600) }},
-		{"of no use", "kept trust root", func(_, file string) error { return os.WriteFile(file, []byte(`{"trustedRoot":{}}`), 0o600) }},
+		{"no JSON", "kept trust root", func(_, file string) error {
+			return os.WriteFile(file, []byte("none"), 0o600)
+		}},
+		{"of no use", "kept trust root", func(_, file string) error {
+			return os.WriteFile(file, []byte(`{"trustedRoot":{}}`), 0o600)
+		}},
 		{"from the future", "from the future", func(_, file string) error {
-			return os.WriteFile(file, []byte(`{"since":"2999-01-01T00:00:00Z","trustedRoot":{}}`), 0o600)
+			return os.WriteFile(file, []byte(`{"since":"2999-01-01T00:00:00Z","trustedRoot":{}}`),
+				0o600)
 		}},
 		{"readable by others", "no access", func(_, file string) error { return os.WriteFile(file, []byte("{}"), 0o644) }}, //nolint:gosec // that is the test
 		{"directory of others", "no access", func(directory, _ string) error { return os.Chmod(directory, 0o755) }},        //nolint:gosec // that is the test
-		{"symbolic link", "kept trust root", func(_, file string) error { return os.Symlink("/dev/null", file) }},
+		{"symbolic link", "kept trust root", func(_, file string) error {
+			return os.Symlink("/dev/null", file)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			directory := filepath.Join(t.TempDir(), "sigstore")
@@ -257,18 +279,24 @@ func TestRun(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		r, directory := newRepository(t), filepath.Join(t.TempDir(), "sigstore")
 		r.publish(t, newForge(t).parts().json(t), 2, time.Now().Add(time.Hour))
-		p, err := open(PublicGoodOptions{Directory: directory}, r.source(t, newForge(t).parts().json(t), time.Now().Add(-2*refreshEvery)))
+		p, err := open(PublicGoodOptions{Directory: directory},
+			r.source(t, newForge(t).parts().json(t), time.Now().Add(-2*refreshEvery)))
 		require.NoError(t, err)
 		if !kept {
-			require.NoError(t, os.MkdirAll(filepath.Join(directory, "trusted_root.json", "in the way"), 0o700))
+			require.NoError(t,
+				os.MkdirAll(filepath.Join(directory, "trusted_root.json", "in the way"), 0o700))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))), &rootNotes{}
+		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))),
+			&rootNotes{}
 		ctx = klog.NewContext(ctx, log)
 		changed, done := make(chan struct{}, 1), make(chan struct{})
 		go func() {
 			defer close(done)
-			p.Run(ctx, verification.RootOptions{Changed: func() { changed <- struct{}{} }, Recorder: notes})
+			p.Run(ctx, verification.RootOptions{
+				Changed:  func() { changed <- struct{}{} },
+				Recorder: notes,
+			})
 		}()
 		<-changed
 		require.Equal(t, verification.RootTUF, p.Status().Source)
@@ -276,7 +304,8 @@ func TestRun(t *testing.T) {
 		<-done
 		require.Equal(t, &rootNotes{"tuf", p.Status().Since}, notes)
 		said := log.GetSink().(ktesting.Underlier).GetBuffer().String()
-		require.Equal(t, 1, strings.Count(said, "is not known to be the newest"), "the embedded copy was in use at first: %s", said)
+		require.Equal(t, 1, strings.Count(said, "is not known to be the newest"),
+			"the embedded copy was in use at first: %s", said)
 		require.Contains(t, said, `source="embedded"`)
 		require.Contains(t, said, `age="48h0m0s"`)
 		if !kept {
@@ -287,7 +316,8 @@ func TestRun(t *testing.T) {
 
 // A root that was not refreshed for days causes a warning at each failed refresh.
 func TestOldRootsAreWarnedOf(t *testing.T) {
-	p, err := open(PublicGoodOptions{}, source{repository: "https://tuf.example.com", embedded: newForge(t).parts().json(t)})
+	p, err := open(PublicGoodOptions{},
+		source{repository: "https://tuf.example.com", embedded: newForge(t).parts().json(t)})
 	require.NoError(t, err)
 	for _, c := range []struct {
 		source verification.RootSource
@@ -300,10 +330,13 @@ func TestOldRootsAreWarnedOf(t *testing.T) {
 		{verification.RootTUF, time.Hour, false},
 		{verification.RootTUF, oldAfter + time.Hour, true},
 	} {
-		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))), &rootNotes{}
+		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))),
+			&rootNotes{}
 		p.status = Status{Source: c.source, Since: time.Now().Add(-c.age)}
 		p.tell(log, notes)
-		require.Equal(t, c.warned, strings.Contains(log.GetSink().(ktesting.Underlier).GetBuffer().String(), "let this machine reach https://tuf.example.com"), c)
+		require.Equal(t, c.warned,
+			strings.Contains(log.GetSink().(ktesting.Underlier).GetBuffer().String(),
+				"let this machine reach https://tuf.example.com"), c)
 		require.Equal(t, &rootNotes{string(c.source), p.status.Since}, notes)
 	}
 }

@@ -53,7 +53,8 @@ func (r *Root) JSON() []byte { return r.content }
 func ParseRoot(content []byte, now time.Time) (parsed *Root, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			parsed, err = nil, wrap("the trust root makes the library panic", fmt.Errorf("%v", cause))
+			parsed, err = nil,
+				wrap("the trust root makes the library panic", fmt.Errorf("%v", cause))
 		}
 	}()
 	if err := bounded("the trust root", len(content), MaxRootBytes); err != nil {
@@ -68,7 +69,11 @@ func ParseRoot(content []byte, now time.Time) (parsed *Root, err error) {
 		return nil, wrap("the trust root cannot be read", err)
 	}
 	sum := sha256.Sum256(content)
-	parsed = &Root{material: material, content: content, digest: "sha256:" + hex.EncodeToString(sum[:])}
+	parsed = &Root{
+		material: material,
+		content:  content,
+		digest:   "sha256:" + hex.EncodeToString(sum[:]),
+	}
 	if err := parsed.Usable(now); err != nil {
 		return nil, err
 	}
@@ -95,7 +100,8 @@ func trustedRoot(content []byte) ([]byte, error) {
 		}
 		content = document.TrustedRoot
 	default:
-		return nil, fmt.Errorf("the trust root has media type %q, known are %q and %q", oneLine(document.MediaType), root.TrustedRootMediaType01, clientTrustConfigMediaType)
+		return nil, fmt.Errorf("the trust root has media type %q, known are %q and %q",
+			oneLine(document.MediaType), root.TrustedRootMediaType01, clientTrustConfigMediaType)
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, content); err != nil {
@@ -109,7 +115,8 @@ func trustedRoot(content []byte) ([]byte, error) {
 func (r *Root) Usable(now time.Time) error {
 	authorities := r.material.FulcioCertificateAuthorities()
 	if len(authorities) == 0 {
-		return errors.New("the trust root has no certificate authority: no certificate could be verified with it")
+		return errors.New(
+			"the trust root has no certificate authority: no certificate could be verified with it")
 	}
 	var ends []time.Time
 	for _, authority := range authorities {
@@ -118,7 +125,9 @@ func (r *Root) Usable(now time.Time) error {
 		}
 	}
 	if end, expired := lastEnd(ends, now); expired {
-		return fmt.Errorf("the trust root is expired: its last certificate authority was valid until %s", end.UTC().Format(time.RFC3339))
+		return fmt.Errorf(
+			"the trust root is expired: its last certificate authority was valid until %s",
+			end.UTC().Format(time.RFC3339))
 	}
 	ends = nil
 	for _, log := range r.material.RekorLogs() {
@@ -130,10 +139,13 @@ func (r *Root) Usable(now time.Time) error {
 		}
 	}
 	if len(ends) == 0 {
-		return errors.New("the trust root has neither a transparency log nor a timestamp authority: nothing could prove when a certificate signed")
+		return errors.New(
+			"the trust root has neither a transparency log nor a timestamp authority: nothing could prove when a certificate signed")
 	}
 	if end, expired := lastEnd(ends, now); expired {
-		return fmt.Errorf("the trust root is expired: its last log or timestamp authority was valid until %s", end.UTC().Format(time.RFC3339))
+		return fmt.Errorf(
+			"the trust root is expired: its last log or timestamp authority was valid until %s",
+			end.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

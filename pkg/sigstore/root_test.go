@@ -35,7 +35,8 @@ func TestParseRoot(t *testing.T) {
 		return p.json(t)
 	}
 	clientConfig := func(trusted []byte) []byte {
-		return []byte(`{"mediaType":"` + clientTrustConfigMediaType + `","trustedRoot":` + string(trusted) + `,"signingConfig":{"caUrl":"https://old.example.com"}}`)
+		return []byte(`{"mediaType":"` + clientTrustConfigMediaType + `","trustedRoot":` +
+			string(trusted) + `,"signingConfig":{"caUrl":"https://old.example.com"}}`)
 	}
 	typed := func(mediaType string) []byte {
 		return bytes.Replace(whole, []byte(root.TrustedRootMediaType01), []byte(mediaType), 1)
@@ -50,24 +51,33 @@ func TestParseRoot(t *testing.T) {
 		{"no log of certificates", "", without(func(p *parts) { p.ctLogs = nil }), 0},
 		{"no log", "", without(func(p *parts) { p.logs = nil }), 0},
 		{"no timestamp authority", "", without(func(p *parts) { p.timestamps = nil }), 0},
-		{"no certificate authority", "has no certificate authority", without(func(p *parts) { p.authorities = nil }), 0},
-		{"neither log nor timestamp authority", "neither a transparency log nor a timestamp authority", without(func(p *parts) { p.logs, p.timestamps = nil, nil }), 0},
-		{"nothing at all", "has no certificate authority", []byte(`{"mediaType":"` + root.TrustedRootMediaType01 + `"}`), 0},
+		{"no certificate authority", "has no certificate authority",
+			without(func(p *parts) { p.authorities = nil }), 0},
+		{"neither log nor timestamp authority",
+			"neither a transparency log nor a timestamp authority",
+			without(func(p *parts) { p.logs, p.timestamps = nil, nil }), 0},
+		{"nothing at all", "has no certificate authority",
+			[]byte(`{"mediaType":"` + root.TrustedRootMediaType01 + `"}`), 0},
 		{"expired", "its last certificate authority was valid until", whole, 90 * time.Minute},
-		{"logs expired", "its last log or timestamp authority was valid until", without(func(p *parts) {
-			p.timestamps = nil
-			p.authorities[0].(*root.FulcioCertificateAuthority).ValidityPeriodEnd = time.Time{}
-		}), 90 * time.Minute},
+		{"logs expired", "its last log or timestamp authority was valid until",
+			without(func(p *parts) {
+				p.timestamps = nil
+				p.authorities[0].(*root.FulcioCertificateAuthority).ValidityPeriodEnd = time.Time{}
+			}), 90 * time.Minute},
 		{"empty", "is empty", []byte(" \n"), 0},
 		{"null", "media type", []byte("null"), 0},
 		{"no JSON", "is not JSON", []byte("trust me"), 0},
 		{"cut", "is not JSON", whole[:len(whole)-1], 0},
-		{"newer", "media type", typed("application/vnd.dev.sigstore.trustedroot+json;version=0.2"), 0},
+		{"newer", "media type",
+			typed("application/vnd.dev.sigstore.trustedroot+json;version=0.2"), 0},
 		{"a bundle", "media type", typed("application/vnd.dev.sigstore.bundle.v0.3+json"), 0},
 		{"unknown field", "cannot be read", append([]byte(`{"a":1,`), whole[1:]...), 0},
-		{"client trust config without root", "has no trustedRoot", []byte(`{"mediaType":"` + clientTrustConfigMediaType + `"}`), 0},
-		{"client trust config with another root", "cannot be read", clientConfig(typed("application/vnd.dev.sigstore.trustedroot.v9+json")), 0},
-		{"certificate that is none", "cannot be read", bytes.Replace(whole, []byte(`"rawBytes":"MII`), []byte(`"rawBytes":"AAA`), 1), 0},
+		{"client trust config without root", "has no trustedRoot",
+			[]byte(`{"mediaType":"` + clientTrustConfigMediaType + `"}`), 0},
+		{"client trust config with another root", "cannot be read",
+			clientConfig(typed("application/vnd.dev.sigstore.trustedroot.v9+json")), 0},
+		{"certificate that is none", "cannot be read",
+			bytes.Replace(whole, []byte(`"rawBytes":"MII`), []byte(`"rawBytes":"AAA`), 1), 0},
 		{"too large", "at most", make([]byte, MaxRootBytes+1), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -76,7 +76,8 @@ func newServing(t *testing.T, f *forge) *serving {
 	require.NoError(t, err)
 	leaf, key := f.leaf(t, request{})
 	s.put("accept.wasm", wasm)
-	s.put("accept.wasm.sigstore.json", candidate(t, f.certified(t, fileBundle(t, key, wasm), leaf, time.Now())).Bundle)
+	s.put("accept.wasm.sigstore.json",
+		candidate(t, f.certified(t, fileBundle(t, key, wasm), leaf, time.Now())).Bundle)
 	s.demand(testEmail)
 	s.put("root.json", f.parts().json(t))
 	return s
@@ -93,7 +94,10 @@ func (s *serving) put(name string, content []byte) {
 // demand demands a signature by a subject.
 func (s *serving) demand(subject string) {
 	s.Helper()
-	s.put("verification.yaml", fmt.Appendf(nil, "apiVersion: v1\nallOf: [{kind: genericIssuer, issuer: %q, subject: {equal: %q}}]\n", testIssuer, subject))
+	s.put("verification.yaml",
+		fmt.Appendf(nil,
+			"apiVersion: v1\nallOf: [{kind: genericIssuer, issuer: %q, subject: {equal: %q}}]\n",
+			testIssuer, subject))
 }
 
 // start starts a server, and returns the reason if it does not start. The server stops with the
@@ -113,10 +117,12 @@ policies:
 `, s.directory))
 	require.NoError(s, err)
 	ctx, cancel := context.WithCancel(s.Context())
-	s.looked, s.kept, s.Policies = make(chan struct{}, 1), make(chan struct{}, 100), metrics.NewPolicies()
-	a, err := assembly.New(ctx, config, assembly.Options{NewChecker: s.newRoot, Recorder: s, AdjustEngine: func(o *engine.Options) {
-		o.Compilation, o.CacheDirectory = engine.InProcess, ""
-	}})
+	s.looked, s.kept, s.Policies = make(chan struct{}, 1), make(chan struct{}, 100),
+		metrics.NewPolicies()
+	a, err := assembly.New(ctx, config,
+		assembly.Options{NewChecker: s.newRoot, Recorder: s, AdjustEngine: func(o *engine.Options) {
+			o.Compilation, o.CacheDirectory = engine.InProcess, ""
+		}})
 	if err != nil {
 		cancel()
 		return err
@@ -148,7 +154,8 @@ func (s *serving) holdRoot(content []byte) (refresh func([]byte)) {
 	s.Helper()
 	var root atomic.Pointer[Root]
 	changed := func() {}
-	s.newRoot = func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+	s.newRoot = func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration,
+		o verification.RootOptions) (verification.Checker, error) {
 		changed = o.Changed
 		return New(root.Load), nil
 	}
@@ -186,7 +193,8 @@ func (s *serving) requireGood() {
 func both(t *testing.T, f, other *forge) []byte {
 	t.Helper()
 	p, q := f.parts(), other.parts()
-	p.authorities, p.timestamps = append(p.authorities, q.authorities...), append(p.timestamps, q.timestamps...)
+	p.authorities, p.timestamps = append(p.authorities, q.authorities...),
+		append(p.timestamps, q.timestamps...)
 	maps.Copy(p.logs, q.logs)
 	maps.Copy(p.ctLogs, q.ctLogs)
 	return p.json(t)
@@ -208,11 +216,15 @@ func TestTrustThatChanges(t *testing.T) {
 		why     string
 	}{
 		{"root.json", other.parts().json(t), "policies[accept].module: "},
-		{"root.json", nil, "verification.trustRoot: " + s.path("root.json") + ": the trust root is empty"},
+		{"root.json", nil, "verification.trustRoot: " + s.path("root.json") +
+			": the trust root is empty"},
 		{"root.json", without.json(t), "has no certificate authority"},
 		{"root.json", []byte("{}"), "the trust root has media type"},
-		{"verification.yaml", []byte("apiVersion: v1\nallOf: []\n"), "verification.file: " + s.path("verification.yaml") + ": allOf: is empty"},
-		{"verification.yaml", []byte("apiVersion: v1\nallOf: [{kind: githubAction, owner: kubewarden}]\n"), "no signature meets allOf[0]"},
+		{"verification.yaml", []byte("apiVersion: v1\nallOf: []\n"),
+			"verification.file: " + s.path("verification.yaml") + ": allOf: is empty"},
+		{"verification.yaml",
+			[]byte("apiVersion: v1\nallOf: [{kind: githubAction, owner: kubewarden}]\n"),
+			"no signature meets allOf[0]"},
 	} {
 		t.Log(c.why)
 		before, err := os.ReadFile(s.path(c.file))
@@ -222,7 +234,8 @@ func TestTrustThatChanges(t *testing.T) {
 		require.NotEqual(t, first, s.manager.Status().Desired)
 		s.put(c.file, before)
 		s.requireGood()
-		require.Equal(t, first, s.manager.Status().Running, "files that are put back have the hash that they had")
+		require.Equal(t, first, s.manager.Status().Running,
+			"files that are put back have the hash that they had")
 	}
 	require.NoError(t, os.Remove(s.path("verification.yaml")))
 	s.requireBad("verification.file: ")
@@ -280,7 +293,9 @@ func TestKeptSetsAreVerifiedAnew(t *testing.T) {
 	entries, err := os.ReadDir(kept)
 	require.NoError(t, err)
 	require.Len(t, entries, 1)
-	require.NoError(t, os.WriteFile(filepath.Join(kept, entries[0].Name()), []byte("\x00asm\x01\x00\x00\x00"), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(kept, entries[0].Name()), []byte("\x00asm\x01\x00\x00\x00"),
+			0o600))
 	require.ErrorContains(t, s.start(), "is damaged")
 }
 
@@ -297,7 +312,8 @@ func TestWhatASetIsVerifiedByIsKept(t *testing.T) {
 	wasm, err := os.ReadFile(s.path("accept.wasm"))
 	require.NoError(t, err)
 	leaf, key := other.leaf(t, request{})
-	s.put("accept.wasm.sigstore.json", candidate(t, other.certified(t, fileBundle(t, key, wasm), leaf, time.Now())).Bundle)
+	s.put("accept.wasm.sigstore.json",
+		candidate(t, other.certified(t, fileBundle(t, key, wasm), leaf, time.Now())).Bundle)
 	refresh(other.parts().json(t))
 	<-s.kept
 	require.NoError(t, s.manager.Check())

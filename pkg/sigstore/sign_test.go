@@ -59,7 +59,8 @@ func statement(t testing.TB, digest, predicateType string, annotations map[strin
 		subject["annotations"] = annotations
 	}
 	content, err := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject}, "predicateType": predicateType, "predicate": map[string]any{},
+		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject},
+		"predicateType": predicateType, "predicate": map[string]any{},
 	})
 	require.NoError(t, err)
 	return content
@@ -97,52 +98,66 @@ func sign(t testing.TB, key crypto.Signer, message []byte, options ...signature.
 }
 
 // envelope returns a bundle signed by a key, which tests may modify.
-func envelope(t testing.TB, key crypto.Signer, payload []byte, options ...signature.LoadOption) *protobundle.Bundle {
+func envelope(t testing.TB, key crypto.Signer, payload []byte,
+	options ...signature.LoadOption) *protobundle.Bundle {
 	t.Helper()
 	return &protobundle.Bundle{
 		MediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
 			Payload: payload, PayloadType: intotoType,
-			Signatures: []*protodsse.Signature{{Sig: sign(t, key, dsse.PAE(intotoType, payload), options...)}},
+			Signatures: []*protodsse.Signature{{Sig: sign(t, key, dsse.PAE(intotoType, payload),
+				options...)}},
 		}},
 		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content: &protobundle.VerificationMaterial_PublicKey{PublicKey: &protocommon.PublicKeyIdentifier{Hint: "a hint"}},
+			Content: &protobundle.VerificationMaterial_PublicKey{
+				PublicKey: &protocommon.PublicKeyIdentifier{Hint: "a hint"},
+			},
 		},
 	}
 }
 
 // fileBundle returns a bundle as cosign sign-blob writes it for a key.
-func fileBundle(t testing.TB, key crypto.Signer, content []byte, options ...signature.LoadOption) *protobundle.Bundle {
+func fileBundle(t testing.TB, key crypto.Signer, content []byte,
+	options ...signature.LoadOption) *protobundle.Bundle {
 	t.Helper()
 	sum := sha256.Sum256(content)
 	b := envelope(t, key, nil, options...)
-	b.Content = &protobundle.Bundle_MessageSignature{MessageSignature: &protocommon.MessageSignature{
-		MessageDigest: &protocommon.HashOutput{Algorithm: protocommon.HashAlgorithm_SHA2_256, Digest: sum[:]},
-		Signature:     sign(t, key, content, options...),
-	}}
+	b.Content =
+		&protobundle.Bundle_MessageSignature{MessageSignature: &protocommon.MessageSignature{
+			MessageDigest: &protocommon.HashOutput{
+				Algorithm: protocommon.HashAlgorithm_SHA2_256,
+				Digest:    sum[:],
+			},
+			Signature: sign(t, key, content, options...),
+		}}
 	return b
 }
 
 // certified adds a certificate, a log entry with a time, and a timestamp to a bundle signed by the
 // certificate's key.
-func (f *forge) certified(t testing.TB, b *protobundle.Bundle, leaf *x509.Certificate, at time.Time) *protobundle.Bundle {
+func (f *forge) certified(t testing.TB, b *protobundle.Bundle, leaf *x509.Certificate,
+	at time.Time) *protobundle.Bundle {
 	t.Helper()
 	material := b.GetVerificationMaterial()
-	material.Content = &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: leaf.Raw}}
+	material.Content = &protobundle.VerificationMaterial_Certificate{
+		Certificate: &protocommon.X509Certificate{RawBytes: leaf.Raw},
+	}
 	var entry *tlog.Entry
 	var signed []byte
 	if e := b.GetDsseEnvelope(); e != nil {
 		signed = e.GetSignatures()[0].GetSig()
 		var err error
 		entry, err = f.virtual.GenerateTlogEntry(leaf, &dsse.Envelope{
-			Payload: base64.StdEncoding.EncodeToString(e.GetPayload()), PayloadType: e.GetPayloadType(),
-			Signatures: []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(signed)}},
+			Payload:     base64.StdEncoding.EncodeToString(e.GetPayload()),
+			PayloadType: e.GetPayloadType(),
+			Signatures:  []dsse.Signature{{Sig: base64.StdEncoding.EncodeToString(signed)}},
 		}, signed, at.Unix(), true)
 		require.NoError(t, err)
 		logged := entry.TransparencyLogEntry()
 		logged.KindVersion = &protorekor.KindVersion{Kind: "dsse", Version: "0.0.1"}
 		set, err := f.virtual.RekorSignPayload(tlog.RekorPayload{
-			Body: base64.StdEncoding.EncodeToString(logged.GetCanonicalizedBody()), IntegratedTime: at.Unix(), LogIndex: logged.GetLogIndex(),
+			Body:           base64.StdEncoding.EncodeToString(logged.GetCanonicalizedBody()),
+			IntegratedTime: at.Unix(), LogIndex: logged.GetLogIndex(),
 			LogID: hex.EncodeToString(logged.GetLogId().GetKeyId()),
 		})
 		require.NoError(t, err)
@@ -150,7 +165,9 @@ func (f *forge) certified(t testing.TB, b *protobundle.Bundle, leaf *x509.Certif
 		material.TlogEntries = []*protorekor.TransparencyLogEntry{logged}
 	} else {
 		m := b.GetMessageSignature()
-		material.TlogEntries = []*protorekor.TransparencyLogEntry{f.hashedRekord(t, leaf, m.GetMessageDigest().GetDigest(), m.GetSignature(), at)}
+		material.TlogEntries = []*protorekor.TransparencyLogEntry{
+			f.hashedRekord(t, leaf, m.GetMessageDigest().GetDigest(), m.GetSignature(), at),
+		}
 	}
 	return b
 }
@@ -171,19 +188,26 @@ func (f *forge) timestamped(t testing.TB, b *protobundle.Bundle) *protobundle.Bu
 }
 
 // hashedRekord returns a Rekor 1 entry for the signature of a digest.
-func (f *forge) hashedRekord(t testing.TB, leaf *x509.Certificate, digest, signed []byte, at time.Time) *protorekor.TransparencyLogEntry {
+func (f *forge) hashedRekord(t testing.TB, leaf *x509.Certificate, digest, signed []byte,
+	at time.Time) *protorekor.TransparencyLogEntry {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": map[string]any{
-			"data":      map[string]any{"hash": map[string]any{"algorithm": "sha256", "value": hex.EncodeToString(digest)}},
-			"signature": map[string]any{"content": signed, "publicKey": map[string]any{"content": pemOf("CERTIFICATE", leaf.Raw)}},
+			"data": map[string]any{
+				"hash": map[string]any{"algorithm": "sha256", "value": hex.EncodeToString(digest)},
+			},
+			"signature": map[string]any{
+				"content":   signed,
+				"publicKey": map[string]any{"content": pemOf("CERTIFICATE", leaf.Raw)},
+			},
 		},
 	})
 	require.NoError(t, err)
 	id, err := f.virtual.RekorLogID()
 	require.NoError(t, err)
 	set, err := f.virtual.RekorSignPayload(tlog.RekorPayload{
-		Body: base64.StdEncoding.EncodeToString(body), IntegratedTime: at.Unix(), LogIndex: 3, LogID: id,
+		Body: base64.StdEncoding.EncodeToString(body), IntegratedTime: at.Unix(), LogIndex: 3,
+		LogID: id,
 	})
 	require.NoError(t, err)
 	proof, err := f.virtual.GetInclusionProof(body)
@@ -193,16 +217,21 @@ func (f *forge) hashedRekord(t testing.TB, leaf *x509.Certificate, digest, signe
 	rootHash, err := hex.DecodeString(*proof.RootHash)
 	require.NoError(t, err)
 	return &protorekor.TransparencyLogEntry{
-		LogIndex: 3, LogId: &protocommon.LogId{KeyId: rawID}, KindVersion: &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.1"},
-		IntegratedTime: at.Unix(), InclusionPromise: &protorekor.InclusionPromise{SignedEntryTimestamp: set}, CanonicalizedBody: body,
+		LogIndex: 3, LogId: &protocommon.LogId{KeyId: rawID},
+		KindVersion:    &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.1"},
+		IntegratedTime: at.Unix(), InclusionPromise: &protorekor.InclusionPromise{
+			SignedEntryTimestamp: set,
+		}, CanonicalizedBody: body,
 		InclusionProof: &protorekor.InclusionProof{
-			LogIndex: *proof.LogIndex, TreeSize: *proof.TreeSize, RootHash: rootHash, Checkpoint: &protorekor.Checkpoint{Envelope: *proof.Checkpoint},
+			LogIndex: *proof.LogIndex, TreeSize: *proof.TreeSize, RootHash: rootHash,
+			Checkpoint: &protorekor.Checkpoint{Envelope: *proof.Checkpoint},
 		},
 	}
 }
 
 // annotated returns a candidate in cosign 2's format, with a certificate.
-func (f *forge) annotated(t testing.TB, leaf *x509.Certificate, key crypto.Signer, payload []byte, at time.Time) *verification.Candidate {
+func (f *forge) annotated(t testing.TB, leaf *x509.Certificate, key crypto.Signer, payload []byte,
+	at time.Time) *verification.Candidate {
 	t.Helper()
 	signed := sign(t, key, payload)
 	sum := sha256.Sum256(payload)
@@ -212,12 +241,14 @@ func (f *forge) annotated(t testing.TB, leaf *x509.Certificate, key crypto.Signe
 	log, err := json.Marshal(map[string]any{
 		"SignedEntryTimestamp": entry.GetInclusionPromise().GetSignedEntryTimestamp(),
 		"Payload": map[string]any{
-			"body": entry.GetCanonicalizedBody(), "integratedTime": entry.GetIntegratedTime(), "logIndex": entry.GetLogIndex(), "logID": id,
+			"body": entry.GetCanonicalizedBody(), "integratedTime": entry.GetIntegratedTime(),
+			"logIndex": entry.GetLogIndex(), "logID": id,
 		},
 	})
 	require.NoError(t, err)
 	return &verification.Candidate{
-		Place: "layer 1", Payload: payload, Signature: signed, Certificate: pemOf("CERTIFICATE", leaf.Raw), RekorBundle: log,
+		Place: "layer 1", Payload: payload, Signature: signed,
+		Certificate: pemOf("CERTIFICATE", leaf.Raw), RekorBundle: log,
 		Chain: append(pemOf("CERTIFICATE", f.authority.Raw), pemOf("CERTIFICATE", f.top.Raw)...),
 	}
 }

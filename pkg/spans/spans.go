@@ -88,7 +88,8 @@ func StartApart(ctx context.Context, name string) (context.Context, Span) {
 	if !parent.IsRecording() {
 		return ctx, Span{}
 	}
-	ctx, span := tracerOf(parent).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
+	ctx, span := tracerOf(parent).Start(ctx, name, trace.WithNewRoot(),
+		trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
 	return ctx, of(span)
 }
 

@@ -36,7 +36,8 @@ import (
 func request(t *testing.T, sampler sdktrace.Sampler) (context.Context, *tracetest.SpanRecorder) {
 	t.Helper()
 	recorder := tracetest.NewSpanRecorder()
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(recorder))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler),
+		sdktrace.WithSpanProcessor(recorder))
 	ctx, span := provider.Tracer("server").Start(t.Context(), "request")
 	t.Cleanup(func() { span.End() })
 	return ctx, recorder
@@ -45,7 +46,10 @@ func request(t *testing.T, sampler sdktrace.Sampler) (context.Context, *tracetes
 // Whoever decided not to record a request gets no spans, and pays nothing for them.
 func TestWithoutARecordedRequestNothingIsMade(t *testing.T) {
 	unsampled, recorder := request(t, sdktrace.NeverSample())
-	for name, ctx := range map[string]context.Context{"no tracing": context.Background(), "not sampled": unsampled} {
+	for name, ctx := range map[string]context.Context{
+		"no tracing":  context.Background(),
+		"not sampled": unsampled,
+	} {
 		t.Run(name, func(t *testing.T) {
 			require.Zero(t, testing.AllocsPerRun(100, func() {
 				within, span := spans.Start(ctx, spans.Policy)
@@ -78,7 +82,10 @@ func TestSpansAreInsideTheRequests(t *testing.T) {
 	require.Len(t, ended, 1)
 	require.Equal(t, spans.Policy, ended[0].Name())
 	require.Equal(t, trace.SpanContextFromContext(ctx).SpanID(), ended[0].Parent().SpanID())
-	require.Equal(t, []attribute.KeyValue{attribute.String(spans.LookResult, "cached"), attribute.Float64(spans.Wait, 1.5)}, ended[0].Attributes())
+	require.Equal(t, []attribute.KeyValue{
+		attribute.String(spans.LookResult, "cached"),
+		attribute.Float64(spans.Wait, 1.5),
+	}, ended[0].Attributes())
 	require.Equal(t, "deadline", ended[0].Status().Description)
 	require.True(t, at.Equal(ended[0].EndTime()))
 }
@@ -122,7 +129,12 @@ func TestSpansAreBounded(t *testing.T) {
 
 // The exporter loses all that it sends at a time for one text that is no UTF-8.
 func TestTextsAreBounded(t *testing.T) {
-	for _, text := range []string{strings.Repeat("x", 300), strings.Repeat("€", 300), "a\xffb", strings.Repeat("\xc3", 300)} {
+	for _, text := range []string{
+		strings.Repeat("x", 300),
+		strings.Repeat("€", 300),
+		"a\xffb",
+		strings.Repeat("\xc3", 300),
+	} {
 		got := spans.Text("key", text).Value.AsString()
 		require.LessOrEqual(t, len(got), 256)
 		require.True(t, utf8.ValidString(got))
@@ -150,7 +162,8 @@ func TestSpansAreOfTheProviderOfTheRequest(t *testing.T) {
 	second, secondRecorder := request(t, sdktrace.AlwaysSample())
 	third, thirdRecorder := request(t, sdktrace.AlwaysSample())
 	span := trace.SpanFromContext(third)
-	third = trace.ContextWithSpan(third, strangeSpan{Span: span, provider: strange{TracerProvider: span.TracerProvider()}})
+	third = trace.ContextWithSpan(third,
+		strangeSpan{Span: span, provider: strange{TracerProvider: span.TracerProvider()}})
 	for n := range 3 {
 		for _, test := range []struct {
 			ctx      context.Context

@@ -98,7 +98,8 @@ func Judge(statuses, identities []Seen) *Table {
 		case err != nil:
 			s.State, s.Reason = StateUnknown, "the Lease cannot be read: "+err.Error()
 		case seen.stale(durationOf(seen.Lease)):
-			s.State, s.Reason = StateUnknown, "the Lease is not renewed: the server has ended without removing it, or cannot write"
+			s.State, s.Reason = StateUnknown,
+				"the Lease is not renewed: the server has ended without removing it, or cannot write"
 		default:
 			s.State = report.State
 		}
@@ -114,8 +115,10 @@ func Judge(statuses, identities []Seen) *Table {
 			continue
 		}
 		t.Servers = append(t.Servers, Server{
-			Lease: seen.Lease.Name, State: StateUnknown, SecondsUnchanged: int64(seen.Unchanged / time.Second),
-			Reason: "apiserver " + host + " has no status: it runs without the plugin or its feature gate, or cannot write",
+			Lease: seen.Lease.Name, State: StateUnknown,
+			SecondsUnchanged: int64(seen.Unchanged / time.Second),
+			Reason: "apiserver " + host +
+				" has no status: it runs without the plugin or its feature gate, or cannot write",
 		})
 	}
 	slices.SortFunc(t.Servers, func(a, b Server) int {
@@ -134,7 +137,9 @@ func (t *Table) bound(seen []Seen, label string) []Seen {
 	}
 	t.Servers = append(t.Servers, Server{
 		Lease: moreName, State: StateUnknown,
-		Reason: fmt.Sprintf("more than %d Leases have the label %s, and only those are looked at that come first: remove those of no server", maxLeases, label),
+		Reason: fmt.Sprintf(
+			"more than %d Leases have the label %s, and only those are looked at that come first: remove those of no server",
+			maxLeases, label),
 	})
 	return seen[:maxLeases]
 }
@@ -155,6 +160,9 @@ func (t *Table) compare() {
 	case len(running) > 1:
 		t.Skew = fmt.Sprintf("servers run %d different sets of policies", len(running))
 	case len(configurations) > 1:
-		t.Skew = fmt.Sprintf("servers run the same policies with %d different configurations of all else, such as limits and exemptions", len(configurations))
+		t.Skew =
+			fmt.Sprintf(
+				"servers run the same policies with %d different configurations of all else, such as limits and exemptions",
+				len(configurations))
 	}
 }

@@ -28,13 +28,15 @@ import (
 )
 
 func identity(host string) *coordinationv1.Lease {
-	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "apiserver-of-" + host, Namespace: status.Namespace, Labels: map[string]string{
-		"apiserver.kubernetes.io/identity": "kube-apiserver", "kubernetes.io/hostname": host,
-	}}}
+	return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "apiserver-of-" + host,
+		Namespace: status.Namespace, Labels: map[string]string{
+			"apiserver.kubernetes.io/identity": "kube-apiserver", "kubernetes.io/hostname": host,
+		}}}
 }
 
 func TestJudge(t *testing.T) {
-	refused, limits, foreign := report("c", hashA), report("c", hashA), encode(t, report("f", hashB))
+	refused, limits, foreign := report("c", hashA), report("c", hashA),
+		encode(t, report("f", hashB))
 	refused.State, refused.Desired = status.StateRefused, hashB
 	limits.Configuration = hashB
 	foreign.Name = "somebody-else"
@@ -51,35 +53,44 @@ func TestJudge(t *testing.T) {
 		{"nobody", nil, nil, []status.State{}, 0, ""},
 		{
 			"all the same",
-			[]status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, report("b", hashA)), Unchanged: 119 * time.Second}},
+			[]status.Seen{{Lease: encode(t, report("a", hashA))},
+				{Lease: encode(t, report("b", hashA)), Unchanged: 119 * time.Second}},
 			[]status.Seen{{Lease: identity("a")}, {Lease: identity("b")}},
 			[]status.State{status.StateRunning, status.StateRunning}, 1, "",
 		},
 		{
-			"skew", []status.Seen{{Lease: encode(t, report("b", hashB))}, {Lease: encode(t, report("a", hashA))}}, nil,
-			[]status.State{status.StateRunning, status.StateRunning}, 2, "servers run 2 different sets of policies",
+			"skew",
+			[]status.Seen{{Lease: encode(t, report("b", hashB))},
+				{Lease: encode(t, report("a", hashA))}}, nil,
+			[]status.State{status.StateRunning, status.StateRunning}, 2,
+			"servers run 2 different sets of policies",
 		},
 		{
-			"other limits", []status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, limits)}}, nil,
+			"other limits",
+			[]status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, limits)}}, nil,
 			[]status.State{status.StateRunning, status.StateRunning}, 1,
 			"servers run the same policies with 2 different configurations of all else, such as limits and exemptions",
 		},
 		{
-			"a bad change", []status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, refused)}}, nil,
+			"a bad change",
+			[]status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, refused)}}, nil,
 			[]status.State{status.StateRunning, status.StateRefused}, 1, "",
 		},
 		{
 			"what is not renewed is no skew",
-			[]status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, report("b", hashB)), Unchanged: 121 * time.Second}}, nil,
+			[]status.Seen{{Lease: encode(t, report("a", hashA))},
+				{Lease: encode(t, report("b", hashB)), Unchanged: 121 * time.Second}}, nil,
 			[]status.State{status.StateRunning, status.StateUnknown}, 1, "",
 		},
 		{
-			"a Lease cannot say that it is good for ever", []status.Seen{{Lease: endless, Unchanged: 11 * time.Minute}}, nil,
+			"a Lease cannot say that it is good for ever",
+			[]status.Seen{{Lease: endless, Unchanged: 11 * time.Minute}}, nil,
 			[]status.State{status.StateUnknown}, 0, "",
 		},
 		{
 			"an apiserver without a status", []status.Seen{{Lease: encode(t, report("x", hashA))}},
-			[]status.Seen{{Lease: identity("x")}, {Lease: identity("a")}, {Lease: identity("gone"), Unchanged: time.Hour}},
+			[]status.Seen{{Lease: identity("x")}, {Lease: identity("a")},
+				{Lease: identity("gone"), Unchanged: time.Hour}},
 			[]status.State{status.StateUnknown, status.StateRunning}, 1, "",
 		},
 		{"a Lease of another name", []status.Seen{{Lease: foreign}}, nil, []status.State{}, 0, ""},

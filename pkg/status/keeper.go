@@ -87,7 +87,12 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	observer := NewObserver(o.Leases, o.Place, o.Clock)
 	// Less than a Lease lasts: what was alive before nobody could look is so afterwards.
 	observer.longest = 2 * max(o.RenewEvery, leastDuration/renewalsADuration)
-	return &Keeper{o: o, instance: hex.EncodeToString(random[:]), changed: make(chan struct{}, 1), observer: observer}
+	return &Keeper{
+		o:        o,
+		instance: hex.EncodeToString(random[:]),
+		changed:  make(chan struct{}, 1),
+		observer: observer,
+	}
 }
 
 // Changed says that there is something new to tell. It does not wait, and may be called at
@@ -106,7 +111,10 @@ func (k *Keeper) Run(ctx context.Context) {
 		pause := wait.Jitter(k.o.RenewEvery, 0.1) - k.o.RenewEvery/10
 		if err := k.round(ctx); err != nil && ctx.Err() == nil {
 			pause = min(backoff.Step(), k.o.RenewEvery)
-			klog.FromContext(ctx).Info("The status could not be told, which keeps nobody from serving. It is tried again", "lease", k.name(), "in", pause, "err", err)
+			klog.FromContext(ctx).
+				Info(
+					"The status could not be told, which keeps nobody from serving. It is tried again",
+					"lease", k.name(), "in", pause, "err", err)
 		} else {
 			backoff = k.backoff()
 		}
@@ -115,7 +123,13 @@ func (k *Keeper) Run(ctx context.Context) {
 }
 
 func (k *Keeper) backoff() wait.Backoff {
-	return wait.Backoff{Duration: leastPause, Factor: 2, Jitter: 0.2, Steps: 16, Cap: k.o.RenewEvery}
+	return wait.Backoff{
+		Duration: leastPause,
+		Factor:   2,
+		Jitter:   0.2,
+		Steps:    16,
+		Cap:      k.o.RenewEvery,
+	}
 }
 
 // pause waits until there is something to do, and a little at least: whoever changes files
@@ -218,7 +232,8 @@ func (k *Keeper) tryWrite(ctx context.Context) (again bool, err error) {
 func (k *Keeper) wrote(lease *coordinationv1.Lease, err error) (again bool, _ error) {
 	if err != nil {
 		k.held = nil
-		return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err), err
+		return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
+			apierrors.IsNotFound(err), err
 	}
 	k.held, k.own = lease, true
 	return false, nil
@@ -230,7 +245,10 @@ func (k *Keeper) report() Report {
 	r.Instance, r.Host, r.Address = k.instance, k.o.Host, k.o.Address
 	if k.displaced {
 		r.FailureCount = max(r.FailureCount, len(r.Failures)) + 1
-		r.Failures = append([]string{"another server renews Lease " + k.o.Place.Name(k.o.Host, k.o.Address) + ", which is this one's: give them host names or addresses that differ"}, r.Failures...)
+		r.Failures = append([]string{
+			"another server renews Lease " + k.o.Place.Name(k.o.Host, k.o.Address) +
+				", which is this one's: give them host names or addresses that differ",
+		}, r.Failures...)
 	}
 	return r
 }
@@ -238,7 +256,9 @@ func (k *Keeper) report() Report {
 // giveWay has this process write another Lease, as somebody has written its own since it
 // did. They would overwrite each other without an end.
 func (k *Keeper) giveWay(ctx context.Context) error {
-	err := errors.New("another server renews the Lease of this one: give them host names or addresses that differ")
+	err :=
+		errors.New(
+			"another server renews the Lease of this one: give them host names or addresses that differ")
 	klog.FromContext(ctx).Error(err, "The status is told by a further Lease", "lease", k.name())
 	k.displaced, k.held = true, nil
 	return err
@@ -250,14 +270,16 @@ func (k *Keeper) comeBack(ctx context.Context, statuses []Seen) error {
 		return nil
 	}
 	for _, seen := range statuses {
-		if seen.Lease.Name == k.o.Place.Name(k.o.Host, k.o.Address) && !seen.stale(durationOf(seen.Lease)) {
+		if seen.Lease.Name == k.o.Place.Name(k.o.Host, k.o.Address) &&
+			!seen.stale(durationOf(seen.Lease)) {
 			return nil
 		}
 	}
 	if err := k.Remove(ctx); err != nil {
 		return err
 	}
-	klog.FromContext(ctx).Info("Nobody else renews the Lease of this server any more", "lease", k.o.Place.Name(k.o.Host, k.o.Address))
+	klog.FromContext(ctx).Info("Nobody else renews the Lease of this server any more",
+		"lease", k.o.Place.Name(k.o.Host, k.o.Address))
 	k.displaced, k.own, k.held = false, false, nil
 	k.Changed()
 	return nil
@@ -267,14 +289,16 @@ func (k *Keeper) comeBack(ctx context.Context, statuses []Seen) error {
 func (k *Keeper) collect(ctx context.Context, statuses []Seen) error {
 	var errs []error
 	for _, seen := range statuses {
-		if !isStatus(seen.Lease) || seen.Lease.Name == k.name() || !seen.stale(durationsUntilCollected*durationOf(seen.Lease)) {
+		if !isStatus(seen.Lease) || seen.Lease.Name == k.name() ||
+			!seen.stale(durationsUntilCollected*durationOf(seen.Lease)) {
 			continue
 		}
 		if err := deleteSeen(ctx, k.o.Leases, seen.Lease); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		klog.FromContext(ctx).Info("The status of a server that does not renew it was removed", "lease", seen.Lease.Name, "unchangedFor", seen.Unchanged)
+		klog.FromContext(ctx).Info("The status of a server that does not renew it was removed",
+			"lease", seen.Lease.Name, "unchangedFor", seen.Unchanged)
 	}
 	return errors.Join(errs...)
 }
@@ -295,9 +319,13 @@ func (k *Keeper) Remove(ctx context.Context) error {
 }
 
 // deleteSeen removes a Lease as it was seen: one that was renewed since stays.
-func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter, lease *coordinationv1.Lease) error {
+func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter,
+	lease *coordinationv1.Lease) error {
 	err := leases.Leases(lease.Namespace).Delete(ctx, lease.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion},
+		Preconditions: &metav1.Preconditions{
+			UID:             &lease.UID,
+			ResourceVersion: &lease.ResourceVersion,
+		},
 	})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -307,7 +335,8 @@ func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter, lea
 
 // Withdraw removes the Lease that an earlier process of a server has left, for one that
 // has nothing to tell: its feature gate is off.
-func Withdraw(ctx context.Context, leases coordinationclient.LeasesGetter, host, address string) error {
+func Withdraw(ctx context.Context, leases coordinationclient.LeasesGetter, host,
+	address string) error {
 	found, err := leases.Leases(Namespace).Get(ctx, Name(host, address), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):

@@ -43,7 +43,8 @@ func TestAnOutageIsNoSilence(t *testing.T) {
 	clock.Step(time.Hour)
 	require.NoError(t, k.round(t.Context()))
 	require.Zero(t, table.Count(StateUnknown))
-	_, err = client.CoordinationV1().Leases(Namespace).Get(t.Context(), peer.Name, metav1.GetOptions{})
+	_, err = client.CoordinationV1().Leases(Namespace).Get(t.Context(), peer.Name,
+		metav1.GetOptions{})
 	require.NoError(t, err)
 
 	// One that stays silent afterwards is found as ever.

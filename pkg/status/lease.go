@@ -113,7 +113,8 @@ func Name(host, address string) string { return Place{}.Name(host, address) }
 // have the same name, as those in network namespaces of one machine have.
 func (p Place) Name(host, address string) string {
 	sum := sha256.Sum256([]byte(host + "\x00" + address))
-	return prefixOf(p.value()) + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+	return prefixOf(p.value()) +
+		strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
 // Encode returns the Lease that tells a report of an apiserver, which it bounds. The Lease is
@@ -122,7 +123,8 @@ func Encode(name string, report Report, renewEvery time.Duration) (*coordination
 	return Place{}.encode(name, report, renewEvery)
 }
 
-func (p Place) encode(name string, report Report, renewEvery time.Duration) (*coordinationv1.Lease, error) {
+func (p Place) encode(name string, report Report,
+	renewEvery time.Duration) (*coordinationv1.Lease, error) {
 	report.bound()
 	text, err := json.Marshal(report)
 	if err != nil {
@@ -152,7 +154,8 @@ func holderOf(r *Report) string {
 	if r.PolicyCount == 1 {
 		policies = "policy"
 	}
-	return fmt.Sprintf("%s running=%s desired=%s%s %d %s", cmp.Or(line(r.Host, 63), "unknown"), Short(r.Running), Short(r.Desired), refused, r.PolicyCount, policies)
+	return fmt.Sprintf("%s running=%s desired=%s%s %d %s", cmp.Or(line(r.Host, 63), "unknown"),
+		Short(r.Running), Short(r.Desired), refused, r.PolicyCount, policies)
 }
 
 var labelValue = regexp.MustCompile("^[A-Za-z0-9]{1,8}$")
@@ -173,7 +176,8 @@ func Decode(lease *coordinationv1.Lease) (*Report, error) {
 	case !found:
 		return nil, errors.New("it has no annotation " + Annotation)
 	case len(text) > maxReportBytes:
-		return nil, fmt.Errorf("its annotation %s is longer than %d bytes", Annotation, maxReportBytes)
+		return nil,
+			fmt.Errorf("its annotation %s is longer than %d bytes", Annotation, maxReportBytes)
 	}
 	r := &Report{}
 	if err := json.Unmarshal([]byte(text), r); err != nil {
@@ -204,5 +208,6 @@ func durationOf(lease *coordinationv1.Lease) time.Duration {
 // isStatus is whether a Lease may be that of a server, by its name and label.
 func isStatus(lease *coordinationv1.Lease) bool {
 	value := lease.Labels[Label]
-	return (value == LabelValue || value == webhookValue) && strings.HasPrefix(lease.Name, prefixOf(value))
+	return (value == LabelValue || value == webhookValue) &&
+		strings.HasPrefix(lease.Name, prefixOf(value))
 }

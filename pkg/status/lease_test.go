@@ -39,8 +39,11 @@ var (
 
 func report(host, hash string) status.Report {
 	return status.Report{
-		Instance: "process-of-" + host, Host: host, Address: "10.0.0.1:6443", State: status.StateRunning, Running: hash, Desired: hash, Configuration: hashA,
-		Since: time.Unix(1e9, 0).UTC(), Policies: []status.Policy{{Name: "p", Mode: "protect", Digest: "sha256:" + hashA}}, PolicyCount: 1, Version: "v1.2.3, commit abc",
+		Instance: "process-of-" + host, Host: host, Address: "10.0.0.1:6443",
+		State: status.StateRunning, Running: hash, Desired: hash, Configuration: hashA,
+		Since:       time.Unix(1e9, 0).UTC(),
+		Policies:    []status.Policy{{Name: "p", Mode: "protect", Digest: "sha256:" + hashA}},
+		PolicyCount: 1, Version: "v1.2.3, commit abc",
 	}
 }
 
@@ -55,16 +58,19 @@ func TestHoldersAreCounted(t *testing.T) {
 	for count, want := range map[int]string{0: "0 policies", 1: "1 policy", 2: "2 policies"} {
 		r := report("cp-1", hashA)
 		r.Policies, r.PolicyCount = nil, count
-		require.Equal(t, "cp-1 running=1a2b3c4d desired=1a2b3c4d "+want, *encode(t, r).Spec.HolderIdentity)
+		require.Equal(t, "cp-1 running=1a2b3c4d desired=1a2b3c4d "+want,
+			*encode(t, r).Spec.HolderIdentity)
 	}
 }
 
 func TestALeaseTellsItsReport(t *testing.T) {
 	before := report("cp-1", hashA)
-	before.State, before.Desired, before.Failures, before.FailureCount = status.StateRefused, hashB, []string{"policy \"p\": bad"}, 1
+	before.State, before.Desired, before.Failures, before.FailureCount = status.StateRefused, hashB,
+		[]string{"policy \"p\": bad"}, 1
 	lease := encode(t, before)
 	require.Equal(t, "kube-system", lease.Namespace)
-	require.Equal(t, "cp-1 running=1a2b3c4d desired=5e6f7a8b REFUSED 1 policy", *lease.Spec.HolderIdentity)
+	require.Equal(t, "cp-1 running=1a2b3c4d desired=5e6f7a8b REFUSED 1 policy",
+		*lease.Spec.HolderIdentity)
 	require.Equal(t, map[string]string{
 		"wasm.admission.k8s.io/status": "apiserver", "wasm.admission.k8s.io/state": "refused",
 		"wasm.admission.k8s.io/running": "1a2b3c4d", "wasm.admission.k8s.io/desired": "5e6f7a8b",
@@ -77,7 +83,8 @@ func TestALeaseTellsItsReport(t *testing.T) {
 
 func TestNamesTellServersApart(t *testing.T) {
 	names := map[string]bool{}
-	for _, server := range [][2]string{{"a", "10.0.0.1:6443"}, {"a", "10.0.0.2:6443"}, {"b", "10.0.0.1:6443"}, {"a1", "0.0.0.1:6443"}} {
+	for _, server := range [][2]string{{"a", "10.0.0.1:6443"}, {"a", "10.0.0.2:6443"},
+		{"b", "10.0.0.1:6443"}, {"a1", "0.0.0.1:6443"}} {
 		name := status.Name(server[0], server[1])
 		require.Empty(t, validation.IsDNS1123Label(name))
 		require.True(t, strings.HasPrefix(name, status.NamePrefix))
@@ -90,7 +97,11 @@ func TestWhatIsTooMuchIsLeftOutAndCounted(t *testing.T) {
 	r := report(strings.Repeat("h", 1000), hashA)
 	r.Policies, r.PolicyCount, r.Failures = nil, 0, nil
 	for n := range 1000 {
-		r.Policies = append(r.Policies, status.Policy{Name: fmt.Sprint("policy-", n), Mode: "protect", Digest: "sha256:" + hashA})
+		r.Policies = append(r.Policies, status.Policy{
+			Name:   fmt.Sprint("policy-", n),
+			Mode:   "protect",
+			Digest: "sha256:" + hashA,
+		})
 		r.Failures = append(r.Failures, strings.Repeat("ä", 5000))
 	}
 	lease := encode(t, r)
@@ -116,7 +127,8 @@ func TestHashesThatAreNoneAreNoLabels(t *testing.T) {
 
 func TestHostileLeases(t *testing.T) {
 	control, err := json.Marshal(map[string]any{
-		"host": "a\x1b[2J\nb\tc\u202e", "running": "\x00", "state": "\x1b", "policyCount": -5, "failures": []string{"\r\x1b]0;x\x07"},
+		"host": "a\x1b[2J\nb\tc\u202e", "running": "\x00", "state": "\x1b", "policyCount": -5,
+		"failures": []string{"\r\x1b]0;x\x07"},
 		"policies": []map[string]string{{"name": "\x1b[31m"}},
 	})
 	require.NoError(t, err)
@@ -129,7 +141,8 @@ func TestHostileLeases(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{
-				Name: status.NamePrefix + "x", Namespace: status.Namespace, Labels: map[string]string{status.Label: status.LabelValue},
+				Name: status.NamePrefix + "x", Namespace: status.Namespace,
+				Labels:      map[string]string{status.Label: status.LabelValue},
 				Annotations: map[string]string{status.Annotation: test.text},
 			}}
 			r, err := status.Decode(lease)
@@ -143,7 +156,13 @@ func TestHostileLeases(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, 1, r.PolicyCount)
-			for _, text := range []string{r.Host, r.Running, string(r.State), r.Failures[0], r.Policies[0].Name} {
+			for _, text := range []string{
+				r.Host,
+				r.Running,
+				string(r.State),
+				r.Failures[0],
+				r.Policies[0].Name,
+			} {
 				require.NotContains(t, text, "\x1b")
 				for _, char := range text {
 					require.True(t, unicode.IsPrint(char), "%q", text)

@@ -54,7 +54,8 @@ type sighting struct {
 
 // NewObserver returns an observer that has seen nothing. Its clock is only asked how much
 // time has passed.
-func NewObserver(leases coordinationclient.LeasesGetter, place Place, c clock.PassiveClock) *Observer {
+func NewObserver(leases coordinationclient.LeasesGetter, place Place,
+	c clock.PassiveClock) *Observer {
 	return &Observer{leases: leases, place: place, clock: c, seen: map[types.UID]sighting{}}
 }
 
@@ -72,7 +73,8 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 	}
 	o.seen = make(map[types.UID]sighting, len(before))
 	look := func(selector string) ([]Seen, error) {
-		list, err := o.leases.Leases(o.place.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases + 1})
+		list, err := o.leases.Leases(o.place.Namespace()).
+			List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases + 1})
 		if err != nil {
 			return nil, fmt.Errorf("listing Leases in namespace %s: %w", o.place.Namespace(), err)
 		}
@@ -94,7 +96,8 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 }
 
 // see notes a Lease. That its other fields change is no renewal: anybody may label it.
-func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time, unseen time.Duration) Seen {
+func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time,
+	unseen time.Duration) Seen {
 	renewed := ""
 	if lease.Spec.RenewTime != nil {
 		renewed = lease.Spec.RenewTime.UTC().Format(time.RFC3339Nano)

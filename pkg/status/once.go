@@ -37,7 +37,8 @@ const (
 // may be: then all are watched until each has been renewed or should have been, or for as long
 // as most says. Before it waits, it calls early with the table that trusts all clocks; nil calls
 // nothing.
-func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Place, c clock.WithTicker, most time.Duration, early func(*Table)) (*Table, error) {
+func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Place,
+	c clock.WithTicker, most time.Duration, early func(*Table)) (*Table, error) {
 	w := &onlooker{observer: NewObserver(leases, place, c), most: most}
 	for first := true; ; first = false {
 		statuses, identities, err := w.observer.Look(ctx)

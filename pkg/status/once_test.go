@@ -45,7 +45,9 @@ func renewed(lease *coordinationv1.Lease, at time.Time) *coordinationv1.Lease {
 
 // look has Once look at Leases. The time until the next look passes at once, and step may
 // change the Leases before it.
-func look(t *testing.T, most time.Duration, step func(look int, leases map[string]*coordinationv1.Lease), leases ...*coordinationv1.Lease) (table, early *status.Table, took time.Duration) {
+func look(t *testing.T, most time.Duration,
+	step func(look int, leases map[string]*coordinationv1.Lease),
+	leases ...*coordinationv1.Lease) (table, early *status.Table, took time.Duration) {
 	t.Helper()
 	all := map[string]*coordinationv1.Lease{}
 	var objects []runtime.Object
@@ -56,18 +58,23 @@ func look(t *testing.T, most time.Duration, step func(look int, leases map[strin
 	clock := clocktesting.NewFakeClock(time.Unix(0, 0))
 	client := fake.NewClientset(objects...)
 	looks := 0
-	client.PrependReactor("list", "leases", func(action kubetesting.Action) (bool, runtime.Object, error) {
-		if action.(kubetesting.ListAction).GetListRestrictions().Labels.String() == status.Selector {
-			if step != nil {
-				step(looks, all)
+	client.PrependReactor("list", "leases",
+		func(action kubetesting.Action) (bool, runtime.Object, error) {
+			if action.(kubetesting.ListAction).GetListRestrictions().Labels.String() ==
+				status.Selector {
+				if step != nil {
+					step(looks, all)
+				}
+				for _, lease := range all {
+					require.NoError(t,
+						client.Tracker().
+							Update(coordinationv1.SchemeGroupVersion.WithResource("leases"), lease,
+								lease.Namespace))
+				}
+				looks++
 			}
-			for _, lease := range all {
-				require.NoError(t, client.Tracker().Update(coordinationv1.SchemeGroupVersion.WithResource("leases"), lease, lease.Namespace))
-			}
-			looks++
-		}
-		return false, nil, nil
-	})
+			return false, nil, nil
+		})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() {
@@ -77,11 +84,12 @@ func look(t *testing.T, most time.Duration, step func(look int, leases map[strin
 			}
 		}
 	}()
-	table, err := status.Once(ctx, client.CoordinationV1(), status.Place{}, clock, most, func(known *status.Table) {
-		require.Nil(t, early, "once")
-		require.Zero(t, clock.Since(time.Unix(0, 0)), "at once")
-		early = known
-	})
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Place{}, clock, most,
+		func(known *status.Table) {
+			require.Nil(t, early, "once")
+			require.Zero(t, clock.Since(time.Unix(0, 0)), "at once")
+			early = known
+		})
 	require.NoError(t, err)
 	took = clock.Since(time.Unix(0, 0))
 	require.Equal(t, took > 0, early != nil, "who waits is told what is known")
@@ -98,9 +106,11 @@ func states(t *status.Table) map[string]status.State {
 
 func TestOnceAnswersAtOnceIfNobodySeemsLate(t *testing.T) {
 	table, _, took := look(t, time.Minute, nil,
-		renewed(encode(t, report("a", hashA)), epoch), renewed(encode(t, report("b", hashA)), epoch.Add(-30*time.Second)),
+		renewed(encode(t, report("a", hashA)), epoch),
+		renewed(encode(t, report("b", hashA)), epoch.Add(-30*time.Second)),
 		renewed(identity("a"), epoch), renewed(identity("b"), epoch.Add(-time.Second)))
-	require.Equal(t, map[string]status.State{"a": status.StateRunning, "b": status.StateRunning}, states(table))
+	require.Equal(t, map[string]status.State{"a": status.StateRunning, "b": status.StateRunning},
+		states(table))
 	require.EqualValues(t, 30, table.Servers[1].SecondsUnchanged)
 	require.Zero(t, took)
 }
@@ -116,10 +126,18 @@ func TestOnceWatchesWhoSeemsLate(t *testing.T) {
 			renewed(leases[late.Name], epoch.Add(-time.Hour+time.Minute))
 		}
 	}
-	want := map[string]status.State{"late": status.StateRunning, "dead": status.StateUnknown, "ahead": status.StateUnknown}
+	want := map[string]status.State{
+		"late":  status.StateRunning,
+		"dead":  status.StateUnknown,
+		"ahead": status.StateUnknown,
+	}
 	table, early, took := look(t, time.Minute, step, late, dead, ahead)
 	require.Equal(t, want, states(table))
-	trusting := map[string]status.State{"late": status.StateUnknown, "dead": status.StateUnknown, "ahead": status.StateRunning}
+	trusting := map[string]status.State{
+		"late":  status.StateUnknown,
+		"dead":  status.StateUnknown,
+		"ahead": status.StateRunning,
+	}
 	require.Equal(t, trusting, states(early))
 	require.LessOrEqual(t, took, 52*time.Second)
 
@@ -131,17 +149,24 @@ func TestOnceWatchesWhoSeemsLate(t *testing.T) {
 
 // A server that has ended leaves its identity Lease for hours.
 func TestOnceForgetsIdentitiesThatAreNotRenewed(t *testing.T) {
-	with, gone, without := renewed(encode(t, report("with", hashA)), epoch), renewed(identity("gone"), epoch.Add(-time.Hour)), renewed(identity("without"), epoch)
+	with, gone, without := renewed(encode(t, report("with", hashA)), epoch),
+		renewed(identity("gone"), epoch.Add(-time.Hour)), renewed(identity("without"), epoch)
 	table, _, _ := look(t, time.Minute, func(look int, leases map[string]*coordinationv1.Lease) {
 		renewed(leases[without.Name], epoch.Add(time.Duration(look)*time.Second))
 		renewed(leases[with.Name], epoch.Add(time.Duration(look)*time.Second))
 	}, with, gone, without)
-	require.Equal(t, map[string]status.State{"with": status.StateRunning, "apiserver-of-without": status.StateUnknown}, states(table))
+	require.Equal(t, map[string]status.State{
+		"with":                 status.StateRunning,
+		"apiserver-of-without": status.StateUnknown,
+	}, states(table))
 }
 
 // Whoever may write Leases could have those of the servers come after theirs.
 func TestMoreLeasesThanAreLookedAtAreUnknown(t *testing.T) {
-	for name, base := range map[string]*coordinationv1.Lease{"of status": encode(t, report("x", hashA)), "of identities": identity("x")} {
+	for name, base := range map[string]*coordinationv1.Lease{
+		"of status":     encode(t, report("x", hashA)),
+		"of identities": identity("x"),
+	} {
 		t.Run(name, func(t *testing.T) {
 			var crowd []*coordinationv1.Lease
 			for n := range 200 {

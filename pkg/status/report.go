@@ -99,7 +99,10 @@ type Policy struct {
 // bound makes the report one that may be written or shown: short, valid UTF-8, each text
 // one line without control characters. It leaves out what is too much.
 func (r *Report) bound() {
-	for _, text := range []*string{&r.Instance, &r.Host, &r.Address, &r.Running, &r.Desired, &r.Configuration, &r.Version, &r.Kubernetes} {
+	for _, text := range []*string{
+		&r.Instance, &r.Host, &r.Address, &r.Running, &r.Desired, &r.Configuration, &r.Version,
+		&r.Kubernetes,
+	} {
 		*text = line(*text, maxNameBytes)
 	}
 	if r.State != StateRefused {
@@ -108,7 +111,11 @@ func (r *Report) bound() {
 	r.PolicyCount = max(r.PolicyCount, len(r.Policies))
 	room, kept := maxPoliciesBytes, make([]Policy, 0, min(len(r.Policies), 128))
 	for _, p := range r.Policies {
-		p = Policy{line(p.Name, maxNameBytes), line(p.Mode, maxNameBytes), line(p.Digest, maxNameBytes)}
+		p = Policy{
+			line(p.Name, maxNameBytes),
+			line(p.Mode, maxNameBytes),
+			line(p.Digest, maxNameBytes),
+		}
 		text, err := json.Marshal(p)
 		if room -= len(text) + 1; err != nil || room < 0 {
 			break

@@ -79,7 +79,11 @@ func (c *Checker) Use(set *policyset.Set) {
 	policies := make([]wasmadmission.Policy, 0, len(set.Policies()))
 	for _, p := range set.Policies() {
 		// A set that is replaced frees its modules. Names and rules stay.
-		policies = append(policies, wasmadmission.Policy{Name: p.Name(), Namespace: p.Spec().Namespace, Rules: p.Spec().Rules})
+		policies = append(policies, wasmadmission.Policy{
+			Name:      p.Name(),
+			Namespace: p.Spec().Namespace,
+			Rules:     p.Spec().Rules,
+		})
 	}
 	c.mu.Lock()
 	c.policies = policies

@@ -51,9 +51,12 @@ func (s *Served) find(policy *wasmadmission.Policy) (lines []string) {
 		if s.matches(rule, policy.Namespace) {
 			continue
 		}
-		lines = append(lines, fmt.Sprintf("policy %q: rules[%d] matches nothing that is served and enforces nothing: apiGroups [%s], apiVersions [%s], resources [%s]: "+
-			"mend it, or ignore this if their definitions are still to come",
-			policy.Name, n, quoted(rule.APIGroups), quoted(rule.APIVersions), quoted(rule.Resources)))
+		lines = append(lines,
+			fmt.Sprintf(
+				"policy %q: rules[%d] matches nothing that is served and enforces nothing: apiGroups [%s], apiVersions [%s], resources [%s]: "+
+					"mend it, or ignore this if their definitions are still to come",
+				policy.Name, n, quoted(rule.APIGroups), quoted(rule.APIVersions),
+				quoted(rule.Resources)))
 	}
 	return lines
 }
@@ -115,7 +118,8 @@ func anyOf(names []string, name string) bool {
 
 // attributes are those of a request for a resource that a rule may match. Which
 // operations a resource has is not looked at.
-func attributes(version schema.GroupVersion, resource *metav1.APIResource, rule *admissionregistrationv1.RuleWithOperations) admission.Attributes {
+func attributes(version schema.GroupVersion, resource *metav1.APIResource,
+	rule *admissionregistrationv1.RuleWithOperations) admission.Attributes {
 	name, subresource, _ := strings.Cut(resource.Name, "/")
 	namespace := ""
 	if resource.Namespaced {
@@ -125,5 +129,6 @@ func attributes(version schema.GroupVersion, resource *metav1.APIResource, rule 
 	if len(rule.Operations) > 0 && rule.Operations[0] != admissionregistrationv1.OperationAll {
 		operation = admission.Operation(rule.Operations[0])
 	}
-	return admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, namespace, "", version.WithResource(name), subresource, operation, nil, false, nil)
+	return admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, namespace, "",
+		version.WithResource(name), subresource, operation, nil, false, nil)
 }

@@ -127,9 +127,11 @@ func (t Terms) withoutMode(a Answer) Judgement {
 		return Judgement{Outcome: Denied, Response: &abi.ValidationResponse{Message: objectIsNull}}
 	case a.Change == Changed && !t.MayMutate:
 		return Judgement{Outcome: Denied, Response: &abi.ValidationResponse{
-			Message:          fmt.Sprintf(mayNotMutate, t.Name),
-			AuditAnnotations: a.Response.AuditAnnotations, OmittedAuditAnnotations: a.Response.OmittedAuditAnnotations,
-			Warnings: a.Response.Warnings, OmittedWarnings: a.Response.OmittedWarnings,
+			Message:                 fmt.Sprintf(mayNotMutate, t.Name),
+			AuditAnnotations:        a.Response.AuditAnnotations,
+			OmittedAuditAnnotations: a.Response.OmittedAuditAnnotations,
+			Warnings:                a.Response.Warnings,
+			OmittedWarnings:         a.Response.OmittedWarnings,
 		}}
 	}
 	response := a.Response

@@ -91,5 +91,6 @@ type Checker interface {
 	// Certificate verifies that a given certificate signed an artifact. Certificate and chain are
 	// PEM or DER. The last certificate of the chain is trusted, or the certificate itself if there
 	// is no chain. With rekor, an entry in a log of the trust root is required.
-	Certificate(ctx context.Context, candidate *Candidate, artifact Artifact, certificate []byte, chain [][]byte, rekor bool) (*Signed, error)
+	Certificate(ctx context.Context, candidate *Candidate, artifact Artifact, certificate []byte,
+		chain [][]byte, rekor bool) (*Signed, error)
 }

@@ -37,14 +37,20 @@ const configVersion = "v1"
 // remedy.
 func ParseConfig(document []byte) (*Config, error) {
 	if len(document) > MaxConfigBytes {
-		return nil, fmt.Errorf("the verification config has %d bytes, at most %d are allowed: make it smaller", len(document), MaxConfigBytes)
+		return nil,
+			fmt.Errorf(
+				"the verification config has %d bytes, at most %d are allowed: make it smaller",
+				len(document), MaxConfigBytes)
 	}
 	object := document
 	if !json.Valid(document) {
 		var err error
 		if object, err = strictyaml.ToJSON(document); err != nil {
-			text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "yaml: ")
-			return nil, fmt.Errorf("the verification config is not valid YAML: %s", strings.Join(strings.Fields(text), " "))
+			text := strings.TrimPrefix(strings.TrimPrefix(err.Error(),
+				"error converting YAML to JSON: "), "yaml: ")
+			return nil,
+				fmt.Errorf("the verification config is not valid YAML: %s",
+					strings.Join(strings.Fields(text), " "))
 		}
 	}
 	if err := checkVersion(object); err != nil {
@@ -68,7 +74,8 @@ func ParseConfig(document []byte) (*Config, error) {
 func checkVersion(object []byte) error {
 	var head map[string]json.RawMessage
 	if err := json.Unmarshal(object, &head); err != nil || head == nil {
-		return errors.New("the verification config is not an object: write fields with values, apiVersion first")
+		return errors.New(
+			"the verification config is not an object: write fields with values, apiVersion first")
 	}
 	var version string
 	switch raw := head["apiVersion"]; {
@@ -117,7 +124,10 @@ type (
 // config decodes the signatures, and checks what the config does not preserve.
 func (d *configDocument) config() (*Config, []error) {
 	if d.AllOf == nil && d.AnyOf == nil {
-		return nil, []error{errors.New("allOf: is missing, and so is anyOf: such a config would accept everything: write which signatures are demanded")}
+		return nil, []error{
+			errors.New(
+				"allOf: is missing, and so is anyOf: such a config would accept everything: write which signatures are demanded"),
+		}
 	}
 	config := &Config{}
 	var errs []error
@@ -132,20 +142,31 @@ func (d *configDocument) config() (*Config, []error) {
 		if least := d.AnyOf.MinimumMatches; least != nil {
 			config.AnyOf.MinimumMatches = int(*least)
 		}
-		if least, most := config.AnyOf.MinimumMatches, len(d.AnyOf.Signatures); most > 0 && (least < 1 || least > most) {
-			errs = append(errs, fmt.Errorf("%s: %d of %d signatures would accept everything or nothing: write a number from 1 to %d",
-				path.Child("minimumMatches"), least, most, most))
+		if least, most := config.AnyOf.MinimumMatches, len(d.AnyOf.Signatures); most > 0 &&
+			(least < 1 || least > most) {
+			errs = append(errs,
+				fmt.Errorf(
+					"%s: %d of %d signatures would accept everything or nothing: write a number from 1 to %d",
+					path.Child("minimumMatches"), least, most, most))
 		}
 	}
 	return config, errs
 }
 
-func decodeSignatures(path *field.Path, raw []json.RawMessage) (signatures []Signature, errs []error) {
+func decodeSignatures(path *field.Path,
+	raw []json.RawMessage) (signatures []Signature, errs []error) {
 	switch {
 	case len(raw) == 0:
-		return nil, []error{fmt.Errorf("%s: is empty, which would demand nothing: write which signatures are demanded", path)}
+		return nil, []error{
+			fmt.Errorf(
+				"%s: is empty, which would demand nothing: write which signatures are demanded",
+				path),
+		}
 	case len(raw) > maxSignatures:
-		return nil, []error{fmt.Errorf("%s: has %d entries, at most %d are allowed: remove some", path, len(raw), maxSignatures)}
+		return nil, []error{
+			fmt.Errorf("%s: has %d entries, at most %d are allowed: remove some", path, len(raw),
+				maxSignatures),
+		}
 	}
 	for n := range raw {
 		s, err := decodeSignature(path.Index(n), raw[n])
@@ -163,7 +184,10 @@ func decodeSignature(path *field.Path, raw json.RawMessage) (*Signature, error) 
 		Kind Kind `json:"kind"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &head); err != nil {
-		return nil, fmt.Errorf("%s: is not an object with a kind: write kind and the fields that belong to it", path)
+		return nil,
+			fmt.Errorf(
+				"%s: is not an object with a kind: write kind and the fields that belong to it",
+				path)
 	}
 	switch head.Kind {
 	case KindPublicKey:
@@ -173,19 +197,28 @@ func decodeSignature(path *field.Path, raw json.RawMessage) (*Signature, error) 
 	case KindGenericIssuer:
 		var d genericIssuerDocument
 		err := decodeStrictly(path, raw, &d)
-		return &Signature{Kind: d.Kind, Issuer: d.Issuer, Subject: d.Subject, Annotations: d.Annotations}, err
+		return &Signature{
+			Kind:        d.Kind,
+			Issuer:      d.Issuer,
+			Subject:     d.Subject,
+			Annotations: d.Annotations,
+		}, err
 	case KindGitHubAction:
 		var d gitHubActionDocument
 		err := decodeStrictly(path, raw, &d)
 		s := &Signature{Kind: d.Kind, Owner: d.Owner, Annotations: d.Annotations}
 		if d.Repo != nil {
 			if s.Repo = *d.Repo; s.Repo == "" && err == nil {
-				err = fmt.Errorf("%s: is empty: write a name, or remove it if all repositories of the owner are meant", path.Child("repo"))
+				err =
+					fmt.Errorf(
+						"%s: is empty: write a name, or remove it if all repositories of the owner are meant",
+						path.Child("repo"))
 			}
 		}
 		return s, err
 	}
-	return nil, fmt.Errorf("%s: %.100q is not supported: write one of %s, %s, %s", path.Child("kind"), head.Kind, KindPublicKey, KindGenericIssuer, KindGitHubAction)
+	return nil, fmt.Errorf("%s: %.100q is not supported: write one of %s, %s, %s",
+		path.Child("kind"), head.Kind, KindPublicKey, KindGenericIssuer, KindGitHubAction)
 }
 
 // decodeStrictly decodes an object and returns an error for each invalid field. A nil path is the

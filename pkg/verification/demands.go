@@ -28,7 +28,8 @@ import (
 // are like those of [ParseConfig].
 func NewConfig(signatures ...Signature) (*Config, error) {
 	if len(signatures) == 0 || len(signatures) > maxSignatures {
-		return nil, fmt.Errorf("%d signatures are demanded: write from 1 to %d", len(signatures), maxSignatures)
+		return nil, fmt.Errorf("%d signatures are demanded: write from 1 to %d", len(signatures),
+			maxSignatures)
 	}
 	c := &Config{AllOf: slices.Clone(signatures)}
 	c.normalize() // makes duplicates comparable
@@ -61,7 +62,8 @@ type CertificateDemand struct {
 }
 
 // JudgeCertificate is like [Judge], for a signature by a certificate.
-func JudgeCertificate(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], d CertificateDemand) error {
+func JudgeCertificate(ctx context.Context, checker Checker, artifact Artifact,
+	candidates iter.Seq2[*Candidate, error], d CertificateDemand) error {
 	var r report
 	wanted := &Signature{Kind: KindPublicKey, Annotations: d.Annotations}
 	for candidate, err := range candidates {
@@ -72,7 +74,8 @@ func JudgeCertificate(ctx context.Context, checker Checker, artifact Artifact, c
 			r.note(err)
 			continue
 		}
-		signed, err := checker.Certificate(ctx, candidate, artifact, d.Certificate, d.Chain, d.Rekor)
+		signed, err := checker.Certificate(ctx, candidate, artifact, d.Certificate, d.Chain,
+			d.Rekor)
 		if err == nil {
 			err = wanted.accepts(signed)
 		}
@@ -84,5 +87,10 @@ func JudgeCertificate(ctx context.Context, checker Checker, artifact Artifact, c
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return &UnmetError{Unmet: []string{"the certificate"}, Found: r.lines, Count: r.count, Unread: errors.Join(r.unread...)}
+	return &UnmetError{
+		Unmet:  []string{"the certificate"},
+		Found:  r.lines,
+		Count:  r.count,
+		Unread: errors.Join(r.unread...),
+	}
 }

@@ -29,19 +29,27 @@ import (
 
 func TestNewConfig(t *testing.T) {
 	by := func(subject string) verification.Signature {
-		return verification.Signature{Kind: verification.KindGenericIssuer, Issuer: "https://issuer.example.com", Subject: &verification.Subject{URLPrefix: subject}}
+		return verification.Signature{
+			Kind:    verification.KindGenericIssuer,
+			Issuer:  "https://issuer.example.com",
+			Subject: &verification.Subject{URLPrefix: subject},
+		}
 	}
-	config, err := verification.NewConfig(by("https://GITHUB.com/org"), by("https://github.com/other"), by("https://github.com/org/"))
+	config, err := verification.NewConfig(by("https://GITHUB.com/org"),
+		by("https://github.com/other"), by("https://github.com/org/"))
 	require.NoError(t, err)
 	require.Len(t, config.AllOf, 2, "two demand the same")
 	require.Equal(t, "https://github.com/org/", config.AllOf[0].Subject.URLPrefix)
 	require.True(t, config.Keyless())
 
 	for want, signatures := range map[string][]verification.Signature{
-		"0 signatures are demanded: write from 1 to 32":  nil,
-		"33 signatures are demanded: write from 1 to 32": slices.Repeat([]verification.Signature{by("https://github.com/org")}, 33),
-		"allOf[0].key: is missing":                       {{Kind: verification.KindPublicKey}},
-		"allOf[1].key: is not in PEM":                    {by("https://github.com/org"), {Kind: verification.KindPublicKey, Key: "k"}},
+		"0 signatures are demanded: write from 1 to 32": nil,
+		"33 signatures are demanded: write from 1 to 32": slices.Repeat([]verification.Signature{
+			by("https://github.com/org"),
+		}, 33),
+		"allOf[0].key: is missing": {{Kind: verification.KindPublicKey}},
+		"allOf[1].key: is not in PEM": {by("https://github.com/org"),
+			{Kind: verification.KindPublicKey, Key: "k"}},
 	} {
 		_, err := verification.NewConfig(signatures...)
 		require.ErrorContains(t, err, want)
@@ -54,7 +62,8 @@ type certified struct {
 	places []string
 }
 
-func (c *certified) Certificate(_ context.Context, candidate *verification.Candidate, _ verification.Artifact, certificate []byte, _ [][]byte, _ bool) (*verification.Signed, error) {
+func (c *certified) Certificate(_ context.Context, candidate *verification.Candidate,
+	_ verification.Artifact, certificate []byte, _ [][]byte, _ bool) (*verification.Signed, error) {
 	if string(certificate) != "certificate" || !slices.Contains(c.places, candidate.Place) {
 		return nil, errors.New("signed by another certificate")
 	}
@@ -65,16 +74,24 @@ func TestJudgeCertificate(t *testing.T) {
 	checker := &certified{places: []string{"b", "c"}}
 	judge := func(ctx context.Context, certificate string, annotations map[string]string) error {
 		candidates := func(yield func(*verification.Candidate, error) bool) {
-			_ = yield(&verification.Candidate{Place: "a"}, nil) && yield(nil, errors.New("tag x: gone")) && yield(&verification.Candidate{Place: "b"}, nil) &&
+			_ = yield(&verification.Candidate{Place: "a"}, nil) &&
+				yield(nil, errors.New("tag x: gone")) &&
+				yield(&verification.Candidate{Place: "b"}, nil) &&
 				yield(&verification.Candidate{Place: "c"}, nil)
 		}
-		return verification.JudgeCertificate(ctx, checker, artifact, candidates, verification.CertificateDemand{Certificate: []byte(certificate), Annotations: annotations})
+		return verification.JudgeCertificate(ctx, checker, artifact, candidates,
+			verification.CertificateDemand{
+				Certificate: []byte(certificate),
+				Annotations: annotations,
+			})
 	}
 	require.NoError(t, judge(t.Context(), "certificate", nil))
 	require.NoError(t, judge(t.Context(), "certificate", map[string]string{"place": "c"}))
-	require.EqualError(t, judge(t.Context(), "certificate", map[string]string{"place": "a"}), "no signature meets the certificate; found 3: "+
-		`a: signed by another certificate; b: wants annotation "place" to be "a", not "b"; c: wants annotation "place" to be "a", not "c"; not everything could be read: tag x: gone`)
-	require.ErrorContains(t, judge(t.Context(), "another", nil), "found 3: a: signed by another certificate")
+	require.EqualError(t, judge(t.Context(), "certificate", map[string]string{"place": "a"}),
+		"no signature meets the certificate; found 3: "+
+			`a: signed by another certificate; b: wants annotation "place" to be "a", not "b"; c: wants annotation "place" to be "a", not "c"; not everything could be read: tag x: gone`)
+	require.ErrorContains(t, judge(t.Context(), "another", nil),
+		"found 3: a: signed by another certificate")
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -65,13 +65,15 @@ func (c *Config) Keyless() bool {
 // once all demands are met. An error from the sequence is a place that could not be read, or, as a
 // [*SkippedError], something that is not a candidate. Neither prevents other candidates from
 // meeting the demands. If the demands are not met, the error is an [*UnmetError], or the context's.
-func Judge(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) error {
+func Judge(ctx context.Context, checker Checker, artifact Artifact,
+	candidates iter.Seq2[*Candidate, error], demands ...Demand) error {
 	_, err := MetBy(ctx, checker, artifact, candidates, demands...)
 	return err
 }
 
 // MetBy is like [Judge], and returns the candidates that meet the demands, in their order.
-func MetBy(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) ([]*Candidate, error) {
+func MetBy(ctx context.Context, checker Checker, artifact Artifact,
+	candidates iter.Seq2[*Candidate, error], demands ...Demand) ([]*Candidate, error) {
 	j := &judge{checker: checker, artifact: artifact}
 	for _, d := range demands {
 		j.open = append(j.open, newRequirements(d)...)
@@ -114,12 +116,20 @@ type entry struct {
 func newRequirements(d Demand) (all []*requirement) {
 	for n := range d.Config.AllOf {
 		name := fmt.Sprintf("allOf[%d] of %s", n, d.Name)
-		all = append(all, &requirement{name: name, least: 1, entries: []*entry{{Signature: &d.Config.AllOf[n], name: name}}})
+		all = append(all, &requirement{
+			name:    name,
+			least:   1,
+			entries: []*entry{{Signature: &d.Config.AllOf[n], name: name}},
+		})
 	}
 	if choice := d.Config.AnyOf; choice != nil {
 		r := &requirement{name: "anyOf of " + d.Name, least: choice.MinimumMatches}
 		for n := range choice.Signatures {
-			r.entries = append(r.entries, &entry{Signature: &choice.Signatures[n], name: fmt.Sprintf("anyOf.signatures[%d] of %s", n, d.Name)})
+			r.entries = append(r.entries,
+				&entry{
+					Signature: &choice.Signatures[n],
+					name:      fmt.Sprintf("anyOf.signatures[%d] of %s", n, d.Name),
+				})
 		}
 		all = append(all, r)
 	}
@@ -169,7 +179,9 @@ func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 			case ctx.Err() != nil:
 				return context.Cause(ctx)
 			case errors.Is(err, errTooManyChecks):
-				return fmt.Errorf("%w: remove signatures that are not needed, or entries from the verification config", err)
+				return fmt.Errorf(
+					"%w: remove signatures that are not needed, or entries from the verification config",
+					err)
 			case err != nil:
 				continue
 			}
@@ -187,7 +199,8 @@ func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 	return nil
 }
 
-var errTooManyChecks = fmt.Errorf("the signatures that were found would take more than %d checks", maxChecks)
+var errTooManyChecks = fmt.Errorf("the signatures that were found would take more than %d checks",
+	maxChecks)
 
 // asked caches a checker's answers about one candidate, so that each question is asked only once.
 type asked struct {
@@ -215,7 +228,9 @@ func (a *asked) who(ctx context.Context, s *Signature) (*Signed, error) {
 		got.signed, got.err = a.checker.Key(ctx, a.candidate, a.artifact, []byte(s.Key))
 	} else {
 		got.signed, got.err = a.checker.Keyless(ctx, a.candidate, a.artifact)
-		if got.err == nil && (got.signed == nil || got.signed.Identity == nil || len(got.signed.Identity.Subjects) == 0) {
+		if got.err == nil &&
+			(got.signed == nil || got.signed.Identity == nil ||
+				len(got.signed.Identity.Subjects) == 0) {
 			got.err = errors.New("the certificate names no subject")
 		}
 	}
@@ -272,7 +287,9 @@ func hasPrefix(subject, prefix string) bool {
 
 // leadsUp reports whether a path has a segment that a server may interpret as the parent directory.
 func leadsUp(path string) bool {
-	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+	for part := range strings.FieldsFuncSeq(path, func(r rune) bool {
+		return r == '/' || r == '\\'
+	}) {
 		if unescaped, err := url.PathUnescape(part); err != nil || unescaped == ".." {
 			return true
 		}
@@ -290,7 +307,8 @@ func (s *Signature) acceptsWorkflow(subject, source string) error {
 		rest, ok := strings.CutPrefix(uri, "https://github.com/")
 		owner, rest, _ := strings.Cut(rest, "/")
 		repo, rest, _ := strings.Cut(rest, "/")
-		if !ok || owner != s.Owner || !gitHubName.MatchString(repo) || s.Repo != "" && repo != s.Repo || leadsUp(repo+"/"+rest) {
+		if !ok || owner != s.Owner || !gitHubName.MatchString(repo) || s.Repo != "" &&
+			repo != s.Repo || leadsUp(repo+"/"+rest) {
 			return wants
 		}
 	}

@@ -53,7 +53,8 @@ type statement struct {
 
 func (s *stated) TrustRoot() string { return "root" }
 
-func (s *stated) Key(_ context.Context, c *verification.Candidate, _ verification.Artifact, key []byte) (*verification.Signed, error) {
+func (s *stated) Key(_ context.Context, c *verification.Candidate, _ verification.Artifact,
+	key []byte) (*verification.Signed, error) {
 	s.checks++
 	block, _ := pem.Decode(key)
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)
@@ -67,7 +68,8 @@ func (s *stated) Key(_ context.Context, c *verification.Candidate, _ verificatio
 	return s.read(c)
 }
 
-func (s *stated) Keyless(_ context.Context, c *verification.Candidate, _ verification.Artifact) (*verification.Signed, error) {
+func (s *stated) Keyless(_ context.Context, c *verification.Candidate,
+	_ verification.Artifact) (*verification.Signed, error) {
 	s.checks++
 	if c.Signature != nil {
 		return nil, errors.New("no certificate")
@@ -75,7 +77,8 @@ func (s *stated) Keyless(_ context.Context, c *verification.Candidate, _ verific
 	return s.read(c)
 }
 
-func (s *stated) Certificate(context.Context, *verification.Candidate, verification.Artifact, []byte, [][]byte, bool) (*verification.Signed, error) {
+func (s *stated) Certificate(context.Context, *verification.Candidate, verification.Artifact,
+	[]byte, [][]byte, bool) (*verification.Signed, error) {
 	return nil, errors.ErrUnsupported
 }
 
@@ -100,7 +103,13 @@ func by(t testing.TB, place string, key *ecdsa.PrivateKey, s statement) *verific
 }
 
 func identity(issuer, source string, subjects ...string) statement {
-	return statement{Identity: &verification.CertificateIdentity{Issuer: issuer, Subjects: subjects, SourceRepository: source}}
+	return statement{
+		Identity: &verification.CertificateIdentity{
+			Issuer:           issuer,
+			Subjects:         subjects,
+			SourceRepository: source,
+		},
+	}
 }
 
 func sequence(candidates ...*verification.Candidate) iter.Seq2[*verification.Candidate, error] {
@@ -124,42 +133,79 @@ func TestIdentitiesAreCompared(t *testing.T) {
 	const issuer = "https://issuer.example.com"
 	github := "allOf: [{kind: githubAction, owner: kubewarden, repo: policy}]"
 	owner := "allOf: [{kind: githubAction, owner: kubewarden}]"
-	equal := "allOf: [{kind: genericIssuer, issuer: " + issuer + ", subject: {equal: mail@example.com}}]"
-	prefix := "allOf: [{kind: genericIssuer, issuer: " + issuer + ", subject: {urlPrefix: https://github.com/org}}]"
+	equal := "allOf: [{kind: genericIssuer, issuer: " + issuer +
+		", subject: {equal: mail@example.com}}]"
+	prefix := "allOf: [{kind: genericIssuer, issuer: " + issuer +
+		", subject: {urlPrefix: https://github.com/org}}]"
 	const source = "https://github.com/kubewarden/policy"
 	for name, c := range map[string]struct {
 		demand string
 		signed statement
 		want   string // in the error; "" means accepted
 	}{
-		"repository":                {github, identity(actions, source, workflow), ""},
-		"owner":                     {owner, identity(actions, source, workflow), ""},
-		"another issuer":            {github, identity(issuer, source, workflow), `wants issuer "` + actions},
-		"no source":                 {github, identity(actions, "", workflow), "wants a workflow of kubewarden/policy on github.com"},
-		"another source":            {github, identity(actions, "https://github.com/kubewarden/other", workflow), "wants a workflow of kubewarden/policy"},
-		"source of another owner":   {owner, identity(actions, "https://github.com/evil/policy", workflow), "wants a workflow of kubewarden/*"},
-		"workflow of another owner": {owner, identity(actions, source, "https://github.com/evil/policy/.github/workflows/a.yml@x"), "wants a workflow of kubewarden/*"},
-		"owner's longer name":       {owner, identity(actions, source, "https://github.com/kubewarden-evil/policy/a"), "wants a workflow of kubewarden/*"},
-		"repository's longer name":  {github, identity(actions, source, "https://github.com/kubewarden/policy-evil/a"), "wants a workflow of kubewarden/policy"},
-		"another host":              {github, identity(actions, source, "https://github.com.example.com/kubewarden/policy/a"), "wants a workflow"},
-		"a way up":                  {owner, identity(actions, source, "https://github.com/kubewarden/../evil/a"), "wants a workflow"},
-		"an escaped way up":         {owner, identity(actions, source, "https://github.com/kubewarden/a/%2e%2e/%2e%2e/evil"), "wants a workflow"},
-		"owner in other letters":    {owner, identity(actions, source, "https://github.com/Kubewarden/policy/a"), "wants a workflow"},
-		"no repository":             {owner, identity(actions, "https://github.com/kubewarden", workflow), "wants a workflow"},
-		"equal":                     {equal, identity(issuer, "", "mail@example.com"), ""},
-		"equal, longer":             {equal, identity(issuer, "", "mail@example.com.evil.com"), `wants subject "mail@example.com"`},
-		"equal, later":              {equal, identity(issuer, "", "evil@example.com", "mail@example.com"), `wants subject "mail@example.com"`},
-		"equal, another issuer":     {equal, identity(issuer+".evil.com", "", "mail@example.com"), `wants issuer "` + issuer},
-		"prefix":                    {prefix, identity(issuer, "", "https://github.com/org/repo"), ""},
-		"prefix alone":              {prefix, identity(issuer, "", "https://github.com/org/"), ""},
-		"prefix without its slash":  {prefix, identity(issuer, "", "https://github.com/org"), `begins with "https://github.com/org/"`},
-		"prefix of a longer name":   {prefix, identity(issuer, "", "https://github.com/org-evil/repo"), `begins with "https://github.com/org/"`},
-		"prefix in the middle":      {prefix, identity(issuer, "", "https://evil.com/https://github.com/org/"), `begins with "https://github.com/org/"`},
-		"prefix and a way up":       {prefix, identity(issuer, "", "https://github.com/org/../evil"), `begins with "https://github.com/org/"`},
-		"nobody":                    {equal, identity(issuer, ""), "the certificate names no subject"},
+		"repository": {github, identity(actions, source, workflow), ""},
+		"owner":      {owner, identity(actions, source, workflow), ""},
+		"another issuer": {github, identity(issuer, source, workflow),
+			`wants issuer "` + actions},
+		"no source": {github, identity(actions, "", workflow),
+			"wants a workflow of kubewarden/policy on github.com"},
+		"another source": {github,
+			identity(actions, "https://github.com/kubewarden/other", workflow),
+			"wants a workflow of kubewarden/policy"},
+		"source of another owner": {owner,
+			identity(actions, "https://github.com/evil/policy", workflow),
+			"wants a workflow of kubewarden/*"},
+		"workflow of another owner": {owner,
+			identity(actions, source, "https://github.com/evil/policy/.github/workflows/a.yml@x"),
+			"wants a workflow of kubewarden/*"},
+		"owner's longer name": {owner,
+			identity(actions, source, "https://github.com/kubewarden-evil/policy/a"),
+			"wants a workflow of kubewarden/*"},
+		"repository's longer name": {github,
+			identity(actions, source, "https://github.com/kubewarden/policy-evil/a"),
+			"wants a workflow of kubewarden/policy"},
+		"another host": {github,
+			identity(actions, source, "https://github.com.example.com/kubewarden/policy/a"),
+			"wants a workflow"},
+		"a way up": {owner,
+			identity(actions, source, "https://github.com/kubewarden/../evil/a"),
+			"wants a workflow"},
+		"an escaped way up": {owner,
+			identity(actions, source, "https://github.com/kubewarden/a/%2e%2e/%2e%2e/evil"),
+			"wants a workflow"},
+		"owner in other letters": {owner,
+			identity(actions, source, "https://github.com/Kubewarden/policy/a"),
+			"wants a workflow"},
+		"no repository": {owner,
+			identity(actions, "https://github.com/kubewarden", workflow), "wants a workflow"},
+		"equal": {equal, identity(issuer, "", "mail@example.com"), ""},
+		"equal, longer": {equal, identity(issuer, "", "mail@example.com.evil.com"),
+			`wants subject "mail@example.com"`},
+		"equal, later": {equal,
+			identity(issuer, "", "evil@example.com", "mail@example.com"),
+			`wants subject "mail@example.com"`},
+		"equal, another issuer": {equal, identity(issuer+".evil.com", "", "mail@example.com"),
+			`wants issuer "` + issuer},
+		"prefix": {prefix, identity(issuer, "", "https://github.com/org/repo"),
+			""},
+		"prefix alone": {prefix, identity(issuer, "", "https://github.com/org/"), ""},
+		"prefix without its slash": {prefix, identity(issuer, "", "https://github.com/org"),
+			`begins with "https://github.com/org/"`},
+		"prefix of a longer name": {prefix,
+			identity(issuer, "", "https://github.com/org-evil/repo"),
+			`begins with "https://github.com/org/"`},
+		"prefix in the middle": {prefix,
+			identity(issuer, "", "https://evil.com/https://github.com/org/"),
+			`begins with "https://github.com/org/"`},
+		"prefix and a way up": {prefix,
+			identity(issuer, "", "https://github.com/org/../evil"),
+			`begins with "https://github.com/org/"`},
+		"nobody": {equal, identity(issuer, ""),
+			"the certificate names no subject"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := verification.Judge(t.Context(), &stated{}, artifact, sequence(by(t, "one", nil, c.signed)), demand(t, c.demand))
+			err := verification.Judge(t.Context(), &stated{}, artifact,
+				sequence(by(t, "one", nil, c.signed)), demand(t, c.demand))
 			if c.want == "" {
 				require.NoError(t, err)
 				return
@@ -174,9 +220,12 @@ func TestDemandsAreMet(t *testing.T) {
 	a, keyA := newKey(t)
 	b, keyB := newKey(t)
 	c, keyC := newKey(t)
-	pubKey := func(key, rest string) string { return "{kind: pubKey, key: " + indented(key) + rest + "}" }
+	pubKey := func(key, rest string) string {
+		return "{kind: pubKey, key: " + indented(key) + rest + "}"
+	}
 	all := "allOf: [" + pubKey(keyA, "") + "," + pubKey(keyB, "") + "]"
-	two := "anyOf: {minimumMatches: 2, signatures: [" + pubKey(keyA, "") + "," + pubKey(keyB, "") + "," + pubKey(keyC, "") + "]}"
+	two := "anyOf: {minimumMatches: 2, signatures: [" + pubKey(keyA, "") + "," + pubKey(keyB, "") +
+		"," + pubKey(keyC, "") + "]}"
 	prod := "allOf: [" + pubKey(keyA, ", annotations: {env: prod, team: x}") + "]"
 	signed := func(annotations ...string) (s statement) {
 		s.Annotations = map[string]string{}
@@ -196,25 +245,45 @@ func TestDemandsAreMet(t *testing.T) {
 		candidates []*verification.Candidate
 		want       string
 	}{
-		"both keys":             {all, of(a, b), ""},
-		"in another order":      {all, of(c, b, a), ""},
-		"one of both":           {all, of(a), "no signature meets allOf[1] of verification.config: key sha256:"},
-		"one twice":             {all, of(a, a), "no signature meets allOf[1] of"},
-		"none":                  {all, nil, "; none was found at all"},
-		"two of three":          {two, of(c, a), ""},
-		"one of three":          {two, of(c), "anyOf of verification.config (1 of 2 needed): key sha256:"},
-		"one of three, twice":   {two, of(c, c), "anyOf of verification.config (1 of 2 needed)"},
-		"and a foreign key":     {two, of(c, func() *ecdsa.PrivateKey { k, _ := newKey(t); return k }()), "found 2: layer 0: by key sha256:"},
-		"annotations":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod", "team", "x", "more", "y"))}, ""},
-		"a wrong one":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "dev", "team", "x"))}, `wants annotation "env" to be "prod", not "dev"`},
-		"a missing one":         {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod"))}, `wants annotation "team", which the signature does not cover`},
-		"on another's":          {prod, []*verification.Candidate{by(t, "x", b, signed("env", "prod", "team", "x")), by(t, "y", a, signed())}, "which the signature does not cover"},
-		"one each on two":       {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod")), by(t, "y", a, signed("team", "x"))}, "which the signature does not cover"},
-		"keyless only":          {prod, []*verification.Candidate{by(t, "x", nil, identity(actions, "", workflow))}, "x: not by key sha256:"},
-		"lines in what is said": {prod, []*verification.Candidate{by(t, "a\nb\x00", b, signed())}, "found 1: a b : not by key"},
+		"both keys":        {all, of(a, b), ""},
+		"in another order": {all, of(c, b, a), ""},
+		"one of both": {all, of(a),
+			"no signature meets allOf[1] of verification.config: key sha256:"},
+		"one twice":    {all, of(a, a), "no signature meets allOf[1] of"},
+		"none":         {all, nil, "; none was found at all"},
+		"two of three": {two, of(c, a), ""},
+		"one of three": {two, of(c),
+			"anyOf of verification.config (1 of 2 needed): key sha256:"},
+		"one of three, twice": {two, of(c, c), "anyOf of verification.config (1 of 2 needed)"},
+		"and a foreign key": {two,
+			of(c, func() *ecdsa.PrivateKey { k, _ := newKey(t); return k }()),
+			"found 2: layer 0: by key sha256:"},
+		"annotations": {prod, []*verification.Candidate{
+			by(t, "x", a, signed("env", "prod", "team", "x", "more", "y")),
+		}, ""},
+		"a wrong one": {prod, []*verification.Candidate{
+			by(t, "x", a, signed("env", "dev", "team", "x")),
+		}, `wants annotation "env" to be "prod", not "dev"`},
+		"a missing one": {prod, []*verification.Candidate{
+			by(t, "x", a, signed("env", "prod")),
+		}, `wants annotation "team", which the signature does not cover`},
+		"on another's": {prod, []*verification.Candidate{
+			by(t, "x", b, signed("env", "prod", "team", "x")),
+			by(t, "y", a, signed()),
+		}, "which the signature does not cover"},
+		"one each on two": {prod, []*verification.Candidate{
+			by(t, "x", a, signed("env", "prod")),
+			by(t, "y", a, signed("team", "x")),
+		}, "which the signature does not cover"},
+		"keyless only": {prod, []*verification.Candidate{
+			by(t, "x", nil, identity(actions, "", workflow)),
+		}, "x: not by key sha256:"},
+		"lines in what is said": {prod, []*verification.Candidate{by(t, "a\nb\x00", b, signed())},
+			"found 1: a b : not by key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := verification.Judge(t.Context(), &stated{}, artifact, sequence(test.candidates...), demand(t, test.demand))
+			err := verification.Judge(t.Context(), &stated{}, artifact,
+				sequence(test.candidates...), demand(t, test.demand))
 			if test.want == "" {
 				require.NoError(t, err)
 				return
@@ -224,11 +293,14 @@ func TestDemandsAreMet(t *testing.T) {
 		})
 	}
 	both := of(a, b)
-	metBy, err := verification.MetBy(t.Context(), &stated{}, artifact, sequence(append(both, both...)...), demand(t, all))
+	metBy, err := verification.MetBy(t.Context(), &stated{}, artifact,
+		sequence(append(both, both...)...), demand(t, all))
 	require.NoError(t, err)
 	require.Equal(t, both, metBy, "each once")
-	err = verification.Judge(t.Context(), &stated{}, artifact, sequence(of(a, b)...), demand(t, all), demand(t, prod))
-	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config", "all demands have to be met")
+	err = verification.Judge(t.Context(), &stated{}, artifact, sequence(of(a, b)...),
+		demand(t, all), demand(t, prod))
+	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config",
+		"all demands have to be met")
 }
 
 // Judge reads and checks only as many candidates as needed.
@@ -244,26 +316,34 @@ func TestCandidatesAreOpenedLazily(t *testing.T) {
 		}
 	}
 	checker := &stated{}
-	require.NoError(t, verification.Judge(t.Context(), checker, artifact, candidates, demand(t, "allOf: [{kind: pubKey, key: "+indented(key)+"}]")))
+	require.NoError(t,
+		verification.Judge(t.Context(), checker, artifact, candidates,
+			demand(t, "allOf: [{kind: pubKey, key: "+indented(key)+"}]")))
 	require.Equal(t, 1, opened)
 	require.Equal(t, 1, checker.checks)
 
 	// Each candidate is checked once for each key, and once for identities.
 	_, other := newKey(t)
-	document := "allOf: [{kind: pubKey, key: " + indented(other) + "}, {kind: pubKey, key: " + indented(other) + ", annotations: {a: b}}, " +
+	document := "allOf: [{kind: pubKey, key: " + indented(other) + "}, {kind: pubKey, key: " +
+		indented(other) + ", annotations: {a: b}}, " +
 		"{kind: githubAction, owner: a}, {kind: githubAction, owner: b}]"
 	checker = &stated{}
-	require.Error(t, verification.Judge(t.Context(), checker, artifact, sequence(by(t, "x", a, statement{})), demand(t, document)))
+	require.Error(t,
+		verification.Judge(t.Context(), checker, artifact, sequence(by(t, "x", a, statement{})),
+			demand(t, document)))
 	require.Equal(t, 2, checker.checks)
 
-	_, err := collect(t, slices.Repeat([]*verification.Candidate{by(t, "x", a, statement{})}, 2000), other)
-	require.ErrorContains(t, err, "the signatures that were found would take more than 1000 checks: remove signatures that are not needed")
+	_, err := collect(t, slices.Repeat([]*verification.Candidate{by(t, "x", a, statement{})}, 2000),
+		other)
+	require.ErrorContains(t, err,
+		"the signatures that were found would take more than 1000 checks: remove signatures that are not needed")
 }
 
 func collect(t *testing.T, candidates []*verification.Candidate, key string) (*stated, error) {
 	t.Helper()
 	checker := &stated{}
-	return checker, verification.Judge(t.Context(), checker, artifact, sequence(candidates...), demand(t, "allOf: [{kind: pubKey, key: "+indented(key)+"}]"))
+	return checker, verification.Judge(t.Context(), checker, artifact, sequence(candidates...),
+		demand(t, "allOf: [{kind: pubKey, key: "+indented(key)+"}]"))
 }
 
 func TestWhatCannotBeReadIsNotUnsigned(t *testing.T) {
@@ -272,17 +352,25 @@ func TestWhatCannotBeReadIsNotUnsigned(t *testing.T) {
 	d := demand(t, "allOf: [{kind: pubKey, key: "+indented(key)+"}]")
 	places := func(last *verification.Candidate) iter.Seq2[*verification.Candidate, error] {
 		return func(yield func(*verification.Candidate, error) bool) {
-			_ = yield(nil, down) && yield(nil, &verification.SkippedError{Place: "layer 0", Err: errors.New("is too large")}) && (last == nil || yield(last, nil))
+			_ = yield(nil, down) &&
+				yield(nil, &verification.SkippedError{
+					Place: "layer 0",
+					Err:   errors.New("is too large"),
+				}) && (last == nil || yield(last, nil))
 		}
 	}
-	require.NoError(t, verification.Judge(t.Context(), &stated{}, artifact, places(by(t, "x", a, statement{})), d), "one is enough")
+	require.NoError(t,
+		verification.Judge(t.Context(), &stated{}, artifact, places(by(t, "x", a, statement{})), d),
+		"one is enough")
 	err := verification.Judge(t.Context(), &stated{}, artifact, places(nil), d)
 	require.ErrorIs(t, err, down)
-	require.ErrorContains(t, err, "; found 1: layer 0: is too large; not everything could be read: registry is down")
+	require.ErrorContains(t, err,
+		"; found 1: layer 0: is too large; not everything could be read: registry is down")
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(down)
-	require.Equal(t, down, verification.Judge(ctx, &stated{}, artifact, sequence(), d), "nothing is accepted, or refused, after the end")
+	require.Equal(t, down, verification.Judge(ctx, &stated{}, artifact, sequence(), d),
+		"nothing is accepted, or refused, after the end")
 }
 
 func TestErrorsAreBounded(t *testing.T) {

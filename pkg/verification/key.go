@@ -25,23 +25,27 @@ import (
 	"fmt"
 )
 
-// Bounds on the size of RSA keys in bits. Smaller keys can be broken, and a check with a larger one takes milliseconds.
+// Bounds on the size of RSA keys in bits. Smaller keys can be broken, and a check with a larger one
+// takes milliseconds.
 const (
 	MinRSABits = 2048
 	MaxRSABits = 8192
 )
 
-// CheckKey returns an error unless signatures are verified with keys of this kind and size: RSA of [MinRSABits] to
-// [MaxRSABits], ECDSA on P-256, P-384 or P-521, and Ed25519.
+// CheckKey returns an error unless signatures are verified with keys of this kind and size: RSA of
+// [MinRSABits] to [MaxRSABits], ECDSA on P-256, P-384 or P-521, and Ed25519.
 func CheckKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if bits := key.N.BitLen(); bits < MinRSABits || bits > MaxRSABits {
-			return fmt.Errorf("the RSA key has %d bits: use one of %d to %d", bits, MinRSABits, MaxRSABits)
+			return fmt.Errorf("the RSA key has %d bits: use one of %d to %d", bits, MinRSABits,
+				MaxRSABits)
 		}
 	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
-			return fmt.Errorf("the ECDSA key is on curve %s: use P-256, P-384 or P-521", key.Params().Name)
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() &&
+			key.Curve != elliptic.P521() {
+			return fmt.Errorf("the ECDSA key is on curve %s: use P-256, P-384 or P-521",
+				key.Params().Name)
 		}
 	case ed25519.PublicKey:
 	default:

@@ -66,10 +66,14 @@ func checkDistinct(path *field.Path, signatures []Signature, keysToo bool) (errs
 			a, b := &signatures[before], &signatures[n]
 			switch {
 			case a.demandsSame(b):
-				errs = append(errs, fmt.Errorf("%s: demands the same as %s: remove one of the two", path.Index(n), path.Index(before)))
+				errs = append(errs,
+					fmt.Errorf("%s: demands the same as %s: remove one of the two", path.Index(n),
+						path.Index(before)))
 			case keysToo && a.fingerprint != "" && a.fingerprint == b.fingerprint:
-				errs = append(errs, fmt.Errorf("%s: has the key of %s, which would count twice: remove one of the two, or set minimumMatches to 1",
-					path.Index(n), path.Index(before)))
+				errs = append(errs,
+					fmt.Errorf(
+						"%s: has the key of %s, which would count twice: remove one of the two, or set minimumMatches to 1",
+						path.Index(n), path.Index(before)))
 			}
 		}
 	}
@@ -77,7 +81,9 @@ func checkDistinct(path *field.Path, signatures []Signature, keysToo bool) (errs
 }
 
 func (s *Signature) demandsSame(other *Signature) bool {
-	same := s.Kind == other.Kind && s.fingerprint == other.fingerprint && s.Issuer == other.Issuer && s.Repo == other.Repo && maps.Equal(s.Annotations, other.Annotations)
+	same := s.Kind == other.Kind && s.fingerprint == other.fingerprint &&
+		s.Issuer == other.Issuer && s.Repo == other.Repo &&
+		maps.Equal(s.Annotations, other.Annotations)
 	if s.Subject != nil && other.Subject != nil {
 		same = same && *s.Subject == *other.Subject
 	}
@@ -90,24 +96,36 @@ func (s *Signature) normalize(path *field.Path) (errs []error) {
 		errs = append(errs, s.checkKey(path.Child("key")))
 	case KindGenericIssuer:
 		if s.Issuer == "" {
-			errs = append(errs, fmt.Errorf("%s: is missing: write the URL of the issuer of tokens", path.Child("issuer")))
+			errs = append(errs,
+				fmt.Errorf("%s: is missing: write the URL of the issuer of tokens",
+					path.Child("issuer")))
 		}
 		errs = append(errs, s.Subject.normalize(path.Child("subject")))
 	case KindGitHubAction:
 		if !gitHubName.MatchString(s.Owner) {
-			errs = append(errs, fmt.Errorf("%s: %.100q is not a GitHub account: write only its name", path.Child("owner"), s.Owner))
+			errs = append(errs,
+				fmt.Errorf("%s: %.100q is not a GitHub account: write only its name",
+					path.Child("owner"), s.Owner))
 		}
 		if s.Repo != "" && !gitHubName.MatchString(s.Repo) {
-			errs = append(errs, fmt.Errorf("%s: %.100q is not a GitHub repository: write its name without the owner", path.Child("repo"), s.Repo))
+			errs = append(errs,
+				fmt.Errorf(
+					"%s: %.100q is not a GitHub repository: write its name without the owner",
+					path.Child("repo"), s.Repo))
 		}
 	}
 	annotations := path.Child("annotations")
 	if len(s.Annotations) > maxAnnotations {
-		errs = append(errs, fmt.Errorf("%s: has %d entries, at most %d are allowed: remove some", annotations, len(s.Annotations), maxAnnotations))
+		errs = append(errs,
+			fmt.Errorf("%s: has %d entries, at most %d are allowed: remove some", annotations,
+				len(s.Annotations), maxAnnotations))
 	}
 	for _, name := range neverSigned {
 		if _, ok := s.Annotations[name]; ok {
-			errs = append(errs, fmt.Errorf("%s: can never hold: cosign writes %s itself, and not as an annotation: remove it", annotations.Key(name), name))
+			errs = append(errs,
+				fmt.Errorf(
+					"%s: can never hold: cosign writes %s itself, and not as an annotation: remove it",
+					annotations.Key(name), name))
 		}
 	}
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
@@ -121,17 +139,24 @@ func (s *Signature) checkKey(path *field.Path) error {
 	block, rest := pem.Decode([]byte(s.Key))
 	switch {
 	case block == nil:
-		return fmt.Errorf("%s: is not in PEM: write what cosign public-key prints, beginning with -----BEGIN PUBLIC KEY-----", path)
+		return fmt.Errorf(
+			"%s: is not in PEM: write what cosign public-key prints, beginning with -----BEGIN PUBLIC KEY-----",
+			path)
 	case strings.Contains(block.Type, "PRIVATE"):
-		return fmt.Errorf("%s: is a private key, which everybody who reads the configuration can see now: replace it, and write the public one", path)
+		return fmt.Errorf(
+			"%s: is a private key, which everybody who reads the configuration can see now: replace it, and write the public one",
+			path)
 	case block.Type != "PUBLIC KEY":
 		return fmt.Errorf("%s: is a %.100q: write a PUBLIC KEY (PKIX)", path, block.Type)
 	case strings.TrimSpace(string(rest)) != "":
-		return fmt.Errorf("%s: has something after the key: write one key, and another key in a separate entry", path)
+		return fmt.Errorf(
+			"%s: has something after the key: write one key, and another key in a separate entry",
+			path)
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return fmt.Errorf("%s: is not a public key (PKIX): %w: write what cosign public-key prints", path, err)
+		return fmt.Errorf("%s: is not a public key (PKIX): %w: write what cosign public-key prints",
+			path, err)
 	}
 	if err := CheckKey(key); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -144,20 +169,24 @@ func (s *Signature) checkKey(path *field.Path) error {
 
 func (s *Subject) normalize(path *field.Path) error {
 	if s == nil || (s.Equal == "") == (s.URLPrefix == "") {
-		return fmt.Errorf("%s: must have exactly one of equal and urlPrefix: write the whole subject as equal, or what its URL begins with as urlPrefix", path)
+		return fmt.Errorf(
+			"%s: must have exactly one of equal and urlPrefix: write the whole subject as equal, or what its URL begins with as urlPrefix",
+			path)
 	}
 	if s.URLPrefix == "" {
 		return nil
 	}
 	prefix, err := normalizePrefix(s.URLPrefix)
 	if err != nil {
-		return fmt.Errorf("%s: %.200q %w: write something like https://github.com/owner/", path.Child("urlPrefix"), s.URLPrefix, err)
+		return fmt.Errorf("%s: %.200q %w: write something like https://github.com/owner/",
+			path.Child("urlPrefix"), s.URLPrefix, err)
 	}
 	s.URLPrefix = prefix
 	return nil
 }
 
-// normalizePrefix does what Kubewarden does with the prefix of a subject, and refuses what is written in two ways.
+// normalizePrefix does what Kubewarden does with the prefix of a subject, and refuses what is
+// written in two ways.
 func normalizePrefix(prefix string) (string, error) {
 	u, err := url.Parse(prefix)
 	switch {

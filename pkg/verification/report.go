@@ -89,7 +89,8 @@ func list(texts []string, count int) string {
 
 // cut makes a text one line of bounded length, because it may come from a candidate's author.
 func cut(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }),
+		" ")
 	if len(text) > maxReportedBytes {
 		text = strings.ToValidUTF8(text[:maxReportedBytes], "") + "…"
 	}
@@ -137,7 +138,8 @@ func (j *judge) unmet() error {
 		}
 		text := fmt.Sprintf("%s: %s", r.name, strings.Join(wanted, ", "))
 		if len(r.entries) > 1 {
-			text = fmt.Sprintf("%s (%d of %d needed): %s", r.name, matches, r.least, strings.Join(wanted, ", "))
+			text = fmt.Sprintf("%s (%d of %d needed): %s", r.name, matches, r.least,
+				strings.Join(wanted, ", "))
 		}
 		u.Unmet = append(u.Unmet, cut(text))
 	}
@@ -182,9 +184,12 @@ func (a *asked) summary() string {
 		case answer.err != nil && fingerprint == "":
 			refused = append(refused, "no signature by an identity: "+answer.err.Error())
 		case answer.err != nil:
-			refused = append(refused, fmt.Sprintf("not by key sha256:%.12s: %v", fingerprint, answer.err))
+			refused = append(refused,
+				fmt.Sprintf("not by key sha256:%.12s: %v", fingerprint, answer.err))
 		case fingerprint == "":
-			by = append(by, fmt.Sprintf("by %.200q of %.100q", answer.signed.Identity.Subjects[0], answer.signed.Identity.Issuer))
+			by = append(by,
+				fmt.Sprintf("by %.200q of %.100q", answer.signed.Identity.Subjects[0],
+					answer.signed.Identity.Issuer))
 		default:
 			by = append(by, fmt.Sprintf("by key sha256:%.12s", fingerprint))
 		}

@@ -61,7 +61,8 @@ func newAttributes(policy string, r *admissionv1.AdmissionRequest) *attributes {
 		policy: policy, request: r,
 		kind:     schema.GroupVersionKind(r.Kind),
 		resource: schema.GroupVersionResource(r.Resource),
-		object:   lazyObject{raw: r.Object.Raw}, oldObject: lazyObject{raw: r.OldObject.Raw}, options: lazyObject{raw: r.Options.Raw},
+		object:   lazyObject{raw: r.Object.Raw}, oldObject: lazyObject{raw: r.OldObject.Raw},
+		options: lazyObject{raw: r.Options.Raw},
 	}
 	// What the client asked for, which may be another version.
 	kind, resource, subresource := a.kind, a.resource, r.SubResource
@@ -69,15 +70,21 @@ func newAttributes(policy string, r *admissionv1.AdmissionRequest) *attributes {
 		kind = schema.GroupVersionKind(*r.RequestKind)
 	}
 	if r.RequestResource != nil {
-		resource, subresource = schema.GroupVersionResource(*r.RequestResource), r.RequestSubResource
+		resource, subresource = schema.GroupVersionResource(*r.RequestResource),
+			r.RequestSubResource
 	}
 	dryRun := r.DryRun != nil && *r.DryRun
-	a.Attributes = admission.NewAttributesRecord(nil, nil, kind, r.Namespace, r.Name, resource, subresource, admission.Operation(r.Operation), nil, dryRun, userOf(r))
+	a.Attributes = admission.NewAttributesRecord(nil, nil, kind, r.Namespace, r.Name, resource,
+		subresource, admission.Operation(r.Operation), nil, dryRun, userOf(r))
 	return a
 }
 
 func userOf(r *admissionv1.AdmissionRequest) user.Info {
-	info := &user.DefaultInfo{Name: r.UserInfo.Username, UID: r.UserInfo.UID, Groups: r.UserInfo.Groups}
+	info := &user.DefaultInfo{
+		Name:   r.UserInfo.Username,
+		UID:    r.UserInfo.UID,
+		Groups: r.UserInfo.Groups,
+	}
 	if len(r.UserInfo.Extra) > 0 {
 		info.Extra = make(map[string][]string, len(r.UserInfo.Extra))
 		for key, values := range r.UserInfo.Extra {
@@ -120,7 +127,8 @@ func (a *attributes) GetOperationOptions() runtime.Object { return a.options.get
 func (a *attributes) UID() types.UID { return a.request.UID }
 
 // Review implements [dispatch.RemoteAttributes].
-func (a *attributes) Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (*admissionv1.AdmissionRequest, bool) {
+func (a *attributes) Review(kind schema.GroupVersionKind,
+	resource schema.GroupVersionResource) (*admissionv1.AdmissionRequest, bool) {
 	return a.request, kind == a.kind && resource == a.resource
 }
 
@@ -130,8 +138,8 @@ func (a *attributes) Change(wanted json.RawMessage) (changed bool, err error) {
 	return len(a.patch) > 0, err
 }
 
-// The names of our own annotations. The apiserver prefixes annotations with the webhook's name, which
-// is the policy's. So the annotations of guests get the same keys as in process.
+// The names of our own annotations. The apiserver prefixes annotations with the webhook's name,
+// which is the policy's. So the annotations of guests get the same keys as in process.
 const (
 	ownDomain = "wasm.admission.k8s.io"
 	ownPrefix = "wasm-admission."
@@ -156,7 +164,8 @@ func (a *attributes) AddAnnotation(key, value string) error {
 // annotationName returns the name of an annotation in a response, where names have no domain.
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
-		return "", fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
+		return "",
+			fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
 	}
 	domain, name, qualified := strings.Cut(key, "/")
 	switch {
@@ -174,8 +183,9 @@ func (a *attributes) annotationName(key string) (string, error) {
 	}
 }
 
-// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot carry a level, and the
-// apiserver audits its annotations at level Metadata. So annotations of other levels are left out.
+// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot carry a level, and
+// the apiserver audits its annotations at level Metadata. So annotations of other levels are left
+// out.
 func (a *attributes) AddAnnotationWithLevel(key, value string, level auditinternal.Level) error {
 	if level != auditinternal.LevelMetadata {
 		return nil

@@ -31,7 +31,9 @@ func BenchmarkOpen(b *testing.B) {
 	require.NoError(b, err)
 	var compact bytes.Buffer
 	require.NoError(b, json.Compact(&compact, pod))
-	review := fmt.Appendf(nil, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":%s}`, compact.Bytes())
+	review := fmt.Appendf(nil,
+		`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":%s}`,
+		compact.Bytes())
 	b.SetBytes(int64(len(review)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -31,7 +31,8 @@ import (
 
 // reviewOf returns a review whose request has more fields.
 func reviewOf(fields string) string {
-	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u"` + fields + `}}`
+	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u"` +
+		fields + `}}`
 }
 
 // requireSame checks that a review decodes to the same with and without taking its objects out.
@@ -52,14 +53,19 @@ func TestReviewsAreOpened(t *testing.T) {
 	pod, err := os.ReadFile("../../test/policies/testdata/pod-create-9k.json")
 	require.NoError(t, err)
 	for name, review := range map[string]string{
-		"objects":           reviewOf(`,"object":{"a":[1,-2.50e+3,"\u00e9",true,false,null,{}],"b":{}},"oldObject":{"c": [ ]},"options":{"d":""},"dryRun":true`),
-		"nulls":             reviewOf(`,"object":null,"oldObject":null,"options":null`),
-		"space":             " " + strings.ReplaceAll(reviewOf(`,"object" : { "a" : [ 1 , 2 ] }`), ",", "\n,\t") + "\r\n",
-		"escapes inside":    reviewOf(`,"object":{"\u0061\"\\":"\ud800 \/"},"userInfo":{"username":"\n"}`),
-		"other field":       reviewOf(`,"subjects":{"object":{"a":1}}`),
-		"not UTF-8":         reviewOf(",\"object\":{\"a\":\"\xff\"}"),
-		"of no object":      reviewOf(`,"object":5,"options":[{}]`),
-		"a Pod":             fmt.Sprintf(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":%s}`, bytes.TrimSpace(pod)),
+		"objects": reviewOf(
+			`,"object":{"a":[1,-2.50e+3,"\u00e9",true,false,null,{}],"b":{}},"oldObject":{"c": [ ]},"options":{"d":""},"dryRun":true`),
+		"nulls": reviewOf(`,"object":null,"oldObject":null,"options":null`),
+		"space": " " +
+			strings.ReplaceAll(reviewOf(`,"object" : { "a" : [ 1 , 2 ] }`), ",", "\n,\t") + "\r\n",
+		"escapes inside": reviewOf(
+			`,"object":{"\u0061\"\\":"\ud800 \/"},"userInfo":{"username":"\n"}`),
+		"other field":  reviewOf(`,"subjects":{"object":{"a":1}}`),
+		"not UTF-8":    reviewOf(",\"object\":{\"a\":\"\xff\"}"),
+		"of no object": reviewOf(`,"object":5,"options":[{}]`),
+		"a Pod": fmt.Sprintf(
+			`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":%s}`,
+			bytes.TrimSpace(pod)),
 		"request elsewhere": `{"response":{"request":{"object":{}}},"request":{"uid":"u","object":{"request":{"object":{}}}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +78,9 @@ func TestReviewsAreOpened(t *testing.T) {
 
 // The general decoder decodes what the apiserver would not write.
 func TestReviewsThatAreNotOpened(t *testing.T) {
-	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+	nested := func(depth int) string {
+		return strings.Repeat("[", depth) + strings.Repeat("]", depth)
+	}
 	for name, review := range map[string]string{
 		"nothing":          "",
 		"no object":        "[]",
@@ -99,7 +107,9 @@ func TestReviewsThatAreNotOpened(t *testing.T) {
 
 // A review that is cut at any byte, or has any byte replaced, decodes as before.
 func TestDamagedReviews(t *testing.T) {
-	review := []byte(reviewOf(`,"object":{"a":[1,-2.5e3,"\u00e9\\",true,null],"b":{}},"oldObject":{},"options":null`))
+	review :=
+		[]byte(reviewOf(
+			`,"object":{"a":[1,-2.5e3,"\u00e9\\",true,null],"b":{}},"oldObject":{},"options":null`))
 	for at := range review {
 		requireSame(t, review[:at])
 		for _, b := range []byte("\"\\{}[],:0e-. \x00n") {

@@ -66,25 +66,32 @@ policies:
   module: file://` + module
 	client := fake.NewClientset()
 	factory := informers.NewSharedInformerFactory(client, 0)
-	dispatcher, err := serving.NewServer(serving.Options{}).Dispatcher(ctx, []byte(config), serving.Cluster{
-		Client: client, Dynamic: dynamicfake.NewSimpleDynamicClient(scheme.Scheme), Informers: factory,
-		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
-		Excluded:   []schema.GroupResource{{Group: "authorization.k8s.io", Resource: "subjectaccessreviews"}},
-	})
+	dispatcher, err := serving.NewServer(serving.Options{}).Dispatcher(ctx, []byte(config),
+		serving.Cluster{
+			Client: client, Dynamic: dynamicfake.NewSimpleDynamicClient(scheme.Scheme),
+			Informers:  factory,
+			Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+			Excluded: []schema.GroupResource{{
+				Group: "authorization.k8s.io", Resource: "subjectaccessreviews",
+			}},
+		})
 	if err != nil {
 		panic(err)
 	}
 	defer dispatcher.Close()
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
-	handler := webhook.NewHandler(webhook.Options{Dispatcher: dispatcher}) // for an http.Server with TLS
+	// for an http.Server with TLS
+	handler := webhook.NewHandler(webhook.Options{Dispatcher: dispatcher})
 
 	request, err := os.ReadFile("../../test/policies/no-latest-tag/testdata/pod-create-latest.json")
 	if err != nil {
 		panic(err)
 	}
-	review := `{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": ` + string(request) + `}`
-	r := httptest.NewRequestWithContext(ctx, "POST", "/validate/no-latest-tag?timeout=10s", strings.NewReader(review))
+	review := `{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": ` +
+		string(request) + `}`
+	r := httptest.NewRequestWithContext(ctx, "POST", "/validate/no-latest-tag?timeout=10s",
+		strings.NewReader(review))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
@@ -96,5 +103,6 @@ policies:
 	fmt.Println(answer.Response.Result.Message)
 	// Output:
 	// false
-	// WasmAdmission policy "no-latest-tag" denied the request: image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest
+	// WasmAdmission policy "no-latest-tag" denied the request: image 'ghcr.io/acme/web:latest' must
+	// have a tag other than 'latest', or a digest
 }

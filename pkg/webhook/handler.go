@@ -90,9 +90,17 @@ func NewHandler(o Options) *Handler {
 	positive(&o.MaxBodyBytes, DefaultMaxBodyBytes)
 	positive(&o.MaxBytes, DefaultMaxBytes)
 	positive(&o.MaxRequests, DefaultMaxRequests)
-	h := &Handler{options: o, mux: http.NewServeMux(), bytes: semaphore.NewWeighted(max(o.MaxBytes, o.MaxBodyBytes)), requests: semaphore.NewWeighted(o.MaxRequests), parts: semaphore.NewWeighted(maxParts)}
+	h := &Handler{
+		options:  o,
+		mux:      http.NewServeMux(),
+		bytes:    semaphore.NewWeighted(max(o.MaxBytes, o.MaxBodyBytes)),
+		requests: semaphore.NewWeighted(o.MaxRequests),
+		parts:    semaphore.NewWeighted(maxParts),
+	}
 	for _, phase := range []string{Validating, Mutating} {
-		h.mux.HandleFunc("POST /"+phase+"/{policy}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, phase) })
+		h.mux.HandleFunc("POST /"+phase+"/{policy}", func(w http.ResponseWriter, r *http.Request) {
+			h.serve(w, r, phase)
+		})
 	}
 	return h
 }
@@ -127,7 +135,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	if text := err.Error(); len(text) > maxErrorBytes {
 		err = errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "…")
 	}
-	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code, "requestUID", uid)
+	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase,
+		"policy", cutName(policy), "code", code, "requestUID", uid)
 	http.Error(w, err.Error(), code)
 }
 
@@ -137,7 +146,8 @@ func cutName(name string) string { return name[:min(len(name), 253)] }
 
 // answer returns the review that answers a request, and the UID of the request as soon as that is
 // known.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, uid types.UID, err error) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase,
+	policy string) (answer []byte, uid types.UID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("panic while an admission review was answered: %v", p)
@@ -158,7 +168,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 	// in memory already.
 	parts := min(int64(jsonparts.UpperBound(body)), maxParts)
 	if err := h.parts.Acquire(ctx, parts); err != nil {
-		return nil, "", &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
+		return nil, "", &failure{
+			http.StatusGatewayTimeout,
+			fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w",
+				maxParts, err),
+		}
 	}
 	defer h.parts.Release(parts)
 	request, err := Decode(body)
@@ -169,9 +183,15 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 	response, err := review(ctx, h.options.Dispatcher, phase, policy, request)
 	switch {
 	case errors.Is(err, dispatch.ErrNoSuchPolicy):
-		return nil, uid, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
+		return nil, uid, &failure{
+			http.StatusNotFound,
+			fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy),
+		}
 	case ctx.Err() != nil:
-		return nil, uid, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
+		return nil, uid, &failure{
+			http.StatusGatewayTimeout,
+			fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx)),
+		}
 	case err != nil:
 		return nil, uid, err
 	}
@@ -181,19 +201,35 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 
 // read reads the body of a request if there is room for it. Done frees the room and the memory
 // of the body.
-func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (data []byte, done func(), err error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return nil, nil, &failure{http.StatusUnsupportedMediaType, errors.New("the content type has to be application/json")}
+func (h *Handler) read(ctx context.Context, w http.ResponseWriter,
+	r *http.Request) (data []byte, done func(), err error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/json" {
+		return nil, nil, &failure{
+			http.StatusUnsupportedMediaType,
+			errors.New("the content type has to be application/json"),
+		}
 	}
 	if r.ContentLength > h.options.MaxBodyBytes {
 		return nil, nil, h.tooLarge()
 	}
 	// Without room, a request does not wait: a request that waits takes room too.
 	if !h.requests.TryAcquire(1) {
-		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("%d admission reviews are under way: run more replicas, or allow more with --max-requests", h.options.MaxRequests)}
+		return nil, nil, &failure{
+			http.StatusTooManyRequests,
+			fmt.Errorf(
+				"%d admission reviews are under way: run more replicas, or allow more with --max-requests",
+				h.options.MaxRequests),
+		}
 	}
 	buffer, _ := buffers.Get().(*[]byte)
-	b := &body{from: r.Body, into: *buffer, size: r.ContentLength, limit: h.options.MaxBodyBytes, room: h.bytes}
+	b := &body{
+		from:  r.Body,
+		into:  *buffer,
+		size:  r.ContentLength,
+		limit: h.options.MaxBodyBytes,
+		room:  h.bytes,
+	}
 	done = func() {
 		if cap(b.into) <= maxKeptBytes {
 			*buffer = b.into
@@ -205,9 +241,17 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	data, err = b.readBy(ctx, http.NewResponseController(w))
 	switch {
 	case errors.Is(err, errNoRoom):
-		err = &failure{http.StatusTooManyRequests, fmt.Errorf("the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes", h.options.MaxBytes)}
+		err = &failure{
+			http.StatusTooManyRequests,
+			fmt.Errorf(
+				"the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes",
+				h.options.MaxBytes),
+		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = &failure{http.StatusRequestTimeout, fmt.Errorf("the admission review did not come in time: %w", err)}
+		err = &failure{
+			http.StatusRequestTimeout,
+			fmt.Errorf("the admission review did not come in time: %w", err),
+		}
 	case err != nil:
 		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
 	case int64(len(data)) > h.options.MaxBodyBytes:
@@ -221,7 +265,11 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 }
 
 func (h *Handler) tooLarge() error {
-	return &failure{http.StatusRequestEntityTooLarge, fmt.Errorf("the admission review has more than %d bytes: allow more with --max-body-bytes", h.options.MaxBodyBytes)}
+	return &failure{
+		http.StatusRequestEntityTooLarge,
+		fmt.Errorf("the admission review has more than %d bytes: allow more with --max-body-bytes",
+			h.options.MaxBodyBytes),
+	}
 }
 
 // buffers keeps the buffers of answered requests for the next bodies, except those that are larger
@@ -231,14 +279,17 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 const maxKeptBytes = 64 << 10
 
 // withTimeout bounds a request by the time that the apiserver says it waits. That time is in whole
-// seconds, rounded up, so an answer at its very end may come too late. An answer by the policy's own
-// failure policy is better than none, so a tenth of the time is kept in reserve.
+// seconds, rounded up, so an answer at its very end may come too late. An answer by the policy's
+// own failure policy is better than none, so a tenth of the time is kept in reserve.
 func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	timeout := maxTimeout
 	if text := r.URL.Query().Get("timeout"); text != "" {
 		asked, err := time.ParseDuration(text)
 		if err != nil || asked <= 0 {
-			return nil, nil, &failure{http.StatusBadRequest, fmt.Errorf("timeout in the URL: %.40q is no positive duration, such as 10s", text)}
+			return nil, nil, &failure{
+				http.StatusBadRequest,
+				fmt.Errorf("timeout in the URL: %.40q is no positive duration, such as 10s", text),
+			}
 		}
 		timeout = min(asked, maxTimeout)
 	}

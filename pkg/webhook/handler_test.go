@@ -80,12 +80,17 @@ type fixture struct {
 // team=blue.
 func newFixture(t *testing.T, options webhook.Options, policies ...policy) *fixture {
 	t.Helper()
-	client := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"team": "blue"}}})
+	client := fake.NewClientset(&corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"team": "blue"}},
+	})
 	factory := informers.NewSharedInformerFactory(client, 0)
 	dispatcher, err := dispatch.New(dispatch.Config{
-		Client: client, Informers: factory, Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), RequestTimeout: time.Minute,
+		Client: client, Informers: factory,
+		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(), RequestTimeout: time.Minute,
 		Exemptions: wasmadmission.Exemptions{Usernames: []string{"root"}},
-		Excluded:   []schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}},
+		Excluded: []schema.GroupResource{{
+			Group: "authentication.k8s.io", Resource: "tokenreviews",
+		}},
 	})
 	require.NoError(t, err)
 	factory.Start(t.Context().Done())
@@ -113,16 +118,24 @@ func load(t *testing.T, e *engine.Engine, policies []policy) *policyset.Set {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))
 	config := &wasmadmission.WasmAdmissionConfiguration{Limits: wasmadmission.Limits{
-		ModuleSize: 1 << 20, RequestSize: 3 << 20, ResponseSize: 1 << 20, HostCallPayloadSize: 1 << 20,
-		LogLineSize: 1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
+		ModuleSize: 1 << 20, RequestSize: 3 << 20, ResponseSize: 1 << 20,
+		HostCallPayloadSize: 1 << 20,
+		LogLineSize:         1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
 	}}
 	for _, adjust := range policies {
 		p := wasmadmission.Policy{
-			FailurePolicy: admissionregistrationv1.Fail, MatchPolicy: admissionregistrationv1.Equivalent, Mode: wasmadmission.ModeProtect,
+			FailurePolicy: admissionregistrationv1.Fail,
+			MatchPolicy:   admissionregistrationv1.Equivalent, Mode: wasmadmission.ModeProtect,
 			Settings: runtime.RawExtension{Raw: []byte("{}")},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"v1"}, Resources: []string{"*/*"}},
+				Operations: []admissionregistrationv1.OperationType{
+					admissionregistrationv1.OperationAll,
+				},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups:   []string{"*"},
+					APIVersions: []string{"v1"},
+					Resources:   []string{"*/*"},
+				},
 			}},
 		}
 		adjust(&p)
@@ -144,7 +157,10 @@ const configMap = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c",
 func request(t *testing.T, replaced string) map[string]any {
 	t.Helper()
 	fields := map[string]any{}
-	require.NoError(t, json.Unmarshal([]byte(`{"uid":"u","kind":{"group":"","version":"v1","kind":"ConfigMap"},"resource":{"group":"","version":"v1","resource":"configmaps"},
+	require.NoError(t,
+		json.Unmarshal(
+			[]byte(
+				`{"uid":"u","kind":{"group":"","version":"v1","kind":"ConfigMap"},"resource":{"group":"","version":"v1","resource":"configmaps"},
 		"name":"c","namespace":"ns","operation":"CREATE","userInfo":{"username":"somebody","groups":["people"]},"object":`+configMap+`,"oldObject":null,"dryRun":false,
 		"options":{"kind":"CreateOptions","apiVersion":"meta.k8s.io/v1"}}`), &fields))
 	require.NoError(t, json.Unmarshal([]byte(replaced), &fields))
@@ -153,7 +169,11 @@ func request(t *testing.T, replaced string) map[string]any {
 
 func body(t *testing.T, request any) string {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+	data, err := json.Marshal(map[string]any{
+		"apiVersion": "admission.k8s.io/v1",
+		"kind":       "AdmissionReview",
+		"request":    request,
+	})
 	require.NoError(t, err)
 	return string(data)
 }
@@ -175,7 +195,8 @@ func ask(t *testing.T, h http.Handler, url string, request any) *admissionv1.Adm
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	var review admissionv1.AdmissionReview
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &review))
-	require.Equal(t, metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, review.TypeMeta)
+	require.Equal(t, metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		review.TypeMeta)
 	require.Equal(t, "u", string(review.Response.UID))
 	return review.Response
 }
@@ -193,24 +214,89 @@ func TestVerdicts(t *testing.T) {
 		warnings []string
 	}{
 		{name: "accepted", policy: answering("p", `{"accepted":true}`), allowed: true},
-		{name: "denied", policy: answering("p", no), code: 418, message: `WasmAdmission policy "p" denied the request: no`, warnings: []string{"mind this"}},
-		{name: "monitored", policy: answering("p", no, monitored), allowed: true, warnings: []string{"mind this"}},
+		{
+			name: "denied", policy: answering("p", no), code: 418,
+			message:  `WasmAdmission policy "p" denied the request: no`,
+			warnings: []string{"mind this"},
+		},
+		{
+			name: "monitored", policy: answering("p", no, monitored), allowed: true,
+			warnings: []string{"mind this"},
+		},
 		{name: "failed", policy: trap, code: 500, message: `WasmAdmission policy "p" failed: `},
-		{name: "failed and monitored", policy: func(p *wasmadmission.Policy) { trap(p); monitored(p) }, allowed: true, warnings: []string{`WasmAdmission policy "p" failed and was ignored: `}},
-		{name: "failed and ignored", policy: func(p *wasmadmission.Policy) { trap(p); ignored(p) }, allowed: true, warnings: []string{`WasmAdmission policy "p" failed and was ignored: `}},
-		{name: "exempt", policy: answering("p", no), request: `{"userInfo":{"username":"root"}}`, allowed: true},
-		{name: "excluded", policy: answering("p", no), request: `{"resource":{"group":"authentication.k8s.io","version":"v1","resource":"tokenreviews"}}`, allowed: true},
-		{name: "of no interest any more", policy: answering("p", no), request: `{"resource":{"group":"","version":"v2","resource":"configmaps"}}`, allowed: true},
-		{name: "may not mutate", policy: answering("p", `{"accepted":true,"mutated_object":{}}`), code: 400, message: "not allow mutations"},
-		{name: "of another namespace", policy: answering("p", no, func(p *wasmadmission.Policy) { p.Namespace = "other" }), allowed: true},
-		{name: "namespace selected", policy: answering("p", no, namespaces("blue")), code: 418, message: "denied the request: no", warnings: []string{"mind this"}},
-		{name: "namespace not selected", policy: answering("p", no, namespaces("red")), allowed: true},
-		{name: "object selected", policy: answering("p", no, objects("a")), code: 418, message: "denied the request: no", warnings: []string{"mind this"}},
+		{
+			name: "failed and monitored", policy: func(p *wasmadmission.Policy) {
+				trap(p)
+				monitored(p)
+			}, allowed: true,
+			warnings: []string{`WasmAdmission policy "p" failed and was ignored: `},
+		},
+		{
+			name: "failed and ignored", policy: func(p *wasmadmission.Policy) {
+				trap(p)
+				ignored(p)
+			}, allowed: true,
+			warnings: []string{`WasmAdmission policy "p" failed and was ignored: `},
+		},
+		{
+			name: "exempt", policy: answering("p", no), request: `{"userInfo":{"username":"root"}}`,
+			allowed: true,
+		},
+		{
+			name: "excluded", policy: answering("p", no),
+			request: `{"resource":{"group":"authentication.k8s.io","version":"v1","resource":"tokenreviews"}}`,
+			allowed: true,
+		},
+		{
+			name: "of no interest any more", policy: answering("p", no),
+			request: `{"resource":{"group":"","version":"v2","resource":"configmaps"}}`,
+			allowed: true,
+		},
+		{
+			name: "may not mutate", policy: answering("p", `{"accepted":true,"mutated_object":{}}`),
+			code: 400, message: "not allow mutations",
+		},
+		{
+			name:    "of another namespace",
+			policy:  answering("p", no, func(p *wasmadmission.Policy) { p.Namespace = "other" }),
+			allowed: true,
+		},
+		{
+			name: "namespace selected", policy: answering("p", no, namespaces("blue")), code: 418,
+			message: "denied the request: no", warnings: []string{"mind this"},
+		},
+		{
+			name: "namespace not selected", policy: answering("p", no, namespaces("red")),
+			allowed: true,
+		},
+		{
+			name: "object selected", policy: answering("p", no, objects("a")), code: 418,
+			message: "denied the request: no", warnings: []string{"mind this"},
+		},
 		{name: "object not selected", policy: answering("p", no, objects("b")), allowed: true},
-		{name: "object of another kind than said", policy: answering("p", no, condition("object.data.n == '1'")), request: `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{}}}`, code: 500, message: "cannot be had as"},
-		{name: "condition met", policy: answering("p", no, condition("object.data.n == '1' && namespaceObject.metadata.labels.team == 'blue'")), code: 418, message: "no", warnings: []string{"mind this"}},
-		{name: "condition not met", policy: answering("p", no, condition("request.userInfo.username == 'nobody'")), allowed: true},
-		{name: "condition fails", policy: answering("p", `{"accepted":true}`, condition("object.none.such == '1'")), code: 500, message: "evaluating the match conditions"},
+		{
+			name:    "object of another kind than said",
+			policy:  answering("p", no, condition("object.data.n == '1'")),
+			request: `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{}}}`, code: 500,
+			message: "cannot be had as",
+		},
+		{
+			name: "condition met",
+			policy: answering("p", no,
+				condition(
+					"object.data.n == '1' && namespaceObject.metadata.labels.team == 'blue'")),
+			code: 418, message: "no", warnings: []string{"mind this"},
+		},
+		{
+			name:    "condition not met",
+			policy:  answering("p", no, condition("request.userInfo.username == 'nobody'")),
+			allowed: true,
+		},
+		{
+			name:   "condition fails",
+			policy: answering("p", `{"accepted":true}`, condition("object.none.such == '1'")),
+			code:   500, message: "evaluating the match conditions",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHandler(t, webhook.Options{}, test.policy)
@@ -246,21 +332,29 @@ func objects(app string) policy {
 
 func condition(expression string) policy {
 	return func(p *wasmadmission.Policy) {
-		p.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "c", Expression: expression}}
+		p.MatchConditions = []admissionregistrationv1.MatchCondition{{
+			Name: "c", Expression: expression,
+		}}
 	}
 }
 
-// Once the apiserver has prefixed the webhook's name, the annotations of guests have the same keys as
-// in process.
+// Once the apiserver has prefixed the webhook's name, the annotations of guests have the same keys
+// as in process.
 func TestAuditAnnotations(t *testing.T) {
-	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":false,"message":"no","audit_annotations":{"who":"me","wasm-admission.validate":"forged"}}`, monitored))
+	h := newHandler(t, webhook.Options{},
+		answering("p",
+			`{"accepted":false,"message":"no","audit_annotations":{"who":"me","wasm-admission.validate":"forged"}}`,
+			monitored))
 	response := ask(t, h, "/validate/p", request(t, "{}"))
 	require.Equal(t, "me", response.AuditAnnotations["who"])
 	require.Contains(t, response.AuditAnnotations["wasm-admission.validate"], `"policy":"p"`)
 	require.Contains(t, response.AuditAnnotations["wasm-admission.validate"], `"verdict":"denied"`)
 	require.Len(t, response.AuditAnnotations, 2)
 
-	h = newHandler(t, webhook.Options{}, func(p *wasmadmission.Policy) { p.Name, p.Module = "p", "trap"; ignored(p) })
+	h = newHandler(t, webhook.Options{}, func(p *wasmadmission.Policy) {
+		p.Name, p.Module = "p", "trap"
+		ignored(p)
+	})
 	response = ask(t, h, "/validate/p", request(t, "{}"))
 	require.Equal(t, "p", response.AuditAnnotations["wasm-admission.failed-open.validate"])
 	response = ask(t, h, "/validate/p", request(t, `{"userInfo":{"username":"root"}}`))
@@ -276,16 +370,31 @@ func TestMutations(t *testing.T) {
 		{name: "none", answer: `{"accepted":true}`, adjust: mutating},
 		{name: "as it was", answer: object(configMap), adjust: mutating},
 		{
-			name: "changed", answer: object(strings.Replace(configMap, `"n":"1"`, `"n":"2","m":""`, 1)), adjust: mutating,
-			patch: `[{"op":"add","path":"/data/m","value":""},{"op":"replace","path":"/data/n","value":"2"}]`,
+			name:   "changed",
+			answer: object(strings.Replace(configMap, `"n":"1"`, `"n":"2","m":""`, 1)),
+			adjust: mutating,
+			patch:  `[{"op":"add","path":"/data/m","value":""},{"op":"replace","path":"/data/n","value":"2"}]`,
 		},
 		{
-			name: "changed and monitored", answer: object(strings.Replace(configMap, `"n":"1"`, `"n":"2"`, 1)),
+			name:   "changed and monitored",
+			answer: object(strings.Replace(configMap, `"n":"1"`, `"n":"2"`, 1)),
 			adjust: func(p *wasmadmission.Policy) { mutating(p); monitored(p) },
 		},
-		{name: "another name", answer: object(strings.Replace(configMap, `"name":"c"`, `"name":"d"`, 1)), adjust: mutating, message: `its metadata.name is "d", that of the request is "c"`},
-		{name: "another namespace", answer: object(strings.Replace(configMap, `"ns"`, `"other"`, 1)), adjust: mutating, message: `its metadata.namespace is "other"`},
-		{name: "another kind", answer: object(strings.Replace(configMap, `ConfigMap`, `Secret`, 1)), adjust: mutating, message: `its kind is "Secret" of "v1"`},
+		{
+			name:   "another name",
+			answer: object(strings.Replace(configMap, `"name":"c"`, `"name":"d"`, 1)),
+			adjust: mutating, message: `its metadata.name is "d", that of the request is "c"`,
+		},
+		{
+			name:   "another namespace",
+			answer: object(strings.Replace(configMap, `"ns"`, `"other"`, 1)), adjust: mutating,
+			message: `its metadata.namespace is "other"`,
+		},
+		{
+			name:   "another kind",
+			answer: object(strings.Replace(configMap, `ConfigMap`, `Secret`, 1)), adjust: mutating,
+			message: `its kind is "Secret" of "v1"`,
+		},
 		{name: "no object", answer: object(`5`), adjust: mutating, message: `mutated object: `},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -305,7 +414,8 @@ func TestMutations(t *testing.T) {
 			}
 			require.JSONEq(t, test.patch, string(response.Patch))
 			require.Equal(t, admissionv1.PatchTypeJSONPatch, *response.PatchType)
-			require.Contains(t, response.AuditAnnotations["wasm-admission.mutate.round_0"], `"mutated":true`)
+			require.Contains(t, response.AuditAnnotations["wasm-admission.mutate.round_0"],
+				`"mutated":true`)
 		})
 	}
 }
@@ -317,16 +427,24 @@ func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
 		url    string
 		line   string
 	}{
-		"failed":    {func(p *wasmadmission.Policy) { p.Name, p.Module = "p", "trap" }, "/validate/p", "Policy failed"},
-		"monitored": {answering("p", `{"accepted":false,"message":"no"}`, monitored), "/validate/p", "Policy in monitor mode would have denied a request"},
-		"mutating":  {func(p *wasmadmission.Policy) { p.Name, p.Module, p.Mutating = "p", "trap", true }, "/mutate/p", "Policy failed"},
-		"no policy": {answering("p", `{"accepted":true}`), "/validate/q", "Admission review was not answered"},
+		"failed": {func(p *wasmadmission.Policy) { p.Name, p.Module = "p", "trap" },
+			"/validate/p", "Policy failed"},
+		"monitored": {answering("p", `{"accepted":false,"message":"no"}`, monitored), "/validate/p",
+			"Policy in monitor mode would have denied a request"},
+		"mutating": {func(p *wasmadmission.Policy) {
+			p.Name, p.Module, p.Mutating = "p", "trap", true
+		}, "/mutate/p", "Policy failed"},
+		"no policy": {answering("p", `{"accepted":true}`), "/validate/q",
+			"Admission review was not answered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHandler(t, webhook.Options{}, test.policy)
 			var lines []string
-			logger := funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
-			r := httptest.NewRequestWithContext(klog.NewContext(t.Context(), logger), http.MethodPost, test.url, strings.NewReader(body(t, request(t, `{"uid":"uid-of-the-review"}`))))
+			logger := funcr.New(func(_, line string) { lines = append(lines, line) },
+				funcr.Options{})
+			r := httptest.NewRequestWithContext(klog.NewContext(t.Context(), logger),
+				http.MethodPost, test.url,
+				strings.NewReader(body(t, request(t, `{"uid":"uid-of-the-review"}`))))
 			r.Header.Set("Content-Type", "application/json")
 			h.ServeHTTP(httptest.NewRecorder(), r)
 			require.Len(t, lines, 1)
@@ -336,19 +454,25 @@ func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
 	}
 }
 
-// A policy gets the request of the review without null fields, in the version that the apiserver has
-// converted it to, along with the version that the client asked for.
+// A policy gets the request of the review without null fields, in the version that the apiserver
+// has converted it to, along with the version that the client asked for.
 func TestPoliciesGetTheRequestOfTheReview(t *testing.T) {
 	contains := func(text string) policy {
 		return func(p *wasmadmission.Policy) {
-			p.Name, p.Module, p.Settings.Raw = "p", "contains", fmt.Appendf(nil, `{"text":%q}`, text)
+			p.Name, p.Module, p.Settings.Raw = "p", "contains",
+				fmt.Appendf(nil, `{"text":%q}`, text)
 		}
 	}
 	const converted = `{"requestKind":{"group":"","version":"v1beta1","kind":"ConfigMap"},"requestResource":{"group":"","version":"v1beta1","resource":"configmaps"}}`
 	for text, want := range map[string]bool{
-		"v1beta1": true, "ConfigMap": true, "CreateOptions": true, "dryRun": true, "oldObject": false, "null": false, "subResource": false,
+		"v1beta1": true, "ConfigMap": true, "CreateOptions": true, "dryRun": true,
+		"oldObject": false, "null": false, "subResource": false,
 	} {
-		for _, adjust := range []policy{nil, condition("request.requestKind.version == 'v1beta1' && request.kind.version == 'v1' && object.data.n == '1'")} {
+		for _, adjust := range []policy{
+			nil,
+			condition(
+				"request.requestKind.version == 'v1beta1' && request.kind.version == 'v1' && object.data.n == '1'"),
+		} {
 			h := newHandler(t, webhook.Options{}, func(p *wasmadmission.Policy) {
 				contains(text)(p)
 				if adjust != nil {
@@ -362,30 +486,47 @@ func TestPoliciesGetTheRequestOfTheReview(t *testing.T) {
 }
 
 func TestBadRequestsHaveNoAnswer(t *testing.T) {
-	h := newHandler(t, webhook.Options{MaxBodyBytes: 4 << 10}, answering("p", `{"accepted":true}`), answering("m", `{"accepted":true}`, mutating))
+	h := newHandler(t, webhook.Options{MaxBodyBytes: 4 << 10}, answering("p", `{"accepted":true}`),
+		answering("m", `{"accepted":true}`, mutating))
 	good := body(t, request(t, "{}"))
 	for _, test := range []struct {
 		name, url, body string
 		code            int
 		message         string
 	}{
-		{"no policy", "/validate/q", good, http.StatusNotFound, `no policy of this name is served here at /validate: "q"`},
+		{"no policy", "/validate/q", good, http.StatusNotFound,
+			`no policy of this name is served here at /validate: "q"`},
 		{"of the other phase", "/mutate/p", good, http.StatusNotFound, "no policy of this name"},
-		{"of the other phase, mutating", "/validate/m", good, http.StatusNotFound, "no policy of this name"},
+		{"of the other phase, mutating", "/validate/m", good, http.StatusNotFound,
+			"no policy of this name"},
 		{"no path", "/validate/", good, http.StatusNotFound, ""},
 		{"no JSON", "/validate/p", "{", http.StatusBadRequest, "decoding the admission review"},
-		{"another kind", "/validate/p", `{"apiVersion":"v1","kind":"Pod"}`, http.StatusBadRequest, `the body is "Pod" of "v1": send an AdmissionReview of admission.k8s.io/v1`},
-		{"another version", "/validate/p", strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), http.StatusBadRequest, "send an AdmissionReview of admission.k8s.io/v1"},
+		{"another kind", "/validate/p", `{"apiVersion":"v1","kind":"Pod"}`, http.StatusBadRequest,
+			`the body is "Pod" of "v1": send an AdmissionReview of admission.k8s.io/v1`},
+		{"another version", "/validate/p",
+			strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1),
+			http.StatusBadRequest, "send an AdmissionReview of admission.k8s.io/v1"},
 		{"no request", "/validate/p", body(t, nil), http.StatusBadRequest, "no request"},
-		{"no uid", "/validate/p", body(t, request(t, `{"uid":""}`)), http.StatusBadRequest, "request.uid"},
-		{"long uid", "/validate/p", body(t, request(t, `{"uid":"`+strings.Repeat("u", 129)+`"}`)), http.StatusBadRequest, "request.uid of the admission review has 129 bytes: at most 128 are allowed"},
-		{"no operation", "/validate/p", body(t, request(t, `{"operation":""}`)), http.StatusBadRequest, `request.operation of the admission review is ""`},
-		{"operation that there is none of", "/validate/p", body(t, request(t, `{"operation":"create"}`)), http.StatusBadRequest, `is "create": it has to be one of [CONNECT CREATE DELETE UPDATE]`},
-		{"object that is none", "/validate/p", body(t, request(t, `{"object":[]}`)), http.StatusBadRequest, "have to be objects or null"},
-		{"old object that is none", "/validate/p", body(t, request(t, `{"oldObject":"x"}`)), http.StatusBadRequest, "have to be objects or null"},
-		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest, `"never" is no positive duration`},
-		{"negative timeout", "/validate/p?timeout=-1s", good, http.StatusBadRequest, "no positive duration"},
-		{"too large", "/validate/p", good + strings.Repeat(" ", 4<<10), http.StatusRequestEntityTooLarge, "more than 4096 bytes"},
+		{"no uid", "/validate/p", body(t, request(t, `{"uid":""}`)), http.StatusBadRequest,
+			"request.uid"},
+		{"long uid", "/validate/p", body(t, request(t, `{"uid":"`+strings.Repeat("u", 129)+`"}`)),
+			http.StatusBadRequest,
+			"request.uid of the admission review has 129 bytes: at most 128 are allowed"},
+		{"no operation", "/validate/p", body(t, request(t, `{"operation":""}`)),
+			http.StatusBadRequest, `request.operation of the admission review is ""`},
+		{"operation that there is none of", "/validate/p",
+			body(t, request(t, `{"operation":"create"}`)), http.StatusBadRequest,
+			`is "create": it has to be one of [CONNECT CREATE DELETE UPDATE]`},
+		{"object that is none", "/validate/p", body(t, request(t, `{"object":[]}`)),
+			http.StatusBadRequest, "have to be objects or null"},
+		{"old object that is none", "/validate/p", body(t, request(t, `{"oldObject":"x"}`)),
+			http.StatusBadRequest, "have to be objects or null"},
+		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest,
+			`"never" is no positive duration`},
+		{"negative timeout", "/validate/p?timeout=-1s", good, http.StatusBadRequest,
+			"no positive duration"},
+		{"too large", "/validate/p", good + strings.Repeat(" ", 4<<10),
+			http.StatusRequestEntityTooLarge, "more than 4096 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := post(t, h, test.url, test.body)
@@ -394,14 +535,17 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		})
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p", strings.NewReader(good)))
+	h.ServeHTTP(w,
+		httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p",
+			strings.NewReader(good)))
 	require.Equal(t, http.StatusUnsupportedMediaType, w.Code)
 	w = httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/validate/p", nil))
 	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
 
 	// Of unknown length.
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p", struct{ *bytes.Reader }{bytes.NewReader(make([]byte, 5<<10))})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p",
+		struct{ *bytes.Reader }{bytes.NewReader(make([]byte, 5<<10))})
 	r.ContentLength = -1
 	r.Header.Set("Content-Type", "application/json")
 	w = httptest.NewRecorder()
@@ -411,8 +555,12 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 
 // The apiserver learns later than the server that a policy is gone or has another phase.
 func TestPoliciesThatAreGoneAnswerForAWhile(t *testing.T) {
-	f := newFixture(t, webhook.Options{}, answering("p", `{"accepted":false,"message":"first"}`), answering("q", `{"accepted":false,"message":"first"}`))
-	f.use(t, []policy{answering("p", `{"accepted":true}`), answering("q", `{"accepted":true}`, mutating)})
+	f := newFixture(t, webhook.Options{}, answering("p", `{"accepted":false,"message":"first"}`),
+		answering("q", `{"accepted":false,"message":"first"}`))
+	f.use(t, []policy{
+		answering("p", `{"accepted":true}`),
+		answering("q", `{"accepted":true}`, mutating),
+	})
 	require.True(t, ask(t, f, "/validate/p", request(t, "{}")).Allowed)
 	require.Contains(t, ask(t, f, "/validate/q", request(t, "{}")).Result.Message, "first")
 	require.True(t, ask(t, f, "/mutate/q", request(t, "{}")).Allowed)

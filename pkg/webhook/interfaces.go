@@ -35,7 +35,9 @@ var (
 )
 
 // GetObjectCreater implements [admission.ObjectInterfaces].
-func (i interfaces) GetObjectCreater() runtime.ObjectCreater { return noConversion{i.attributes.kind} }
+func (i interfaces) GetObjectCreater() runtime.ObjectCreater {
+	return noConversion{i.attributes.kind}
+}
 
 // GetObjectTyper implements [admission.ObjectInterfaces].
 func (i interfaces) GetObjectTyper() runtime.ObjectTyper {
@@ -57,12 +59,14 @@ func (i interfaces) GetEquivalentResourceMapper() runtime.EquivalentResourceMapp
 
 // EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent that is
 // at hand is the one that the apiserver has converted the object to.
-func (i interfaces) EquivalentResourcesFor(schema.GroupVersionResource, string) []schema.GroupVersionResource {
+func (i interfaces) EquivalentResourcesFor(schema.GroupVersionResource,
+	string) []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{i.attributes.resource}
 }
 
 // KindFor implements [runtime.EquivalentResourceMapper].
-func (i interfaces) KindFor(resource schema.GroupVersionResource, _ string) schema.GroupVersionKind {
+func (i interfaces) KindFor(resource schema.GroupVersionResource,
+	_ string) schema.GroupVersionKind {
 	if resource != i.attributes.resource {
 		return schema.GroupVersionKind{}
 	}
@@ -74,7 +78,9 @@ type noConversion struct{ is schema.GroupVersionKind }
 
 // New implements [runtime.ObjectCreater].
 func (n noConversion) New(kind schema.GroupVersionKind) (runtime.Object, error) {
-	return nil, fmt.Errorf("the admission review is for %s, and an object in it cannot be had as %s", n.is, kind)
+	return nil,
+		fmt.Errorf("the admission review is for %s, and an object in it cannot be had as %s", n.is,
+			kind)
 }
 
 // Default implements [runtime.ObjectDefaulter].
@@ -86,11 +92,13 @@ func (n noConversion) Convert(_, _, _ any) error {
 }
 
 // ConvertToVersion implements [runtime.ObjectConvertor].
-func (n noConversion) ConvertToVersion(runtime.Object, runtime.GroupVersioner) (runtime.Object, error) {
+func (n noConversion) ConvertToVersion(runtime.Object,
+	runtime.GroupVersioner) (runtime.Object, error) {
 	return nil, n.Convert(nil, nil, nil)
 }
 
 // ConvertFieldLabel implements [runtime.ObjectConvertor].
-func (n noConversion) ConvertFieldLabel(schema.GroupVersionKind, string, string) (label, value string, err error) {
+func (n noConversion) ConvertFieldLabel(schema.GroupVersionKind, string,
+	string) (label, value string, err error) {
 	return "", "", n.Convert(nil, nil, nil)
 }

@@ -46,7 +46,8 @@ func (s *stalled) Read([]byte) (int, error) {
 func TestWhatIsUnderWayIsBounded(t *testing.T) {
 	for name, options := range map[string]webhook.Options{
 		"requests": {MaxRequests: 1},
-		"bytes":    {MaxBodyBytes: 2 << 10, MaxBytes: 2 << 10}, // the first holds room for one byte at least,
+		// the first holds room for one byte at least,
+		"bytes": {MaxBodyBytes: 2 << 10, MaxBytes: 2 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHandler(t, options, answering("p", `{"accepted":true}`))
@@ -90,10 +91,13 @@ func TestSlowBodiesAreGivenUp(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		for _, size := range []int64{-1, 1 << 10} {
 			t.Run(fmt.Sprintf("HTTP/2 %t, size %d", http2, size), func(t *testing.T) {
-				url, client := slowClient(t, newHandler(t, webhook.Options{MaxRequests: 1}, answering("p", `{"accepted":true}`)), http2)
+				url, client := slowClient(t,
+					newHandler(t, webhook.Options{MaxRequests: 1},
+						answering("p", `{"accepted":true}`)), http2)
 				never, end := io.Pipe()
 				t.Cleanup(func() { require.NoError(t, end.Close()) })
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/validate/p?timeout=50ms", never)
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+					url+"/validate/p?timeout=50ms", never)
 				require.NoError(t, err)
 				r.ContentLength = size
 				r.Header.Set("Content-Type", "application/json")
@@ -102,7 +106,8 @@ func TestSlowBodiesAreGivenUp(t *testing.T) {
 				require.NoError(t, response.Body.Close())
 				require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
 
-				r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/validate/p", strings.NewReader(body(t, request(t, "{}"))))
+				r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/validate/p",
+					strings.NewReader(body(t, request(t, "{}"))))
 				require.NoError(t, err)
 				r.Header.Set("Content-Type", "application/json")
 				response, err = client.Do(r)
@@ -116,7 +121,8 @@ func TestSlowBodiesAreGivenUp(t *testing.T) {
 
 // A client that only announces a large body leaves room for others.
 func TestRoomIsTakenForWhatHasCome(t *testing.T) {
-	h := newHandler(t, webhook.Options{MaxBodyBytes: 1 << 20, MaxBytes: 1 << 20}, answering("p", `{"accepted":true}`))
+	h := newHandler(t, webhook.Options{MaxBodyBytes: 1 << 20, MaxBytes: 1 << 20},
+		answering("p", `{"accepted":true}`))
 	for _, size := range []int64{-1, 1 << 20} {
 		s := &stalled{begun: make(chan struct{}), end: make(chan struct{})}
 		var first sync.WaitGroup
@@ -142,7 +148,9 @@ func TestRoomIsTakenForWhatHasCome(t *testing.T) {
 // Errors may quote the request.
 func TestErrorsAreBounded(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`, objects("b")))
-	w := post(t, h, "/validate/p", strings.Replace(body(t, request(t, "{}")), `"n":"1"`, `"n":`+strings.Repeat("9", 64<<10), 1))
+	w := post(t, h, "/validate/p",
+		strings.Replace(body(t, request(t, "{}")), `"n":"1"`,
+			`"n":`+strings.Repeat("9", 64<<10), 1))
 	require.Equal(t, http.StatusInternalServerError, w.Code)
 	require.Contains(t, w.Body.String(), "decoding the admission review")
 	require.Less(t, w.Body.Len(), 2<<10)

@@ -63,20 +63,27 @@ func identityOf(object any) identity {
 		text, _ := fields[name].(string)
 		return text
 	}
-	return identity{text(fields, "apiVersion"), text(fields, "kind"), text(metadata, "namespace"), text(metadata, "name")}
+	return identity{
+		text(fields, "apiVersion"),
+		text(fields, "kind"),
+		text(metadata, "namespace"),
+		text(metadata, "name"),
+	}
 }
 
-// sameIdentity checks that a changed object is still the object of the request. A policy may name an
-// object that is being created and has no name yet.
+// sameIdentity checks that a changed object is still the object of the request. A policy may name
+// an object that is being created and has no name yet.
 func sameIdentity(was, is identity, operation admissionv1.Operation) error {
 	unnamed := was.name == "" && operation == admissionv1.Create
 	switch {
 	case is.kind != was.kind || is.apiVersion != was.apiVersion:
-		return fmt.Errorf("its kind is %q of %q, that of the request is %q of %q", is.kind, is.apiVersion, was.kind, was.apiVersion)
+		return fmt.Errorf("its kind is %q of %q, that of the request is %q of %q", is.kind,
+			is.apiVersion, was.kind, was.apiVersion)
 	case is.name != was.name && !unnamed:
 		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.name, was.name)
 	case is.namespace != was.namespace:
-		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q", is.namespace, was.namespace)
+		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q", is.namespace,
+			was.namespace)
 	}
 	return nil
 }

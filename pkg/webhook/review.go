@@ -15,9 +15,9 @@ limitations under the License.
 */
 
 // Package webhook answers admission reviews by the policies of a dispatcher. It does for apiservers
-// that cannot have the plugin what the plugin does in the apiserver. Each policy is a webhook of its
-// own, so that the apiserver itself enforces the policy's rules, selectors, failure policy, order and
-// reinvocation.
+// that cannot have the plugin what the plugin does in the apiserver. Each policy is a webhook of
+// its own, so that the apiserver itself enforces the policy's rules, selectors, failure policy,
+// order and reinvocation.
 package webhook
 
 import (
@@ -39,11 +39,15 @@ import (
 )
 
 // typeMeta is the kind and version of the reviews that the handler accepts.
-var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+var typeMeta = metav1.TypeMeta{
+	APIVersion: admissionv1.SchemeGroupVersion.String(),
+	Kind:       "AdmissionReview",
+}
 
 // operations are all operations of admission. They are a label of metrics: a client that could make
 // up others could create any number of series.
-var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect)
+var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete,
+	admissionv1.Connect)
 
 // maxUIDBytes bounds what the log says of requests.
 const maxUIDBytes = 128
@@ -57,17 +61,25 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 	}
 	switch r := review.Request; {
 	case review.TypeMeta != typeMeta:
-		return nil, fmt.Errorf("the body is %.100q of %.100q: send an %s of %s", review.Kind, review.APIVersion, typeMeta.Kind, typeMeta.APIVersion)
+		return nil, fmt.Errorf("the body is %.100q of %.100q: send an %s of %s", review.Kind,
+			review.APIVersion, typeMeta.Kind, typeMeta.APIVersion)
 	case r == nil:
 		return nil, errors.New("the admission review has no request")
 	case r.UID == "":
 		return nil, errors.New("the admission review has no request.uid")
 	case len(r.UID) > maxUIDBytes:
-		return nil, fmt.Errorf("request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36", len(r.UID), maxUIDBytes)
+		return nil,
+			fmt.Errorf(
+				"request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36",
+				len(r.UID), maxUIDBytes)
 	case !operations.Has(r.Operation):
-		return nil, fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v", r.Operation, sets.List(operations))
+		return nil,
+			fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v",
+				r.Operation, sets.List(operations))
 	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
-		return nil, errors.New("request.object, request.oldObject and request.options of the admission review have to be objects or null")
+		return nil,
+			errors.New(
+				"request.object, request.oldObject and request.options of the admission review have to be objects or null")
 	default:
 		return r, nil
 	}
@@ -107,9 +119,10 @@ const (
 )
 
 // review has a policy evaluate a request. An error means that there is no answer, so the apiserver
-// applies the webhook's failure policy. If the context has ended, ignore the result: the request was
-// not evaluated.
-func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string, r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+// applies the webhook's failure policy. If the context has ended, ignore the result: the request
+// was not evaluated.
+func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string,
+	r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	attr := newAttributes(policy, r)
 	said := &warnings{}
 	ctx, err := withAudit(warning.WithWarningRecorder(ctx, said))
@@ -121,7 +134,12 @@ func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string, r
 		ask = d.ReviewMutating
 	}
 	refused := ask(ctx, policy, attr, interfaces{attr})
-	response := &admissionv1.AdmissionResponse{UID: r.UID, Allowed: refused == nil, Warnings: said.texts, AuditAnnotations: attr.annotations}
+	response := &admissionv1.AdmissionResponse{
+		UID:              r.UID,
+		Allowed:          refused == nil,
+		Warnings:         said.texts,
+		AuditAnnotations: attr.annotations,
+	}
 	var status apierrors.APIStatus
 	switch {
 	case attr.err != nil:
@@ -148,5 +166,7 @@ func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) 
 // withAudit has a request audited at level Metadata, which is that of annotations in responses.
 func withAudit(ctx context.Context) (context.Context, error) {
 	ctx = audit.WithAuditContext(ctx)
-	return ctx, audit.AuditContextFrom(ctx).Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil)
+	return ctx,
+		audit.AuditContextFrom(ctx).
+			Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil)
 }

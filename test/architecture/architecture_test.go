@@ -41,23 +41,34 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/abi", "pkg/assembly", "pkg/assembly/serving", "pkg/dispatch", "pkg/policyset",
+		"featuregate", "pkg/abi", "pkg/assembly", "pkg/assembly/serving", "pkg/dispatch",
+		"pkg/policyset",
 	},
 
 	"pkg/assembly/serving": {
-		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/status", "pkg/unmatched",
-		"internal/buildinfo", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain", "pkg/verification",
+		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics",
+		"pkg/policyset", "pkg/policyset/reload", "pkg/status", "pkg/unmatched",
+		"internal/buildinfo", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+		"pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain",
+		"pkg/verification",
 	},
 	"pkg/assembly": {
-		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload", "internal/safefile", "pkg/verification", "pkg/verification/modules",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
-		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
+		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload",
+		"internal/safefile", "pkg/verification", "pkg/verification/modules",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load",
+		"pkg/apis/wasmadmission/validation",
+		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net",
+		"pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
 	},
 
-	"pkg/webhook":              {"internal/jsonparts", "internal/jsonpatch", "internal/jsonscan", "pkg/dispatch"},
-	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
+	"pkg/webhook": {"internal/jsonparts", "internal/jsonpatch", "internal/jsonscan",
+		"pkg/dispatch"},
+	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset",
+		"pkg/webhook"},
 
-	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonparts", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
+	"pkg/dispatch": {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine",
+		"internal/apijson", "internal/jsonparts", "internal/jsonpatch", "pkg/loopback",
+		"pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {"pkg/status"},
 	"pkg/status":         {},
 	"pkg/spans":          {},
@@ -67,44 +78,58 @@ var mayImport = map[string][]string{
 
 	"pkg/verification/discovery": {"internal/jsonparts", "internal/moduleuri", "pkg/verification"},
 	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
-	"pkg/sigstore":               {"internal/safefile", "pkg/apis/wasmadmission", "pkg/verification"},
+	"pkg/sigstore": {"internal/safefile", "pkg/apis/wasmadmission",
+		"pkg/verification"},
 
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
 	"pkg/policyset/reload": {
-		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/moduleuri", "internal/safefile", "internal/explain",
+		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module",
+		"pkg/verification/modules", "internal/filewatch", "internal/moduleuri", "internal/safefile",
+		"internal/explain",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset": {
-		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing", "pkg/verification/modules",
-		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/spans", "pkg/verdict", "internal/jsonscan",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
+		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities",
+		"pkg/capabilities/tracing", "pkg/verification/modules",
+		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/spans",
+		"pkg/verdict", "internal/jsonscan",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression",
+		"pkg/apis/wasmadmission/validation",
 	},
-	"pkg/policyset/internal/stray":    {},
-	"pkg/policyset/internal/breaker":  {},
-	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch", "internal/safefile"},
-	"internal/jsonscan":               {},
-	"internal/jsonparts":              {},
-	"internal/moduleuri":              {},
-	"pkg/module":                      {"pkg/engine", "pkg/layout", "internal/jsonparts", "internal/moduleuri", "internal/safefile"},
-	"pkg/layout":                      {"internal/jsonparts", "internal/moduleuri", "internal/safefile"},
-	"internal/safefile":               {},
-	"internal/strictyaml":             {},
-	"internal/buildinfo":              {},
-	"pkg/abi":                         {"internal/wasm"},
-	"pkg/abi/internal/guestio":        {"pkg/abi", "pkg/engine"},
-	"pkg/abi/wapc":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
-	"pkg/abi/wasi":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
-	"pkg/abi/rego":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine", "internal/jsonparts"},
+	"pkg/policyset/internal/stray":   {},
+	"pkg/policyset/internal/breaker": {},
+	"pkg/breakglass": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load",
+		"pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch",
+		"internal/safefile"},
+	"internal/jsonscan":  {},
+	"internal/jsonparts": {},
+	"internal/moduleuri": {},
+	"pkg/module": {"pkg/engine", "pkg/layout", "internal/jsonparts",
+		"internal/moduleuri", "internal/safefile"},
+	"pkg/layout": {"internal/jsonparts", "internal/moduleuri",
+		"internal/safefile"},
+	"internal/safefile":        {},
+	"internal/strictyaml":      {},
+	"internal/buildinfo":       {},
+	"pkg/abi":                  {"internal/wasm"},
+	"pkg/abi/internal/guestio": {"pkg/abi", "pkg/engine"},
+	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
+	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
+	"pkg/abi/rego": {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine",
+		"internal/jsonparts"},
 	"pkg/abi/rego/topdown":            {"pkg/abi", "pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":                {"pkg/abi", "pkg/spans"},
 	"pkg/capabilities/internal/cache": {"pkg/spans"},
 	"pkg/capabilities/crypto":         {"pkg/capabilities"},
-	"pkg/capabilities/net":            {"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache"},
-	"pkg/capabilities/oci":            {"pkg/capabilities"},
-	"pkg/capabilities/oci/images":     {"internal/jsonparts", "internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/spans", "pkg/verification", "pkg/verification/discovery"},
-	"pkg/capabilities/tracing":        {"pkg/abi", "pkg/capabilities"},
+	"pkg/capabilities/net": {"pkg/abi", "pkg/capabilities",
+		"pkg/capabilities/internal/cache"},
+	"pkg/capabilities/oci": {"pkg/capabilities"},
+	"pkg/capabilities/oci/images": {"internal/jsonparts", "internal/moduleuri", "pkg/abi",
+		"pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/spans", "pkg/verification",
+		"pkg/verification/discovery"},
+	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache",
 	},
@@ -114,20 +139,27 @@ var mayImport = map[string][]string{
 	"internal/explain":                {},
 	"pkg/apis/wasmadmission":          {},
 	"pkg/apis/wasmadmission/v1alpha1": {"pkg/apis/wasmadmission"},
-	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/install": {"pkg/apis/wasmadmission",
+		"pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/fuzzer": {"pkg/apis/wasmadmission",
+		"pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/load": {
-		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "internal/strictyaml",
+		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1",
+		"pkg/apis/wasmadmission/install", "internal/strictyaml",
 	},
-	"pkg/apis/wasmadmission/validation": {"internal/moduleuri", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities", "pkg/verification"},
+	"pkg/apis/wasmadmission/validation": {"internal/moduleuri", "pkg/apis/wasmadmission",
+		"pkg/apis/wasmadmission/groupexpression", "pkg/capabilities", "pkg/verification"},
 
 	"pkg/apis/kubewarden": {
-		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "internal/safefile", "internal/strictyaml",
+		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+		"internal/safefile", "internal/strictyaml",
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
-	"pkg/engine/enginetest":         {"pkg/engine/internal/memory", "pkg/engine/internal/rewrite"},
-	"pkg/engine":                    {"pkg/engine/internal/codecache", "pkg/engine/internal/memory", "pkg/engine/internal/pool", "internal/safefile", "pkg/engine/internal/rewrite", "internal/wasm", "pkg/engine/weight", "pkg/engine/internal/worker"},
+	"pkg/engine/enginetest": {"pkg/engine/internal/memory", "pkg/engine/internal/rewrite"},
+	"pkg/engine": {"pkg/engine/internal/codecache", "pkg/engine/internal/memory",
+		"pkg/engine/internal/pool", "internal/safefile", "pkg/engine/internal/rewrite",
+		"internal/wasm", "pkg/engine/weight", "pkg/engine/internal/worker"},
 	"pkg/engine/internal/codecache": {"internal/safefile"},
 	"pkg/engine/internal/memory":    {},
 	"pkg/engine/internal/pool":      {},
@@ -147,7 +179,8 @@ type goPackage struct {
 
 func list(t *testing.T, arguments ...string) []goPackage {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Standard,Imports,Module"}, arguments...)...)
+	command := exec.CommandContext(t.Context(), "go",
+		append([]string{"list", "-json=ImportPath,Standard,Imports,Module"}, arguments...)...)
 	command.Dir = filepath.Join("..", "..")
 	command.Stderr = os.Stderr
 	output, err := command.Output()
@@ -183,22 +216,29 @@ func TestImportsRunOneWay(t *testing.T) {
 }
 
 func TestEngineKnowsNoKubernetes(t *testing.T) {
-	allowed := []string{strings.TrimSuffix(root, "/"), "github.com/tetratelabs/wazero", "golang.org/x/sys"}
+	allowed := []string{
+		strings.TrimSuffix(root, "/"),
+		"github.com/tetratelabs/wazero",
+		"golang.org/x/sys",
+	}
 	for _, p := range list(t, "-deps", "./pkg/engine/...") {
 		if !p.Standard {
-			require.Contains(t, allowed, p.Module.Path, "the engine depends on package %s", p.ImportPath)
+			require.Contains(t, allowed, p.Module.Path, "the engine depends on package %s",
+				p.ImportPath)
 		}
 	}
 	for _, p := range list(t, "-deps", "./pkg/engine/...") {
 		if own, ok := strings.CutPrefix(p.ImportPath, root); ok {
-			require.True(t, strings.HasPrefix(own, "pkg/engine") || own == "internal/wasm" || own == "internal/safefile", "the engine depends on package %s", own)
+			require.True(t, strings.HasPrefix(own, "pkg/engine") || own == "internal/wasm" ||
+				own == "internal/safefile", "the engine depends on package %s", own)
 		}
 	}
 }
 
 func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 	for _, p := range list(t, "-deps", "-test", "./...") {
-		require.False(t, p.ImportPath == "k8s.io/kubernetes" || strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
+		require.False(t, p.ImportPath == "k8s.io/kubernetes" ||
+			strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
 			"the library or its tests depend on %s", p.ImportPath)
 	}
 }
@@ -206,7 +246,8 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 // What only servers need is nothing for the command line.
 func TestTheCommandLineLinksNoServer(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/wasmctl") {
-		require.NotContains(t, []string{root + "pkg/assembly/serving", "k8s.io/apiserver/pkg/server"}, p.ImportPath)
+		require.NotContains(t,
+			[]string{root + "pkg/assembly/serving", "k8s.io/apiserver/pkg/server"}, p.ImportPath)
 	}
 }
 
@@ -214,7 +255,8 @@ func TestTheCommandLineLinksNoServer(t *testing.T) {
 func TestTheWebhookServerLinksNoApiserver(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/wasm-admission-webhook") {
 		require.NotEqual(t, "k8s.io/apiserver/pkg/server", p.ImportPath)
-		require.False(t, strings.HasPrefix(p.ImportPath, "go.etcd.io/") || strings.HasPrefix(p.ImportPath, root+"plugin/"), p.ImportPath)
+		require.False(t, strings.HasPrefix(p.ImportPath, "go.etcd.io/") ||
+			strings.HasPrefix(p.ImportPath, root+"plugin/"), p.ImportPath)
 	}
 }
 
@@ -222,7 +264,9 @@ func TestTheWebhookServerLinksNoApiserver(t *testing.T) {
 func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 	const opa = "github.com/open-policy-agent/opa/"
 	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
-		if slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, opa) }) {
+		if slices.ContainsFunc(p.Imports, func(i string) bool {
+			return strings.HasPrefix(i, opa)
+		}) {
 			require.Equal(t, root+"pkg/abi/rego/topdown", p.ImportPath)
 		}
 	}
@@ -232,13 +276,16 @@ func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 func TestOnlyOnePackageKnowsSigstore(t *testing.T) {
 	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		if slices.ContainsFunc(p.Imports, func(i string) bool {
-			return strings.HasPrefix(i, "github.com/sigstore/") || strings.HasPrefix(i, "github.com/theupdateframework/")
+			return strings.HasPrefix(i, "github.com/sigstore/") ||
+				strings.HasPrefix(i, "github.com/theupdateframework/")
 		}) {
 			require.Equal(t, root+"pkg/sigstore", p.ImportPath)
 		}
 	}
 	for _, p := range list(t, "-deps", "./plugin/...", "./pkg/assembly/...") {
-		require.False(t, p.ImportPath == root+"pkg/sigstore" || strings.HasPrefix(p.ImportPath, "github.com/sigstore/"), "the plugin or the assembly depends on %s", p.ImportPath)
+		require.False(t, p.ImportPath == root+"pkg/sigstore" ||
+			strings.HasPrefix(p.ImportPath, "github.com/sigstore/"),
+			"the plugin or the assembly depends on %s", p.ImportPath)
 	}
 }
 

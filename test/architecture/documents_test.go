@@ -58,7 +58,8 @@ func TestDocumentsAreNotTooWide(t *testing.T) {
 		}
 		checked++
 		for _, l := range linesOf(t, document) {
-			require.False(t, tooWide(l), "%s:%d is wider than %d columns", document, l.number, columns)
+			require.False(t, tooWide(l), "%s:%d is wider than %d columns", document, l.number,
+				columns)
 		}
 	}
 	require.Greater(t, checked, 35)
@@ -67,8 +68,10 @@ func TestDocumentsAreNotTooWide(t *testing.T) {
 func TestWideLinesAreFound(t *testing.T) {
 	long := strings.Repeat("x", columns)
 	for text, wide := range map[string]bool{
-		long: false, long + "x": false, "- " + long: false, "1. " + long + "xx": false, "  " + long: false, "a " + long: true, "- a " + long: true,
-		"| a " + long: false, "é" + long[1:]: false, "### a " + long: false, "![a b](" + long + ")": false,
+		long: false, long + "x": false, "- " + long: false, "1. " + long + "xx": false,
+		"  " + long: false, "a " + long: true, "- a " + long: true,
+		"| a " + long: false, "é" + long[1:]: false, "### a " + long: false,
+		"![a b](" + long + ")": false,
 	} {
 		require.Equal(t, wide, tooWide(line{text: text}), text)
 	}
@@ -76,14 +79,15 @@ func TestWideLinesAreFound(t *testing.T) {
 }
 
 func tooWide(l line) bool {
-	if l.code || utf8.RuneCountInString(l.text) <= columns || strings.HasPrefix(l.text, "#") || strings.HasPrefix(l.text, "![") || strings.HasPrefix(strings.TrimSpace(l.text), "|") {
+	if l.code || utf8.RuneCountInString(l.text) <= columns || strings.HasPrefix(l.text, "#") ||
+		strings.HasPrefix(l.text, "![") || strings.HasPrefix(strings.TrimSpace(l.text), "|") {
 		return false
 	}
 	return strings.Contains(strings.TrimPrefix(l.text, bullet.FindString(l.text)), " ")
 }
 
-// TestAnswersAreShort holds that each question of docs/rationale is a question, is asked once, and is
-// answered in a few lines.
+// TestAnswersAreShort holds that each question of docs/rationale is a question, is asked once, and
+// is answered in a few lines.
 func TestAnswersAreShort(t *testing.T) {
 	asked := make(map[string]string)
 	list := read(t, "docs/rationale/README.md")
@@ -91,20 +95,24 @@ func TestAnswersAreShort(t *testing.T) {
 		if filepath.Dir(document) != "docs/rationale" || filepath.Base(document) == "README.md" {
 			continue
 		}
-		require.Contains(t, list, "("+filepath.Base(document)+")", "docs/rationale/README.md does not list it")
+		require.Contains(t, list, "("+filepath.Base(document)+")",
+			"docs/rationale/README.md does not list it")
 		question, answer := "", 0
 		for _, l := range linesOf(t, document) {
 			switch {
 			case strings.HasPrefix(l.text, "### "):
 				question, answer = strings.TrimPrefix(l.text, "### "), 0
-				require.True(t, strings.HasSuffix(question, "?"), "%s:%d: %s", document, l.number, question)
+				require.True(t, strings.HasSuffix(question, "?"), "%s:%d: %s", document, l.number,
+					question)
 				require.Empty(t, asked[question], "%s:%d: %s", document, l.number, question)
 				asked[question] = document
 			case strings.HasPrefix(l.text, "#"):
 				question = ""
 			case question != "" && strings.TrimSpace(l.text) != "":
 				answer++
-				require.LessOrEqual(t, answer, answerLines, "%s:%d: the answer to %q is too long: split the question", document, l.number, question)
+				require.LessOrEqual(t, answer, answerLines,
+					"%s:%d: the answer to %q is too long: split the question", document, l.number,
+					question)
 			}
 		}
 	}
@@ -136,7 +144,8 @@ func TestLinksResolve(t *testing.T) {
 }
 
 func TestAnchorsAreThoseOfGitHub(t *testing.T) {
-	require.Equal(t, "why-does-wasmctl-ask-kubewardens-registry", anchor("Why does `wasmctl` ask [Kubewarden's](x.md) registry?"))
+	require.Equal(t, "why-does-wasmctl-ask-kubewardens-registry",
+		anchor("Why does `wasmctl` ask [Kubewarden's](x.md) registry?"))
 	require.Equal(t, "a--b_c", anchor("A – b_c"))
 }
 
@@ -146,20 +155,23 @@ const fragments = "gendoc"
 // documents returns all Markdown files, by their paths in the repository.
 func documents(t *testing.T) (all []string) {
 	t.Helper()
-	require.NoError(t, filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
-		name := entry.Name()
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && path != repository && (strings.HasPrefix(name, ".") || name == "bin" || name == "dist" || name == "testdata" || name == "node_modules" || name == fragments):
-			return filepath.SkipDir
-		case strings.HasSuffix(name, ".md"):
-			relative, err := filepath.Rel(repository, path)
-			all = append(all, filepath.ToSlash(relative))
-			return err
-		}
-		return nil
-	}))
+	require.NoError(t,
+		filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
+			name := entry.Name()
+			switch {
+			case err != nil:
+				return err
+			case entry.IsDir() && path != repository &&
+				(strings.HasPrefix(name, ".") || name == "bin" || name == "dist" ||
+					name == "testdata" || name == "node_modules" || name == fragments):
+				return filepath.SkipDir
+			case strings.HasSuffix(name, ".md"):
+				relative, err := filepath.Rel(repository, path)
+				all = append(all, filepath.ToSlash(relative))
+				return err
+			}
+			return nil
+		}))
 	return all
 }
 

@@ -25,7 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var path = regexp.MustCompile("`((?:cmd|deploy|docs|examples|hack|internal|pkg|plugin|test)/[A-Za-z0-9_./-]+)`")
+var path = regexp.MustCompile(
+	"`((?:cmd|deploy|docs|examples|hack|internal|pkg|plugin|test)/[A-Za-z0-9_./-]+)`")
 
 // TestTheMapIsOfThisHouse finds each file and directory that the documents for contributors name.
 func TestTheMapIsOfThisHouse(t *testing.T) {

@@ -27,7 +27,8 @@ import (
 )
 
 // named is a test that a document names, or the package of those that it named before.
-var named = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)[^`]*`|\\(((?:internal|pkg|plugin|cmd|test)/[a-z0-9/-]+)\\)")
+var named = regexp.MustCompile(
+	"`((?:Test|Fuzz)[A-Za-z0-9_]+)[^`]*`|\\(((?:internal|pkg|plugin|cmd|test)/[a-z0-9/-]+)\\)")
 
 // TestThreatsNameTheirTests finds each test that the threat model names, in the package that it
 // names behind it.

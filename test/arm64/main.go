@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command arm64 builds for arm64 the tests of what depends on the processor, runs them under qemu-aarch64, and has
-// compiled code answer for itself there: generated modules are compiled and interpreted, for as long as it is told to.
-// Run it from the root of the repository. On arm64 itself it does the same without qemu.
+// Command arm64 builds for arm64 the tests of what depends on the processor, runs them under
+// qemu-aarch64, and has compiled code answer for itself there: generated modules are compiled and
+// interpreted, for as long as it is told to. Run it from the root of the repository. On arm64
+// itself it does the same without qemu.
 package main
 
 import (
@@ -34,10 +35,13 @@ import (
 )
 
 // packages are those whose tests run.
-var packages = []string{"./internal/wasm", "./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec"}
+var packages = []string{
+	"./internal/wasm", "./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec",
+}
 
 var (
-	minutes  = flag.Float64("minutes", 2, "CPU time for generated modules, in minutes; 0 leaves them out")
+	minutes = flag.Float64("minutes", 2,
+		"CPU time for generated modules, in minutes; 0 leaves them out")
 	seed     = flag.Uint64("seed", 1, "the seed of the first generated module")
 	onlyThem = flag.Bool("only-generated", false, "leave the tests out")
 )
@@ -78,7 +82,9 @@ func findEmulator() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
+	return "",
+		fmt.Errorf(
+			"qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
 }
 
 // goCommand is a command of the Go toolchain for arm64.
@@ -117,8 +123,8 @@ func runTests(ctx context.Context, emulator string) error {
 	return nil
 }
 
-// runGenerated has generated modules compiled and interpreted. The process that does so counts its own CPU time, and
-// stops by itself; a signal has it stop at once, with its figures.
+// runGenerated has generated modules compiled and interpreted. The process that does so counts its
+// own CPU time, and stops by itself; a signal has it stop at once, with its figures.
 func runGenerated(ctx context.Context, emulator string) error {
 	folder, err := os.MkdirTemp("", "arm64-")
 	if err != nil {
@@ -126,12 +132,14 @@ func runGenerated(ctx context.Context, emulator string) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	binary := filepath.Join(folder, "rewrite.test")
-	if err := goCommand(ctx, "test", "-c", "-o", binary, "./pkg/engine/internal/rewrite").Run(); err != nil {
+	if err := goCommand(ctx, "test", "-c", "-o", binary, "./pkg/engine/internal/rewrite").
+		Run(); err != nil {
 		return fmt.Errorf("building the test of generated modules: %w", err)
 	}
 	command := []string{
 		binary, "-test.run=^TestCompilerAgainstInterpreter$", "-test.timeout=0",
-		"-differential=" + time.Duration(*minutes*float64(time.Minute)).String(), "-differential-seed=" + strconv.FormatUint(*seed, 10),
+		"-differential=" + time.Duration(*minutes*float64(time.Minute)).String(),
+		"-differential-seed=" + strconv.FormatUint(*seed, 10),
 	}
 	if emulator != "" {
 		command = append([]string{emulator}, command...)
@@ -143,7 +151,8 @@ func runGenerated(ctx context.Context, emulator string) error {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = time.Minute
-	if err := c.Run(); err != nil && (ctx.Err() == nil || c.ProcessState == nil || !c.ProcessState.Success()) {
+	if err := c.Run(); err != nil &&
+		(ctx.Err() == nil || c.ProcessState == nil || !c.ProcessState.Success()) {
 		return fmt.Errorf("generated modules on arm64: %w", err)
 	}
 	return nil

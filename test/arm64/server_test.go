@@ -65,7 +65,10 @@ func TestServer(t *testing.T) {
 	require.NoError(t, err)
 	modules, err := filepath.Abs(filepath.Join("..", "..", "bin", "policies"))
 	require.NoError(t, err)
-	options := harness.Options{FeatureGate: true, AdmissionConfig: strings.ReplaceAll(configuration, "MODULES", modules)}
+	options := harness.Options{
+		FeatureGate:     true,
+		AdmissionConfig: strings.ReplaceAll(configuration, "MODULES", modules),
+	}
 	if emulator != "" {
 		options.Wrapper = []string{emulator}
 	}
@@ -74,12 +77,17 @@ func TestServer(t *testing.T) {
 	pod := func(labels map[string]string) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "pod-", Labels: labels},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "registry.example.com/main:1"}}},
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{
+					Name: "main", Image: "registry.example.com/main:1",
+				}},
+			},
 		}
 	}
 	_, err = pods.Create(t.Context(), pod(nil), metav1.CreateOptions{})
 	require.ErrorContains(t, err, `label "team" is missing`)
-	created, err := pods.Create(t.Context(), pod(map[string]string{"team": "edge"}), metav1.CreateOptions{})
+	created, err := pods.Create(t.Context(), pod(map[string]string{"team": "edge"}),
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "yes", created.Annotations["example.com/seen"])
 	fmt.Println("figure arm64_server_pods_judged 2 count")

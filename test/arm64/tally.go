@@ -93,7 +93,8 @@ func (t *tally) event(e *event) {
 // reason finds in the output of a test that was skipped why that is.
 func reason(output []string) string {
 	for _, line := range output {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "--- ") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "=== ") &&
+			!strings.HasPrefix(line, "--- ") {
 			return line
 		}
 	}

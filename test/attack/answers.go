@@ -68,7 +68,10 @@ func attackAnswers(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("run it at the root of the repository: %w", err)
 	}
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Timeout: time.Minute}})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Limits:      engine.Limits{Timeout: time.Minute},
+	})
 	if err != nil {
 		return err
 	}
@@ -88,13 +91,16 @@ func attackAnswers(ctx context.Context) (err error) {
 		}
 		grown := float64(cost[largestAnswer]) / float64(cost[largestAnswer/2])
 		growth = max(growth, grown)
-		fmt.Printf("answer of %s: %.1f ns and %.1f bytes of the heap for each byte, %.2f times as long for the last doubling\n",
+		fmt.Printf(
+			"answer of %s: %.1f ns and %.1f bytes of the heap for each byte, %.2f times as long for the last doubling\n",
 			name, float64(cost[largestAnswer].Nanoseconds())/largestAnswer, allocated, grown)
 	}
 	figure.Print("answer_growth_max", growth, "ratio")
 	figure.Print("answer_heap_per_byte_max", heapPerByte, "bytes")
 	if growth > maxAnswerGrowth || heapPerByte > maxAnswerHeap {
-		return fmt.Errorf("an answer of twice the size takes %.2f times as long, and a byte %.1f bytes of the heap; %d and %d are allowed", growth, heapPerByte, maxAnswerGrowth, maxAnswerHeap)
+		return fmt.Errorf(
+			"an answer of twice the size takes %.2f times as long, and a byte %.1f bytes of the heap; %d and %d are allowed",
+			growth, heapPerByte, maxAnswerGrowth, maxAnswerHeap)
 	}
 	return nil
 }
@@ -116,8 +122,12 @@ func answerOf(parts [3]string, size int) []byte {
 
 // costOf returns the least processor time of some evaluations that end with an answer, and the
 // bytes of the heap that one takes for each byte of it. Whether it is accepted is all one.
-func costOf(ctx context.Context, guest *wapc.Guest, answer []byte) (least time.Duration, perByte float64) {
-	env := &abi.Environment{Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20}, Timeout: time.Minute}
+func costOf(ctx context.Context, guest *wapc.Guest,
+	answer []byte) (least time.Duration, perByte float64) {
+	env := &abi.Environment{
+		Limits:  abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20},
+		Timeout: time.Minute,
+	}
 	for range 5 {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

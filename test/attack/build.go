@@ -38,7 +38,9 @@ func (c code) i32(value int) code { return wasm.AppendInt64(c.op(wasm.OpI32Const
 func (c code) open(op wasm.Opcode) code { return append(c.op(op), wasm.BlockTypeEmpty) }
 
 // typed opens a block with a type of the module.
-func (c code) typed(op wasm.Opcode, index int) code { return wasm.AppendInt64(c.op(op), int64(index)) }
+func (c code) typed(op wasm.Opcode, index int) code {
+	return wasm.AppendInt64(c.op(op), int64(index))
+}
 
 func (c code) end() code { return c.op(wasm.OpEnd) }
 
@@ -63,7 +65,8 @@ func i32s(n int) []wasm.ValueType {
 	return types
 }
 
-// module has functions of type 0 with the same code and so many locals, a memory, and further types.
+// module has functions of type 0 with the same code and so many locals, a memory, and further
+// types.
 func module(copies, locals int, c code, further ...wasm.FuncType) *wasm.Module {
 	m := &wasm.Module{
 		Types:    append([]wasm.FuncType{{}}, further...),

@@ -39,7 +39,8 @@ import (
 
 const childArgument = "compile-in-child"
 
-// What a child may use: more than any accepted module may, so that one that does is seen and does no harm.
+// What a child may use: more than any accepted module may, so that one that does is seen and does
+// no harm.
 const (
 	childSeconds   = 600
 	childDataBytes = 12 << 30
@@ -56,14 +57,18 @@ type use struct {
 func rewritten(binary []byte) (*enginetest.Rewritten, error) {
 	return enginetest.Rewrite(binary, enginetest.Options{
 		TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.",
-		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true, TableMaxEntries: engine.DefaultLimits.TableEntries,
-		ExtractData: true, ExportStart: true, LowerReferences: true,
+		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true,
+		TableMaxEntries: engine.DefaultLimits.TableEntries,
+		ExtractData:     true, ExportStart: true, LowerReferences: true,
 	})
 }
 
 // compileInChild compiles the module in a file, and prints what this process used for it.
 func compileInChild(file string) error {
-	for resource, limit := range map[int]uint64{syscall.RLIMIT_CPU: childSeconds, syscall.RLIMIT_DATA: childDataBytes} {
+	for resource, limit := range map[int]uint64{
+		syscall.RLIMIT_CPU:  childSeconds,
+		syscall.RLIMIT_DATA: childDataBytes,
+	} {
 		if err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: limit, Max: limit}); err != nil {
 			return err
 		}
@@ -78,7 +83,9 @@ func compileInChild(file string) error {
 		return err
 	}
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(wasm.MaxMemoryPages).WithDebugInfoEnabled(false))
+	r := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigCompiler().WithMemoryLimitPages(wasm.MaxMemoryPages).
+			WithDebugInfoEnabled(false))
 	if _, err := r.CompileModule(ctx, result.Module); err != nil {
 		return err
 	}
@@ -91,7 +98,8 @@ func compileInChild(file string) error {
 	return json.NewEncoder(os.Stdout).Encode(use{CPU: cpu, RSS: rss})
 }
 
-// mostMemory is the most memory that this process had, in bytes. What getrusage says includes what the parent had.
+// mostMemory is the most memory that this process had, in bytes. What getrusage says includes what
+// the parent had.
 func mostMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -30,8 +30,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// The most that an accepted module may cost to compile: what any may, what it may for its size, and the most for all
-// sizes.
+// The most that an accepted module may cost to compile: what any may, what it may for its size, and
+// the most for all sizes.
 const (
 	cpuAtLeast    = 50 * time.Millisecond
 	cpuPerKiB     = 5 * time.Millisecond
@@ -42,13 +42,15 @@ const (
 
 var (
 	verbose   = flag.Bool("v", false, "print what every module cost to compile")
-	onlyShape = flag.String("shape", "", "compile only modules of the shapes with this in their names")
+	onlyShape = flag.String("shape", "",
+		"compile only modules of the shapes with this in their names")
 )
 
 // largestModule bounds the modules of the campaign, in bytes: larger ones only take longer.
 const largestModule = 8 << 20
 
-// attackCompiler finds for each shape the largest module that is accepted, and compiles it, and some that are smaller.
+// attackCompiler finds for each shape the largest module that is accepted, and compiles it, and
+// some that are smaller.
 func attackCompiler(ctx context.Context) (err error) {
 	directory, err := os.MkdirTemp("", "attack")
 	if err != nil {
@@ -69,8 +71,13 @@ func attackCompiler(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%-50s cpu %5.2f, rss %5.2f; %s\n", s.name, found.cpu, found.rss, refusal)
-		worst = costs{max(worst.cpu, found.cpu), max(worst.rss, found.rss), worst.modules + found.modules}
+		fmt.Fprintf(os.Stderr, "%-50s cpu %5.2f, rss %5.2f; %s\n", s.name, found.cpu, found.rss,
+			refusal)
+		worst = costs{
+			max(worst.cpu, found.cpu),
+			max(worst.rss, found.rss),
+			worst.modules + found.modules,
+		}
 	}
 	figure.Print("compile_modules", float64(worst.modules), "modules")
 	figure.Print("compile_cpu_over_bound_max", worst.cpu, "ratio")
@@ -88,7 +95,8 @@ type costs struct {
 }
 
 // measure compiles modules of a shape.
-func measure(ctx context.Context, directory string, base int64, s shape, sizes []int) (worst costs, err error) {
+func measure(ctx context.Context, directory string, base int64, s shape,
+	sizes []int) (worst costs, err error) {
 	for _, n := range sizes {
 		binary := s.make(n).Encode()
 		used, err := inChild(ctx, directory, binary)
@@ -97,17 +105,19 @@ func measure(ctx context.Context, directory string, base int64, s shape, sizes [
 		}
 		allowed := min(cpuAtMost, cpuAtLeast+cpuPerKiB*time.Duration(len(binary))/1024)
 		worst.cpu = max(worst.cpu, float64(used.CPU)/float64(allowed))
-		worst.rss = max(worst.rss, float64(used.RSS-base)/float64(memoryAtLeast+memoryPerByte*len(binary)))
+		worst.rss = max(worst.rss,
+			float64(used.RSS-base)/float64(memoryAtLeast+memoryPerByte*len(binary)))
 		worst.modules++
 		if *verbose {
-			fmt.Fprintf(os.Stderr, "  %8d: %d bytes, %v, %d MiB\n", n, len(binary), used.CPU, (used.RSS-base)>>20)
+			fmt.Fprintf(os.Stderr, "  %8d: %d bytes, %v, %d MiB\n", n, len(binary), used.CPU,
+				(used.RSS-base)>>20)
 		}
 	}
 	return worst, nil
 }
 
-// accepted returns the largest n at which a shape is accepted, and some that are smaller, and says why none is that is
-// larger.
+// accepted returns the largest n at which a shape is accepted, and some that are smaller, and says
+// why none is that is larger.
 func accepted(s shape) (sizes []int, refusal string) {
 	fits := func(n int) bool {
 		binary := s.make(n).Encode()

@@ -65,12 +65,14 @@ func deadlines(ctx context.Context) (err error) {
 		{"a server that does not answer", "http://" + host + "/silent/%d.wasm", 1},
 		{"a server that drips", "http://" + host + "/drip/%d.wasm", 1},
 		{"500 policies from servers that drip", "http://" + host + "/drip/%d.wasm", 500},
-		{"500 policies from a registry that does not answer", "registry://" + host + "/silent/%d:v1", 500},
+		{"500 policies from a registry that does not answer",
+			"registry://" + host + "/silent/%d:v1", 500},
 		{"a large module", "file://" + large, 1},
 	} {
 		took, err := loadSlowly(ctx, host, source.uri, source.policies)
 		if err == nil || !strings.Contains(err.Error(), "could not be loaded within 1s") {
-			return fmt.Errorf("%s: not the error of the deadline after %v: %w", source.name, took, err)
+			return fmt.Errorf("%s: not the error of the deadline after %v: %w", source.name, took,
+				err)
 		}
 		overrun := float64(took-loadTimeout) / float64(time.Millisecond)
 		fmt.Printf("%s: ended %.0f ms after the deadline\n", source.name, overrun)
@@ -112,7 +114,8 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 		if strings.Contains(uri, "%d") {
 			module = fmt.Sprintf(uri, n)
 		}
-		config.Policies = append(config.Policies, wasmadmission.Policy{Name: fmt.Sprintf("p-%d", n), Module: module})
+		config.Policies = append(config.Policies,
+			wasmadmission.Policy{Name: fmt.Sprintf("p-%d", n), Module: module})
 	}
 	// It is not closed: a load that was given up may use it still.
 	a, err := assembly.New(ctx, config, assembly.Options{})
@@ -121,7 +124,8 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 	}
 	a.Loader.Metadata = func([]byte) (*abi.Metadata, error) {
 		return &abi.Metadata{ExecutionMode: abi.ExecutionModeWaPC, Rules: []abi.Rule{{
-			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"},
+			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"},
+			Operations: []string{"CREATE"},
 		}}}, nil
 	}
 	manager := a.Manager(reload.NewSource(config))

@@ -75,7 +75,9 @@ func heap(ctx context.Context) error {
 				passed++
 				continue
 			}
-			fmt.Printf("%s: %.1f KiB of the heap and %.1f KiB of mappings not counted of each of %d idle instances\n", path, u.heapKiB, u.mappedKiB, u.instances)
+			fmt.Printf(
+				"%s: %.1f KiB of the heap and %.1f KiB of mappings not counted of each of %d idle instances\n",
+				path, u.heapKiB, u.mappedKiB, u.instances)
 			measured++
 			// One that is counted too high does not make up for the other.
 			worst = max(worst, max(u.heapKiB, 0)+max(u.mappedKiB, 0))
@@ -87,7 +89,8 @@ func heap(ctx context.Context) error {
 	fmt.Printf("%d guests measured, %d not\n", measured, passed)
 	figure.Print("go_heap_uncounted_per_idle_instance_kib_max", worst, "KiB")
 	if worst > maxUncountedKiB {
-		return fmt.Errorf("%.1f KiB of an idle instance are not counted, %d may be", worst, maxUncountedKiB)
+		return fmt.Errorf("%.1f KiB of an idle instance are not counted, %d may be", worst,
+			maxUncountedKiB)
 	}
 	return nil
 }
@@ -131,10 +134,13 @@ func measureGuest(ctx context.Context, path string) (u uncounted, err error) {
 	if n < 1 {
 		return u, errors.New("no two evaluations were at the same time, or no instance was kept")
 	}
-	perInstance := func(taken int64, counted uint64) float64 { return float64(taken-int64(counted)) / float64(n) / 1024 }
+	perInstance := func(taken int64, counted uint64) float64 {
+		return float64(taken-int64(counted)) / float64(n) / 1024
+	}
 	return uncounted{
-		heapKiB:   perInstance(last.heap-first.heap, last.stats.HeapBytes-first.stats.HeapBytes),
-		mappedKiB: perInstance(last.mapped-first.mapped, (last.stats.MemoryBytes-last.stats.HeapBytes)-(first.stats.MemoryBytes-first.stats.HeapBytes)),
+		heapKiB: perInstance(last.heap-first.heap, last.stats.HeapBytes-first.stats.HeapBytes),
+		mappedKiB: perInstance(last.mapped-first.mapped,
+			(last.stats.MemoryBytes-last.stats.HeapBytes)-(first.stats.MemoryBytes-first.stats.HeapBytes)),
 		instances: n,
 	}, nil
 }
@@ -152,7 +158,8 @@ func take(e *engine.Engine) (t taken, err error) {
 }
 
 // user loads a guest and returns what uses so many instances of it at a time, if it can.
-func user(ctx context.Context, e *engine.Engine, binary []byte) (use func(instances int), unload func(), err error) {
+func user(ctx context.Context, e *engine.Engine,
+	binary []byte) (use func(instances int), unload func(), err error) {
 	guest, err := loadGuest(ctx, e, binary)
 	if err != nil {
 		m, plainErr := e.Load(ctx, binary, plainABI)
@@ -190,7 +197,8 @@ func loadGuest(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest,
 		mode = metadata.ExecutionMode
 	} else if bytes.Contains(binary, []byte("opa_eval_ctx_new")) {
 		mode = abi.ExecutionModeGatekeeper
-	} else if !bytes.Contains(binary, []byte("__guest_call")) && bytes.Contains(binary, []byte("_start")) {
+	} else if !bytes.Contains(binary, []byte("__guest_call")) &&
+		bytes.Contains(binary, []byte("_start")) {
 		mode = abi.ExecutionModeWASI
 	}
 	switch mode {

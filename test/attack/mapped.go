@@ -60,7 +60,9 @@ func mappedBytes() (int64, error) {
 		return 0, err
 	}
 	if !found {
-		return 0, errors.New("the kernel does not show which mappings are linear memories: it has no huge pages")
+		return 0,
+			errors.New(
+				"the kernel does not show which mappings are linear memories: it has no huge pages")
 	}
 	return sum, nil
 }

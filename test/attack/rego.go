@@ -28,7 +28,8 @@ import (
 // not refused, in a child process under a limit on its memory: see the test, which knows
 // the functions' prices.
 func attackRego(ctx context.Context) error {
-	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "^TestCallsTakeLittleMemory$", "./pkg/abi/rego/topdown")
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run",
+		"^TestCallsTakeLittleMemory$", "./pkg/abi/rego/topdown")
 	output, err := test.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output[max(0, len(output)-4000):])

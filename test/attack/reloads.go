@@ -72,10 +72,13 @@ func reloads(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("after %d reloads:  %+v\nafter %d reloads: %+v\n", settled, before, reloadCount, after)
+	fmt.Printf("after %d reloads:  %+v\nafter %d reloads: %+v\n", settled, before, reloadCount,
+		after)
 	figure.Print("reloads", reloadCount, "count")
-	figure.Print("reload_leaked_kib", float64(max(after.HeapKiB-before.HeapKiB, after.ResidentKiB-before.ResidentKiB, 0)), "KiB")
-	if after.Mappings > before.Mappings+8 || after.Descriptors > before.Descriptors+2 || after.Goroutines > before.Goroutines+2 {
+	figure.Print("reload_leaked_kib",
+		float64(max(after.HeapKiB-before.HeapKiB, after.ResidentKiB-before.ResidentKiB, 0)), "KiB")
+	if after.Mappings > before.Mappings+8 || after.Descriptors > before.Descriptors+2 ||
+		after.Goroutines > before.Goroutines+2 {
 		return errors.New("mappings, descriptors or goroutines grow with reloads")
 	}
 	return nil
@@ -127,7 +130,8 @@ func newReloading() (*reloading, error) {
 		return nil, err
 	}
 	r := &reloading{root: root, guests: []string{"accept", "deny", "contains", "obedient"},
-		Policies: metrics.NewPolicies(), ticks: ticks{at: make(chan time.Time)}, results: make(chan string, 1)}
+		Policies: metrics.NewPolicies(), ticks: ticks{at: make(chan time.Time)},
+		results: make(chan string, 1)}
 	for _, guest := range r.guests {
 		if err := r.module(guest, guest, ""); err != nil {
 			return nil, err
@@ -176,7 +180,8 @@ func (r *reloading) start(ctx context.Context) error {
 		return err
 	}
 	r.manager = reload.New(reload.Options{
-		Config: config, Source: unwatched{reload.NewSource(config)}, Loader: a.Loader, Recorder: r, Clock: r.ticks,
+		Config: config, Source: unwatched{reload.NewSource(config)}, Loader: a.Loader, Recorder: r,
+		Clock: r.ticks,
 	})
 	// As a dispatcher does, the subscriber holds a set until it has another.
 	held := &policyset.Set{}
@@ -213,9 +218,11 @@ func (r *reloading) change(n int) error {
 	// Both in one file: the manager may look at any time.
 	var content strings.Builder
 	for policy, setting := range map[string]int{"a": n, "b": n / 10} {
-		fmt.Fprintf(&content, manifest, policy, filepath.Join(r.root, guest+".wasm"), setting, n%2 == 1)
+		fmt.Fprintf(&content, manifest, policy, filepath.Join(r.root, guest+".wasm"), setting,
+			n%2 == 1)
 	}
-	if err := r.put(filepath.Join("policies.d", "policies.json"), []byte(content.String())); err != nil {
+	if err := r.put(filepath.Join("policies.d", "policies.json"), []byte(content.String())); err !=
+		nil {
 		return err
 	}
 	r.ticks.at <- time.Now()

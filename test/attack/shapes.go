@@ -28,12 +28,13 @@ type shape struct {
 	make func(n int) *wasm.Module
 }
 
-// shapes are one or several for each thing that the compiler's cost depends on. Those that are named as products have much
-// of two.
+// shapes are one or several for each thing that the compiler's cost depends on. Those that are
+// named as products have much of two.
 var shapes = []shape{
 	{"straight code", func(n int) *wasm.Module { return module(1, 1, code{}.times(n, addition)) }},
 	{"loads", func(n int) *wasm.Module {
-		return module(1, 0, code{}.times(n, func(c code, i int) code { return c.load(4 * i).op(wasm.OpDrop) }))
+		return module(1, 0,
+			code{}.times(n, func(c code, i int) code { return c.load(4 * i).op(wasm.OpDrop) }))
 	}},
 	{"stores of divisions", func(n int) *wasm.Module {
 		return module(1, 0, code{}.times(n, func(c code, i int) code {
@@ -52,26 +53,41 @@ var shapes = []shape{
 		}))
 	}},
 	{"branches in a row", func(n int) *wasm.Module { return module(1, 0, skips(n)) }},
-	{"branches in a row, in 64 functions", func(n int) *wasm.Module { return module(64, 0, skips(n)) }},
+	{"branches in a row, in 64 functions", func(n int) *wasm.Module {
+		return module(64, 0, skips(n))
+	}},
 	{"branches out of one block", func(n int) *wasm.Module { return module(1, 1, chain(n).end()) }},
 	{"branches and reads of locals", func(n int) *wasm.Module {
-		return module(1, 1, chain(n).times(n, func(c code, _ int) code { return c.index(wasm.OpLocalGet, 0).op(wasm.OpDrop) }).end())
+		return module(1, 1,
+			chain(n).times(n, func(c code, _ int) code {
+				return c.index(wasm.OpLocalGet, 0).op(wasm.OpDrop)
+			}).end())
 	}},
 	{"branches and reads of memory", func(n int) *wasm.Module {
-		return module(1, 1, chain(n).times(n, func(c code, i int) code { return c.load(i).op(wasm.OpDrop) }).end())
+		return module(1, 1,
+			chain(n).times(n, func(c code, i int) code { return c.load(i).op(wasm.OpDrop) }).end())
 	}},
 	{"branches and reads of locals, in 64 functions", func(n int) *wasm.Module {
-		return module(64, 1, chain(n).times(n, func(c code, _ int) code { return c.index(wasm.OpLocalGet, 0).op(wasm.OpDrop) }).end())
+		return module(64, 1,
+			chain(n).times(n, func(c code, _ int) code {
+				return c.index(wasm.OpLocalGet, 0).op(wasm.OpDrop)
+			}).end())
 	}},
 	{"nested blocks", func(n int) *wasm.Module {
 		return module(1, 1, code{}.times(n, func(c code, i int) code {
 			return c.open(wasm.OpBlock).index(wasm.OpLocalGet, 0).index(wasm.OpBrIf, i)
 		}).times(n, ends))
 	}},
-	{"nested blocks times locals", func(n int) *wasm.Module { return nestedTimesLocals(wasm.OpBlock, n, n) }},
+	{"nested blocks times locals", func(n int) *wasm.Module {
+		return nestedTimesLocals(wasm.OpBlock, n, n)
+	}},
 	{"nested loops", func(n int) *wasm.Module { return nestedTimesLocals(wasm.OpLoop, n, 1) }},
-	{"nested loops times locals", func(n int) *wasm.Module { return nestedTimesLocals(wasm.OpLoop, n, n) }},
-	{"few nested loops times locals", func(n int) *wasm.Module { return nestedTimesLocals(wasm.OpLoop, 8, n) }},
+	{"nested loops times locals", func(n int) *wasm.Module {
+		return nestedTimesLocals(wasm.OpLoop, n, n)
+	}},
+	{"few nested loops times locals", func(n int) *wasm.Module {
+		return nestedTimesLocals(wasm.OpLoop, 8, n)
+	}},
 	{"nested conditions", func(n int) *wasm.Module {
 		return module(1, 1, code{}.times(n, func(c code, _ int) code {
 			return c.load(0).open(wasm.OpIf).load(4).index(wasm.OpLocalSet, 0)
@@ -84,10 +100,15 @@ var shapes = []shape{
 	}},
 	{"table of branches", func(n int) *wasm.Module { return module(1, 0, table(n, 1).end()) }},
 	{"tables of branches", func(n int) *wasm.Module {
-		return module(1, 0, code{}.times(n, func(c code, _ int) code { return append(c, table(64, 4).times(4, ends)...) }))
+		return module(1, 0,
+			code{}.times(n, func(c code, _ int) code {
+				return append(c, table(64, 4).times(4, ends)...)
+			}))
 	}},
 	{"values times tables of branches", func(n int) *wasm.Module {
-		c := code{}.typed(wasm.OpBlock, 1).times(n, func(c code, i int) code { return c.load(4 * i) }).load(0)
+		c := code{}.typed(wasm.OpBlock, 1).times(n, func(c code, i int) code {
+			return c.load(4 * i)
+		}).load(0)
 		c = wasm.AppendUint32(c.op(wasm.OpBrTable), uint32(n))
 		c = append(c, make([]byte, n+1)...).end()
 		return module(1, 0, c.times(n, drops), wasm.FuncType{Results: i32s(n)})
@@ -96,27 +117,51 @@ var shapes = []shape{
 		c := code{}.times(n, func(c code, i int) code { return c.load(4 * i) })
 		return module(1, 0, append(c, skips(n)...).times(n, drops))
 	}},
-	{"values in locals times branches", func(n int) *wasm.Module { return module(1, n, alive(n, n)) }},
-	{"values in locals times branches, in 64 functions", func(n int) *wasm.Module { return module(64, n, alive(n, n)) }},
-	{"values in few locals times branches", func(n int) *wasm.Module { return module(1, 50, alive(50, n)) }},
-	{"locals that differ times branches", func(n int) *wasm.Module { return module(1, n, differ(n, n)) }},
-	{"locals that differ times branches, in 64 functions", func(n int) *wasm.Module { return module(64, n, differ(n, n)) }},
-	{"few locals that differ times branches", func(n int) *wasm.Module { return module(1, 30, differ(30, n)) }},
+	{"values in locals times branches", func(n int) *wasm.Module {
+		return module(1, n, alive(n, n))
+	}},
+	{"values in locals times branches, in 64 functions", func(n int) *wasm.Module {
+		return module(64, n, alive(n, n))
+	}},
+	{"values in few locals times branches", func(n int) *wasm.Module {
+		return module(1, 50, alive(50, n))
+	}},
+	{"locals that differ times branches", func(n int) *wasm.Module {
+		return module(1, n, differ(n, n))
+	}},
+	{"locals that differ times branches, in 64 functions", func(n int) *wasm.Module {
+		return module(64, n, differ(n, n))
+	}},
+	{"few locals that differ times branches", func(n int) *wasm.Module {
+		return module(1, 30, differ(30, n))
+	}},
 	{"locals never set times branches", func(n int) *wasm.Module {
-		return module(1, n, skips(n).times(n, func(c code, i int) code { return c.index(wasm.OpLocalGet, i).op(wasm.OpDrop) }))
+		return module(1, n,
+			skips(n).times(n, func(c code, i int) code {
+				return c.index(wasm.OpLocalGet, i).op(wasm.OpDrop)
+			}))
 	}},
 	{"values across calls", func(n int) *wasm.Module {
-		c := code{}.times(n, func(c code, i int) code { return c.load(4*i).index(wasm.OpLocalSet, i) })
-		c = c.times(n, func(c code, i int) code { return c.index(wasm.OpCall, 0).index(wasm.OpLocalGet, i).op(wasm.OpDrop) })
+		c := code{}.times(n, func(c code, i int) code {
+			return c.load(4*i).index(wasm.OpLocalSet, i)
+		})
+		c = c.times(n, func(c code, i int) code {
+			return c.index(wasm.OpCall, 0).index(wasm.OpLocalGet, i).op(wasm.OpDrop)
+		})
 		return module(1, n, c)
 	}},
 	{"calls with parameters", func(n int) *wasm.Module {
 		c := code{}.times(n, func(c code, _ int) code {
-			return c.times(500, func(c code, _ int) code { return c.index(wasm.OpLocalGet, 0) }).index(wasm.OpCall, 1).times(500, drops)
+			return c.times(500, func(c code, _ int) code { return c.index(wasm.OpLocalGet, 0) }).
+				index(wasm.OpCall, 1).times(500, drops)
 		})
 		m := module(1, 1, c, wasm.FuncType{Params: i32s(500), Results: i32s(500)})
 		m.Functions = append(m.Functions, 1)
-		m.Bodies = append(m.Bodies, wasm.Body{Code: code{}.times(500, func(c code, i int) code { return c.index(wasm.OpLocalGet, i) }).end()})
+		m.Bodies = append(m.Bodies, wasm.Body{
+			Code: code{}.times(500, func(c code, i int) code {
+				return c.index(wasm.OpLocalGet, i)
+			}).end(),
+		})
 		return m
 	}},
 	{"calls that return much", func(n int) *wasm.Module {
@@ -129,14 +174,22 @@ var shapes = []shape{
 	}},
 	{"functions", func(n int) *wasm.Module { return module(n, 0, code{}) }},
 	{"functions with locals", func(n int) *wasm.Module { return module(n, 20_000, code{}) }},
-	{"functions times types", func(n int) *wasm.Module { return module(n, 0, code{}, make([]wasm.FuncType, n)...) }},
-	{"functions times globals", func(n int) *wasm.Module { return withGlobals(module(n, 0, code{}), n) }},
-	{"functions times imports", func(n int) *wasm.Module { return withImports(module(n, 0, code{}), n) }},
+	{"functions times types", func(n int) *wasm.Module {
+		return module(n, 0, code{}, make([]wasm.FuncType, n)...)
+	}},
+	{"functions times globals", func(n int) *wasm.Module {
+		return withGlobals(module(n, 0, code{}), n)
+	}},
+	{"functions times imports", func(n int) *wasm.Module {
+		return withImports(module(n, 0, code{}), n)
+	}},
 	{"calls times globals", func(n int) *wasm.Module {
-		return withGlobals(module(1, 0, code{}.times(n, func(c code, _ int) code { return c.index(wasm.OpCall, 0) })), n)
+		return withGlobals(module(1, 0,
+			code{}.times(n, func(c code, _ int) code { return c.index(wasm.OpCall, 0) })), n)
 	}},
 	{"calls times imports", func(n int) *wasm.Module {
-		return withImports(module(1, 0, code{}.times(n, func(c code, _ int) code { return c.index(wasm.OpCall, n-1) })), n)
+		return withImports(module(1, 0,
+			code{}.times(n, func(c code, _ int) code { return c.index(wasm.OpCall, n-1) })), n)
 	}},
 	{"types with parameters", func(n int) *wasm.Module {
 		further := make([]wasm.FuncType, n)
@@ -148,7 +201,8 @@ var shapes = []shape{
 	{"exports", func(n int) *wasm.Module {
 		m := module(1, 0, code{})
 		for i := range n {
-			m.Exports = append(m.Exports, wasm.Export{Name: strconv.Itoa(i), Kind: wasm.ExternFunction})
+			m.Exports = append(m.Exports,
+				wasm.Export{Name: strconv.Itoa(i), Kind: wasm.ExternFunction})
 		}
 		return m
 	}},
@@ -170,13 +224,20 @@ var shapes = []shape{
 	{"element segments", func(n int) *wasm.Module {
 		m := module(1, 0, code{})
 		for range n {
-			m.Elements = append(m.Elements, wasm.Element{Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef}, Functions: make([]uint32, 2)})
+			m.Elements = append(m.Elements, wasm.Element{
+				Mode:      wasm.SegmentPassive,
+				Type:      wasm.ValueType{Code: wasm.FuncRef},
+				Functions: make([]uint32, 2),
+			})
 		}
 		return m
 	}},
 	{"references in a segment", func(n int) *wasm.Module {
 		m := module(1, 0, code{})
-		m.Elements = []wasm.Element{{Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef}, Functions: make([]uint32, n)}}
+		m.Elements = []wasm.Element{{
+			Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef},
+			Functions: make([]uint32, n),
+		}}
 		return m
 	}},
 }
@@ -198,12 +259,16 @@ func skips(n int) code {
 
 // chain opens a block that n branches may leave: each is the only way to the next.
 func chain(n int) code {
-	return code{}.open(wasm.OpBlock).times(n, func(c code, i int) code { return c.load(i).index(wasm.OpBrIf, 0) })
+	return code{}.open(wasm.OpBlock).times(n, func(c code, i int) code {
+		return c.load(i).index(wasm.OpBrIf, 0)
+	})
 }
 
 // table is a table of n branches within so many blocks, one of which it leaves open.
 func table(n, blocks int) code {
-	c := wasm.AppendUint32(code{}.times(blocks, func(c code, _ int) code { return c.open(wasm.OpBlock) }).load(0).op(wasm.OpBrTable), uint32(n))
+	c := wasm.AppendUint32(code{}.times(blocks, func(c code, _ int) code {
+		return c.open(wasm.OpBlock)
+	}).load(0).op(wasm.OpBrTable), uint32(n))
 	for i := range n + 1 {
 		c = append(c, byte(i%blocks))
 	}
@@ -212,8 +277,12 @@ func table(n, blocks int) code {
 
 // alive sets locals, has n branches, and reads the locals.
 func alive(locals, n int) code {
-	c := code{}.times(locals, func(c code, i int) code { return c.load(4*i).index(wasm.OpLocalSet, i) })
-	return append(c, skips(n)...).times(locals, func(c code, i int) code { return c.index(wasm.OpLocalGet, i).op(wasm.OpDrop) })
+	c := code{}.times(locals, func(c code, i int) code {
+		return c.load(4*i).index(wasm.OpLocalSet, i)
+	})
+	return append(c, skips(n)...).times(locals, func(c code, i int) code {
+		return c.index(wasm.OpLocalGet, i).op(wasm.OpDrop)
+	})
 }
 
 // differ sets one local after another in one of two ways, and reads all of them in the end.
@@ -221,7 +290,9 @@ func differ(locals, n int) code {
 	c := code{}.times(n, func(c code, i int) code {
 		return c.load(i).open(wasm.OpIf).load(4*i).index(wasm.OpLocalSet, i%locals).end()
 	})
-	return c.times(locals, func(c code, i int) code { return append(c.i32(0).index(wasm.OpLocalGet, i), 0x36, 2, 0) })
+	return c.times(locals, func(c code, i int) code {
+		return append(c.i32(0).index(wasm.OpLocalGet, i), 0x36, 2, 0)
+	})
 }
 
 func nestedTimesLocals(op wasm.Opcode, nesting, locals int) *wasm.Module {
@@ -229,12 +300,17 @@ func nestedTimesLocals(op wasm.Opcode, nesting, locals int) *wasm.Module {
 	c = c.times(locals, func(c code, i int) code {
 		return c.index(wasm.OpLocalGet, i).i32(1).op(wasm.OpI32Add).index(wasm.OpLocalSet, i)
 	})
-	return module(1, locals, c.times(nesting, func(c code, i int) code { return c.load(i).index(wasm.OpBrIf, 0).end() }))
+	return module(1, locals,
+		c.times(nesting, func(c code, i int) code { return c.load(i).index(wasm.OpBrIf, 0).end() }))
 }
 
 func withGlobals(m *wasm.Module, n int) *wasm.Module {
 	for range n {
-		m.Globals = append(m.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}, Mutable: true}, Init: wasm.I32Const(0)})
+		m.Globals = append(m.Globals,
+			wasm.Global{
+				Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}, Mutable: true},
+				Init: wasm.I32Const(0),
+			})
 	}
 	return m
 }
@@ -242,7 +318,8 @@ func withGlobals(m *wasm.Module, n int) *wasm.Module {
 // withImports has n functions imported, so that all others move.
 func withImports(m *wasm.Module, n int) *wasm.Module {
 	for i := range n {
-		m.Imports = append(m.Imports, wasm.Import{Module: "a", Name: strconv.Itoa(i), Kind: wasm.ExternFunction})
+		m.Imports = append(m.Imports,
+			wasm.Import{Module: "a", Name: strconv.Itoa(i), Kind: wasm.ExternFunction})
 	}
 	m.Exports[0].Index = uint32(n)
 	return m

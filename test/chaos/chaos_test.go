@@ -66,7 +66,8 @@ func TestChaos(t *testing.T) {
 
 	c.hammer.Conclude(t, hammer.Conclusion{
 		Prefix: "chaos_", UnenforcedFigure: "unenforced_writes", SurvivedFigure: "faults_survived",
-		Unenforced: c.unenforced(t), Survived: survived, LeastAnswered: leastAttempts, LeastSurvived: leastFaults,
+		Unenforced: c.unenforced(t), Survived: survived, LeastAnswered: leastAttempts,
+		LeastSurvived: leastFaults,
 	})
 	require.NoError(t, c.server.Stop())
 }

@@ -52,7 +52,9 @@ func newCluster(t *testing.T) *cluster {
 	c.place(t, "required-labels.wasm", "required-labels")
 	c.registry = registry.Start(t, registry.Options{})
 	c.registry.Push(t, "pod-privileged", "v1", guest(t, "pod-privileged"))
-	require.NoError(t, os.WriteFile(c.path("manifests", "team-label.yaml"), []byte(c.expand(enforcedManifest)), 0o600))
+	require.NoError(t,
+		os.WriteFile(c.path("manifests", "team-label.yaml"), []byte(c.expand(enforcedManifest)),
+			0o600))
 	c.startEtcd(t)
 	t.Cleanup(func() {
 		if c.running {
@@ -88,7 +90,8 @@ func (c *cluster) startRegistry(t *testing.T) {
 		return
 	}
 	// It is to outlive the test of one fault.
-	c.registry = registry.Start(lasting{t}, registry.Options{Root: c.registry.Options.Root, Address: c.registry.Host})
+	c.registry = registry.Start(lasting{t},
+		registry.Options{Root: c.registry.Options.Root, Address: c.registry.Host})
 	c.registryGone = false
 }
 

@@ -97,13 +97,16 @@ plugins:
 
 // expand puts in where the modules are.
 func (c *cluster) expand(text string) string {
-	return strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).Replace(text)
+	return strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).
+		Replace(text)
 }
 
 // guest returns a module: NAME of test/policies, or of test/wat.
 func guest(t *testing.T, name string) []byte {
 	t.Helper()
-	for _, pattern := range []string{"../../bin/policies/%s.wasm", "../policies/%s/policy.wasm", "../wat/%s.wasm"} {
+	for _, pattern := range []string{
+		"../../bin/policies/%s.wasm", "../policies/%s/policy.wasm", "../wat/%s.wasm",
+	} {
 		if wasm, err := os.ReadFile(fmt.Sprintf(pattern, name)); err == nil {
 			return wasm
 		}

@@ -35,7 +35,8 @@ import (
 func (c *cluster) requireTried(t *testing.T, label, reason string) {
 	t.Helper()
 	hammer.Eventually(t, "refused: "+reason, func() error {
-		if err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label)); err == nil || !strings.Contains(err.Error(), reason) {
+		if err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label)); err ==
+			nil || !strings.Contains(err.Error(), reason) {
 			return fmt.Errorf("it was answered: %w", err)
 		}
 		return nil
@@ -69,7 +70,8 @@ func alwaysTrap(t *testing.T, c *cluster) {
 	require.Contains(t, c.warning(t), `WasmAdmission policy "trap-ignore" failed and was ignored`)
 	for _, policy := range []string{"trap-ignore", "trap-fail"} {
 		c.requireMetric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy), 1)
-		c.requireMetric(t, fmt.Sprintf("circuit_breaker_transitions_total{policy=%q,state=\"open\"}", policy), 1)
+		c.requireMetric(t,
+			fmt.Sprintf("circuit_breaker_transitions_total{policy=%q,state=\"open\"}", policy), 1)
 	}
 	c.requireLog(t, "Circuit breaker opened: the policy keeps failing")
 	// Others are evaluated as before.
@@ -141,7 +143,8 @@ func modulesReplaced(t *testing.T, c *cluster) {
 		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
 		c.requireTried(t, "pinned", denied("pinned"))
 	}
-	c.requireLog(t, "The configured policies cannot be loaded: the set before keeps serving until this is mended")
+	c.requireLog(t,
+		"The configured policies cannot be loaded: the set before keeps serving until this is mended")
 	// What is not a module is no better where no digest is pinned.
 	c.placeBytes(t, "replaceable.wasm", []byte("no module"))
 	c.requireNotReady(t, policiesCheck, "policies[replaceable].module: ")
@@ -178,7 +181,8 @@ func directoryBroken(t *testing.T, c *cluster) {
 		require.NoError(t, way.breaks(), way.name)
 		c.requireNotReady(t, policiesCheck, way.reason)
 		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
-		c.requireLog(t, "The configured policies cannot be loaded: the set before keeps serving until this is mended")
+		c.requireLog(t,
+			"The configured policies cannot be loaded: the set before keeps serving until this is mended")
 		c.requireControl(t)
 		c.hammer.RequireDenials(t)
 

@@ -173,8 +173,9 @@ func clockJumps(t *testing.T, c *cluster) {
 func (c *cluster) date(t *testing.T, when time.Time) {
 	t.Helper()
 	for _, directory := range []string{"state", "modules", "manifests"} {
-		require.NoError(t, filepath.WalkDir(c.path(directory), func(path string, _ fs.DirEntry, err error) error {
-			return errors.Join(err, os.Chtimes(path, when, when))
-		}))
+		require.NoError(t,
+			filepath.WalkDir(c.path(directory), func(path string, _ fs.DirEntry, err error) error {
+				return errors.Join(err, os.Chtimes(path, when, when))
+			}))
 	}
 }

@@ -49,8 +49,8 @@ func (c *cluster) mount(t *testing.T, name string) (directory string) {
 // leave ends a test that took the state directory away with a server that has another.
 func (c *cluster) leave(t *testing.T) { c.start(t, configuration{}) }
 
-// diskFull fills the disk of a server's state directory. What was compiled before is served, also after a
-// restart; a module that is new is a bad change until there is room.
+// diskFull fills the disk of a server's state directory. What was compiled before is served, also
+// after a restart; a module that is new is a bad change until there is room.
 func diskFull(t *testing.T, c *cluster) {
 	state := c.mount(t, "full")
 	c.place(t, "replaceable.wasm", "accept")
@@ -70,7 +70,8 @@ func diskFull(t *testing.T, c *cluster) {
 	c.hammer.RequireDenials(t)
 
 	require.NoError(t, os.Remove(filepath.Join(state, "filler")))
-	c.placeBytes(t, "replaceable.wasm", append(guest(t, "deny"), 0, 2, 1, 'x')) // a custom section makes it another
+	// a custom section makes it another
+	c.placeBytes(t, "replaceable.wasm", append(guest(t, "deny"), 0, 2, 1, 'x'))
 	c.requireNewSet(t, before)
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
 	c.requireReady(t, policiesCheck)
@@ -91,17 +92,19 @@ func fill(t *testing.T, path string) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// stateReadOnly has a server not start whose state directory is empty and read-only, unless it compiles in
-// its own process.
+// stateReadOnly has a server not start whose state directory is empty and read-only, unless it
+// compiles in its own process.
 func stateReadOnly(t *testing.T, c *cluster) {
 	state := c.mount(t, "read-only")
-	require.NoError(t, syscall.Mount("chaos", state, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	require.NoError(t,
+		syscall.Mount("chaos", state, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 	c.stop()
 	problems := c.requireNoStart(t, configuration{state: state, keepLastGood: true})
 	require.Contains(t, problems, "needs a directory for compiled code")
 	c.start(t, configuration{state: state, keepLastGood: true, compilation: "InProcess"})
 	c.requireLog(t, "Compiling in memory: the directory for compiled code cannot be used")
-	c.requireLog(t, "Modules are not kept: those from registries and servers have to be fetched at every start")
+	c.requireLog(t,
+		"Modules are not kept: those from registries and servers have to be fetched at every start")
 	c.requireMetric(t, `last_good_saves_total{result="failed"}`, 1)
 	c.requireReady(t, policiesCheck)
 	c.requireControl(t)
@@ -119,7 +122,8 @@ func stateCorrupt(t *testing.T, c *cluster) {
 		require.NotZero(t, c.damage(t, damage))
 		c.start(t, configuration{keepLastGood: true})
 		c.requireLog(t, "Removing damaged compiled code")
-		require.Regexp(t, "Cannot use a stored module|Removing an index entry that cannot be read", c.server.Logs())
+		require.Regexp(t, "Cannot use a stored module|Removing an index entry that cannot be read",
+			c.server.Logs())
 		c.requireReady(t, policiesCheck)
 	}
 	c.stop()
@@ -129,7 +133,8 @@ func stateCorrupt(t *testing.T, c *cluster) {
 	problems := c.requireNoStart(t, configuration{keepLastGood: true})
 	require.Contains(t, problems, "policies[no-privileged-pods].module: ")
 	require.Contains(t, problems, "the set that was served last cannot be served instead: ")
-	require.Contains(t, problems, " is damaged: its content has another SHA-256 than its first line says")
+	require.Contains(t, problems,
+		" is damaged: its content has another SHA-256 than its first line says")
 	c.startRegistry(t)
 	c.start(t, configuration{keepLastGood: true})
 }

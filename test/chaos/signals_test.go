@@ -92,7 +92,8 @@ func (c *cluster) metric(t *testing.T, name string) (float64, error) {
 	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
-var runningHash = regexp.MustCompile(`apiserver_wasm_admission_policy_set_info\{hash="([0-9a-f]+)",state="running"\} 1`)
+var runningHash = regexp.MustCompile(
+	`apiserver_wasm_admission_policy_set_info\{hash="([0-9a-f]+)",state="running"\} 1`)
 
 // runningSet is the hash of the set that is served.
 func (c *cluster) runningSet(t *testing.T) string {

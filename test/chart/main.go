@@ -80,7 +80,12 @@ func render(directory string, values map[string]any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged, err := util.ToRenderValues(chart, values, common.ReleaseOptions{Name: releaseName, Namespace: namespace, Revision: 1, IsInstall: true}, common.DefaultCapabilities)
+	merged, err := util.ToRenderValues(chart, values, common.ReleaseOptions{
+		Name:      releaseName,
+		Namespace: namespace,
+		Revision:  1,
+		IsInstall: true,
+	}, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +93,9 @@ func render(directory string, values map[string]any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int { return cmp.Compare(filepath.Base(a), filepath.Base(b)) })
+	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
+		return cmp.Compare(filepath.Base(a), filepath.Base(b))
+	})
 	var documents []string
 	for _, name := range names {
 		if filepath.Ext(name) != ".yaml" {

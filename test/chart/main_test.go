@@ -62,7 +62,8 @@ func objects(t *testing.T, values string) []runtime.Object {
 	require.NoError(t, yaml.Unmarshal([]byte(values), &set))
 	documents, err := render(chart, set)
 	require.NoError(t, err)
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).
+		UniversalDeserializer()
 	var decoded []runtime.Object
 	for _, document := range documents {
 		object, _, err := decoder.Decode([]byte(document), nil, nil)
@@ -83,7 +84,11 @@ func find[T runtime.Object](t *testing.T, objects []runtime.Object) (found []T) 
 }
 
 func TestLint(t *testing.T) {
-	for name, values := range map[string]string{"defaults": "", "everything": everything, "nothing": nothing} {
+	for name, values := range map[string]string{
+		"defaults":   "",
+		"everything": everything,
+		"nothing":    nothing,
+	} {
 		set := map[string]any{}
 		require.NoError(t, yaml.Unmarshal([]byte(values), &set))
 		for _, message := range lint.RunAll(chart, set, namespace).Messages {
@@ -100,7 +105,8 @@ func TestThePodIsRestricted(t *testing.T) {
 		pod, container := &d.Spec.Template.Spec, &d.Spec.Template.Spec.Containers[0]
 		require.Equal(t, int32(2), *d.Spec.Replicas)
 		require.True(t, *pod.SecurityContext.RunAsNonRoot)
-		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SecurityContext.SeccompProfile.Type)
+		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault,
+			pod.SecurityContext.SeccompProfile.Type)
 		require.Nil(t, pod.SecurityContext.FSGroup, "what is mounted would be writable by a group")
 		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem)
 		require.False(t, *container.SecurityContext.AllowPrivilegeEscalation)
@@ -123,7 +129,8 @@ func TestTheParts(t *testing.T) {
 	all := objects(t, everything)
 	services := find[*corev1.Service](t, all)
 	require.Len(t, services, 1)
-	require.Contains(t, find[*appsv1.Deployment](t, all)[0].Spec.Template.Spec.Containers[0].Args, "--service="+namespace+"/"+services[0].Name)
+	require.Contains(t, find[*appsv1.Deployment](t, all)[0].Spec.Template.Spec.Containers[0].Args,
+		"--service="+namespace+"/"+services[0].Name)
 	require.Len(t, find[*policyv1.PodDisruptionBudget](t, all), 1)
 	require.Len(t, find[*networkingv1.NetworkPolicy](t, all), 1)
 	require.Len(t, find[*rbacv1.ClusterRoleBinding](t, all), 2)

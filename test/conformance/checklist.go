@@ -154,7 +154,9 @@ func (c *checker) part(data []byte) (part Part, err error) {
 	var problems []error
 	for _, test := range part.Tests {
 		if test.Name == "" || test.Behaviours < 1 || len(test.Items) < test.Behaviours {
-			problems = append(problems, fmt.Errorf("test %q: a name is required, and an item for each of %d behaviours", test.Name, test.Behaviours))
+			problems = append(problems,
+				fmt.Errorf("test %q: a name is required, and an item for each of %d behaviours",
+					test.Name, test.Behaviours))
 		}
 		for i := range test.Items {
 			item := &test.Items[i]
@@ -199,7 +201,8 @@ func (c *checker) evidence(i *Item) error {
 		if err := i.Server.validate(); err != nil {
 			return fmt.Errorf("server: %w", err)
 		}
-		if row := i.Server.InProcess; row != "" && !bytes.Contains(c.webhook, []byte("\n| "+row+" |")) {
+		if row := i.Server.InProcess; row != "" &&
+			!bytes.Contains(c.webhook, []byte("\n| "+row+" |")) {
 			return fmt.Errorf("server: docs/webhook.md has no row %q", row)
 		}
 	}

@@ -29,7 +29,8 @@ import (
 )
 
 var (
-	whole  = flag.Bool("conformance", false, "run what needs a server and the Go tests too, and count")
+	whole = flag.Bool("conformance", false,
+		"run what needs a server and the Go tests too, and count")
 	server = flag.Bool("server", false, "run what needs a server too")
 	shell  = flag.String("shell", "plugin", "who has the policies of servers: plugin or webhook")
 	update = flag.Bool("update", false, "write docs/compatibility.md")
@@ -43,7 +44,8 @@ func TestDocumentIsCurrent(t *testing.T) {
 	}
 	document, err := os.ReadFile(filepath.Join(root, "docs/compatibility.md"))
 	require.NoError(t, err)
-	require.Equal(t, Document(parts, nil), string(document), "run make generate, and mend what fails")
+	require.Equal(t, Document(parts, nil), string(document),
+		"run make generate, and mend what fails")
 }
 
 func writeDocument(t *testing.T, parts []Part, results Results) {
@@ -78,13 +80,16 @@ func TestConformance(t *testing.T) {
 		}
 	})
 	if r.cluster != nil {
-		fmt.Printf("figure conformance_%s_shown %d count\nfigure conformance_%s_failed %d count\nfigure conformance_%s_not_applicable %d count\n",
-			*shell, r.cluster.shown.Load(), *shell, r.cluster.failed.Load(), *shell, r.cluster.left.Load())
+		fmt.Printf(
+			"figure conformance_%s_shown %d count\nfigure conformance_%s_failed %d count\nfigure conformance_%s_not_applicable %d count\n",
+			*shell, r.cluster.shown.Load(), *shell, r.cluster.failed.Load(), *shell,
+			r.cluster.left.Load())
 	}
 	if *whole && !byWebhook {
 		writeDocument(t, parts, r.results)
 		c := tally(parts, r.results)
-		fmt.Printf("figure conformance_checklist %d count\nfigure conformance_passed %d count\nfigure conformance_failed %d count\nfigure conformance_refused %d count\nfigure conformance_not_applicable %d count\n",
+		fmt.Printf(
+			"figure conformance_checklist %d count\nfigure conformance_passed %d count\nfigure conformance_failed %d count\nfigure conformance_refused %d count\nfigure conformance_not_applicable %d count\n",
 			c.behaviours, c.hold+c.differ+c.refused, c.fail, c.refused, c.out)
 	}
 }

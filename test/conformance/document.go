@@ -51,10 +51,13 @@ is expected. ` + "`make conformance`" + ` runs all of it.
 	b.WriteString(differences(parts))
 	b.WriteString(texts)
 	for _, part := range parts {
-		fmt.Fprintf(&b, "\n## %s\n\n| Test of Kubewarden's | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n", part.Title)
+		fmt.Fprintf(&b,
+			"\n## %s\n\n| Test of Kubewarden's | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n",
+			part.Title)
 		for _, test := range part.Tests {
 			for _, item := range test.Items {
-				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(test.Name), cell(item.Holds), cell(item.status(results)),
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(test.Name),
+					cell(item.Holds), cell(item.status(results)),
 					mark(item.Wasmctl != nil), mark(item.Server != nil), cell(item.names()))
 			}
 		}
@@ -63,7 +66,9 @@ is expected. ` + "`make conformance`" + ` runs all of it.
 }
 
 // count is how many items there are of each kind.
-type count struct{ tests, behaviours, items, hold, differ, refused, fail, out, byWasmctl, byServer, byBoth int }
+type count struct {
+	tests, behaviours, items, hold, differ, refused, fail, out, byWasmctl, byServer, byBoth int
+}
 
 func tally(parts []Part, results Results) (c count) {
 	for _, part := range parts {
@@ -105,7 +110,8 @@ func (c *count) add(item *Item, failed bool) {
 
 func summary(parts []Part, results Results) string {
 	var b strings.Builder
-	b.WriteString(`The checklist names behaviors, test by test. Each is one or more items here. An item holds as in Kubewarden, differs on
+	b.WriteString(
+		`The checklist names behaviors, test by test. Each is one or more items here. An item holds as in Kubewarden, differs on
 purpose, is refused because this version does not support it (the refusal is checked like the others), or does not apply
 for a stated reason.
 
@@ -117,12 +123,15 @@ for a stated reason.
 	}
 	all := tally(parts, results)
 	b.WriteString(all.row("All"))
-	fmt.Fprintf(&b, "\n%d items are shown by wasmctl and %d by a kube-apiserver, %d of them by both.\n", all.byWasmctl, all.byServer, all.byBoth)
+	fmt.Fprintf(&b,
+		"\n%d items are shown by wasmctl and %d by a kube-apiserver, %d of them by both.\n",
+		all.byWasmctl, all.byServer, all.byBoth)
 	return b.String()
 }
 
 func (c count) row(title string) string {
-	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", title, c.behaviours, c.items, c.hold, c.differ, c.refused, c.fail, c.out)
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", title, c.behaviours, c.items,
+		c.hold, c.differ, c.refused, c.fail, c.out)
 }
 
 // differences lists what is otherwise, and why.
@@ -197,7 +206,8 @@ func (i *Item) difference() string {
 	if i.Rationale == "" {
 		return i.Differs
 	}
-	return i.Differs + " ([" + i.Rationale + "](rationale/" + i.page + "#" + anchor(i.Rationale) + "))"
+	return i.Differs + " ([" + i.Rationale + "](rationale/" + i.page + "#" + anchor(i.Rationale) +
+		"))"
 }
 
 // anchor is where a heading is linked to.

@@ -65,7 +65,8 @@ func runTests(ctx context.Context, parts []Part, log func(format string, args ..
 		names := functions[pkg]
 		slices.Sort(names)
 		pattern := "^(" + strings.Join(slices.Compact(names), "|") + ")$"
-		command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=20m", "-run", pattern, ".")
+		command := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=20m", "-run",
+			pattern, ".")
 		command.Dir = filepath.Join(root, pkg)
 		out, err := command.CombinedOutput()
 		if err != nil {

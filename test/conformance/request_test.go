@@ -88,7 +88,8 @@ func (w *warnings) compare(parts []string) error {
 }
 
 // send sends a request; an error is the server's.
-func send(ctx context.Context, server *harness.Server, namespace string, r *Request) (*unstructured.Unstructured, *warnings, error) {
+func send(ctx context.Context, server *harness.Server, namespace string,
+	r *Request) (*unstructured.Unstructured, *warnings, error) {
 	config, seen := server.RESTConfig(), &warnings{}
 	config.WarningHandler = seen
 	client, err := dynamic.NewForConfig(config)
@@ -96,7 +97,8 @@ func send(ctx context.Context, server *harness.Server, namespace string, r *Requ
 		return nil, nil, err
 	}
 	if r.Delete != "" {
-		err := client.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(namespace).Delete(ctx, r.Delete, metav1.DeleteOptions{})
+		err := client.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).
+			Namespace(namespace).Delete(ctx, r.Delete, metav1.DeleteOptions{})
 		return nil, seen, err
 	}
 	object := &unstructured.Unstructured{}
@@ -159,7 +161,8 @@ func (r *Request) compareVerdict(p *place, answer error) error {
 }
 
 // compareAudit compares the audit event of the request, which comes a moment later.
-func (r *Request) compareAudit(ctx context.Context, p *place, namespace string, sent time.Time) error {
+func (r *Request) compareAudit(ctx context.Context, p *place, namespace string,
+	sent time.Time) error {
 	if len(r.Audit)+len(r.Verdicts) == 0 {
 		return nil
 	}

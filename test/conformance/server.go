@@ -95,7 +95,9 @@ func (s *Server) validate() error {
 			return fmt.Errorf("steps[%d]: one of create, update and delete is required", n)
 		}
 		if !step.denied() && len(step.Warnings)+len(step.Audit)+len(step.Verdicts) == 0 {
-			return fmt.Errorf("steps[%d]: a request that is admitted shows nothing: verdicts, warnings or audit are required", n)
+			return fmt.Errorf(
+				"steps[%d]: a request that is admitted shows nothing: verdicts, warnings or audit are required",
+				n)
 		}
 	}
 	return nil

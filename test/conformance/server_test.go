@@ -121,7 +121,8 @@ func (s *Server) alone() bool { return s.Refused != nil || s.Configuration != ni
 // copyModules copies all modules into a directory that nobody else may write.
 func copyModules(directory string) error {
 	for pattern, prefix := range map[string]string{
-		"test/wat/*.wasm": "", "test/policies/*/policy.wasm": "", "bin/policies/*.wasm": "", "bin/checklist/*.wasm": "checklist-",
+		"test/wat/*.wasm": "", "test/policies/*/policy.wasm": "", "bin/policies/*.wasm": "",
+		"bin/checklist/*.wasm": "checklist-",
 	} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
@@ -161,7 +162,8 @@ func (c *cluster) configuration(items ...Item) (map[string]any, error) {
 		groups = append(groups, item.named(item.Server.Groups)...)
 		if item.Server.Manifest != "" {
 			configuration["policyDirectory"] = manifests
-			if err := os.WriteFile(filepath.Join(manifests, item.ID+".yaml"), []byte(c.expand(item.Server.Manifest)), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(manifests, item.ID+".yaml"),
+				[]byte(c.expand(item.Server.Manifest)), 0o600); err != nil {
 				return nil, err
 			}
 		}
@@ -183,7 +185,9 @@ func (i *Item) named(policies []map[string]any) (named []map[string]any) {
 			policy["name"] = i.ID
 		}
 		if policy["namespaceSelector"] == nil {
-			policy["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: i.ID}}
+			policy["namespaceSelector"] = map[string]any{
+				"matchLabels": map[string]any{corev1.LabelMetadataName: i.ID},
+			}
 		}
 		named = append(named, policy)
 	}
@@ -192,18 +196,32 @@ func (i *Item) named(policies []map[string]any) (named []map[string]any) {
 
 // grantEyes lets policies see everything, and returns when it does.
 func grantEyes(ctx context.Context, server *harness.Server) error {
-	_, err := server.Clientset().RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}}, metav1.CreateOptions{})
+	_, err := server.Clientset().RbacV1().ClusterRoleBindings().
+		Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+			RoleRef: rbacv1.RoleRef{
+				APIGroup: rbacv1.GroupName,
+				Kind:     "ClusterRole",
+				Name:     "cluster-admin",
+			},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}},
+			metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "eyes",
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "*", Version: "*", Resource: "*", Verb: "*"}}}
-	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		answer, err := server.Clientset().AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		return err == nil && answer.Status.Allowed, err
-	})
+	review :=
+		&authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "eyes",
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Group:    "*",
+				Version:  "*",
+				Resource: "*",
+				Verb:     "*",
+			}}}
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true,
+		func(ctx context.Context) (bool, error) {
+			answer, err := server.Clientset().AuthorizationV1().SubjectAccessReviews().
+				Create(ctx, review, metav1.CreateOptions{})
+			return err == nil && answer.Status.Allowed, err
+		})
 }
 
 // show returns what is not as expected. A server that should have been refused and starts
@@ -243,7 +261,8 @@ func (s *Server) converse(ctx context.Context, p *place, namespace string) error
 		return err
 	}
 	for _, object := range s.Objects {
-		if _, _, err := send(ctx, p.Server, namespace, &Request{Create: object}); err != nil && !apierrors.IsAlreadyExists(err) {
+		if _, _, err := send(ctx, p.Server, namespace, &Request{Create: object}); err != nil &&
+			!apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}
@@ -257,14 +276,16 @@ func (s *Server) converse(ctx context.Context, p *place, namespace string) error
 
 // eventually tries until there is no error, or patience is over, and returns the last one.
 func eventually(ctx context.Context, try func() error) (err error) {
-	_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
-		err = try()
-		return err == nil, nil
-	})
+	_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true,
+		func(context.Context) (bool, error) {
+			err = try()
+			return err == nil, nil
+		})
 	return err
 }
 
 func ensureNamespace(ctx context.Context, server *harness.Server, name string) error {
-	_, err := server.Clientset().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	_, err := server.Clientset().CoreV1().Namespaces().Create(ctx,
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	return err
 }

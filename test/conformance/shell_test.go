@@ -48,7 +48,8 @@ func (p *place) log() string {
 	return p.Logs()
 }
 
-var refusedByWebhook = regexp.MustCompile(`^admission webhook "[-.a-z0-9]+\.policy\.wasm\.admission\.k8s\.io" denied the request: `)
+var refusedByWebhook = regexp.MustCompile(
+	`^admission webhook "[-.a-z0-9]+\.policy\.wasm\.admission\.k8s\.io" denied the request: `)
 
 // said returns what a policy said of a refusal. The apiserver puts before it which webhook
 // that was.
@@ -80,7 +81,13 @@ func (c *cluster) settle(t *testing.T, id string, configuration map[string]any) 
 	if !c.byWebhook {
 		admission, err := c.admission(configuration)
 		require.NoError(t, err)
-		p := &place{Server: start(t, harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: admission})}
+		p := &place{
+			Server: start(t, harness.Options{
+				FeatureGate:     true,
+				AuditPolicy:     auditWrites,
+				AdmissionConfig: admission,
+			}),
+		}
 		require.NoError(t, grantEyes(t.Context(), p.Server))
 		return p
 	}
@@ -93,7 +100,10 @@ func (c *cluster) settle(t *testing.T, id string, configuration map[string]any) 
 	configuration["policies"] = append(slices.Clone(policies), probe(id, false), probe(id, true))
 	text, err := json.Marshal(configuration)
 	require.NoError(t, err)
-	p := &place{c.apiserver, c.apiserver.StartWebhook(t, c.expand(string(text)), "--configuration-name="+id)}
+	p := &place{
+		c.apiserver,
+		c.apiserver.StartWebhook(t, c.expand(string(text)), "--configuration-name="+id),
+	}
 	for _, mutating := range []bool{false, true} {
 		require.NoError(t, p.reach(t.Context(), probeName(id, mutating)))
 	}
@@ -106,12 +116,17 @@ func (c *cluster) refusal(t *testing.T, configuration map[string]any) (string, e
 	if !c.byWebhook {
 		admission, err := c.admission(configuration)
 		require.NoError(t, err)
-		_, log := harness.StartExpectingFailure(t, harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: admission})
+		_, log := harness.StartExpectingFailure(t, harness.Options{
+			FeatureGate:     true,
+			AuditPolicy:     auditWrites,
+			AdmissionConfig: admission,
+		})
 		return log, nil
 	}
 	text, err := json.Marshal(configuration)
 	require.NoError(t, err)
-	w, err := c.shared.NewWebhook(t.TempDir(), c.expand(string(text)), "--write-webhook-configurations=false")
+	w, err := c.shared.NewWebhook(t.TempDir(), c.expand(string(text)),
+		"--write-webhook-configurations=false")
 	if err == nil {
 		return "", fmt.Errorf("the webhook server has started: %w", w.Stop())
 	}
@@ -140,8 +155,17 @@ func probe(id string, mutating bool) map[string]any {
 	name := probeName(id, mutating)
 	return map[string]any{
 		"name": name, "module": "$MODULES/deny.wasm", "mutating": mutating,
-		"namespaceSelector": map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: name}},
-		"rules":             []any{map[string]any{"apiGroups": []string{""}, "apiVersions": []string{"v1"}, "resources": []string{"configmaps"}, "operations": []string{"CREATE"}}},
+		"namespaceSelector": map[string]any{
+			"matchLabels": map[string]any{corev1.LabelMetadataName: name},
+		},
+		"rules": []any{
+			map[string]any{
+				"apiGroups":   []string{""},
+				"apiVersions": []string{"v1"},
+				"resources":   []string{"configmaps"},
+				"operations":  []string{"CREATE"},
+			},
+		},
 	}
 }
 
@@ -152,7 +176,8 @@ func (p *place) reach(ctx context.Context, namespace string) error {
 	}
 	return eventually(ctx, func() error {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-"}}
-		if _, err := p.Clientset().CoreV1().ConfigMaps(namespace).Create(ctx, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
+		if _, err := p.Clientset().CoreV1().ConfigMaps(namespace).Create(ctx, object,
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
 			return nil //nolint:nilerr // a refusal is what is waited for
 		}
 		return fmt.Errorf("the policy of namespace %s is not asked", namespace)

@@ -53,7 +53,8 @@ type surroundings struct {
 
 func newSurroundings(t *testing.T) *surroundings {
 	t.Helper()
-	require.FileExists(t, filepath.Join(root, "bin/checklist/wapc.wasm"), "run make checklist-guests")
+	require.FileExists(t, filepath.Join(root, "bin/checklist/wapc.wasm"),
+		"run make checklist-guests")
 	w := &surroundings{wasmctl: filepath.Join(t.TempDir(), "wasmctl"), cache: t.TempDir()}
 	out, err := exec.Command("go", "build", "-o", w.wasmctl, root+"/cmd/wasmctl").CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -71,7 +72,10 @@ func newSurroundings(t *testing.T) *surroundings {
 	}
 	pushImage(t, open)
 	credentials := filepath.Join(t.TempDir(), "config.json")
-	require.NoError(t, os.WriteFile(credentials, []byte(`{"auths":{"`+secure.Host+`":{"auth":"`+base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
+	require.NoError(t,
+		os.WriteFile(credentials,
+			[]byte(`{"auths":{"`+secure.Host+`":{"auth":"`+
+				base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/policy.wasm" {
 			_, _ = w.Write(policy)
@@ -85,7 +89,8 @@ func newSurroundings(t *testing.T) *surroundings {
 	require.NoError(t, os.Chmod(modules, 0o700))
 	require.NoError(t, copyModules(modules))
 	w.names = []string{
-		"$ROOT", absolute, "$MODULES", "file://" + modules, "$REGISTRY", open.Host, "$SECURE", secure.Host, "$CA", secure.CA, "$DOCKER", filepath.Dir(credentials),
+		"$ROOT", absolute, "$MODULES", "file://" + modules, "$REGISTRY", open.Host, "$SECURE",
+		secure.Host, "$CA", secure.CA, "$DOCKER", filepath.Dir(credentials),
 		"$WEBHOST", strings.TrimPrefix(web.URL, "http://"), "$WEB", web.URL, "$PROXY", w.proxy.url,
 		"$DIGEST", strings.TrimPrefix(engine.Digest(policy), "sha256:")[:12],
 		"$SIGNED", keyless.Publish(t, open, "signed", policy), "$LARGE", strings.Repeat("x", 3<<20),
@@ -96,14 +101,21 @@ func newSurroundings(t *testing.T) *surroundings {
 // pushImage puts images/app:v1 into a registry, an index of an image for this platform.
 func pushImage(t *testing.T, r *registry.Registry) {
 	t.Helper()
-	config := r.PushBlob(t, "images/app", ocispec.MediaTypeImageConfig, []byte(`{"config":{"User":"65533:65533"}}`))
-	image := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
+	config := r.PushBlob(t, "images/app", ocispec.MediaTypeImageConfig,
+		[]byte(`{"config":{"User":"65533:65533"}}`))
+	image := ocispec.Manifest{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Config:    config,
+		Layers:    []ocispec.Descriptor{},
+	}
 	image.SchemaVersion = 2
 	content, err := json.Marshal(image)
 	require.NoError(t, err)
 	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{{
-		MediaType: image.MediaType, Digest: digest.Digest(r.PushManifest(t, "images/app", "child", image)), Size: int64(len(content)),
-		Platform: &ocispec.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
+		MediaType: image.MediaType,
+		Digest:    digest.Digest(r.PushManifest(t, "images/app", "child", image)),
+		Size:      int64(len(content)),
+		Platform:  &ocispec.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
 	}}}
 	index.SchemaVersion = 2
 	r.PushManifest(t, "images/app", "v1", index)

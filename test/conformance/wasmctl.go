@@ -28,8 +28,9 @@ import (
 // credentials, $CA for the file that vouches for it, $DOCKER for a directory with
 // credentials, $WEB for the URL of a web server and $PROXY for that of a proxy which leads
 // to the registry without TLS, whatever is asked for; $SIGNED for a directory with who has signed
-// the policies signed/old, signed/bundled and signed/keyless of that registry; $DIGEST is the beginning of the digest
-// of the module that registries and web server have, and $LARGE is a text of 3 MiB.
+// the policies signed/old, signed/bundled and signed/keyless of that registry; $DIGEST is the
+// beginning of the digest of the module that registries and web server have, and $LARGE is a text
+// of 3 MiB.
 type Wasmctl struct {
 	// Files are written into the item's directory first: their contents by their names.
 	Files map[string]string `json:"files,omitempty"`
@@ -72,7 +73,8 @@ func (w *Wasmctl) validate() error {
 		if len(step.Args) == 0 {
 			return fmt.Errorf("steps[%d]: args are required", n)
 		}
-		expected = expected || len(step.Values)+len(step.Output)+len(step.Patch)+len(step.Answer) > 0
+		expected = expected || len(step.Values)+len(step.Output)+len(step.Patch)+
+			len(step.Answer) > 0
 	}
 	if !expected {
 		return errors.New("no step expects values, a patch, an answer or output")

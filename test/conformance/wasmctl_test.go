@@ -52,7 +52,8 @@ func (w *Wasmctl) show(ctx context.Context, outside *surroundings, directory str
 		if err := step.compare(out, expand); err != nil {
 			return fmt.Errorf("steps[%d]: %w\n%s%s", n, err, out.stdout, out.stderr)
 		}
-		if proxied := outside.proxy.requests.Load() > asked; step.Proxied != nil && proxied != *step.Proxied {
+		if proxied := outside.proxy.requests.Load() > asked; step.Proxied != nil &&
+			proxied != *step.Proxied {
 			return fmt.Errorf("steps[%d]: the proxy was asked: %t", n, proxied)
 		}
 	}
@@ -65,15 +66,17 @@ type output struct {
 	exitCode       int
 }
 
-func (s *Step) run(ctx context.Context, outside *surroundings, expand func(string) string) (output, error) {
+func (s *Step) run(ctx context.Context, outside *surroundings,
+	expand func(string) string) (output, error) {
 	var args []string
 	for _, arg := range s.Args {
 		args = append(args, expand(arg))
 	}
 	command := exec.CommandContext(ctx, outside.wasmctl, args...)
 	command.Dir = filepath.Join(root, "test")
-	command.Env = append(os.Environ(), "XDG_CACHE_HOME="+outside.cache, "KUBECONFIG=/dev/null", "DOCKER_CONFIG=/none",
-		"HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=", "http_proxy=", "https_proxy=", "no_proxy=")
+	command.Env = append(os.Environ(), "XDG_CACHE_HOME="+outside.cache, "KUBECONFIG=/dev/null",
+		"DOCKER_CONFIG=/none", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=", "http_proxy=",
+		"https_proxy=", "no_proxy=")
 	for _, variable := range s.Env {
 		command.Env = append(command.Env, expand(variable))
 	}
@@ -172,5 +175,6 @@ func comparePatch(want, text string) error {
 // equalJSON is whether two texts are the same value.
 func equalJSON(a, b []byte) bool {
 	var x, y any
-	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && fmt.Sprint(x) == fmt.Sprint(y)
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil &&
+		fmt.Sprint(x) == fmt.Sprint(y)
 }

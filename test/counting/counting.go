@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package counting has modules count the instructions that they execute, in the plainest way. It has nothing in common
-// with the scheme by which the engine has them pay fuel, and is what that is compared with.
+// Package counting has modules count the instructions that they execute, in the plainest way. It
+// has nothing in common with the scheme by which the engine has them pay fuel, and is what that is
+// compared with.
 package counting
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
@@ -23,8 +24,9 @@ import "github.com/wasm-admission/wasm-admission/internal/wasm"
 // Export is the name of the exported mutable i64 global that counts. It starts at zero.
 const Export = "test-counter"
 
-// Module has a module in the binary format count. Every instruction counts one but for else and end, which are none, and
-// a loop counts on every turn. What is executed without a branch or a call in between is counted at its first instruction.
+// Module has a module in the binary format count. Every instruction counts one but for else and
+// end, which are none, and a loop counts on every turn. What is executed without a branch or a call
+// in between is counted at its first instruction.
 func Module(module []byte) ([]byte, error) {
 	m, err := wasm.Decode(module)
 	if err != nil {
@@ -40,7 +42,8 @@ func Module(module []byte) ([]byte, error) {
 		}
 	}
 	m.Globals = append(m.Globals, wasm.Global{
-		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0),
+		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true},
+		Init: wasm.I64Const(0),
 	})
 	m.Exports = append(m.Exports, wasm.Export{Name: Export, Kind: wasm.ExternGlobal, Index: global})
 	return m.Encode(), nil
@@ -54,7 +57,8 @@ func count(body *wasm.Body, c *wasm.Cursor, global uint32) error {
 		if executed > 0 {
 			code = wasm.AppendUint32(append(code, byte(wasm.OpGlobalGet)), global)
 			code = wasm.AppendInt64(append(code, byte(wasm.OpI64Const)), executed)
-			code = wasm.AppendUint32(append(code, byte(wasm.OpI64Add), byte(wasm.OpGlobalSet)), global)
+			code = wasm.AppendUint32(append(code, byte(wasm.OpI64Add), byte(wasm.OpGlobalSet)),
+				global)
 		}
 		code = append(code, body.Code[start:end]...)
 		start, executed = end, 0
@@ -78,10 +82,12 @@ func count(body *wasm.Body, c *wasm.Cursor, global uint32) error {
 	return c.Err()
 }
 
-// transfers says whether what comes behind an instruction may be executed at another time than the instruction.
+// transfers says whether what comes behind an instruction may be executed at another time than the
+// instruction.
 func transfers(op wasm.Opcode) bool {
 	switch op {
-	case wasm.OpIf, wasm.OpBr, wasm.OpBrIf, wasm.OpBrTable, wasm.OpBrOnNull, wasm.OpBrOnNonNull, wasm.OpReturn, wasm.OpUnreachable,
+	case wasm.OpIf, wasm.OpBr, wasm.OpBrIf, wasm.OpBrTable, wasm.OpBrOnNull, wasm.OpBrOnNonNull,
+		wasm.OpReturn, wasm.OpUnreachable,
 		wasm.OpCall, wasm.OpCallIndirect, wasm.OpCallRef, wasm.OpReturnCall, wasm.OpReturnCallIndirect, wasm.OpReturnCallRef:
 		return true
 	}

@@ -76,7 +76,8 @@ func TestParse(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	require.Empty(t, missing([]string{"a … c", "d"}, "x\na b c\ny\nd\n"))
-	require.Equal(t, []string{"a"}, missing([]string{"d", "a"}, "a\nd\n"), "lines are in their order")
+	require.Equal(t, []string{"a"}, missing([]string{"d", "a"}, "a\nd\n"),
+		"lines are in their order")
 	require.Equal(t, []string{"a.c"}, missing([]string{"a.c"}, "abc\n"))
 }
 

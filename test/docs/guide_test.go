@@ -110,8 +110,9 @@ func parse(text string) (page, error) {
 			continue
 		}
 		if _, known := kinds[kind]; !known {
-			return page{}, fmt.Errorf("line %d: console %q: want one of run, denied, serve, cluster, network",
-				begin+1, kind)
+			return page{},
+				fmt.Errorf("line %d: console %q: want one of run, denied, serve, cluster, network",
+					begin+1, kind)
 		}
 		commands, err := parseCommands(lines[begin+1 : i])
 		if err != nil {
@@ -165,7 +166,8 @@ func missing(want []string, output string) []string {
 		for i := range parts {
 			parts[i] = regexp.QuoteMeta(parts[i])
 		}
-		found := regexp.MustCompile(`(?m)^` + strings.Join(parts, `.*`) + `\s*$`).FindStringIndex(output)
+		found := regexp.MustCompile(`(?m)^` + strings.Join(parts, `.*`) + `\s*$`).
+			FindStringIndex(output)
 		if found == nil {
 			lacking = append(lacking, line)
 			continue

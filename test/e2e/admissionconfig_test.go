@@ -69,7 +69,8 @@ plugins:
 `,
 	})
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "configures the plugin, but --disable-admission-plugins=WasmAdmission switches it off")
+	require.Contains(t, stderr,
+		"configures the plugin, but --disable-admission-plugins=WasmAdmission switches it off")
 }
 
 // A rule that matches nothing is told of once the server knows all that it serves.
@@ -77,7 +78,8 @@ func TestRuleThatMatchesNothingIsWarnedAbout(t *testing.T) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))
 	require.NoError(t, copyModules(directory))
-	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, `
+	server := harness.Start(t,
+		harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, `
 policies:
 - name: misspelt
   module: MODULES/accept.wasm
@@ -87,9 +89,11 @@ policies:
 `)})
 	require.Eventually(t, func() bool {
 		metrics, err := server.Metrics(t.Context())
-		return err == nil && strings.Contains(metrics, "\napiserver_wasm_admission_unmatched_rules 1\n")
+		return err == nil &&
+			strings.Contains(metrics, "\napiserver_wasm_admission_unmatched_rules 1\n")
 	}, time.Minute, 100*time.Millisecond)
-	require.Contains(t, server.Logs(), "rules[1] matches nothing that is served and enforces nothing")
+	require.Contains(t, server.Logs(),
+		"rules[1] matches nothing that is served and enforces nothing")
 	require.NotContains(t, server.Logs(), "rules[0] matches nothing")
 }
 
@@ -103,5 +107,6 @@ plugins:
   configuration: {}
 `,
 	})
-	require.Contains(t, server.Logs(), `no admission plugin is called "PluginOfAnotherVersion": its configuration is IGNORED`)
+	require.Contains(t, server.Logs(),
+		`no admission plugin is called "PluginOfAnotherVersion": its configuration is IGNORED`)
 }

@@ -35,23 +35,33 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// TestAirGap has a server start with nothing but what wasmctl bundle wrote: policies of a registry and a web server that are
-// gone, signed by a key and an identity, in all formats, verified. What is tampered with is refused in a line.
+// TestAirGap has a server start with nothing but what wasmctl bundle wrote: policies of a registry
+// and a web server that are gone, signed by a key and an identity, in all formats, verified. What
+// is tampered with is refused in a line.
 func TestAirGap(t *testing.T) {
 	directory, key, instance := modules(t), signing.NewKey(t), keyless.New(t)
 	deny, err := os.ReadFile(filepath.Join(directory, "deny.wasm"))
 	require.NoError(t, err)
-	// Each policy is another module, by custom sections: what refers to one would refer to all otherwise.
-	variant := func(n int) []byte { return append(deny[:len(deny):len(deny)], bytes.Repeat([]byte{0, 1, 0}, n)...) }
+	// Each policy is another module, by custom sections: what refers to one would refer to all
+	// otherwise.
+	variant := func(n int) []byte {
+		return append(deny[:len(deny):len(deny)], bytes.Repeat([]byte{0, 1, 0}, n)...)
+	}
 	r := registry.Start(t, registry.Options{})
 	layers := r.Push(t, "layers", "v1", variant(1))
 	r.PushSignatures(t, "layers", layers, key.Layer(t, layers, nil))
 	bundled := r.Push(t, "bundles", "v1", variant(2))
 	r.PushReferrer(t, "bundles", bundled, registry.BundleMediaType, key.Bundle(t, bundled, nil))
 	identified := r.Push(t, "keyless", "v1", variant(3))
-	r.PushReferrer(t, "keyless", identified, registry.BundleMediaType, instance.Bundle(t, "ann@example.com", "https://issuer.example.com", identified, nil))
-	files := map[string][]byte{"/policy.wasm": variant(4), "/policy.wasm.sigstore.json": key.FileBundle(t, variant(4))}
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) { _, _ = w.Write(files[request.URL.Path]) }))
+	r.PushReferrer(t, "keyless", identified, registry.BundleMediaType,
+		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", identified, nil))
+	files := map[string][]byte{
+		"/policy.wasm":               variant(4),
+		"/policy.wasm.sigstore.json": key.FileBundle(t, variant(4)),
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		_, _ = w.Write(files[request.URL.Path])
+	}))
 	t.Cleanup(web.Close)
 
 	in := func(name string) string { return filepath.Join(directory, name) }
@@ -63,22 +73,29 @@ verification:
   config: {apiVersion: v1, anyOf: {signatures: [{kind: pubKey, key: %q}, {kind: genericIssuer, issuer: "https://issuer.example.com", subject: {equal: ann@example.com}}]}}
   trustRoot: {file: %s}
 policies:`, insecure, sources, key.PEM, root) +
-			policyFor("layers", "registry://"+r.Host+"/layers:v1") + policyFor("bundles", "registry://"+r.Host+"/bundles@"+bundled) +
-			policyFor("keyless", "registry://"+r.Host+"/keyless:v1") + policyFor("web", web.URL+"/policy.wasm")
+			policyFor("layers", "registry://"+r.Host+"/layers:v1") +
+			policyFor("bundles", "registry://"+r.Host+"/bundles@"+bundled) +
+			policyFor("keyless", "registry://"+r.Host+"/keyless:v1") +
+			policyFor("web", web.URL+"/policy.wasm")
 	}
 	layout := "layout: " + in("policies.tar")
 	online := admissionConfiguration(directory, configuration(layout, in("root.json")))
-	offline := admissionConfiguration(directory, configuration(layout, in("policies.trusted_root.json")))
+	offline := admissionConfiguration(directory,
+		configuration(layout, in("policies.trusted_root.json")))
 	require.NoError(t, os.WriteFile(in("admission.yaml"), []byte(online), 0o600))
-	require.NoError(t, os.WriteFile(in("sources.yaml"), []byte("insecure_sources: "+insecure), 0o600))
+	require.NoError(t,
+		os.WriteFile(in("sources.yaml"), []byte("insecure_sources: "+insecure), 0o600))
 	tool := filepath.Join(t.TempDir(), "wasmctl")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/wasmctl").CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/wasmctl").
+		CombinedOutput()
 	require.NoError(t, err, "%s", output)
-	output, err = exec.CommandContext(t.Context(), tool, "bundle", "-o", in("policies.tar"), "--sources-path", in("sources.yaml"), in("admission.yaml")).CombinedOutput()
+	output, err = exec.CommandContext(t.Context(), tool, "bundle", "-o", in("policies.tar"),
+		"--sources-path", in("sources.yaml"), in("admission.yaml")).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	r.Stop()
 	web.Close()
-	output, err = exec.CommandContext(t.Context(), tool, "bundle", "--verify", in("policies.tar"), in("admission.yaml")).CombinedOutput()
+	output, err = exec.CommandContext(t.Context(), tool, "bundle", "--verify", in("policies.tar"),
+		in("admission.yaml")).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 
 	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: offline})
@@ -89,7 +106,8 @@ policies:`, insecure, sources, key.PEM, root) +
 
 	content, err := os.ReadFile(in("policies.tar"))
 	require.NoError(t, err)
-	at := bytes.Index(content, append(variant(1), 0, 0)) // with what fills a block of the tar: others begin alike
+	// with what fills a block of the tar: others begin alike
+	at := bytes.Index(content, append(variant(1), 0, 0))
 	require.Positive(t, at)
 	signature := bytes.Index(content, []byte("messageSignature"))
 	require.Positive(t, signature)
@@ -97,12 +115,17 @@ policies:`, insecure, sources, key.PEM, root) +
 		tamper  func([]byte) []byte
 		problem string
 	}{
-		"module":    {func(b []byte) []byte { b[at+len(deny)-1] ^= 1; return b }, "policies[layers].module: "},
-		"signature": {func(b []byte) []byte { b[signature] = 'M'; return b }, "policies[web].module: "},
-		"cut":       {func(b []byte) []byte { return b[:len(b)/2] }, "layout " + in("policies.tar")},
+		"module": {func(b []byte) []byte { b[at+len(deny)-1] ^= 1; return b },
+			"policies[layers].module: "},
+		"signature": {func(b []byte) []byte { b[signature] = 'M'; return b },
+			"policies[web].module: "},
+		"cut": {func(b []byte) []byte { return b[:len(b)/2] },
+			"layout " + in("policies.tar")},
 	} {
-		require.NoError(t, os.WriteFile(in("policies.tar"), test.tamper(bytes.Clone(content)), 0o600))
-		code, stderr := harness.StartExpectingFailure(t, harness.Options{FeatureGate: true, AdmissionConfig: offline})
+		require.NoError(t,
+			os.WriteFile(in("policies.tar"), test.tamper(bytes.Clone(content)), 0o600))
+		code, stderr := harness.StartExpectingFailure(t,
+			harness.Options{FeatureGate: true, AdmissionConfig: offline})
 		require.Equal(t, 1, code, name)
 		lines := problemLines(stderr)
 		require.NotEmpty(t, lines, stderr)

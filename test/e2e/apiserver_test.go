@@ -66,7 +66,10 @@ func impersonating(server *harness.Server, as rest.ImpersonationConfig) *rest.Co
 	return config
 }
 
-var exemptUser = rest.ImpersonationConfig{UserName: "exempt-user", Groups: []string{"system:masters"}}
+var exemptUser = rest.ImpersonationConfig{
+	UserName: "exempt-user",
+	Groups:   []string{"system:masters"},
+}
 
 // apiserverWrites returns what the apiserver wrote so far.
 func apiserverWrites(t *testing.T, server *harness.Server) (own []auditv1.Event) {
@@ -74,7 +77,8 @@ func apiserverWrites(t *testing.T, server *harness.Server) (own []auditv1.Event)
 	events, err := server.AuditEvents()
 	require.NoError(t, err)
 	for _, event := range events {
-		if event.User.Username == apiserverUser && event.ImpersonatedUser == nil && event.ObjectRef != nil {
+		if event.User.Username == apiserverUser && event.ImpersonatedUser == nil &&
+			event.ObjectRef != nil {
 			own = append(own, event)
 		}
 	}
@@ -96,24 +100,36 @@ func described(event *auditv1.Event) string {
 // that refuses everything each of its writes passes, and each for that reason. A write
 // that this test sees and pkg/loopback does not know fails it.
 func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
-	server := harness.Start(t, harness.Options{FeatureGate: true, AuditPolicy: auditApiserver, AdmissionConfig: admissionConfiguration(modules(t), refusing)})
+	server := harness.Start(t, harness.Options{
+		FeatureGate:     true,
+		AuditPolicy:     auditApiserver,
+		AdmissionConfig: admissionConfiguration(modules(t), refusing),
+	})
 	makeTheApiserverWrite(t, server)
 
 	expected := []string{
-		"create namespaces", "create services", "create servicecidrs.networking.k8s.io", "create ipaddresses.networking.k8s.io",
-		"create leases.coordination.k8s.io", "create clusterroles.rbac.authorization.k8s.io", "create clusterrolebindings.rbac.authorization.k8s.io",
-		"create roles.rbac.authorization.k8s.io", "create rolebindings.rbac.authorization.k8s.io", "create priorityclasses.scheduling.k8s.io",
-		"create flowschemas.flowcontrol.apiserver.k8s.io", "create prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
-		"create configmaps", "create apiservices.apiregistration.k8s.io", "update apiservices.apiregistration.k8s.io/status",
-		"update customresourcedefinitions.apiextensions.k8s.io/status", "update resourcequotas/status",
+		"create namespaces", "create services", "create servicecidrs.networking.k8s.io",
+		"create ipaddresses.networking.k8s.io",
+		"create leases.coordination.k8s.io", "create clusterroles.rbac.authorization.k8s.io",
+		"create clusterrolebindings.rbac.authorization.k8s.io",
+		"create roles.rbac.authorization.k8s.io", "create rolebindings.rbac.authorization.k8s.io",
+		"create priorityclasses.scheduling.k8s.io",
+		"create flowschemas.flowcontrol.apiserver.k8s.io",
+		"create prioritylevelconfigurations.flowcontrol.apiserver.k8s.io",
+		"create configmaps", "create apiservices.apiregistration.k8s.io",
+		"update apiservices.apiregistration.k8s.io/status",
+		"update customresourcedefinitions.apiextensions.k8s.io/status",
+		"update resourcequotas/status",
 	}
 	seen := map[string]bool{}
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		for _, event := range apiserverWrites(t, server) {
-			seen[described(&event)] = true
-		}
-		return !slices.ContainsFunc(expected, func(write string) bool { return !seen[write] }), nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true,
+		func(context.Context) (bool, error) {
+			for _, event := range apiserverWrites(t, server) {
+				seen[described(&event)] = true
+			}
+			return !slices.ContainsFunc(expected, func(write string) bool { return !seen[write] }),
+				nil
+		})
 	t.Log(slices.Sorted(maps.Keys(seen)))
 	require.NoError(t, err, "not all of what the apiserver was given to do was seen")
 	for _, event := range apiserverWrites(t, server) {
@@ -121,8 +137,9 @@ func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
 		if code == http.StatusNotFound || code == http.StatusConflict {
 			continue // It may have failed before admission.
 		}
-		require.Equal(t, "apiserver", event.Annotations["wasm.admission.k8s.io/exempt"], "%s %s/%s: %d %s",
-			described(&event), event.ObjectRef.Namespace, event.ObjectRef.Name, code, event.ResponseStatus.Message)
+		require.Equal(t, "apiserver", event.Annotations["wasm.admission.k8s.io/exempt"],
+			"%s %s/%s: %d %s", described(&event), event.ObjectRef.Namespace, event.ObjectRef.Name,
+			code, event.ResponseStatus.Message)
 	}
 }
 
@@ -136,10 +153,14 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 	objects, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	for resource, object := range map[schema.GroupVersionResource]string{
-		{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}: `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.example.com"},"spec":{
+		{
+			Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+		}: `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.example.com"},"spec":{
 			"group":"example.com","scope":"Namespaced","names":{"plural":"things","kind":"Thing"},
 			"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}`,
-		{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}: `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.remote.example.com"},"spec":{
+		{
+			Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices",
+		}: `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.remote.example.com"},"spec":{
 			"group":"remote.example.com","version":"v1","groupPriorityMinimum":1,"versionPriority":1,"insecureSkipTLSVerify":true,"service":{"namespace":"default","name":"none"}}}`,
 	} {
 		var content unstructured.Unstructured
@@ -147,10 +168,12 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 		_, err := objects.Resource(resource).Create(t.Context(), &content, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	_, err = client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "busy"}}, metav1.CreateOptions{})
+	_, err = client.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "busy"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = client.CoreV1().Services("busy").Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "any"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+		ObjectMeta: metav1.ObjectMeta{Name: "any"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	hard := corev1.ResourceList{"count/configmaps": resource.MustParse("5")}
@@ -159,17 +182,26 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	// No controller runs that would count.
-	quota.Status = corev1.ResourceQuotaStatus{Hard: hard, Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")}}
-	_, err = client.CoreV1().ResourceQuotas("busy").UpdateStatus(t.Context(), quota, metav1.UpdateOptions{})
+	quota.Status = corev1.ResourceQuotaStatus{
+		Hard: hard,
+		Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")},
+	}
+	_, err = client.CoreV1().ResourceQuotas("busy").UpdateStatus(t.Context(), quota,
+		metav1.UpdateOptions{})
 	require.NoError(t, err)
-	_, err = client.CoreV1().ConfigMaps("busy").Create(t.Context(), configMap("busy", "any"), metav1.CreateOptions{})
+	_, err = client.CoreV1().ConfigMaps("busy").Create(t.Context(), configMap("busy", "any"),
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 
 // Who knows all that userInfo says of the apiserver, and may impersonate it, is
 // evaluated as anybody else, also where the apiserver would not be.
 func TestNobodyPlaysTheApiserver(t *testing.T) {
-	server := harness.Start(t, harness.Options{FeatureGate: true, AuditPolicy: auditApiserver, AdmissionConfig: admissionConfiguration(modules(t), refusing)})
+	server := harness.Start(t, harness.Options{
+		FeatureGate:     true,
+		AuditPolicy:     auditApiserver,
+		AdmissionConfig: admissionConfiguration(modules(t), refusing),
+	})
 	own := apiserverWrites(t, server)
 	require.NotEmpty(t, own)
 	who := own[0].User
@@ -187,11 +219,13 @@ func TestNobodyPlaysTheApiserver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, err := kubernetes.NewForConfig(impersonating(server, as))
 			require.NoError(t, err)
-			_, err = client.CoreV1().ConfigMaps("default").Create(t.Context(), configMap("default", "any"), metav1.CreateOptions{})
+			_, err = client.CoreV1().ConfigMaps("default").
+				Create(t.Context(), configMap("default", "any"), metav1.CreateOptions{})
 			require.ErrorContains(t, err, `WasmAdmission policy "nothing" denied the request`)
 			// The apiserver itself may write this one.
 			name := "kube-apiserver-legacy-service-account-token-tracking"
-			_, err = client.CoreV1().ConfigMaps("kube-system").Create(t.Context(), configMap("kube-system", name), metav1.CreateOptions{})
+			_, err = client.CoreV1().ConfigMaps("kube-system").
+				Create(t.Context(), configMap("kube-system", name), metav1.CreateOptions{})
 			require.ErrorContains(t, err, `WasmAdmission policy "nothing" denied the request`)
 		})
 	}
@@ -200,7 +234,8 @@ func TestNobodyPlaysTheApiserver(t *testing.T) {
 // What the apiserver sends with its own credential because somebody makes it is evaluated.
 func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
 	server := harness.Start(t, harness.Options{
-		FeatureGate: true, AuditPolicy: auditApiserver, Args: []string{"--enable-admission-plugins=NamespaceAutoProvision"},
+		FeatureGate: true, AuditPolicy: auditApiserver,
+		Args: []string{"--enable-admission-plugins=NamespaceAutoProvision"},
 		AdmissionConfig: admissionConfiguration(modules(t), `policies:
 - name: guard
   module: MODULES/deny.wasm
@@ -214,30 +249,47 @@ func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
 		require.ErrorContains(t, err, `WasmAdmission policy "guard" denied the request`)
 	})
 	t.Run("a connection", func(t *testing.T) {
-		path, effects, fail := "/api/v1/namespaces/default/services/kubernetes/proxy/", admissionregistrationv1.SideEffectClassNone, admissionregistrationv1.Fail
-		_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), &admissionregistrationv1.ValidatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: "back"},
-			Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-				Name: "back.example.com", SideEffects: &effects, FailurePolicy: &fail, AdmissionReviewVersions: []string{"v1"},
-				ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: "default", Name: "kubernetes", Path: &path}},
-				Rules: []admissionregistrationv1.RuleWithOperations{{
-					Operations: []admissionregistrationv1.OperationType{"CREATE"},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+		path, effects, fail := "/api/v1/namespaces/default/services/kubernetes/proxy/",
+			admissionregistrationv1.SideEffectClassNone, admissionregistrationv1.Fail
+		_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+			Create(t.Context(), &admissionregistrationv1.ValidatingWebhookConfiguration{
+				ObjectMeta: metav1.ObjectMeta{Name: "back"},
+				Webhooks: []admissionregistrationv1.ValidatingWebhook{{
+					Name: "back.example.com", SideEffects: &effects, FailurePolicy: &fail,
+					AdmissionReviewVersions: []string{"v1"},
+					ClientConfig: admissionregistrationv1.WebhookClientConfig{
+						Service: &admissionregistrationv1.ServiceReference{
+							Namespace: "default",
+							Name:      "kubernetes",
+							Path:      &path,
+						},
+					},
+					Rules: []admissionregistrationv1.RuleWithOperations{{
+						Operations: []admissionregistrationv1.OperationType{"CREATE"},
+						Rule: admissionregistrationv1.Rule{
+							APIGroups:   []string{""},
+							APIVersions: []string{"v1"},
+							Resources:   []string{"configmaps"},
+						},
+					}},
 				}},
-			}},
-		}, metav1.CreateOptions{})
+			}, metav1.CreateOptions{})
 		require.NoError(t, err)
-		err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-			// Until the webhook is known, this passes.
-			_ = createIn(ctx, client, "default")
-			return slices.ContainsFunc(apiserverWrites(t, server), func(event auditv1.Event) bool {
-				return event.ObjectRef.Resource == "services" && event.ObjectRef.Subresource == "proxy"
-			}), nil
-		})
+		err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true,
+			func(ctx context.Context) (bool, error) {
+				// Until the webhook is known, this passes.
+				_ = createIn(ctx, client, "default")
+				return slices.ContainsFunc(apiserverWrites(t, server),
+					func(event auditv1.Event) bool {
+						return event.ObjectRef.Resource == "services" &&
+							event.ObjectRef.Subresource == "proxy"
+					}), nil
+			})
 		require.NoError(t, err, "the apiserver did not connect in its own name")
 		for _, event := range apiserverWrites(t, server) {
 			if event.ObjectRef.Subresource == "proxy" {
-				require.Contains(t, event.ResponseStatus.Message, `WasmAdmission policy "guard" denied the request`)
+				require.Contains(t, event.ResponseStatus.Message,
+					`WasmAdmission policy "guard" denied the request`)
 				require.Empty(t, event.Annotations["wasm.admission.k8s.io/exempt"])
 			}
 		}
@@ -245,6 +297,8 @@ func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
 }
 
 func createIn(ctx context.Context, client kubernetes.Interface, namespace string) error {
-	_, err := client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}}, metav1.CreateOptions{})
+	_, err := client.CoreV1().ConfigMaps(namespace).
+		Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}},
+			metav1.CreateOptions{})
 	return err
 }

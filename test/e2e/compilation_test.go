@@ -23,8 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAModuleThatKillsItsCompiler has a server take over a policy for whose module the compiler may not have enough memory: an
-// ordinary one in Go, and all that children may have is the least that can be configured.
+// TestAModuleThatKillsItsCompiler has a server take over a policy for whose module the compiler may
+// not have enough memory: an ordinary one in Go, and all that children may have is the least that
+// can be configured.
 func TestAModuleThatKillsItsCompiler(t *testing.T) {
 	s := newSite(t)
 	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "one"))
@@ -34,7 +35,8 @@ func TestAModuleThatKillsItsCompiler(t *testing.T) {
 	pid := s.server.PID()
 
 	s.write("policies.d/b.yaml", s.policy("b", "required-labels", "{}", "two"))
-	s.becomesBad("compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
+	s.becomesBad(
+		"compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
 	_, body := s.readyz("/wasm-admission-policies")
 	require.Contains(t, body, "set compilation.mode to InProcess")
 	require.Contains(t, s.verdict(), "one")

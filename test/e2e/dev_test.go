@@ -77,15 +77,17 @@ func TestDevRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			first := harness.Start(t, harness.Options{Dir: dir})
-			want, err := first.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).Create(t.Context(), &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Name: "kept"},
-				Data:       map[string]string{"key": "value"},
-			}, metav1.CreateOptions{})
+			want, err := first.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).
+				Create(t.Context(), &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Name: "kept"},
+					Data:       map[string]string{"key": "value"},
+				}, metav1.CreateOptions{})
 			require.NoError(t, err)
 			stop(first)
 
 			second := harness.Start(t, harness.Options{Dir: dir})
-			got, err := second.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(t.Context(), "kept", metav1.GetOptions{})
+			got, err := second.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).
+				Get(t.Context(), "kept", metav1.GetOptions{})
 			require.NoError(t, err)
 			require.Equal(t, want.UID, got.UID)
 			require.Equal(t, want.Data, got.Data)
@@ -95,9 +97,11 @@ func TestDevRestart(t *testing.T) {
 
 func TestDevInALongDirectory(t *testing.T) {
 	// Too long for the path of a unix socket.
-	dir := filepath.Join(t.TempDir(), "a-directory-whose-name-is-as-long-as-that-of-many-a-directory-of-a-test-that-wants-to-be-understood")
+	dir := filepath.Join(t.TempDir(),
+		"a-directory-whose-name-is-as-long-as-that-of-many-a-directory-of-a-test-that-wants-to-be-understood")
 	server := harness.Start(t, harness.Options{Dir: dir})
-	_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault, metav1.GetOptions{})
+	_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault,
+		metav1.GetOptions{})
 	require.NoError(t, err)
 }
 

@@ -176,7 +176,9 @@ plugins:
 // copyModules copies the modules of all test guests into a directory that
 // nobody else may write, whatever the umask of the checkout was.
 func copyModules(directory string) error {
-	for _, pattern := range []string{"../wat/*.wasm", "../policies/*/policy.wasm", "../../bin/policies/*.wasm"} {
+	for _, pattern := range []string{
+		"../wat/*.wasm", "../policies/*/policy.wasm", "../../bin/policies/*.wasm",
+	} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			return err
@@ -213,16 +215,26 @@ func modules(t *testing.T) string {
 // namespaceFor makes a namespace that the policy of that name is for.
 func namespaceFor(t *testing.T, policy string) string {
 	t.Helper()
-	created, err := enforcing.Clientset().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: policy + "-", Labels: map[string]string{"try": policy}},
-	}, metav1.CreateOptions{})
+	created, err := enforcing.Clientset().CoreV1().Namespaces().
+		Create(t.Context(), &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{
+				GenerateName: policy + "-",
+				Labels:       map[string]string{"try": policy},
+			},
+		}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	return created.Name
 }
 
 // configMap returns one with labels given as names and values in turn.
 func configMap(namespace, name string, labels ...string) *corev1.ConfigMap {
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{}}}
+	object := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace,
+			Name:      name,
+			Labels:    map[string]string{},
+		},
+	}
 	for n := 0; n < len(labels); n += 2 {
 		object.Labels[labels[n]] = labels[n+1]
 	}
@@ -230,7 +242,8 @@ func configMap(namespace, name string, labels ...string) *corev1.ConfigMap {
 }
 
 func createConfigMap(ctx context.Context, object *corev1.ConfigMap) error {
-	_, err := enforcing.Clientset().CoreV1().ConfigMaps(object.Namespace).Create(ctx, object, metav1.CreateOptions{})
+	_, err := enforcing.Clientset().CoreV1().ConfigMaps(object.Namespace).
+		Create(ctx, object, metav1.CreateOptions{})
 	return err
 }
 

@@ -70,11 +70,13 @@ policies:`, host, staleTTL) + policy("closed", "Fail") + policy("open", "Ignore"
 // newImageSite starts both. The images old and new are signed, in one format each.
 func newImageSite(t *testing.T, staleTTL time.Duration) *imageSite {
 	t.Helper()
-	s, key, foreign := &imageSite{T: t, digests: map[string]string{}}, signing.NewKey(t), signing.NewKey(t)
+	s, key, foreign := &imageSite{T: t, digests: map[string]string{}}, signing.NewKey(t),
+		signing.NewKey(t)
 	s.registry = registry.Start(t, registry.Options{})
 	bundle := func(name string, key *signing.Key) {
 		s.digests[name] = s.registry.Push(t, name, "v1", []byte(name))
-		s.registry.PushReferrer(t, name, s.digests[name], registry.BundleMediaType, key.Bundle(t, s.digests[name], nil))
+		s.registry.PushReferrer(t, name, s.digests[name], registry.BundleMediaType,
+			key.Bundle(t, s.digests[name], nil))
 	}
 	bundle("new", key)
 	bundle("unasked", key)
@@ -82,9 +84,15 @@ func newImageSite(t *testing.T, staleTTL time.Duration) *imageSite {
 	s.digests["old"] = s.registry.Push(t, "old", "v1", []byte("old"))
 	s.registry.PushSignatures(t, "old", s.digests["old"], key.Layer(t, s.digests["old"], nil))
 	s.registry.Push(t, "unsigned", "v1", []byte("unsigned"))
-	s.server = harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(modules(t), verifyImages(s.registry.Host, key, staleTTL))})
+	s.server = harness.Start(t,
+		harness.Options{
+			FeatureGate: true,
+			AdmissionConfig: admissionConfiguration(modules(t),
+				verifyImages(s.registry.Host, key, staleTTL)),
+		})
 	for _, name := range []string{"closed", "open"} {
-		_, err := s.server.Clientset().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		_, err := s.server.Clientset().CoreV1().Namespaces().Create(t.Context(),
+			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	return s
@@ -98,7 +106,8 @@ func (s *imageSite) create(namespace, name string) (image string, err error) {
 	defer cancel()
 	object := pod("", s.image(name))
 	object.GenerateName = name + "-"
-	created, err := s.server.Clientset().CoreV1().Pods(namespace).Create(ctx, object, metav1.CreateOptions{})
+	created, err := s.server.Clientset().CoreV1().Pods(namespace).
+		Create(ctx, object, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +143,8 @@ func (s *imageSite) load(clients, rounds int, unsigned string) {
 		group.Go(func() error {
 			for range rounds {
 				for _, err := range []error{
-					s.requirePinned("old"), s.requirePinned("new"), s.requireRefused("unsigned", unsigned), s.requireRefused("foreign", unsigned),
+					s.requirePinned("old"), s.requirePinned("new"),
+					s.requireRefused("unsigned", unsigned), s.requireRefused("foreign", unsigned),
 				} {
 					if err != nil {
 						return err
@@ -153,7 +163,9 @@ func (s *imageSite) looks(operation, result string) (count int) {
 	text, err := s.server.Metrics(s.Context())
 	require.NoError(s, err)
 	for line := range strings.Lines(text) {
-		if value, found := strings.CutPrefix(line, fmt.Sprintf("apiserver_wasm_admission_image_looks_total{operation=%q,result=%q} ", operation, result)); found {
+		if value, found := strings.CutPrefix(line,
+			fmt.Sprintf("apiserver_wasm_admission_image_looks_total{operation=%q,result=%q} ",
+				operation, result)); found {
 			_, err := fmt.Sscan(value, &count)
 			require.NoError(s, err)
 		}
@@ -161,8 +173,9 @@ func (s *imageSite) looks(operation, result string) (count int) {
 	return count
 }
 
-// Tags become the digests that were verified, under load and while the registry is down: what is known is given for the
-// time that is configured, what is not known is for the failure policy, and nothing waits for longer than it may.
+// Tags become the digests that were verified, under load and while the registry is down: what is
+// known is given for the time that is configured, what is not known is for the failure policy, and
+// nothing waits for longer than it may.
 func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	s := newImageSite(t, 12*time.Second)
 	s.load(4, 10, "no signature meets")
@@ -170,9 +183,11 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	require.Positive(t, s.looks("v2/verify", "asked"))
 	d := deployment("web", 1)
 	d.Spec.Template.Spec.Containers[0].Image = s.image("new")
-	created, err := s.server.Clientset().AppsV1().Deployments("closed").Create(t.Context(), d, metav1.CreateOptions{})
+	created, err := s.server.Clientset().AppsV1().Deployments("closed").
+		Create(t.Context(), d, metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Equal(t, s.image("new")+"@"+s.digests["new"], created.Spec.Template.Spec.Containers[0].Image)
+	require.Equal(t, s.image("new")+"@"+s.digests["new"],
+		created.Spec.Template.Spec.Containers[0].Image)
 
 	t.Log("the registry is stopped while Pods are created")
 	var group errgroup.Group
@@ -197,7 +212,8 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	s.registry.Stop()
 	close(stopped)
 	require.NoError(t, group.Wait())
-	// What is not known can be neither good nor bad. That is not the policy's fault: no breaker opens.
+	// What is not known can be neither good nor bad. That is not the policy's fault: no breaker
+	// opens.
 	for range 12 {
 		require.NoError(t, s.requireRefused("unasked", "cannot be verified"))
 	}
@@ -210,15 +226,22 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	require.Equal(t, s.image("unasked"), image)
 
 	t.Log("what was known is not given any longer")
-	require.Eventually(t, func() bool { return s.requireRefused("old", "cannot be verified") == nil }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return s.requireRefused("old", "cannot be verified") == nil
+	}, time.Minute, 100*time.Millisecond)
 
 	t.Log("the registry is back")
-	s.registry = registry.Start(t, registry.Options{Root: s.registry.Options.Root, Address: s.registry.Host})
-	for _, name := range []string{"unasked", "old", "new"} { // that it was down is told for a moment
-		require.Eventually(t, func() bool { return s.requirePinned(name) == nil }, time.Minute, 50*time.Millisecond)
+	s.registry = registry.Start(t,
+		registry.Options{Root: s.registry.Options.Root, Address: s.registry.Host})
+	// that it was down is told for a moment
+	for _, name := range []string{"unasked", "old", "new"} {
+		require.Eventually(t, func() bool { return s.requirePinned(name) == nil }, time.Minute,
+			50*time.Millisecond)
 	}
 	for _, name := range []string{"foreign", "unsigned"} {
-		require.Eventually(t, func() bool { return s.requireRefused(name, "no signature meets") == nil }, time.Minute, 50*time.Millisecond)
+		require.Eventually(t, func() bool {
+			return s.requireRefused(name, "no signature meets") == nil
+		}, time.Minute, 50*time.Millisecond)
 	}
 	s.load(2, 3, "no signature meets")
 }

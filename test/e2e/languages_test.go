@@ -60,10 +60,15 @@ const languages = `
 func TestEveryLanguageChangesObjects(t *testing.T) {
 	for language, check := range map[string]func(t *testing.T, spec *corev1.PodSpec){
 		"rust": func(t *testing.T, spec *corev1.PodSpec) {
-			require.Equal(t, []corev1.Capability{"NET_RAW"}, spec.Containers[0].SecurityContext.Capabilities.Drop)
+			require.Equal(t, []corev1.Capability{"NET_RAW"},
+				spec.Containers[0].SecurityContext.Capabilities.Drop)
 		},
 		"assemblyscript": func(t *testing.T, spec *corev1.PodSpec) {
-			require.Contains(t, spec.Tolerations, corev1.Toleration{Key: "example.com/spot", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule})
+			require.Contains(t, spec.Tolerations, corev1.Toleration{
+				Key:      "example.com/spot",
+				Operator: corev1.TolerationOpExists,
+				Effect:   corev1.TaintEffectNoSchedule,
+			})
 		},
 		"c": func(t *testing.T, spec *corev1.PodSpec) {
 			require.Equal(t, corev1.PullAlways, spec.Containers[0].ImagePullPolicy)
@@ -71,7 +76,9 @@ func TestEveryLanguageChangesObjects(t *testing.T) {
 	} {
 		t.Run(language, func(t *testing.T) {
 			object := pod("web", "registry.example.com/web:1")
-			created, err := enforcing.Clientset().CoreV1().Pods(namespaceFor(t, "written-in-"+language)).Create(t.Context(), object, metav1.CreateOptions{})
+			created, err := enforcing.Clientset().CoreV1().
+				Pods(namespaceFor(t, "written-in-"+language)).Create(t.Context(), object,
+				metav1.CreateOptions{})
 			require.NoError(t, err)
 			check(t, &created.Spec)
 		})
@@ -85,16 +92,19 @@ func TestReinvocationForAWebhook(t *testing.T) {
 	addSidecarWebhook(t, namespace)
 	client := enforcing.Clientset().CoreV1().Pods(namespace)
 	require.Eventually(t, func() bool {
-		dry, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		dry, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"),
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		require.NoError(t, err)
 		return len(dry.Spec.Containers) == 2
 	}, time.Minute, 50*time.Millisecond, "the webhook takes effect")
-	created, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"), metav1.CreateOptions{})
+	created, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"),
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "late", created.Spec.Containers[1].Name)
 	require.Equal(t, corev1.PullAlways, created.Spec.Containers[1].ImagePullPolicy)
 	event := auditEvent(t, "create", namespace, "web")
-	require.Contains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_1"], `"policy":"written-in-c"`)
+	require.Contains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_1"],
+		`"policy":"written-in-c"`)
 }
 
 // addSidecarWebhook has a webhook, which comes after the plugin, add a container to Pods of
@@ -104,8 +114,11 @@ func addSidecarWebhook(t *testing.T, namespace string) {
 	// What the webhook server leaves behind goes after it.
 	t.Cleanup(func() {
 		api := enforcing.Clientset().AdmissionregistrationV1()
-		require.NoError(t, api.MutatingWebhookConfigurations().Delete(context.Background(), "sidecar", metav1.DeleteOptions{}))
-		if err := api.ValidatingWebhookConfigurations().Delete(context.Background(), "sidecar", metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		require.NoError(t,
+			api.MutatingWebhookConfigurations().Delete(context.Background(), "sidecar",
+				metav1.DeleteOptions{}))
+		if err := api.ValidatingWebhookConfigurations().Delete(context.Background(), "sidecar",
+			metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 			require.NoError(t, err)
 		}
 	})
@@ -125,5 +138,6 @@ policies:
 // Policies that may fail one by one may not hold up a request together.
 func TestRequestsEndAtTheirDeadlines(t *testing.T) {
 	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "patient"), "any"))
-	require.ErrorContains(t, err, "all policies together took longer than limits.requestTimeout allows for a request, 3s")
+	require.ErrorContains(t, err,
+		"all policies together took longer than limits.requestTimeout allows for a request, 3s")
 }

@@ -52,23 +52,32 @@ func TestUpdate(t *testing.T) {
 func TestDelete(t *testing.T) {
 	namespace := namespaceFor(t, "protect")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))
-	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "kept", "example.com/protected", "true")))
+	require.NoError(t,
+		createConfigMap(t.Context(), configMap(namespace, "kept", "example.com/protected", "true")))
 	client := enforcing.Clientset().CoreV1().ConfigMaps(namespace)
 	require.NoError(t, client.Delete(t.Context(), "free", metav1.DeleteOptions{}))
 	err := client.Delete(t.Context(), "kept", metav1.DeleteOptions{})
-	requireDenied(t, err, 403, `WasmAdmission policy "protect" denied the request: ConfigMap "kept" is protected from deletion by its label "example.com/protected"`)
+	requireDenied(t, err, 403,
+		`WasmAdmission policy "protect" denied the request: ConfigMap "kept" is protected from deletion by its label "example.com/protected"`)
 }
 
 // What no webhook can protect: the objects that configure admission.
 func TestAdmissionConfigurationCanBeProtected(t *testing.T) {
 	client := enforcing.Clientset().AdmissionregistrationV1().ValidatingAdmissionPolicies()
 	_, err := client.Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: "important", Labels: map[string]string{"example.com/protected": ""}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   "important",
+			Labels: map[string]string{"example.com/protected": ""},
+		},
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
 				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
 					Operations: []admissionregistrationv1.OperationType{"CREATE"},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}},
+					Rule: admissionregistrationv1.Rule{
+						APIGroups:   []string{""},
+						APIVersions: []string{"v1"},
+						Resources:   []string{"secrets"},
+					},
 				},
 			}}},
 			Validations: []admissionregistrationv1.Validation{{Expression: "true"}},
@@ -76,20 +85,29 @@ func TestAdmissionConfigurationCanBeProtected(t *testing.T) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	err = client.Delete(t.Context(), "important", metav1.DeleteOptions{})
-	requireDenied(t, err, 403, `WasmAdmission policy "protect" denied the request: ValidatingAdmissionPolicy "important" is protected from deletion by its label "example.com/protected"`)
+	requireDenied(t, err, 403,
+		`WasmAdmission policy "protect" denied the request: ValidatingAdmissionPolicy "important" is protected from deletion by its label "example.com/protected"`)
 }
 
 func TestConnect(t *testing.T) {
 	exec := func(namespace string) error {
 		client := enforcing.Clientset().CoreV1()
-		_, err := client.Pods(namespace).Create(t.Context(), pod("target", "registry.example.com/a:1"), metav1.CreateOptions{})
+		_, err := client.Pods(namespace).
+			Create(t.Context(), pod("target", "registry.example.com/a:1"), metav1.CreateOptions{})
 		require.NoError(t, err)
-		return client.RESTClient().Post().Namespace(namespace).Resource("pods").Name("target").SubResource("exec").
-			VersionedParams(&corev1.PodExecOptions{Container: "c", Command: []string{"sh"}, Stdout: true}, scheme.ParameterCodec).
+		return client.RESTClient().Post().Namespace(namespace).Resource("pods").Name("target").
+			SubResource("exec").
+			VersionedParams(&corev1.PodExecOptions{
+				Container: "c",
+				Command:   []string{"sh"},
+				Stdout:    true,
+			}, scheme.ParameterCodec).
 			Do(t.Context()).Error()
 	}
-	requireDenied(t, exec(namespaceFor(t, "no-exec")), 403, `WasmAdmission policy "no-exec" denied the request: connecting to pods/exec of "target" is not allowed`)
-	require.NotContains(t, exec(namespaceFor(t, "elsewhere")).Error(), "WasmAdmission", "there is no node to connect to")
+	requireDenied(t, exec(namespaceFor(t, "no-exec")), 403,
+		`WasmAdmission policy "no-exec" denied the request: connecting to pods/exec of "target" is not allowed`)
+	require.NotContains(t, exec(namespaceFor(t, "elsewhere")).Error(), "WasmAdmission",
+		"there is no node to connect to")
 }
 
 func TestSubresources(t *testing.T) {
@@ -101,7 +119,10 @@ func TestSubresources(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Name: "any"},
 			Spec: appsv1.DeploymentSpec{
 				Selector: &metav1.LabelSelector{MatchLabels: labels},
-				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod("", "registry.example.com/a:1").Spec},
+				Template: corev1.PodTemplateSpec{
+					ObjectMeta: metav1.ObjectMeta{Labels: labels},
+					Spec:       pod("", "registry.example.com/a:1").Spec,
+				},
 			},
 		}, metav1.CreateOptions{})
 		require.NoError(t, err)
@@ -117,7 +138,8 @@ func TestSubresources(t *testing.T) {
 	t.Run("status", func(t *testing.T) {
 		namespace := namespaceFor(t, "no-status")
 		client := enforcing.Clientset().CoreV1().Pods(namespace)
-		created, err := client.Create(t.Context(), pod("any", "registry.example.com/a:1"), metav1.CreateOptions{})
+		created, err := client.Create(t.Context(), pod("any", "registry.example.com/a:1"),
+			metav1.CreateOptions{})
 		require.NoError(t, err)
 		created.Status.Phase = corev1.PodRunning
 		_, err = client.UpdateStatus(t.Context(), created, metav1.UpdateOptions{})
@@ -126,16 +148,22 @@ func TestSubresources(t *testing.T) {
 	t.Run("ephemeralcontainers", func(t *testing.T) {
 		namespace := namespaceFor(t, "anything")
 		client := enforcing.Clientset().CoreV1().Pods(namespace)
-		created, err := client.Create(t.Context(), pod("any", "registry.example.com/a:1"), metav1.CreateOptions{})
+		created, err := client.Create(t.Context(), pod("any", "registry.example.com/a:1"),
+			metav1.CreateOptions{})
 		require.NoError(t, err)
-		created.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
-			Name: "debug", Image: "registry.example.com/debug:1", TerminationMessagePolicy: corev1.TerminationMessageReadFile,
-			SecurityContext: &corev1.SecurityContext{Privileged: new(true)},
-		}}}
-		_, err = client.UpdateEphemeralContainers(t.Context(), "any", created, metav1.UpdateOptions{})
-		require.ErrorContains(t, err, `WasmAdmission policy "no-privileged-pods" denied the request`)
+		created.Spec.EphemeralContainers =
+			[]corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{
+				Name: "debug", Image: "registry.example.com/debug:1",
+				TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+				SecurityContext:          &corev1.SecurityContext{Privileged: new(true)},
+			}}}
+		_, err = client.UpdateEphemeralContainers(t.Context(), "any", created,
+			metav1.UpdateOptions{})
+		require.ErrorContains(t, err,
+			`WasmAdmission policy "no-privileged-pods" denied the request`)
 		created.Spec.EphemeralContainers[0].SecurityContext.Privileged = nil
-		_, err = client.UpdateEphemeralContainers(t.Context(), "any", created, metav1.UpdateOptions{})
+		_, err = client.UpdateEphemeralContainers(t.Context(), "any", created,
+			metav1.UpdateOptions{})
 		require.NoError(t, err)
 	})
 }
@@ -144,13 +172,18 @@ func TestSubresources(t *testing.T) {
 // request came in.
 func TestEquivalentVersions(t *testing.T) {
 	autoscaler := func(namespace string) error {
-		_, err := enforcing.Clientset().AutoscalingV2().HorizontalPodAutoscalers(namespace).Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
-			ObjectMeta: metav1.ObjectMeta{Name: "any"},
-			Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
-				ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "any"},
-				MaxReplicas:    3,
-			},
-		}, metav1.CreateOptions{})
+		_, err := enforcing.Clientset().AutoscalingV2().HorizontalPodAutoscalers(namespace).
+			Create(t.Context(), &autoscalingv2.HorizontalPodAutoscaler{
+				ObjectMeta: metav1.ObjectMeta{Name: "any"},
+				Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+					ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{
+						APIVersion: "apps/v1",
+						Kind:       "Deployment",
+						Name:       "any",
+					},
+					MaxReplicas: 3,
+				},
+			}, metav1.CreateOptions{})
 		return err
 	}
 	requireDenied(t, autoscaler(namespaceFor(t, "no-autoscaling")), 451, deniedBy("no-autoscaling"))
@@ -160,20 +193,33 @@ func TestEquivalentVersions(t *testing.T) {
 // Events are served by two groups.
 func TestEquivalentGroups(t *testing.T) {
 	namespace := namespaceFor(t, "no-events")
-	_, err := enforcing.Clientset().EventsV1().Events(namespace).Create(t.Context(), &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Name: "any"},
-		EventTime:           metav1.NowMicro(),
-		ReportingController: "example.com/e2e", ReportingInstance: "e2e",
-		Action: "Test", Reason: "Test", Type: "Normal",
-		Regarding: corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: "any"},
-	}, metav1.CreateOptions{})
+	_, err := enforcing.Clientset().EventsV1().Events(namespace).
+		Create(t.Context(), &eventsv1.Event{
+			ObjectMeta:          metav1.ObjectMeta{Name: "any"},
+			EventTime:           metav1.NowMicro(),
+			ReportingController: "example.com/e2e", ReportingInstance: "e2e",
+			Action: "Test", Reason: "Test", Type: "Normal",
+			Regarding: corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: "any"},
+		}, metav1.CreateOptions{})
 	requireDenied(t, err, 451, deniedBy("no-events"))
 }
 
 var (
-	definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	widgetsV1   = schema.GroupVersionResource{Group: "e2e.example.com", Version: "v1", Resource: "widgets"}
-	widgetsV2   = schema.GroupVersionResource{Group: "e2e.example.com", Version: "v2", Resource: "widgets"}
+	definitions = schema.GroupVersionResource{
+		Group:    "apiextensions.k8s.io",
+		Version:  "v1",
+		Resource: "customresourcedefinitions",
+	}
+	widgetsV1 = schema.GroupVersionResource{
+		Group:    "e2e.example.com",
+		Version:  "v1",
+		Resource: "widgets",
+	}
+	widgetsV2 = schema.GroupVersionResource{
+		Group:    "e2e.example.com",
+		Version:  "v2",
+		Resource: "widgets",
+	}
 )
 
 // Custom resources are matched and converted too, though their definition comes
@@ -183,28 +229,42 @@ func TestCustomResources(t *testing.T) {
 	version := func(name string, storage bool) any {
 		return map[string]any{
 			"name": name, "served": true, "storage": storage,
-			"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+			"schema": map[string]any{
+				"openAPIV3Schema": map[string]any{
+					"type":                                 "object",
+					"x-kubernetes-preserve-unknown-fields": true,
+				},
+			},
 		}
 	}
-	_, err := client.Resource(definitions).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "widgets.e2e.example.com"},
-		"spec": map[string]any{
-			"group": "e2e.example.com", "scope": "Namespaced",
-			"names":    map[string]any{"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
-			"versions": []any{version("v1", true), version("v2", false)},
-		},
-	}}, metav1.CreateOptions{})
+	_, err := client.Resource(definitions).
+		Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": map[string]any{"name": "widgets.e2e.example.com"},
+			"spec": map[string]any{
+				"group": "e2e.example.com", "scope": "Namespaced",
+				"names": map[string]any{
+					"plural":   "widgets",
+					"singular": "widget",
+					"kind":     "Widget",
+					"listKind": "WidgetList",
+				},
+				"versions": []any{version("v1", true), version("v2", false)},
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	waitForDefinition(t, "widgets.e2e.example.com")
 
 	for _, resource := range []schema.GroupVersionResource{widgetsV1, widgetsV2} {
 		widget := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": resource.GroupVersion().String(), "kind": "Widget", "metadata": map[string]any{"name": "any"},
+			"apiVersion": resource.GroupVersion().String(), "kind": "Widget",
+			"metadata": map[string]any{"name": "any"},
 		}}
-		_, err = client.Resource(resource).Namespace(namespaceFor(t, "no-widgets")).Create(t.Context(), widget, metav1.CreateOptions{})
+		_, err = client.Resource(resource).Namespace(namespaceFor(t, "no-widgets")).
+			Create(t.Context(), widget, metav1.CreateOptions{})
 		requireDenied(t, err, 451, deniedBy("no-widgets"))
-		_, err = client.Resource(resource).Namespace(namespaceFor(t, "widgets-welcome")).Create(t.Context(), widget, metav1.CreateOptions{})
+		_, err = client.Resource(resource).Namespace(namespaceFor(t, "widgets-welcome")).
+			Create(t.Context(), widget, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 }
@@ -222,7 +282,8 @@ func waitForDefinition(t *testing.T, name string) {
 	established := func(object *unstructured.Unstructured) bool {
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 		for _, condition := range conditions {
-			if c, ok := condition.(map[string]any); ok && c["type"] == "Established" && c["status"] == "True" {
+			if c, ok := condition.(map[string]any); ok && c["type"] == "Established" &&
+				c["status"] == "True" {
 				return true
 			}
 		}
@@ -231,22 +292,25 @@ func waitForDefinition(t *testing.T, name string) {
 	if established(&list.Items[0]) {
 		return
 	}
-	_, err = watchtools.UntilWithoutRetry(t.Context(), watcher, func(event watch.Event) (bool, error) {
-		object, ok := event.Object.(*unstructured.Unstructured)
-		return ok && established(object), nil
-	})
+	_, err = watchtools.UntilWithoutRetry(t.Context(), watcher,
+		func(event watch.Event) (bool, error) {
+			object, ok := event.Object.(*unstructured.Unstructured)
+			return ok && established(object), nil
+		})
 	require.NoError(t, err)
 }
 
 func TestNamespaceSelector(t *testing.T) {
 	require.Error(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "own-message"), "any")))
-	require.NoError(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "not-own-message"), "any")))
+	require.NoError(t,
+		createConfigMap(t.Context(), configMap(namespaceFor(t, "not-own-message"), "any")))
 }
 
 func TestObjectSelector(t *testing.T) {
 	namespace := namespaceFor(t, "object-selector")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))
-	requireDenied(t, createConfigMap(t.Context(), configMap(namespace, "bound", "deny", "")), 451, deniedBy("object-selector"))
+	requireDenied(t, createConfigMap(t.Context(), configMap(namespace, "bound", "deny", "")), 451,
+		deniedBy("object-selector"))
 }
 
 // As with a ValidatingAdmissionPolicy, and unlike with webhooks, conditions see the namespace.
@@ -261,10 +325,12 @@ func TestMatchConditionsOnTheNamespace(t *testing.T) {
 // A condition that fails and is ignored leaves a warning.
 func TestMatchConditionsThatFail(t *testing.T) {
 	namespace := namespaceFor(t, "failing-condition")
-	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "any", "--namespace="+namespace)
+	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "any",
+		"--namespace="+namespace)
 	require.NoError(t, err)
 	require.Zero(t, output.ExitCode, output.Stderr)
-	require.Contains(t, output.Stderr, `Warning: WasmAdmission policy "failing-condition" failed and was ignored: policy "failing-condition": evaluating the match conditions: `)
+	require.Contains(t, output.Stderr,
+		`Warning: WasmAdmission policy "failing-condition" failed and was ignored: policy "failing-condition": evaluating the match conditions: `)
 }
 
 func TestMatchConditions(t *testing.T) {
@@ -275,10 +341,12 @@ func TestMatchConditions(t *testing.T) {
 	requireDenied(t, createConfigMap(t.Context(), marked), 451, deniedBy("match-conditions"))
 
 	config := enforcing.RESTConfig()
-	config.Impersonate.UserName, config.Impersonate.Groups = "trusted-user", []string{"system:masters"}
+	config.Impersonate.UserName, config.Impersonate.Groups = "trusted-user",
+		[]string{"system:masters"}
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
-	_, err = client.CoreV1().ConfigMaps(namespace).Create(t.Context(), marked, metav1.CreateOptions{})
+	_, err = client.CoreV1().ConfigMaps(namespace).Create(t.Context(), marked,
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 

@@ -122,7 +122,8 @@ func auditEvent(t *testing.T, verb, namespace, name string) (found auditv1.Event
 		require.NoError(t, err)
 		for _, event := range events {
 			ref, dry := event.ObjectRef, strings.Contains(event.RequestURI, "dryRun=")
-			if event.Verb == verb && !dry && ref != nil && ref.Namespace == namespace && ref.Name == name {
+			if event.Verb == verb && !dry && ref != nil && ref.Namespace == namespace &&
+				ref.Name == name {
 				found = event
 				return true
 			}
@@ -136,7 +137,8 @@ func TestPodsAreChanged(t *testing.T) {
 	namespace := namespaceFor(t, "defaults")
 	object := pod("web", "registry.example.com/web:1")
 	object.Spec.NodeName = "somewhere"
-	created, err := enforcing.Clientset().CoreV1().Pods(namespace).Create(t.Context(), object, metav1.CreateOptions{})
+	created, err := enforcing.Clientset().CoreV1().Pods(namespace).Create(t.Context(), object,
+		metav1.CreateOptions{})
 	require.NoError(t, err, "the policy after it sees what it left")
 	require.Equal(t, map[string]string{"team": "none"}, created.Labels)
 	require.Equal(t, map[string]string{"example.com/seen": "yes"}, created.Annotations)
@@ -144,10 +146,12 @@ func TestPodsAreChanged(t *testing.T) {
 	require.Len(t, created.Spec.Containers, 2)
 	sidecar := created.Spec.Containers[1]
 	require.Equal(t, "registry.example.com/proxy:2", sidecar.Image)
-	require.Equal(t, corev1.PullIfNotPresent, sidecar.ImagePullPolicy, "what was added is defaulted")
+	require.Equal(t, corev1.PullIfNotPresent, sidecar.ImagePullPolicy,
+		"what was added is defaulted")
 
 	event := auditEvent(t, "create", namespace, "web")
-	require.Contains(t, event.Annotations["patch.wasm.admission.k8s.io/round_0_index_0"], `"path":"/metadata/labels"`)
+	require.Contains(t, event.Annotations["patch.wasm.admission.k8s.io/round_0_index_0"],
+		`"path":"/metadata/labels"`)
 	var list struct {
 		Policies []struct {
 			Policy, Module, Verdict, Mode string
@@ -155,7 +159,8 @@ func TestPodsAreChanged(t *testing.T) {
 			Fuel                          int64
 		}
 	}
-	require.NoError(t, json.Unmarshal([]byte(event.Annotations["wasm.admission.k8s.io/mutate.round_0"]), &list))
+	require.NoError(t,
+		json.Unmarshal([]byte(event.Annotations["wasm.admission.k8s.io/mutate.round_0"]), &list))
 	require.Len(t, list.Policies, 2)
 	require.Equal(t, "defaults", list.Policies[0].Policy)
 	require.Equal(t, "allowed", list.Policies[0].Verdict)
@@ -168,7 +173,8 @@ func TestPodsAreChanged(t *testing.T) {
 
 func TestDryRunsAreChanged(t *testing.T) {
 	client := enforcing.Clientset().CoreV1().ConfigMaps(namespaceFor(t, "defaults"))
-	created, err := client.Create(t.Context(), configMap("", "dry"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	created, err := client.Create(t.Context(), configMap("", "dry"),
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	require.NoError(t, err)
 	require.Equal(t, "none", created.Labels["team"])
 }
@@ -180,7 +186,10 @@ func deployment(name string, replicas int32) *appsv1.Deployment {
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas,
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod("", "registry.example.com/web:1").Spec},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       pod("", "registry.example.com/web:1").Spec,
+			},
 		},
 	}
 }
@@ -193,7 +202,8 @@ func TestWorkloadsAndScalesAreChanged(t *testing.T) {
 	require.Len(t, created.Spec.Template.Spec.Containers, 2)
 
 	scale, err := client.UpdateScale(t.Context(), "web", &autoscalingv1.Scale{
-		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: created.Namespace}, Spec: autoscalingv1.ScaleSpec{Replicas: 5},
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: created.Namespace},
+		Spec:       autoscalingv1.ScaleSpec{Replicas: 5},
 	}, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	require.EqualValues(t, 5, scale.Spec.Replicas)
@@ -203,7 +213,11 @@ func TestWorkloadsAndScalesAreChanged(t *testing.T) {
 	require.EqualValues(t, 10, scale.Spec.Replicas)
 }
 
-var gadgets = schema.GroupVersionResource{Group: "e2e.example.com", Version: "v1", Resource: "gadgets"}
+var gadgets = schema.GroupVersionResource{
+	Group:    "e2e.example.com",
+	Version:  "v1",
+	Resource: "gadgets",
+}
 
 // defineGadgets defines a custom resource with a structural schema, which prunes, has a
 // default and a scale.
@@ -216,31 +230,46 @@ func defineGadgets(t *testing.T) {
 		}
 		return f
 	}
-	_, err := enforcing.Dynamic().Resource(definitions).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "gadgets.e2e.example.com"},
-		"spec": map[string]any{
-			"group": "e2e.example.com", "scope": "Namespaced",
-			"names": map[string]any{"plural": "gadgets", "singular": "gadget", "kind": "Gadget", "listKind": "GadgetList"},
-			"versions": []any{map[string]any{
-				"name": "v1", "served": true, "storage": true,
-				"subresources": map[string]any{"scale": map[string]any{"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
-				"schema": map[string]any{"openAPIV3Schema": field("object", "properties", map[string]any{
-					"spec": field("object", "properties", map[string]any{
-						"replicas": field("integer"), "nodeName": field("string"), "size": field("integer", "default", int64(3)),
-					}),
-					"status": field("object", "properties", map[string]any{"replicas": field("integer")}),
-				})},
-			}},
-		},
-	}}, metav1.CreateOptions{})
+	_, err := enforcing.Dynamic().Resource(definitions).
+		Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": map[string]any{"name": "gadgets.e2e.example.com"},
+			"spec": map[string]any{
+				"group": "e2e.example.com", "scope": "Namespaced",
+				"names": map[string]any{
+					"plural":   "gadgets",
+					"singular": "gadget",
+					"kind":     "Gadget",
+					"listKind": "GadgetList",
+				},
+				"versions": []any{map[string]any{
+					"name": "v1", "served": true, "storage": true,
+					"subresources": map[string]any{
+						"scale": map[string]any{
+							"specReplicasPath":   ".spec.replicas",
+							"statusReplicasPath": ".status.replicas",
+						},
+					},
+					"schema": map[string]any{"openAPIV3Schema": field("object", "properties",
+						map[string]any{
+							"spec": field("object", "properties", map[string]any{
+								"replicas": field("integer"), "nodeName": field("string"),
+								"size": field("integer", "default", int64(3)),
+							}),
+							"status": field("object", "properties",
+								map[string]any{"replicas": field("integer")}),
+						})},
+				}},
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	waitForDefinition(t, "gadgets.e2e.example.com")
 }
 
 func gadget(name string, spec map[string]any, labels ...string) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "e2e.example.com/v1", "kind": "Gadget", "metadata": map[string]any{"name": name}, "spec": spec,
+		"apiVersion": "e2e.example.com/v1", "kind": "Gadget",
+		"metadata": map[string]any{"name": name}, "spec": spec,
 	}}
 	if len(labels) > 0 {
 		object.SetLabels(map[string]string{labels[0]: labels[1]})
@@ -251,22 +280,30 @@ func gadget(name string, spec map[string]any, labels ...string) *unstructured.Un
 func TestCustomResourcesAreChanged(t *testing.T) {
 	defineGadgets(t)
 	client := enforcing.Dynamic().Resource(gadgets).Namespace(namespaceFor(t, "defaults"))
-	created, err := client.Create(t.Context(), gadget("one", map[string]any{"replicas": int64(50), "nodeName": "somewhere"}), metav1.CreateOptions{})
+	created, err := client.Create(t.Context(),
+		gadget("one", map[string]any{"replicas": int64(50), "nodeName": "somewhere"}),
+		metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"replicas": int64(10), "size": int64(3)}, created.Object["spec"])
+	require.Equal(t, map[string]any{"replicas": int64(10), "size": int64(3)},
+		created.Object["spec"])
 	require.Equal(t, "none", created.GetLabels()["team"])
 
-	scaled, err := client.Patch(t.Context(), "one", types.MergePatchType, []byte(`{"spec":{"replicas":77}}`), metav1.PatchOptions{}, "scale")
+	scaled, err := client.Patch(t.Context(), "one", types.MergePatchType,
+		[]byte(`{"spec":{"replicas":77}}`), metav1.PatchOptions{}, "scale")
 	require.NoError(t, err)
 	replicas, _, err := unstructured.NestedInt64(scaled.Object, "spec", "replicas")
 	require.NoError(t, err)
 	require.EqualValues(t, 10, replicas)
 
-	_, err = enforcing.Clientset().CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "pruning"}}, metav1.CreateOptions{})
+	_, err = enforcing.Clientset().CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "pruning"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	created, err = enforcing.Dynamic().Resource(gadgets).Namespace("pruning").Create(t.Context(), gadget("pruned", map[string]any{"replicas": int64(1)}, "prune", "me"), metav1.CreateOptions{})
+	created, err = enforcing.Dynamic().Resource(gadgets).Namespace("pruning").
+		Create(t.Context(), gadget("pruned", map[string]any{"replicas": int64(1)}, "prune", "me"),
+			metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Equal(t, map[string]any{"replicas": int64(2), "size": int64(3)}, created.Object["spec"], "what the schema does not have is pruned, and defaults are set")
+	require.Equal(t, map[string]any{"replicas": int64(2), "size": int64(3)}, created.Object["spec"],
+		"what the schema does not have is pruned, and defaults are set")
 	require.Empty(t, created.GetLabels())
 }
 
@@ -275,13 +312,16 @@ func TestServerSideApply(t *testing.T) {
 	namespace := namespaceFor(t, "defaults")
 	client := enforcing.Clientset().CoreV1().ConfigMaps(namespace)
 	apply := func(value string) *corev1.ConfigMap {
-		applied, err := client.Apply(t.Context(), applycorev1.ConfigMap("applied", namespace).WithData(map[string]string{"a": value}), metav1.ApplyOptions{FieldManager: "me"})
+		applied, err := client.Apply(t.Context(),
+			applycorev1.ConfigMap("applied", namespace).WithData(map[string]string{"a": value}),
+			metav1.ApplyOptions{FieldManager: "me"})
 		require.NoError(t, err)
 		return applied
 	}
 	first := apply("1")
 	require.Equal(t, "none", first.Labels["team"])
-	require.Equal(t, first.ResourceVersion, apply("1").ResourceVersion, "applying the same again changes nothing")
+	require.Equal(t, first.ResourceVersion, apply("1").ResourceVersion,
+		"applying the same again changes nothing")
 	second := apply("2")
 	require.Equal(t, "none", second.Labels["team"])
 	var owned string
@@ -300,7 +340,8 @@ func TestReinvocation(t *testing.T) {
 		namespace := namespaceFor(t, label)
 		client := enforcing.Clientset().AppsV1().Deployments(namespace)
 		require.Eventually(t, func() bool {
-			dry, err := client.Create(t.Context(), deployment("late", 5), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			dry, err := client.Create(t.Context(), deployment("late", 5),
+				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			require.NoError(t, err)
 			return dry.Annotations["late"] == "yes"
 		}, time.Minute, 50*time.Millisecond, "the MutatingAdmissionPolicy takes effect")
@@ -310,7 +351,8 @@ func TestReinvocation(t *testing.T) {
 		require.Equal(t, "none", created.Labels["team"])
 		event := auditEvent(t, "create", namespace, "late")
 		require.Contains(t, event.Annotations, "wasm.admission.k8s.io/mutate.round_0")
-		require.Equal(t, label == "defaults", event.Annotations["wasm.admission.k8s.io/mutate.round_1"] != "")
+		require.Equal(t, label == "defaults",
+			event.Annotations["wasm.admission.k8s.io/mutate.round_1"] != "")
 	}
 }
 
@@ -319,88 +361,118 @@ func TestReinvocation(t *testing.T) {
 func addLatecomer(t *testing.T) {
 	t.Helper()
 	client := enforcing.Clientset().AdmissionregistrationV1()
-	_, err := client.MutatingAdmissionPolicies().Create(t.Context(), &admissionregistrationv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
-		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
-			ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
-			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				ResourceNames: []string{"late"},
-				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{"apps"}, APIVersions: []string{"v1"}, Resources: []string{"deployments"}},
-				},
-			}}},
-			Mutations: []admissionregistrationv1.Mutation{{
-				PatchType: admissionregistrationv1.PatchTypeApplyConfiguration,
-				ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{
-					Expression: `Object{metadata: Object.metadata{annotations: {"late": "yes"}}, spec: Object.spec{replicas: 50}}`,
-				},
-			}},
-		},
-	}, metav1.CreateOptions{})
+	_, err := client.MutatingAdmissionPolicies().
+		Create(t.Context(), &admissionregistrationv1.MutatingAdmissionPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
+			Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
+				ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
+				MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
+					ResourceNames: []string{"late"},
+					RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+						Operations: []admissionregistrationv1.OperationType{
+							admissionregistrationv1.Create,
+						},
+						Rule: admissionregistrationv1.Rule{
+							APIGroups:   []string{"apps"},
+							APIVersions: []string{"v1"},
+							Resources:   []string{"deployments"},
+						},
+					},
+				}}},
+				Mutations: []admissionregistrationv1.Mutation{{
+					PatchType: admissionregistrationv1.PatchTypeApplyConfiguration,
+					ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{
+						Expression: `Object{metadata: Object.metadata{annotations: {"late": "yes"}}, spec: Object.spec{replicas: 50}}`,
+					},
+				}},
+			},
+		}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = client.MutatingAdmissionPolicyBindings().Create(t.Context(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
-		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: "latecomer"},
-	}, metav1.CreateOptions{})
+	_, err = client.MutatingAdmissionPolicyBindings().
+		Create(t.Context(), &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
+			Spec: admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{
+				PolicyName: "latecomer",
+			},
+		}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		require.NoError(t, client.MutatingAdmissionPolicyBindings().Delete(context.Background(), "latecomer", metav1.DeleteOptions{}))
-		require.NoError(t, client.MutatingAdmissionPolicies().Delete(context.Background(), "latecomer", metav1.DeleteOptions{}))
+		require.NoError(t,
+			client.MutatingAdmissionPolicyBindings().Delete(context.Background(), "latecomer",
+				metav1.DeleteOptions{}))
+		require.NoError(t,
+			client.MutatingAdmissionPolicies().Delete(context.Background(), "latecomer",
+				metav1.DeleteOptions{}))
 	})
 }
 
 // What a policy misspells is not dropped, but an error of the policy.
 func TestMutationWithAnUnknownField(t *testing.T) {
 	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "typo"), "any"))
-	requireDenied(t, err, 500, `WasmAdmission policy "typo" failed: policy "typo": mutated object: unknown field "metadata.lables"`)
+	requireDenied(t, err, 500,
+		`WasmAdmission policy "typo" failed: policy "typo": mutated object: unknown field "metadata.lables"`)
 }
 
 // A policy in monitor mode keeps nothing from passing and changes nothing; what it says
 // is passed on and recorded.
 func TestMonitorMode(t *testing.T) {
 	namespace := namespaceFor(t, "monitored")
-	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "watched", "--namespace="+namespace)
+	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "watched",
+		"--namespace="+namespace)
 	require.NoError(t, err)
 	require.Zero(t, output.ExitCode, output.Stderr)
 	require.Contains(t, output.Stderr, "Warning: mind this")
-	stored, err := enforcing.Clientset().CoreV1().ConfigMaps(namespace).Get(t.Context(), "watched", metav1.GetOptions{})
+	stored, err := enforcing.Clientset().CoreV1().ConfigMaps(namespace).Get(t.Context(), "watched",
+		metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Empty(t, stored.Labels)
 
 	event := auditEvent(t, "create", namespace, "watched")
 	require.Equal(t, "me", event.Annotations["annotator.policy.wasm.admission.k8s.io/who"])
-	require.Contains(t, event.Annotations["wasm.admission.k8s.io/validate"], `"mode":"monitor","verdict":"denied"`)
-	require.Contains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_0"], `"mode":"monitor","verdict":"allowed"`)
-	require.NotContains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_0"], `"mutated":true`)
+	require.Contains(t, event.Annotations["wasm.admission.k8s.io/validate"],
+		`"mode":"monitor","verdict":"denied"`)
+	require.Contains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_0"],
+		`"mode":"monitor","verdict":"allowed"`)
+	require.NotContains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_0"],
+		`"mutated":true`)
 	metrics, err := enforcing.Metrics(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, metrics, `apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="denied",policy="annotator",rejected="false",type="validate"}`)
-	require.Contains(t, metrics, `apiserver_wasm_admission_mutations_total{operation="CREATE",policy="defaults"}`)
+	require.Contains(t, metrics,
+		`apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="denied",policy="annotator",rejected="false",type="validate"}`)
+	require.Contains(t, metrics,
+		`apiserver_wasm_admission_mutations_total{operation="CREATE",policy="defaults"}`)
 }
 
 func TestMutationsThatCannotBe(t *testing.T) {
-	requireDenied(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "meddler"), "any")), 400, `WasmAdmission policy "meddler" denied the request: Request rejected by policy meddler. `+
-		`The policy attempted to mutate the request, but it is currently configured to not allow mutations.`)
+	requireDenied(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "meddler"), "any")),
+		400,
+		`WasmAdmission policy "meddler" denied the request: Request rejected by policy meddler. `+
+			`The policy attempted to mutate the request, but it is currently configured to not allow mutations.`)
 	namespace := namespaceFor(t, "meddler-with-licence")
 	err := createConfigMap(t.Context(), configMap(namespace, "any"))
-	require.ErrorContains(t, err, `WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", that of the request is "ConfigMap" of "v1"`)
+	require.ErrorContains(t, err,
+		`WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", that of the request is "ConfigMap" of "v1"`)
 
 	client := enforcing.Clientset().CoreV1()
 	// Without its label the namespace is none of the policy's, once the server has seen the change.
 	label := func(value string, seen func() bool) {
 		patch := []byte(`{"metadata":{"labels":{"try":` + value + `}}}`)
-		_, err := client.Namespaces().Patch(t.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{})
+		_, err := client.Namespaces().Patch(t.Context(), namespace, types.MergePatchType, patch,
+			metav1.PatchOptions{})
 		require.NoError(t, err)
 		require.Eventually(t, seen, 20*time.Second, 20*time.Millisecond)
 	}
 	label("null", func() bool {
-		_, err := client.ConfigMaps(namespace).Create(t.Context(), configMap(namespace, "any"), metav1.CreateOptions{})
+		_, err := client.ConfigMaps(namespace).Create(t.Context(), configMap(namespace, "any"),
+			metav1.CreateOptions{})
 		return err == nil
 	})
 	label(`"meddler-with-licence"`, func() bool {
-		return client.ConfigMaps(namespace).Delete(t.Context(), "any", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}) != nil
+		return client.ConfigMaps(namespace).Delete(t.Context(), "any",
+			metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}) != nil
 	})
-	requireDenied(t, client.ConfigMaps(namespace).Delete(t.Context(), "any", metav1.DeleteOptions{}), 400, `WasmAdmission policy "meddler-with-licence" denied the request: `+
-		`Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed`)
+	requireDenied(t,
+		client.ConfigMaps(namespace).Delete(t.Context(), "any", metav1.DeleteOptions{}), 400,
+		`WasmAdmission policy "meddler-with-licence" denied the request: `+
+			`Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed`)
 }

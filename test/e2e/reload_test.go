@@ -54,7 +54,8 @@ func (s *site) path(parts ...string) string {
 }
 
 func (s *site) options(extra string) harness.Options {
-	return harness.Options{Dir: s.path("cluster"), FeatureGate: true, AdmissionConfig: admissionConfiguration(s.modules, fmt.Sprintf(`
+	return harness.Options{Dir: s.path("cluster"), FeatureGate: true,
+		AdmissionConfig: admissionConfiguration(s.modules, fmt.Sprintf(`
 policyDirectory: %s
 stateDirectory: %s
 breakGlassFile: %s
@@ -90,8 +91,10 @@ spec:
 
 // verdict is what the server says of a config map, "" if it is admitted.
 func (s *site) verdict() string {
-	_, err := s.server.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).Create(context.Background(),
-		configMap(metav1.NamespaceDefault, "any"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err := s.server.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).
+		Create(context.Background(),
+			configMap(metav1.NamespaceDefault, "any"),
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return err.Error()
 	}
@@ -168,7 +171,9 @@ func (s *site) hash(state string) (hash string) {
 	text, err := s.server.Metrics(s.Context())
 	require.NoError(s, err)
 	for line := range strings.Lines(text) {
-		if rest, found := strings.CutPrefix(line, "apiserver_wasm_admission_policy_set_info{hash=\""); found && strings.Contains(rest, `state="`+state+`"`) {
+		if rest, found := strings.CutPrefix(line,
+			"apiserver_wasm_admission_policy_set_info{hash=\""); found &&
+			strings.Contains(rest, `state="`+state+`"`) {
 			require.Empty(s, hash)
 			hash, _, _ = strings.Cut(rest, `"`)
 		}
@@ -199,13 +204,15 @@ func TestReload(t *testing.T) {
 	s.becomesDenied("clusterwide-a", "three")
 
 	t.Log("another one is added, and broken, and mended")
-	s.write("policies.d/b.yaml", "apiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\n")
+	s.write("policies.d/b.yaml",
+		"apiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\n")
 	s.becomesBad("b.yaml")
 	require.Contains(t, s.verdict(), "three")
 	s.write("policies.d/b.yaml", s.policy("b", "settings-refused", "{}", "four"))
 	s.becomesBad("settings-refused.wat takes no settings")
 	require.Contains(t, s.verdict(), "three")
-	require.Contains(t, s.server.Logs(), "The configured policies cannot be loaded: the set before keeps serving until this is mended")
+	require.Contains(t, s.server.Logs(),
+		"The configured policies cannot be loaded: the set before keeps serving until this is mended")
 	s.write("policies.d/b.yaml", s.policy("b", "deny", "{}", "four"))
 	s.becomesDenied("clusterwide-b", "four")
 	s.becomesGood()
@@ -252,7 +259,8 @@ func TestReloadOfAVolume(t *testing.T) {
 	publish := func(version, message string) {
 		s.write("policies.d/.."+version+"/a.yaml", s.policy("a", "deny", "{}", message))
 		require.NoError(t, os.Symlink(".."+version, s.path("policies.d", "..data_tmp")))
-		require.NoError(t, os.Rename(s.path("policies.d", "..data_tmp"), s.path("policies.d", "..data")))
+		require.NoError(t,
+			os.Rename(s.path("policies.d", "..data_tmp"), s.path("policies.d", "..data")))
 	}
 	publish("v1", "one")
 	require.NoError(t, os.Symlink("..data/a.yaml", s.path("policies.d", "a.yaml")))
@@ -292,7 +300,8 @@ func TestRestartOnTheLastGoodSet(t *testing.T) {
 func TestBreakGlass(t *testing.T) {
 	s := newSite(t)
 	order := func(policies string, until time.Time) string {
-		return fmt.Sprintf("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nuntil: %s\npolicies: [%s]\nreason: this test\n",
+		return fmt.Sprintf(
+			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nuntil: %s\npolicies: [%s]\nreason: this test\n",
 			until.Format(time.RFC3339), policies)
 	}
 	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "one"))
@@ -323,7 +332,8 @@ func TestBreakGlass(t *testing.T) {
 
 // The short form of `make soak-reload`.
 func TestEveryVerdictIsOfOneSet(t *testing.T) {
-	report, err := reload.Run(t.Context(), reload.Options{Requests: 2000, Clients: 8, Changes: 12, Modules: modules(t)})
+	report, err := reload.Run(t.Context(),
+		reload.Options{Requests: 2000, Clients: 8, Changes: 12, Modules: modules(t)})
 	require.NoError(t, err)
 	require.Equal(t, 2000, report.Requests)
 	require.Zero(t, report.Wrong, report.Examples)

@@ -58,7 +58,11 @@ func run(m *testing.M) (code int) {
 		options harness.Options
 	}{
 		{"plain", &plain, harness.Options{}},
-		{"enforcing", &enforcing, harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: admissionConfiguration(directory, enforced+mutators+languages)}},
+		{"enforcing", &enforcing, harness.Options{
+			FeatureGate:     true,
+			AuditPolicy:     auditWrites,
+			AdmissionConfig: admissionConfiguration(directory, enforced+mutators+languages),
+		}},
 	} {
 		server, err := harness.New(shared.options)
 		if err != nil {
@@ -103,7 +107,8 @@ func TestGateIsVisible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			metrics, err := test.server.Metrics(t.Context())
 			require.NoError(t, err)
-			require.Contains(t, metrics, `kubernetes_feature_enabled{name="WasmAdmission",stage="ALPHA"} `+test.value+"\n")
+			require.Contains(t, metrics,
+				`kubernetes_feature_enabled{name="WasmAdmission",stage="ALPHA"} `+test.value+"\n")
 		})
 	}
 }
@@ -114,7 +119,8 @@ func TestMetricsPageHasWhatIsServed(t *testing.T) {
 	require.NoError(t, err)
 	page, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
-	served := regexp.MustCompile(`(?m)^# TYPE (apiserver_wasm_admission_\S+) `).FindAllStringSubmatch(metrics, -1)
+	served := regexp.MustCompile(`(?m)^# TYPE (apiserver_wasm_admission_\S+) `).
+		FindAllStringSubmatch(metrics, -1)
 	require.NotEmpty(t, served)
 	for _, metric := range served {
 		require.Contains(t, string(page), "\n| `"+metric[1]+"` | ")
@@ -124,9 +130,11 @@ func TestMetricsPageHasWhatIsServed(t *testing.T) {
 func TestPluginIsOnByDefault(t *testing.T) {
 	help, err := harness.Execute(t.Context(), "--help")
 	require.NoError(t, err)
-	defaults, _, found := strings.Cut(help.Stdout[strings.Index(help.Stdout, "--enable-admission-plugins"):], "). ")
+	defaults, _, found :=
+		strings.Cut(help.Stdout[strings.Index(help.Stdout, "--enable-admission-plugins"):], "). ")
 	require.True(t, found)
-	require.Regexp(t, `WasmAdmission,\s+MutatingAdmissionPolicy`, defaults, "the plugin's place is just before MutatingAdmissionPolicy")
+	require.Regexp(t, `WasmAdmission,\s+MutatingAdmissionPolicy`, defaults,
+		"the plugin's place is just before MutatingAdmissionPolicy")
 }
 
 func TestGateIsUnknownToEarlierVersions(t *testing.T) {

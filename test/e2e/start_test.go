@@ -34,9 +34,11 @@ import (
 )
 
 func TestGateOffWithAConfiguration(t *testing.T) {
-	code, stderr := harness.StartExpectingFailure(t, harness.Options{AdmissionConfig: admissionConfiguration(modules(t), "policies: []")})
+	code, stderr := harness.StartExpectingFailure(t,
+		harness.Options{AdmissionConfig: admissionConfiguration(modules(t), "policies: []")})
 	require.Equal(t, 1, code)
-	require.Contains(t, problemLines(stderr), "a configuration for admission plugin WasmAdmission is given, but feature gate WasmAdmission is off: add --feature-gates=WasmAdmission=true or remove the configuration")
+	require.Contains(t, problemLines(stderr),
+		"a configuration for admission plugin WasmAdmission is given, but feature gate WasmAdmission is off: add --feature-gates=WasmAdmission=true or remove the configuration")
 }
 
 func TestGateOnWithoutPolicies(t *testing.T) {
@@ -64,9 +66,11 @@ func TestEveryProblemIsALine(t *testing.T) {
 		problems     []string
 	}{
 		{"decoding", "policy: []", []string{`unknown field "policy"`}},
-		{"validation", "policies: [{name: a, module: 'ftp://example.com/a.wasm'}, {name: a, module: 'file:///a.wasm', mode: watch}]", []string{
-			`policies[a].module: `, `policies[a].name: `, `policies[a].mode: `,
-		}},
+		{"validation",
+			"policies: [{name: a, module: 'ftp://example.com/a.wasm'}, {name: a, module: 'file:///a.wasm', mode: watch}]",
+			[]string{
+				`policies[a].module: `, `policies[a].name: `, `policies[a].mode: `,
+			}},
 		{"loading", `policies:
 - {name: missing, module: MODULES/nowhere.wasm}
 - {name: writable, module: MODULES/accept.wasm}
@@ -84,7 +88,11 @@ func TestEveryProblemIsALine(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			code, stderr := harness.StartExpectingFailure(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, test.config)})
+			code, stderr := harness.StartExpectingFailure(t,
+				harness.Options{
+					FeatureGate:     true,
+					AdmissionConfig: admissionConfiguration(directory, test.config),
+				})
 			require.Equal(t, 1, code)
 			lines := problemLines(stderr)
 			require.Len(t, lines, len(test.problems), stderr)
@@ -114,14 +122,18 @@ func problemLines(stderr string) (problems []string) {
 func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
 	for _, module := range []string{"deny.wasm", "trap.wasm"} {
 		t.Run(module, func(t *testing.T) {
-			server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(modules(t), `policies:
+			server := harness.Start(t,
+				harness.Options{FeatureGate: true,
+					AdmissionConfig: admissionConfiguration(modules(t), `policies:
 - name: nothing
   module: MODULES/`+module+`
   rules: [{apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"], operations: ["*"]}]`)})
 			require.Contains(t, server.Logs(), "nothing", "the validation warns")
-			_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), "kube-system", metav1.GetOptions{})
+			_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), "kube-system",
+				metav1.GetOptions{})
 			require.NoError(t, err)
-			output, err := server.Kubectl(t.Context(), "create", "namespace", "any", "--as=system:apiserver", "--as-group=system:masters")
+			output, err := server.Kubectl(t.Context(), "create", "namespace", "any",
+				"--as=system:apiserver", "--as-group=system:masters")
 			require.NoError(t, err)
 			require.Equal(t, 1, output.ExitCode)
 			require.Contains(t, output.Stderr, `WasmAdmission policy "nothing"`)
@@ -140,7 +152,8 @@ func TestNothingSlipsInDuringStart(t *testing.T) {
 		hammers.Go(func() {
 			for ctx.Err() == nil {
 				// The server writes its kubeconfig before it serves.
-				config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(directory, "kubeconfig"))
+				config, err := clientcmd.BuildConfigFromFlags("",
+					filepath.Join(directory, "kubeconfig"))
 				if err != nil {
 					continue
 				}
@@ -153,31 +166,37 @@ func TestNothingSlipsInDuringStart(t *testing.T) {
 					attempts.Add(1)
 					object := privilegedPod("")
 					object.GenerateName = "slip-"
-					_, err := client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, object, metav1.CreateOptions{})
+					_, err := client.CoreV1().Pods(metav1.NamespaceDefault).
+						Create(ctx, object, metav1.CreateOptions{})
 					switch {
 					case err == nil:
 						admitted.Add(1)
-					case strings.Contains(err.Error(), `WasmAdmission policy "no-privileged-pods" denied the request`):
+					case strings.Contains(err.Error(),
+						`WasmAdmission policy "no-privileged-pods" denied the request`):
 						refused.Add(1)
 					}
 				}
 			}
 		})
 	}
-	server := harness.Start(t, harness.Options{Dir: directory, FeatureGate: true, AdmissionConfig: admissionConfiguration(modules(t), `policies:
+	server := harness.Start(t,
+		harness.Options{Dir: directory, FeatureGate: true,
+			AdmissionConfig: admissionConfiguration(modules(t), `policies:
 - name: no-privileged-pods
   module: MODULES/pod-privileged.wasm`)})
 	// A server that listens and does not serve yet keeps them waiting.
 	early := attempts.Load()
 	for before := refused.Load(); refused.Load() < before+100; {
-		_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault, metav1.GetOptions{})
+		_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault,
+			metav1.GetOptions{})
 		require.NoError(t, err)
 	}
 	cancel()
 	hammers.Wait()
 	require.Zero(t, admitted.Load())
 	require.Positive(t, early, "some requests came before the server was ready")
-	pods, err := server.Clientset().CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	pods, err := server.Clientset().CoreV1().Pods(metav1.NamespaceAll).
+		List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Empty(t, pods.Items)
 }

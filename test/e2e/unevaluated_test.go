@@ -37,7 +37,9 @@ import (
 // What one request has the apiserver do to other objects is no request of its own, as for
 // webhooks. A rule for these objects does not see it; one for the request does.
 func TestConsequencesAreNotEvaluated(t *testing.T) {
-	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(modules(t), `policies:
+	server := harness.Start(t,
+		harness.Options{FeatureGate: true,
+			AdmissionConfig: admissionConfiguration(modules(t), `policies:
 - name: objects
   module: MODULES/deny.wasm
   rules:
@@ -53,10 +55,14 @@ func TestConsequencesAreNotEvaluated(t *testing.T) {
 	guarded := map[string]string{"guarded": "yes"}
 	t.Run("eviction", func(t *testing.T) {
 		pods := server.Clientset().CoreV1().Pods("default")
-		_, err := pods.Create(t.Context(), pod("evicted", "example.com/a:1"), metav1.CreateOptions{})
+		_, err := pods.Create(t.Context(), pod("evicted", "example.com/a:1"),
+			metav1.CreateOptions{})
 		require.NoError(t, err)
-		require.ErrorContains(t, pods.Delete(t.Context(), "evicted", metav1.DeleteOptions{}), `policy "objects" denied`)
-		eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "evicted", Labels: guarded}}
+		require.ErrorContains(t, pods.Delete(t.Context(), "evicted", metav1.DeleteOptions{}),
+			`policy "objects" denied`)
+		eviction := &policyv1.Eviction{
+			ObjectMeta: metav1.ObjectMeta{Name: "evicted", Labels: guarded},
+		}
 		require.ErrorContains(t, pods.EvictV1(t.Context(), eviction), `policy "ways" denied`)
 		eviction.Labels = nil
 		require.NoError(t, pods.EvictV1(t.Context(), eviction))
@@ -65,16 +71,22 @@ func TestConsequencesAreNotEvaluated(t *testing.T) {
 	})
 	t.Run("binding", func(t *testing.T) {
 		pods := server.Clientset().CoreV1().Pods("default")
-		created, err := pods.Create(t.Context(), pod("bound", "example.com/a:1"), metav1.CreateOptions{})
+		created, err := pods.Create(t.Context(), pod("bound", "example.com/a:1"),
+			metav1.CreateOptions{})
 		require.NoError(t, err)
 		created.Annotations = map[string]string{"by": "update"}
 		_, err = pods.Update(t.Context(), created, metav1.UpdateOptions{})
 		require.ErrorContains(t, err, `policy "objects" denied`)
 		binding := &corev1.Binding{
-			ObjectMeta: metav1.ObjectMeta{Name: "bound", Labels: guarded, Annotations: map[string]string{"by": "binding"}},
-			Target:     corev1.ObjectReference{Kind: "Node", Name: "any"},
+			ObjectMeta: metav1.ObjectMeta{
+				Name:        "bound",
+				Labels:      guarded,
+				Annotations: map[string]string{"by": "binding"},
+			},
+			Target: corev1.ObjectReference{Kind: "Node", Name: "any"},
 		}
-		require.ErrorContains(t, pods.Bind(t.Context(), binding, metav1.CreateOptions{}), `policy "ways" denied`)
+		require.ErrorContains(t, pods.Bind(t.Context(), binding, metav1.CreateOptions{}),
+			`policy "ways" denied`)
 		binding.Labels = nil
 		require.NoError(t, pods.Bind(t.Context(), binding, metav1.CreateOptions{}))
 		found, err := pods.Get(t.Context(), "bound", metav1.GetOptions{})
@@ -82,14 +94,26 @@ func TestConsequencesAreNotEvaluated(t *testing.T) {
 		require.Equal(t, "binding", found.Annotations["by"])
 	})
 	t.Run("definition", func(t *testing.T) {
-		things := server.Dynamic().Resource(schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "things"}).Namespace("default")
+		things := server.Dynamic().
+			Resource(schema.GroupVersionResource{
+				Group:    "example.com",
+				Version:  "v1",
+				Resource: "things",
+			}).Namespace("default")
 		define(t, server)
-		thing := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Thing", "metadata": map[string]any{"name": "any"}}}
+		thing := &unstructured.Unstructured{
+			Object: map[string]any{
+				"apiVersion": "example.com/v1",
+				"kind":       "Thing",
+				"metadata":   map[string]any{"name": "any"},
+			},
+		}
 		eventually(t, func(ctx context.Context) bool {
 			_, err := things.Create(ctx, thing, metav1.CreateOptions{})
 			return err == nil
 		})
-		require.ErrorContains(t, things.Delete(t.Context(), "any", metav1.DeleteOptions{}), `policy "objects" denied`)
+		require.ErrorContains(t, things.Delete(t.Context(), "any", metav1.DeleteOptions{}),
+			`policy "objects" denied`)
 
 		all := server.Dynamic().Resource(definitions)
 		err := all.Delete(t.Context(), "things.example.com", metav1.DeleteOptions{})
@@ -112,17 +136,22 @@ func TestConsequencesAreNotEvaluated(t *testing.T) {
 func define(t *testing.T, server *harness.Server) {
 	t.Helper()
 	var definition unstructured.Unstructured
-	require.NoError(t, json.Unmarshal([]byte(`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.example.com","labels":{"guarded":"yes"}},"spec":{
+	require.NoError(t,
+		json.Unmarshal(
+			[]byte(
+				`{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"things.example.com","labels":{"guarded":"yes"}},"spec":{
 		"group":"example.com","scope":"Namespaced","names":{"plural":"things","kind":"Thing"},
 		"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}`), &definition.Object))
-	_, err := server.Dynamic().Resource(definitions).Create(t.Context(), &definition, metav1.CreateOptions{})
+	_, err := server.Dynamic().Resource(definitions).Create(t.Context(), &definition,
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 
 func eventually(t *testing.T, done func(context.Context) bool) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		return done(ctx), nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true,
+		func(ctx context.Context) (bool, error) {
+			return done(ctx), nil
+		})
 	require.NoError(t, err)
 }

@@ -39,11 +39,13 @@ func policyFor(name, module string) string {
 
 // verifying is the head of a configuration that demands a key's signature of every module.
 func verifying(state, registry string, key *signing.Key) string {
-	return fmt.Sprintf("stateDirectory: %s\nsources: {insecure: [%q]}\nverification: {required: true, config: %s}\npolicies:", state, registry, key.Config())
+	return fmt.Sprintf(
+		"stateDirectory: %s\nsources: {insecure: [%q]}\nverification: {required: true, config: %s}\npolicies:",
+		state, registry, key.Config())
 }
 
-// TestOnlyVerifiedPoliciesRun has a server start with policies from disk and from a registry that are signed in both
-// formats, and refuse to start with any that is not, in a line each.
+// TestOnlyVerifiedPoliciesRun has a server start with policies from disk and from a registry that
+// are signed in both formats, and refuse to start with any that is not, in a line each.
 func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	directory, key, other := modules(t), signing.NewKey(t), signing.NewKey(t)
 	wasm, err := os.ReadFile(filepath.Join(directory, "deny.wasm"))
@@ -52,7 +54,8 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	local := func(name string, module, bundle []byte) string {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".wasm"), module, 0o600))
 		if bundle != nil {
-			require.NoError(t, os.WriteFile(filepath.Join(directory, name+".wasm.sigstore.json"), bundle, 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(directory, name+".wasm.sigstore.json"), bundle, 0o600))
 		}
 		return policyFor(name, "MODULES/"+name+".wasm")
 	}
@@ -65,34 +68,44 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	}
 	head := verifying(filepath.Join(t.TempDir(), "state"), r.Host, key)
 
-	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, head+
-		local("signed", wasm, key.FileBundle(t, wasm))+
-		pulled("layers", func(manifest string) { r.PushSignatures(t, "layers", manifest, key.Layer(t, manifest, nil)) })+
-		pulled("bundles", func(manifest string) {
-			r.PushReferrer(t, "bundles", manifest, registry.BundleMediaType, key.Bundle(t, manifest, nil))
-		}))})
+	server := harness.Start(t,
+		harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, head+
+			local("signed", wasm, key.FileBundle(t, wasm))+
+			pulled("layers", func(manifest string) {
+				r.PushSignatures(t, "layers", manifest, key.Layer(t, manifest, nil))
+			})+
+			pulled("bundles", func(manifest string) {
+				r.PushReferrer(t, "bundles", manifest, registry.BundleMediaType,
+					key.Bundle(t, manifest, nil))
+			}))})
 	output, err := server.Kubectl(t.Context(), "create", "configmap", "any")
 	require.NoError(t, err)
 	require.Contains(t, output.Stderr, `WasmAdmission policy "signed" denied the request`)
 	require.NoError(t, server.Stop())
 
 	refused := map[string]string{
-		"unsigned":  local("unsigned", wasm, nil),
-		"foreign":   local("foreign", wasm, other.FileBundle(t, wasm)),
-		"tampered":  local("tampered", append(wasm[:len(wasm):len(wasm)], 0, 1, 0), key.FileBundle(t, wasm)),
+		"unsigned": local("unsigned", wasm, nil),
+		"foreign":  local("foreign", wasm, other.FileBundle(t, wasm)),
+		"tampered": local("tampered", append(wasm[:len(wasm):len(wasm)], 0, 1, 0),
+			key.FileBundle(t, wasm)),
 		"no-layers": pulled("no-layers", func(string) {}),
 		"foreign-layers": pulled("foreign-layers", func(manifest string) {
 			r.PushSignatures(t, "foreign-layers", manifest, other.Layer(t, manifest, nil))
 		}),
 		"attested": pulled("attested", func(manifest string) {
-			r.PushReferrer(t, "attested", manifest, registry.BundleMediaType, key.Statement(t, manifest, "https://slsa.dev/provenance/v1", nil))
+			r.PushReferrer(t, "attested", manifest, registry.BundleMediaType,
+				key.Statement(t, manifest, "https://slsa.dev/provenance/v1", nil))
 		}),
 	}
 	config := head + local("signed", wasm, key.FileBundle(t, wasm))
 	for _, policy := range refused {
 		config += policy
 	}
-	code, stderr := harness.StartExpectingFailure(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, config)})
+	code, stderr := harness.StartExpectingFailure(t,
+		harness.Options{
+			FeatureGate:     true,
+			AdmissionConfig: admissionConfiguration(directory, config),
+		})
 	require.Equal(t, 1, code)
 	lines := problemLines(stderr)
 	require.Len(t, lines, len(refused), stderr)
@@ -109,13 +122,17 @@ func TestTrustIsTakenOver(t *testing.T) {
 	s, key, other := newSite(t), signing.NewKey(t), signing.NewKey(t)
 	wasm, err := os.ReadFile(filepath.Join(s.modules, "deny.wasm"))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(s.modules, "deny.wasm.sigstore.json"), key.FileBundle(t, wasm), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(s.modules, "deny.wasm.sigstore.json"), key.FileBundle(t, wasm),
+			0o600))
 	root, err := os.ReadFile("../../pkg/sigstore/embedded/trusted_root.json")
 	require.NoError(t, err)
 	s.write("policies.d/deny.yaml", s.policy("deny", "deny", "{}", "never"))
 	s.write("verification.yaml", key.Config())
 	s.write("root.json", string(root))
-	s.server = harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(s.modules, fmt.Sprintf(`
+	s.server = harness.Start(t,
+		harness.Options{FeatureGate: true,
+			AdmissionConfig: admissionConfiguration(s.modules, fmt.Sprintf(`
 policyDirectory: %s
 reload: {interval: 5s}
 verification: {file: %s, trustRoot: {file: %s}}`, s.path("policies.d"), s.path("verification.yaml"), s.path("root.json")))})
@@ -125,7 +142,8 @@ verification: {file: %s, trustRoot: {file: %s}}`, s.path("policies.d"), s.path("
 	for _, change := range []struct{ file, bad, good, why string }{
 		{"verification.yaml", other.Config(), key.Config(), "no signature meets allOf[0]"},
 		{"verification.yaml", "allOf: []", key.Config(), "verification.file: "},
-		{"root.json", "", string(root), "verification.trustRoot: " + s.path("root.json") + ": the trust root is empty"},
+		{"root.json", "", string(root), "verification.trustRoot: " + s.path("root.json") +
+			": the trust root is empty"},
 	} {
 		s.write(change.file, change.bad)
 		s.becomesBad(change.why)

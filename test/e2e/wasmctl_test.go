@@ -43,10 +43,12 @@ func TestLintAgainst(t *testing.T) {
 	s.start("")
 	s.write("admission.yaml", s.options("").AdmissionConfig)
 	tool := filepath.Join(t.TempDir(), "wasmctl")
-	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/wasmctl").CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", tool, "../../cmd/wasmctl").
+		CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	lint := func() (report linted, err error) {
-		command := exec.CommandContext(t.Context(), tool, "lint", "-o", "json", "--cache-directory", s.path("cache"), "--against", s.server.Kubeconfig(), s.path("admission.yaml"))
+		command := exec.CommandContext(t.Context(), tool, "lint", "-o", "json", "--cache-directory",
+			s.path("cache"), "--against", s.server.Kubeconfig(), s.path("admission.yaml"))
 		output, err := command.Output()
 		require.NoError(t, json.Unmarshal(output, &report), "%s", output)
 		return report, err

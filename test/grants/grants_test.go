@@ -60,7 +60,8 @@ type door struct {
 	namespace string
 }
 
-func (d *door) Call(_ context.Context, caller *capabilities.Caller, operation string, _ []byte) ([]byte, error) {
+func (d *door) Call(_ context.Context, caller *capabilities.Caller, operation string,
+	_ []byte) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reached = append(d.reached, caller.Policy+" "+d.namespace+"/"+operation)
@@ -72,9 +73,11 @@ func newWorld(t *testing.T, convention string, grants map[string]string) *world 
 	t.Helper()
 	module, err := filepath.Abs("../../bin/callers/" + convention + ".wasm")
 	require.NoError(t, err)
-	text := "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\ncircuitBreaker: {failures: 0}\npolicies:\n"
+	text :=
+		"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\ncircuitBreaker: {failures: 0}\npolicies:\n"
 	for name, granted := range grants {
-		text += fmt.Sprintf("- {name: %s, module: 'file://%s', hostCapabilities: [%s]}\n", name, module, granted)
+		text += fmt.Sprintf("- {name: %s, module: 'file://%s', hostCapabilities: [%s]}\n", name,
+			module, granted)
 	}
 	config, err := load.LoadFromData([]byte(text))
 	require.NoError(t, err)
@@ -88,7 +91,10 @@ func newWorld(t *testing.T, convention string, grants map[string]string) *world 
 	for _, namespace := range []string{"crypto", "kubernetes", "net", "oci"} {
 		doors[namespace] = &door{w, namespace}
 	}
-	set, errs := (&policyset.Loader{Engine: e, Capabilities: policyset.Capabilities{ByNamespace: doors}}).Load(t.Context(), config)
+	set, errs := (&policyset.Loader{
+		Engine:       e,
+		Capabilities: policyset.Capabilities{ByNamespace: doors},
+	}).Load(t.Context(), config)
 	require.Empty(t, errs)
 	t.Cleanup(set.Close)
 	for _, p := range set.Policies() {
@@ -107,7 +113,8 @@ func (w *world) call(t *testing.T, policy string, to ...address) (outcomes []str
 	var calls []map[string][]byte
 	for _, a := range to {
 		calls = append(calls, map[string][]byte{
-			"binding": []byte(a.binding), "namespace": []byte(a.namespace), "operation": []byte(a.operation), "payload": []byte("{}"),
+			"binding": []byte(a.binding), "namespace": []byte(a.namespace),
+			"operation": []byte(a.operation), "payload": []byte("{}"),
 		})
 	}
 	request, err := json.Marshal(map[string]any{"object": map[string]any{"calls": calls}})
@@ -131,7 +138,8 @@ func (w *world) takeReached() []string {
 }
 
 func notGranted(path string) string {
-	return "failed: Policy has not been granted access to the '" + path + "' host capability. The violation has been reported."
+	return "failed: Policy has not been granted access to the '" + path +
+		"' host capability. The violation has been reported."
 }
 
 // patterns are all grants that can be written, and what each covers.
@@ -168,7 +176,8 @@ func TestReach(t *testing.T) {
 
 // named is what the policy with a grant is called.
 func named(pattern string) string {
-	return "granted-" + strings.NewReplacer("/", ".", "_", "-", "*", "all").Replace(cmp.Or(pattern, "nothing"))
+	return "granted-" +
+		strings.NewReplacer("/", ".", "_", "-", "*", "all").Replace(cmp.Or(pattern, "nothing"))
 }
 
 func quoted(pattern string) string {
@@ -182,7 +191,8 @@ func quoted(pattern string) string {
 func checkGrants(t *testing.T, w *world) {
 	t.Helper()
 	require.Len(t, capabilities.Paths(), 11)
-	require.Len(t, w.policies, 2+11+4+4, "nothing, all, capabilities, namespaces, and versions where they have some")
+	require.Len(t, w.policies, 2+11+4+4,
+		"nothing, all, capabilities, namespaces, and versions where they have some")
 	for pattern, covers := range patterns() {
 		calls := []address{{"kubewarden", "tracing", "log"}}
 		want, reached := []string{"answered: "}, []string(nil) // which needs no grant
@@ -190,7 +200,8 @@ func checkGrants(t *testing.T, w *world) {
 			namespace, operation, _ := strings.Cut(path, "/")
 			calls = append(calls, address{"kubewarden", namespace, operation})
 			if covers(path) {
-				want, reached = append(want, "answered: welcome"), append(reached, named(pattern)+" "+path)
+				want, reached = append(want, "answered: welcome"),
+					append(reached, named(pattern)+" "+path)
 			} else {
 				want = append(want, notGranted(path))
 			}
@@ -207,17 +218,22 @@ func crafted(name string) []string {
 	return []string{
 		"", " ", name + " ", " " + name, "\t" + name, name + "\n", "\ufeff" + name,
 		strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:],
-		name + "/", "/" + name, "//" + name, name + "//", name + "/.", "./" + name, name + "/..", "../" + name, "x/../" + name,
+		name + "/", "/" + name, "//" + name, name + "//", name + "/.", "./" + name, name + "/..",
+		"../" + name, "x/../" + name,
 		"\x00", name + "\x00", "\x00" + name, name + "\x00x", name[:1] + "\x00" + name[1:],
-		"*", name + "*", name + "/*", "*/" + name, name + "%2f", name + "%00", name + "\\", name + ";", name + ":", name + "?", name + "#",
+		"*", name + "*", name + "/*", "*/" + name, name + "%2f", name + "%00", name + "\\",
+		name + ";", name + ":", name + "?", name + "#",
 		"'" + name + "'", `"` + name + `"`, name + name, name[1:], name[:len(name)-1],
 		// Look-alikes: fullwidth letters, Cyrillic е and о, the sign for Kelvin, the long s, a
 		// letter with an accent, one that cannot be seen, and another direction of writing.
-		fullwidth(name), strings.NewReplacer("e", "\u0435", "o", "\u043e", "c", "\u0441").Replace(name) + "\u200b",
-		strings.Replace(name, "k", "\u212a", 1) + "\u2060", strings.Replace(name, "s", "\u017f", 1) + "\u00ad",
+		fullwidth(name), strings.NewReplacer("e", "\u0435", "o", "\u043e", "c", "\u0441").
+			Replace(name) + "\u200b",
+		strings.Replace(name, "k", "\u212a", 1) + "\u2060",
+		strings.Replace(name, "s", "\u017f", 1) + "\u00ad",
 		name + "\u0301", name[:1] + "\u200d" + name[1:], "\u202e" + name,
 		// Long, and at the limit; no text.
-		name + strings.Repeat("x", 1024-len(name)), strings.Repeat("x", 1024), name + strings.Repeat("/", 1024-len(name)),
+		name + strings.Repeat("x", 1024-len(name)), strings.Repeat("x", 1024),
+		name + strings.Repeat("/", 1024-len(name)),
 		name + strings.Repeat("x", 1025-len(name)), strings.Repeat(name+"/", 200),
 		"\xff", name + "\xff", name + "\xc0\x80", "\xed\xa0\x80" + name,
 	}
@@ -229,18 +245,25 @@ func fullwidth(name string) string {
 
 // bindings are what hosts and guests of other conventions know.
 var bindings = []string{
-	"host", "wapc", "env", "opa", "wasi", "wasi_snapshot_preview1", "kubewarden:javy/host", "kubewarden_host", "kubewarden/kubernetes",
+	"host", "wapc", "env", "opa", "wasi", "wasi_snapshot_preview1", "kubewarden:javy/host",
+	"kubewarden_host", "kubewarden/kubernetes",
 	"default", "tracing", "kubernetes", "system", "*",
 }
 
 // elsewhere are namespaces and operations that are not there, or not any more.
 var elsewhere = [][2]string{
-	{"kubernetes", "ingresses"}, {"kubernetes", "namespaces"}, {"kubernetes", "services"}, {"kubernetes", "get_resource_plural_name"},
-	{"kubernetes", "has_list_resources_all_result_changed_since_instant"}, {"kubernetes", "v1/get_resource"}, {"kubernetes", "get_resources"},
-	{"oci", "verify"}, {"oci", "v3/verify"}, {"oci", "v2/manifest_digest"}, {"oci", "v1"}, {"net", "dns_lookup_host"}, {"net", "v2/dns_lookup_host"},
-	{"crypto", "is_certificate_trusted"}, {"crypto", "v1"}, {"cache", "get"}, {"cache", "set"}, {"kubewarden", "kubernetes"},
-	{"tracing", ""}, {"tracing", "Log"}, {"tracing", "log/../../kubernetes/can_i"}, {"tracing/log", ""}, {"tracing", "kubernetes/get_resource"},
-	{"", "kubernetes/get_resource"}, {"", ""}, {"kubernetes/get_resource", ""}, {"env", "opa_println"},
+	{"kubernetes", "ingresses"}, {"kubernetes", "namespaces"}, {"kubernetes", "services"},
+	{"kubernetes", "get_resource_plural_name"},
+	{"kubernetes", "has_list_resources_all_result_changed_since_instant"},
+	{"kubernetes", "v1/get_resource"}, {"kubernetes", "get_resources"},
+	{"oci", "verify"}, {"oci", "v3/verify"}, {"oci", "v2/manifest_digest"}, {"oci", "v1"},
+	{"net", "dns_lookup_host"}, {"net", "v2/dns_lookup_host"},
+	{"crypto", "is_certificate_trusted"}, {"crypto", "v1"}, {"cache", "get"}, {"cache", "set"},
+	{"kubewarden", "kubernetes"},
+	{"tracing", ""}, {"tracing", "Log"}, {"tracing", "log/../../kubernetes/can_i"},
+	{"tracing/log", ""}, {"tracing", "kubernetes/get_resource"},
+	{"", "kubernetes/get_resource"}, {"", ""}, {"kubernetes/get_resource", ""},
+	{"env", "opa_println"},
 }
 
 // misses are host calls that must lead nowhere, whatever is granted.
@@ -298,7 +321,10 @@ func (a *address) requireRefused(t *testing.T, all bool, outcome string) {
 	case !all:
 		require.Equal(t, notGranted(a.namespace+"/"+a.operation), outcome)
 	default:
-		require.Contains(t, []string{"failed: unknown namespace: " + a.namespace, "failed: unknown operation: " + a.operation}, outcome, "%q", *a)
+		require.Contains(t, []string{
+			"failed: unknown namespace: " + a.namespace, "failed: unknown operation: " +
+				a.operation,
+		}, outcome, "%q", *a)
 	}
 }
 

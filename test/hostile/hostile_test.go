@@ -70,7 +70,8 @@ func TestEveryModuleHasAnOutcome(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, files, len(attacks))
 		for _, file := range files {
-			require.Contains(t, attacks, strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
+			require.Contains(t, attacks,
+				strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
 		}
 	}
 }
@@ -181,7 +182,8 @@ func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	// Twice, as the second may find what the first has left.
 	for range 2 {
 		h.validate(t, guest, attacking, want)
-		require.Less(t, h.engine.Stats().MemoryBytes, loaded+kept+want.keeps, "grown memory is not given back")
+		require.Less(t, h.engine.Stats().MemoryBytes, loaded+kept+want.keeps,
+			"grown memory is not given back")
 		h.accepts(t, h.bystander, attacking)
 	}
 	if want.always {

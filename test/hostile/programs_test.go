@@ -39,21 +39,24 @@ var programs = map[string]outcome{
 	"arguments-out-of-bounds": harmless(),
 	"error-flood":             late(),
 	"exit-nested":             everywhere(ends(engine.CauseExit, "guest exited with status 7")),
-	"host-call-huge-name":     ends(engine.CauseLimit, "4294967295 bytes of host call binding, at most 1024 are allowed"),
+	"host-call-huge-name": ends(engine.CauseLimit,
+		"4294967295 bytes of host call binding, at most 1024 are allowed"),
 	"host-call-out-of-bounds": ends(engine.CauseAbort, outside),
-	"host-call-storm":         everywhere(ends(engine.CauseLimit, "1001 host calls, at most 1000 are allowed")),
-	"main-reserved":           refused(`module exports "wasm-admission.main"`),
-	"output-flood":            everywhere(ends(engine.CauseLimit, "bytes of response, at most 8388608 are allowed")),
-	"read-deep":               everywhere(harmless()),
-	"read-no-descriptor":      everywhere(harmless()),
-	"read-out-of-bounds":      harmless(),
-	"read-over-vectors":       harmless(),
-	"read-then-grow":          everywhere(ends(engine.CauseLimit, "linear memory limit")),
-	"read-then-recurse":       everywhere(ends(engine.CauseStack, "stack overflow")),
-	"read-then-spin":          everywhere(late()),
-	"read-vectors-flood":      everywhere(late()),
-	"spin-before-read":        always(late()),
-	"wait-for-ever":           late(),
+	"host-call-storm": everywhere(ends(engine.CauseLimit,
+		"1001 host calls, at most 1000 are allowed")),
+	"main-reserved": refused(`module exports "wasm-admission.main"`),
+	"output-flood": everywhere(ends(engine.CauseLimit,
+		"bytes of response, at most 8388608 are allowed")),
+	"read-deep":          everywhere(harmless()),
+	"read-no-descriptor": everywhere(harmless()),
+	"read-out-of-bounds": harmless(),
+	"read-over-vectors":  harmless(),
+	"read-then-grow":     everywhere(ends(engine.CauseLimit, "linear memory limit")),
+	"read-then-recurse":  everywhere(ends(engine.CauseStack, "stack overflow")),
+	"read-then-spin":     everywhere(late()),
+	"read-vectors-flood": everywhere(late()),
+	"spin-before-read":   always(late()),
+	"wait-for-ever":      late(),
 }
 
 func TestEveryProgramHasAnOutcome(t *testing.T) {
@@ -62,7 +65,8 @@ func TestEveryProgramHasAnOutcome(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, files, len(programs))
 		for _, file := range files {
-			require.Contains(t, programs, strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
+			require.Contains(t, programs,
+				strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
 		}
 	}
 }
@@ -79,7 +83,8 @@ func TestPrograms(t *testing.T) {
 					continue
 				}
 				t.Run(name, func(t *testing.T) {
-					wasm, err := os.ReadFile(filepath.Join(modules, "hostile-programs", name+".wasm"))
+					wasm, err :=
+						os.ReadFile(filepath.Join(modules, "hostile-programs", name+".wasm"))
 					require.NoError(t, err)
 					h := patient
 					if attack.cause == engine.CauseDeadline {

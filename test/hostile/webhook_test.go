@@ -41,22 +41,33 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-var shell = flag.String("shell", "engine", "who runs the attacks: the engine in this process, or a webhook server (webhook)")
+var shell = flag.String("shell", "engine",
+	"who runs the attacks: the engine in this process, or a webhook server (webhook)")
 
 // corpus are all modules that attack, by the directory that they are in.
 var corpus = map[string]map[string]outcome{"hostile": attacks, "hostile-programs": programs}
 
 // modes are their execution modes.
-var modes = map[string]abi.ExecutionMode{"hostile": abi.ExecutionModeWaPC, "hostile-programs": abi.ExecutionModeWASI}
+var modes = map[string]abi.ExecutionMode{
+	"hostile":          abi.ExecutionModeWaPC,
+	"hostile-programs": abi.ExecutionModeWASI,
+}
 
 // unsettling are those that do it already when they are asked about their settings, which
 // the tests of the engine do not do: no server loads them.
-var unsettling = []string{"hostile-export-no-result", "hostile-export-wrong-type", "hostile-memory-none", "hostile-memory-none-wasi", "hostile-programs-spin-before-read"}
+var unsettling = []string{
+	"hostile-export-no-result", "hostile-export-wrong-type", "hostile-memory-none",
+	"hostile-memory-none-wasi", "hostile-programs-spin-before-read",
+}
 
 // annotated returns a module with the metadata without which no policy is loaded.
 func annotated(wasm []byte, mode abi.ExecutionMode) []byte {
-	metadata := fmt.Sprintf(`{"rules":[{"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"],"operations":["CREATE"]}],"mutating":false,"protocolVersion":"v1","executionMode":%q}`, mode)
-	payload := slices.Concat(leb(len(abi.MetadataSection)), []byte(abi.MetadataSection), []byte(metadata))
+	metadata :=
+		fmt.Sprintf(
+			`{"rules":[{"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"],"operations":["CREATE"]}],"mutating":false,"protocolVersion":"v1","executionMode":%q}`,
+			mode)
+	payload := slices.Concat(leb(len(abi.MetadataSection)), []byte(abi.MetadataSection),
+		[]byte(metadata))
 	return slices.Concat(wasm, []byte{customSection}, leb(len(payload)), payload)
 }
 
@@ -76,7 +87,9 @@ func TestBehindAWebhook(t *testing.T) {
 			wasm, err := os.ReadFile(filepath.Join(modules, from, name+".wasm"))
 			require.NoError(t, err)
 			name = from + "-" + name
-			require.NoError(t, os.WriteFile(filepath.Join(directory, name+".wasm"), annotated(wasm, modes[from]), 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(directory, name+".wasm"), annotated(wasm, modes[from]),
+					0o600))
 			if slices.Contains(unsettling, name) {
 				o.refused = o.text
 			}
@@ -92,7 +105,8 @@ func TestBehindAWebhook(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(directory, "bystander.wasm"), wasm, 0o600))
 	var counted struct{ refused, evaluated int }
 	t.Run("refused", func(t *testing.T) {
-		w, err := cluster.NewWebhook(t.TempDir(), configuration(t, directory, rejected), "--write-webhook-configurations=false")
+		w, err := cluster.NewWebhook(t.TempDir(), configuration(t, directory, rejected),
+			"--write-webhook-configurations=false")
 		if err == nil {
 			require.NoError(t, w.Stop())
 			t.Fatal("the server has started")
@@ -107,7 +121,8 @@ func TestBehindAWebhook(t *testing.T) {
 	})
 	t.Run("evaluated", func(t *testing.T) {
 		loaded["bystander"] = harmless()
-		w := cluster.StartWebhook(t, configuration(t, directory, loaded), "--write-webhook-configurations=false")
+		w := cluster.StartWebhook(t, configuration(t, directory, loaded),
+			"--write-webhook-configurations=false")
 		client := newClient(t, w)
 		for name, o := range loaded {
 			t.Run(name, func(t *testing.T) {
@@ -122,15 +137,18 @@ func TestBehindAWebhook(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status, text)
 	})
-	fmt.Printf("figure hostile_webhook_refused %d modules\nfigure hostile_webhook_evaluated %d modules\nfigure hostile_webhook_failed %d modules\n",
-		counted.refused, counted.evaluated, len(loaded)+len(rejected)-counted.refused-counted.evaluated)
+	fmt.Printf(
+		"figure hostile_webhook_refused %d modules\nfigure hostile_webhook_evaluated %d modules\nfigure hostile_webhook_failed %d modules\n",
+		counted.refused, counted.evaluated,
+		len(loaded)+len(rejected)-counted.refused-counted.evaluated)
 }
 
 // line returns an error if no line of a text has both parts, as they are or in quotes.
 func line(text, name, part string) error {
 	quoted := strings.Trim(strconv.Quote(part), "\"")
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, name) && (strings.Contains(line, part) || strings.Contains(line, quoted)) {
+		if strings.Contains(line, name) &&
+			(strings.Contains(line, part) || strings.Contains(line, quoted)) {
 			return nil
 		}
 	}
@@ -148,13 +166,23 @@ func configuration(t *testing.T, directory string, outcomes map[string]outcome) 
 			timeout = 1
 		}
 		policies = append(policies, map[string]any{
-			"name": name, "module": "file://" + filepath.Join(directory, name+".wasm"), "timeoutEvalSeconds": timeout,
-			"rules": []any{map[string]any{"apiGroups": []string{""}, "apiVersions": []string{"v1"}, "resources": []string{"configmaps"}, "operations": []string{"CREATE"}}},
+			"name": name, "module": "file://" + filepath.Join(directory, name+".wasm"),
+			"timeoutEvalSeconds": timeout,
+			"rules": []any{
+				map[string]any{
+					"apiGroups":   []string{""},
+					"apiVersions": []string{"v1"},
+					"resources":   []string{"configmaps"},
+					"operations":  []string{"CREATE"},
+				},
+			},
 		})
 	}
 	text, err := json.Marshal(map[string]any{
-		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration", "policies": policies,
-		"limits": map[string]any{"requestTimeout": "30s"}, "circuitBreaker": map[string]any{"failures": 0},
+		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+		"policies":       policies,
+		"limits":         map[string]any{"requestTimeout": "30s"},
+		"circuitBreaker": map[string]any{"failures": 0},
 	})
 	require.NoError(t, err)
 	return string(text)
@@ -172,7 +200,10 @@ func newClient(t *testing.T, w *harness.Webhook) *client {
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certificate))
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &client{&http.Client{Transport: transport}, w}
 }
@@ -187,12 +218,14 @@ func (c *client) attack(t *testing.T, policy string, want outcome) {
 	}
 	require.False(t, response.Allowed, policy)
 	require.NotNil(t, response.Result)
-	require.Equal(t, int32(http.StatusInternalServerError), response.Result.Code, response.Result.Message)
+	require.Equal(t, int32(http.StatusInternalServerError), response.Result.Code,
+		response.Result.Message)
 	require.NotContains(t, response.Result.Message, "panic")
 	var said struct {
 		Policies []struct{ Verdict, Cause string }
 	}
-	require.NoError(t, json.Unmarshal([]byte(response.AuditAnnotations["wasm-admission.validate"]), &said))
+	require.NoError(t,
+		json.Unmarshal([]byte(response.AuditAnnotations["wasm-admission.validate"]), &said))
 	require.Len(t, said.Policies, 1)
 	require.Equal(t, "failed", said.Policies[0].Verdict)
 	// Servers bound fuel as well, which may run out before the time of some attacks does.
@@ -205,12 +238,14 @@ func (c *client) attack(t *testing.T, policy string, want outcome) {
 	require.NoError(t, line(c.server.Logs(), policy, want.text))
 }
 
-func (c *client) send(ctx context.Context, t *testing.T, policy string) *admissionv1.AdmissionResponse {
+func (c *client) send(ctx context.Context, t *testing.T,
+	policy string) *admissionv1.AdmissionResponse {
 	t.Helper()
 	const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"group":"","version":"v1","kind":"ConfigMap"},` +
 		`"resource":{"group":"","version":"v1","resource":"configmaps"},"name":"c","namespace":"default","operation":"CREATE","userInfo":{"username":"alice"},` +
 		`"object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"default"}},"oldObject":null,"options":null}}`
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.server.Address+"/validate/"+policy+"?timeout=30s", bytes.NewReader([]byte(review)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.server.Address+
+		"/validate/"+policy+"?timeout=30s", bytes.NewReader([]byte(review)))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/json")
 	answer, err := c.Do(request)

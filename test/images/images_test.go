@@ -55,7 +55,12 @@ policies:
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	loader := policyset.Loader{Engine: e, Capabilities: policyset.Capabilities{ByNamespace: assembly.HostCapabilities(nil, net.Options{}, images)}}
+	loader := policyset.Loader{
+		Engine: e,
+		Capabilities: policyset.Capabilities{
+			ByNamespace: assembly.HostCapabilities(nil, net.Options{}, images),
+		},
+	}
 	set, errs := loader.Load(t.Context(), config)
 	require.Empty(t, errs)
 	t.Cleanup(set.Close)
@@ -67,9 +72,13 @@ func ask(t *testing.T, p *policyset.Policy, operation string, payload any) strin
 	t.Helper()
 	content, err := json.Marshal(payload)
 	require.NoError(t, err)
-	request, err := json.Marshal(map[string]any{"object": map[string]any{"calls": []map[string][]byte{
-		{"binding": []byte("kubewarden"), "namespace": []byte("oci"), "operation": []byte(operation), "payload": content},
-	}}})
+	request, err :=
+		json.Marshal(map[string]any{"object": map[string]any{"calls": []map[string][]byte{
+			{
+				"binding": []byte("kubewarden"), "namespace": []byte("oci"),
+				"operation": []byte(operation), "payload": content,
+			},
+		}}})
 	require.NoError(t, err)
 	response, _, err := p.Evaluate(t.Context(), request)
 	require.NoError(t, err)
@@ -86,19 +95,38 @@ func TestGuestsAskAboutImages(t *testing.T) {
 	r.PushReferrer(t, "app", manifest, registry.BundleMediaType, key.Bundle(t, manifest, nil))
 	image := r.Host + "/app:v1"
 	verify := func(k *signing.Key) any {
-		return map[string]any{"type": "SigstorePubKeyVerify", "image": image, "pub_keys": []string{k.PEM}, "annotations": nil}
+		return map[string]any{
+			"type":        "SigstorePubKeyVerify",
+			"image":       image,
+			"pub_keys":    []string{k.PEM},
+			"annotations": nil,
+		}
 	}
 	for _, convention := range []string{"wapc", "wasi"} {
 		t.Run(convention, func(t *testing.T) {
-			p := newPolicy(t, convention, fmt.Sprintf("sources: {insecure: [%q]}\ncapabilities: {oci: {registries: [%q]}}\n", r.Host, r.Host))
-			require.Equal(t, `answered: {"digest":"`+manifest+`"}`, ask(t, p, "v1/manifest_digest", image))
-			require.Contains(t, ask(t, p, "v1/oci_manifest", image), `answered: {"schemaVersion":2,`)
-			require.Contains(t, ask(t, p, "v1/oci_manifest_config", image), `,"digest":"`+manifest+`","config":{}}`)
-			require.Equal(t, `answered: {"is_trusted":true,"digest":"`+manifest+`"}`, ask(t, p, "v2/verify", verify(key)))
-			require.Regexp(t, "^failed: .*no signature meets ", ask(t, p, "v2/verify", verify(foreign)))
+			p := newPolicy(t, convention,
+				fmt.Sprintf("sources: {insecure: [%q]}\ncapabilities: {oci: {registries: [%q]}}\n",
+					r.Host, r.Host))
+			require.Equal(t, `answered: {"digest":"`+manifest+`"}`,
+				ask(t, p, "v1/manifest_digest", image))
+			require.Contains(t, ask(t, p, "v1/oci_manifest", image),
+				`answered: {"schemaVersion":2,`)
+			require.Contains(t, ask(t, p, "v1/oci_manifest_config", image),
+				`,"digest":"`+manifest+`","config":{}}`)
 			require.Equal(t, `answered: {"is_trusted":true,"digest":"`+manifest+`"}`,
-				ask(t, p, "v1/verify", map[string]any{"SigstorePubKeyVerify": map[string]any{"image": image, "pub_keys": []string{key.PEM}, "annotations": nil}}))
-			require.Regexp(t, "^failed: .*which policies may not ask about: add ", ask(t, p, "v1/manifest_digest", "busybox"))
+				ask(t, p, "v2/verify", verify(key)))
+			require.Regexp(t, "^failed: .*no signature meets ",
+				ask(t, p, "v2/verify", verify(foreign)))
+			require.Equal(t, `answered: {"is_trusted":true,"digest":"`+manifest+`"}`,
+				ask(t, p, "v1/verify", map[string]any{
+					"SigstorePubKeyVerify": map[string]any{
+						"image":       image,
+						"pub_keys":    []string{key.PEM},
+						"annotations": nil,
+					},
+				}))
+			require.Regexp(t, "^failed: .*which policies may not ask about: add ",
+				ask(t, p, "v1/manifest_digest", "busybox"))
 		})
 	}
 }

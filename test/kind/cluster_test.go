@@ -88,7 +88,11 @@ kubeadmConfigPatches:
 		fmt.Fprintln(text, "- role: control-plane")
 		c.write(t, node, "cni/10-routes.conflist", networkOf(n))
 		fmt.Fprintln(text, "  extraMounts:")
-		for from, to := range map[string]string{"cni": "/etc/cni/net.d", "wasm-admission": configurationOnNode, "patches": patchesOnNode} {
+		for from, to := range map[string]string{
+			"cni":            "/etc/cni/net.d",
+			"wasm-admission": configurationOnNode,
+			"patches":        patchesOnNode,
+		} {
 			require.NoError(t, os.MkdirAll(c.path(node, from), 0o755))
 			fmt.Fprintf(text, "  - {hostPath: %s, containerPath: %s}\n", c.path(node, from), to)
 		}
@@ -108,8 +112,8 @@ kubeadmConfigPatches:
 func (c *cluster) create(t *testing.T, image string) {
 	t.Helper()
 	began := time.Now()
-	must(t, "kind", "create", "cluster", "--name", c.name, "--image", image, "--config", c.path("", "kind.yaml"),
-		"--kubeconfig", c.kubeconfig, "--retain")
+	must(t, "kind", "create", "cluster", "--name", c.name, "--image", image, "--config",
+		c.path("", "kind.yaml"), "--kubeconfig", c.kubeconfig, "--retain")
 	c.route(t)
 	c.becomesWhole(t)
 	t.Logf("%s is there after %s", c.name, time.Since(began).Round(time.Second))
@@ -129,7 +133,8 @@ func (c *cluster) route(t *testing.T) {
 	for _, node := range c.nodes {
 		for n, other := range c.nodes {
 			if other != node {
-				c.on(t, node, "ip", "route", "replace", fmt.Sprintf("10.244.%d.0/24", n), "via", c.address(t, other))
+				c.on(t, node, "ip", "route", "replace", fmt.Sprintf("10.244.%d.0/24", n), "via",
+					c.address(t, other))
 			}
 		}
 	}
@@ -154,13 +159,15 @@ func (c *cluster) write(t *testing.T, node, name, content string) {
 // address is that of a node in Docker's network.
 func (c *cluster) address(t *testing.T, node string) string {
 	t.Helper()
-	return strings.TrimSpace(must(t, "docker", "inspect", "--format", "{{.NetworkSettings.Networks.kind.IPAddress}}", node))
+	return strings.TrimSpace(must(t, "docker", "inspect", "--format",
+		"{{.NetworkSettings.Networks.kind.IPAddress}}", node))
 }
 
 // gateway is the machine's own address in Docker's network.
 func (c *cluster) gateway(t *testing.T) string {
 	t.Helper()
-	return strings.TrimSpace(must(t, "docker", "inspect", "--format", "{{.NetworkSettings.Networks.kind.Gateway}}", c.nodes[0]))
+	return strings.TrimSpace(must(t, "docker", "inspect", "--format",
+		"{{.NetworkSettings.Networks.kind.Gateway}}", c.nodes[0]))
 }
 
 // on runs a command on a node.
@@ -186,7 +193,8 @@ func (c *cluster) try(t *testing.T, arguments ...string) (string, error) {
 // at runs kubectl against the server of a node, with the node's own address.
 func (c *cluster) at(t *testing.T, node string, arguments ...string) (string, error) {
 	t.Helper()
-	return c.try(t, append([]string{"--server", "https://" + c.address(t, node) + ":6443"}, arguments...)...)
+	return c.try(t,
+		append([]string{"--server", "https://" + c.address(t, node) + ":6443"}, arguments...)...)
 }
 
 // apply sends an object to whichever server there is.
@@ -215,7 +223,8 @@ func (c *cluster) becomesWhole(t *testing.T) {
 	t.Helper()
 	c.becomes(t, "whole", func() (bool, string) {
 		nodes, err := c.try(t, "get", "nodes", "--no-headers")
-		if err != nil || strings.Contains(nodes, "NotReady") || strings.Count(nodes, " Ready ") != len(c.nodes) {
+		if err != nil || strings.Contains(nodes, "NotReady") ||
+			strings.Count(nodes, " Ready ") != len(c.nodes) {
 			return false, nodes
 		}
 		return c.podsRun(t, "kube-system")
@@ -275,10 +284,13 @@ func (c *cluster) commit(t *testing.T, node string) string {
 // describe logs what a failure may be about.
 func (c *cluster) describe(t *testing.T) {
 	for _, arguments := range [][]string{
-		{"kubectl", "--kubeconfig", c.kubeconfig, "get", "nodes,pods", "--all-namespaces", "--output", "wide"},
+		{"kubectl", "--kubeconfig", c.kubeconfig, "get", "nodes,pods", "--all-namespaces",
+			"--output", "wide"},
 		{"docker", "ps", "--all"},
-		{"docker", "exec", c.nodes[0], "journalctl", "--no-pager", "--lines", "20", "--unit", "kubelet"},
-		{"docker", "exec", c.nodes[0], "sh", "-c", "tail -n 20 /var/log/pods/kube-system_kube-apiserver*/*/*.log"},
+		{"docker", "exec", c.nodes[0], "journalctl", "--no-pager", "--lines", "20", "--unit",
+			"kubelet"},
+		{"docker", "exec", c.nodes[0], "sh", "-c",
+			"tail -n 20 /var/log/pods/kube-system_kube-apiserver*/*/*.log"},
 	} {
 		output, _ := exec.Command(arguments[0], arguments[1:]...).CombinedOutput()
 		t.Logf("%q:\n%s", arguments, output)

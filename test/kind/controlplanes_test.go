@@ -37,7 +37,8 @@ patches: {directory: /etc/kubernetes/patches}`)
 	c := newCluster(t, "three", 3, patches...)
 	for _, node := range c.nodes {
 		c.install(t, r, node)
-		c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml", about("pod-privileged", "pod-privileged").String())
+		c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml",
+			about("pod-privileged", "pod-privileged").String())
 	}
 	must(t, root(t)+"/test/kind/bootstrap/preload.sh", nodeImage, r.archive, preloaded)
 	t.Cleanup(func() { _, _ = command(t, "docker", "rmi", preloaded) })
@@ -103,8 +104,8 @@ func podsReachTheService(t *testing.T, c *cluster) {
 	c.becomes(t, "running", func() (bool, string) { return c.podsRun(t, "shop") })
 	for n := range c.nodes {
 		name := fmt.Sprintf("on-%d", n)
-		output := c.kubectl(t, "--namespace", "shop", "exec", name, "--", "curl", "--silent", "--show-error", "--insecure",
-			"https://kubernetes.default.svc.cluster.local/livez")
+		output := c.kubectl(t, "--namespace", "shop", "exec", name, "--", "curl", "--silent",
+			"--show-error", "--insecure", "https://kubernetes.default.svc.cluster.local/livez")
 		require.Equal(t, "ok", output)
 	}
 }
@@ -115,7 +116,10 @@ func policyRolled(t *testing.T, c *cluster) {
 	h := c.startHammer(t)
 	p := about("no-latest", "no-latest-tag")
 	latest := c.path("", "latest.yaml")
-	require.NoError(t, os.WriteFile(latest, []byte(strings.ReplaceAll(pod("shop", "latest", false), "shell:v1", "shell:latest")), 0o600))
+	require.NoError(t,
+		os.WriteFile(latest,
+			[]byte(strings.ReplaceAll(pod("shop", "latest", false), "shell:v1", "shell:latest")),
+			0o600))
 	for n, node := range c.nodes {
 		c.change(t, node, func() { c.write(t, node, p.file(), p.String()) })
 		for m, other := range c.nodes {
@@ -139,13 +143,15 @@ func oneKilled(t *testing.T, c *cluster) {
 	must(t, "docker", "kill", gone)
 	written := 0
 	c.becomes(t, "written to", func() (bool, string) {
-		output, err := c.try(t, "--namespace", "shop", "create", "configmap", fmt.Sprintf("written-%d", written), "--request-timeout", "10s")
+		output, err := c.try(t, "--namespace", "shop", "create", "configmap",
+			fmt.Sprintf("written-%d", written), "--request-timeout", "10s")
 		if err == nil {
 			written++
 		}
 		return written == 20, output
 	})
-	c.requireEachRefuses(t, slices.DeleteFunc(slices.Clone(c.nodes), func(node string) bool { return node == gone })...)
+	c.requireEachRefuses(t,
+		slices.DeleteFunc(slices.Clone(c.nodes), func(node string) bool { return node == gone })...)
 	must(t, "docker", "start", gone)
 	c.becomesServed(t, gone)
 	c.route(t)

@@ -64,7 +64,8 @@ func (c *cluster) startHammer(t *testing.T) *hammer {
 	object := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "hammer-"},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			Name: "main", Image: "example.com/shell:v1", SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
+			Name: "main", Image: "example.com/shell:v1",
+			SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
 		}}},
 	}
 	for range 2 {
@@ -93,7 +94,8 @@ func (h *hammer) end() {
 func (h *hammer) requireRefused(t *testing.T) {
 	t.Helper()
 	before := h.refused.Load()
-	require.Eventually(t, func() bool { return h.refused.Load() > before }, patience, pause, "writes are refused")
+	require.Eventually(t, func() bool { return h.refused.Load() > before }, patience, pause,
+		"writes are refused")
 	h.end()
 	require.Zero(t, h.admitted.Load())
 	t.Logf("%d writes were refused, none got in", h.refused.Load())

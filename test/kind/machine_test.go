@@ -60,7 +60,9 @@ func (m machine) requireEqual(t *testing.T, now machine) {
 		{"rules of packet filters", m.rules, now.rules},
 		{"processes", m.processes, now.processes},
 	} {
-		left := slices.DeleteFunc(slices.Clone(what.now), func(line string) bool { return slices.Contains(what.before, line) })
+		left := slices.DeleteFunc(slices.Clone(what.now), func(line string) bool {
+			return slices.Contains(what.before, line)
+		})
 		require.Empty(t, left, what.name)
 	}
 }
@@ -94,12 +96,17 @@ func lines(t *testing.T, file string) []string {
 }
 
 // marks are what processes and cgroups of clusters and of Docker have in their names.
-var marks = []string{"wasm-admission-kind", ".cache/kind/", "dockerd", "docker-proxy", "containerd", "kubelet", "kubepods", "/docker/"}
+var marks = []string{
+	"wasm-admission-kind", ".cache/kind/", "dockerd", "docker-proxy", "containerd", "kubelet",
+	"kubepods", "/docker/",
+}
 
 // ofSuite leaves out what others of the machine do meanwhile.
 func ofSuite(all []string) []string {
 	return slices.DeleteFunc(all, func(line string) bool {
-		return !slices.ContainsFunc(marks, func(mark string) bool { return strings.Contains(line, mark) })
+		return !slices.ContainsFunc(marks, func(mark string) bool {
+			return strings.Contains(line, mark)
+		})
 	})
 }
 
@@ -135,7 +142,9 @@ func packetFilters(t *testing.T) (found []string) {
 	debian := filepath.Join(root(t), ".cache/kind/debian/tree")
 	libraries, err := filepath.Glob(filepath.Join(debian, "usr/lib/*-linux-gnu"))
 	require.NoError(t, err)
-	for _, save := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save"} {
+	for _, save := range []string{
+		"iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save",
+	} {
 		c := exec.Command(save)
 		unpacked := filepath.Join(debian, "usr/sbin", save)
 		if _, err := os.Stat(unpacked); err == nil {

@@ -40,7 +40,14 @@ type policy struct {
 
 // about is a policy for what is done to pods.
 func about(name, module string, more ...string) policy {
-	return policy{name: name, module: module, more: more, groups: `""`, resources: "pods", operations: "CREATE"}
+	return policy{
+		name:       name,
+		module:     module,
+		more:       more,
+		groups:     `""`,
+		resources:  "pods",
+		operations: "CREATE",
+	}
 }
 
 func (p policy) String() string {
@@ -109,7 +116,8 @@ func (c *cluster) change(t *testing.T, node string, change func()) {
 	change()
 	c.becomes(t, "taken over", func() (bool, string) {
 		running, desired := c.hashes(t, node)
-		return running != before && running == desired, fmt.Sprintf("before %s, running %s, desired %s", before, running, desired)
+		return running != before && running == desired,
+			fmt.Sprintf("before %s, running %s, desired %s", before, running, desired)
 	})
 }
 

@@ -58,8 +58,12 @@ func oneNode(t *testing.T, counted *tally) {
 		counted.run(t, each.name, func(t *testing.T) { each.run(t, c) })
 	}
 	counted.run(t, "KubeadmUpgradeKeepsThePlugin", func(t *testing.T) { c.kubeadmUpgrade(t, r) })
-	if counted.run(t, "RollBack", func(t *testing.T) { c.rollBack(t, r, manifest, configuration) }) {
-		counted.run(t, "RollbackLeavesNoTrace", func(t *testing.T) { before.requireEqual(t, c.look(t)) })
+	if counted.run(t, "RollBack", func(t *testing.T) {
+		c.rollBack(t, r, manifest, configuration)
+	}) {
+		counted.run(t, "RollbackLeavesNoTrace", func(t *testing.T) {
+			before.requireEqual(t, c.look(t))
+		})
 		counted.run(t, "WebhookOnThePlainServer", func(t *testing.T) { c.webhook(t, r) })
 	}
 }
@@ -75,13 +79,17 @@ func (c *cluster) upgrade(t *testing.T, r *release) {
 	output, err := c.at(t, node, "get", "--raw", "/readyz/wasm-admission-policies")
 	require.NoError(t, err, output)
 	require.Equal(t, "ok", output)
-	c.on(t, node, "kubeadm", "init", "phase", "upload-config", "kubeadm", "--config", configurationOnNode+"/kubeadm.yaml")
-	require.Contains(t, c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config", "--output", "yaml"), "WasmAdmission=true")
+	c.on(t, node, "kubeadm", "init", "phase", "upload-config", "kubeadm", "--config",
+		configurationOnNode+"/kubeadm.yaml")
+	require.Contains(t,
+		c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config", "--output",
+			"yaml"), "WasmAdmission=true")
 
 	// What is shipped monitors, until it is told to protect.
 	c.requireAdmitted(t, pod("shop", "monitored", true), dryRun)
 	c.change(t, node, func() {
-		c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml", about("pod-privileged", "pod-privileged").String())
+		c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml",
+			about("pod-privileged", "pod-privileged").String())
 	})
 	c.requireDenied(t, "pod-privileged", pod("shop", "protected", true))
 }
@@ -115,7 +123,8 @@ func (c *cluster) rollBack(t *testing.T, r *release, manifest, configuration str
 	c.becomesWhole(t)
 	c.requireAdmitted(t, pod("shop", "plain", true), dryRun)
 	c.write(t, node, "wasm-admission/kubeadm.yaml", configuration)
-	c.on(t, node, "kubeadm", "init", "phase", "upload-config", "kubeadm", "--config", configurationOnNode+"/kubeadm.yaml")
+	c.on(t, node, "kubeadm", "init", "phase", "upload-config", "kubeadm", "--config",
+		configurationOnNode+"/kubeadm.yaml")
 	require.Equal(t, configuration, c.configuration(t))
 
 	c.on(t, node, "rm", "-r", stateOnNode)
@@ -133,7 +142,8 @@ func (c *cluster) becomesSettled(t *testing.T) {
 	t.Helper()
 	c.becomes(t, "settled", func() (bool, string) {
 		namespaces := c.kubectl(t, "get", "namespaces", "--output", "name")
-		published := c.kubectl(t, "get", "configmaps,serviceaccounts", "--all-namespaces", "--output", "name")
+		published := c.kubectl(t, "get", "configmaps,serviceaccounts", "--all-namespaces",
+			"--output", "name")
 		want := strings.Count(namespaces, "namespace/")
 		return strings.Count(published, "configmap/kube-root-ca.crt\n") == want &&
 			strings.Count(published, "serviceaccount/default\n") == want, published
@@ -155,20 +165,25 @@ func (c *cluster) look(t *testing.T) traces {
 		if strings.HasPrefix(kind, "events") || strings.HasPrefix(kind, "pods") {
 			continue
 		}
-		for name := range strings.SplitSeq(c.kubectl(t, "get", kind, "--all-namespaces", "--no-headers", "--ignore-not-found",
-			"--output", "custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"), "\n") {
+		for name := range strings.SplitSeq(c.kubectl(t, "get", kind, "--all-namespaces",
+			"--no-headers", "--ignore-not-found", "--output",
+			"custom-columns=NAMESPACE:.metadata.namespace,NAME:.metadata.name"), "\n") {
 			found.objects = append(found.objects, kind+" "+strings.Join(strings.Fields(name), "/"))
 		}
 	}
 	// Of a directory that is not there, find complains and goes on.
-	found.files = strings.Fields(c.on(t, c.nodes[0], "sh", "-c", "find /etc /usr/local /opt /var/lib/kubernetes -type f ! -path '/etc/kubernetes/tmp/*' 2>/dev/null || true"))
+	found.files =
+		strings.Fields(c.on(t, c.nodes[0], "sh", "-c",
+			"find /etc /usr/local /opt /var/lib/kubernetes -type f ! -path '/etc/kubernetes/tmp/*' 2>/dev/null || true"))
 	return found
 }
 
 func (before traces) requireEqual(t *testing.T, now traces) {
 	t.Helper()
 	for _, what := range [][2][]string{{before.objects, now.objects}, {before.files, now.files}} {
-		left := slices.DeleteFunc(slices.Clone(what[1]), func(one string) bool { return slices.Contains(what[0], one) })
+		left := slices.DeleteFunc(slices.Clone(what[1]), func(one string) bool {
+			return slices.Contains(what[0], one)
+		})
 		require.Empty(t, left)
 	}
 }

@@ -59,11 +59,14 @@ func denyAnUpdate(t *testing.T, c *cluster) {
 	p := about("no-latest", "no-latest-tag")
 	p.groups, p.resources, p.operations = `apps`, "deployments", "CREATE, UPDATE"
 	c.with(t, p)
-	c.kubectl(t, "--namespace", "shop", "create", "deployment", "updated", "--image", "example.com/shell:v1", "--replicas", "0")
-	output, err := c.try(t, "--namespace", "shop", "set", "image", "deployment/updated", "*=example.com/shell:latest")
+	c.kubectl(t, "--namespace", "shop", "create", "deployment", "updated", "--image",
+		"example.com/shell:v1", "--replicas", "0")
+	output, err := c.try(t, "--namespace", "shop", "set", "image", "deployment/updated",
+		"*=example.com/shell:latest")
 	require.Error(t, err)
 	require.Contains(t, output, denied("no-latest"))
-	c.kubectl(t, "--namespace", "shop", "set", "image", "deployment/updated", "*=example.com/shell:v2")
+	c.kubectl(t, "--namespace", "shop", "set", "image", "deployment/updated",
+		"*=example.com/shell:v2")
 	c.kubectl(t, "--namespace", "shop", "delete", "deployment", "updated")
 }
 
@@ -72,7 +75,8 @@ func denyAnUpdate(t *testing.T, c *cluster) {
 func denyWhatControllersMake(t *testing.T, c *cluster) {
 	p := about("registries", "image-pattern", "settings: {images: ['elsewhere/.+']}")
 	c.with(t, p)
-	c.kubectl(t, "--namespace", "shop", "create", "deployment", "made", "--image", "example.com/shell:v1")
+	c.kubectl(t, "--namespace", "shop", "create", "deployment", "made", "--image",
+		"example.com/shell:v1")
 	c.becomes(t, "in the events", func() (bool, string) {
 		events, err := c.try(t, "--namespace", "shop", "get", "events")
 		return err == nil && strings.Contains(events, denied("registries")), events
@@ -81,10 +85,12 @@ func denyWhatControllersMake(t *testing.T, c *cluster) {
 }
 
 func mutate(t *testing.T, c *cluster) {
-	p := about("tolerations", "default-tolerations", `settings: {tolerations: [{key: example.com/pool, value: shop, effect: NoSchedule}]}`)
+	p := about("tolerations", "default-tolerations",
+		`settings: {tolerations: [{key: example.com/pool, value: shop, effect: NoSchedule}]}`)
 	p.mutating = true
 	c.with(t, p)
-	output := c.requireAdmitted(t, pod("shop", "mutated", false), "--output", "jsonpath={.spec.tolerations[*].key}")
+	output := c.requireAdmitted(t, pod("shop", "mutated", false), "--output",
+		"jsonpath={.spec.tolerations[*].key}")
 	require.Contains(t, output, "example.com/pool")
 	c.becomes(t, "a pod that runs", func() (bool, string) { return c.podsRun(t, "shop") })
 	c.kubectl(t, "--namespace", "shop", "delete", "pod", "mutated")
@@ -97,10 +103,12 @@ func contextFromNamespaces(t *testing.T, c *cluster) {
 	c.with(t, p)
 	output, err := c.apply(t, pod("shop", "labelled", false), dryRun)
 	require.Error(t, err, "no role lets policies look: %s", output)
-	c.kubectl(t, "create", "clusterrolebinding", "wasm-admission-view", "--clusterrole", "view", "--user", "system:wasm-admission")
+	c.kubectl(t, "create", "clusterrolebinding", "wasm-admission-view", "--clusterrole", "view",
+		"--user", "system:wasm-admission")
 	t.Cleanup(func() { c.kubectl(t, "delete", "clusterrolebinding", "wasm-admission-view") })
 	c.becomes(t, "labelled", func() (bool, string) {
-		output, err := c.apply(t, pod("shop", "labelled", false), dryRun, "--output", "jsonpath={.metadata.labels.owner}")
+		output, err := c.apply(t, pod("shop", "labelled", false), dryRun, "--output",
+			"jsonpath={.metadata.labels.owner}")
 		return err == nil && output == "till", output
 	})
 	c.requireDenied(t, "label-from-namespace", pod("default", "orphan", false), dryRun)
@@ -139,8 +147,10 @@ func monitor(t *testing.T, c *cluster) {
 	c.requireAdmitted(t, pod("shop", "watched", false), dryRun)
 	found := false
 	for line := range strings.SplitSeq(c.kubectl(t, "get", "--raw", "/metrics"), "\n") {
-		found = found || strings.HasPrefix(line, "apiserver_wasm_admission_evaluation_duration_seconds_count") &&
-			strings.Contains(line, `outcome="denied",policy="clusterwide-watched",rejected="false"`)
+		found = found ||
+			strings.HasPrefix(line, "apiserver_wasm_admission_evaluation_duration_seconds_count") &&
+				strings.Contains(line,
+					`outcome="denied",policy="clusterwide-watched",rejected="false"`)
 	}
 	require.True(t, found, "it is counted what it would have refused")
 }
@@ -180,16 +190,19 @@ func kubectlDebug(t *testing.T, c *cluster) {
 	p.resources, p.operations = "pods/ephemeralcontainers", "UPDATE"
 	c.with(t, p)
 	debug := func(profile string) (string, error) {
-		return c.try(t, "--namespace", "shop", "debug", "debugged", "--image", "example.com/shell:v1", "--image-pull-policy", "Never",
-			"--profile", profile, "--container", "debugger-"+profile, "--target", "main", "--attach=false")
+		return c.try(t, "--namespace", "shop", "debug", "debugged", "--image",
+			"example.com/shell:v1", "--image-pull-policy", "Never",
+			"--profile", profile, "--container", "debugger-"+profile, "--target", "main",
+			"--attach=false")
 	}
 	output, err := debug("sysadmin")
 	require.Error(t, err, output)
 	require.Contains(t, output, denied("ephemeral"))
 	output, err = debug("general")
 	require.NoError(t, err, output)
-	require.Equal(t, "debugger-general", c.kubectl(t, "--namespace", "shop", "get", "pod", "debugged",
-		"--output", "jsonpath={.spec.ephemeralContainers[*].name}"))
+	require.Equal(t, "debugger-general",
+		c.kubectl(t, "--namespace", "shop", "get", "pod", "debugged",
+			"--output", "jsonpath={.spec.ephemeralContainers[*].name}"))
 }
 
 func execInto(t *testing.T, c *cluster) {
@@ -211,7 +224,13 @@ func execInto(t *testing.T, c *cluster) {
 }
 
 // everything is a policy that refuses whatever anybody does.
-var everything = policy{name: "nothing", module: "deny", groups: `"*"`, resources: `"*/*"`, operations: `"*"`}
+var everything = policy{
+	name:       "nothing",
+	module:     "deny",
+	groups:     `"*"`,
+	resources:  `"*/*"`,
+	operations: `"*"`,
+}
 
 // kubeSystemIsExempt has the Pods of the cluster itself made anew where they may be.
 func kubeSystemIsExempt(t *testing.T, c *cluster) {
@@ -228,18 +247,23 @@ func kubeSystemIsExempt(t *testing.T, c *cluster) {
 func nodesGoOn(t *testing.T, c *cluster) {
 	c.with(t, everything)
 	renewed := func() string {
-		return c.kubectl(t, "--namespace", "kube-node-lease", "get", "lease", c.nodes[0], "--output", "jsonpath={.spec.renewTime}")
+		return c.kubectl(t, "--namespace", "kube-node-lease", "get", "lease", c.nodes[0],
+			"--output", "jsonpath={.spec.renewTime}")
 	}
 	for range 3 {
 		before := renewed()
-		c.becomes(t, "renewed", func() (bool, string) { now := renewed(); return now != before, now })
+		c.becomes(t, "renewed", func() (bool, string) {
+			now := renewed()
+			return now != before, now
+		})
 	}
 	c.becomesWhole(t)
 }
 
 func breakGlass(t *testing.T, c *cluster) {
 	node := c.nodes[0]
-	c.write(t, node, "wasm-admission/break-glass.yaml", fmt.Sprintf(`apiVersion: wasm.admission.config.k8s.io/v1alpha1
+	c.write(t, node, "wasm-admission/break-glass.yaml",
+		fmt.Sprintf(`apiVersion: wasm.admission.config.k8s.io/v1alpha1
 kind: BreakGlass
 until: %s
 policies: [clusterwide-pod-privileged]

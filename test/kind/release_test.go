@@ -52,7 +52,8 @@ func openRelease(t *testing.T) *release {
 		return found[0]
 	}
 	directory := t.TempDir()
-	must(t, "tar", "--extract", "--gzip", "--file", one("manifests-*.tar.gz"), "--directory", directory)
+	must(t, "tar", "--extract", "--gzip", "--file", one("manifests-*.tar.gz"), "--directory",
+		directory)
 	found, err := filepath.Glob(filepath.Join(directory, "manifests-*"))
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -100,7 +101,8 @@ func (c *cluster) install(t *testing.T, r *release, node string) {
 	before, after, found := strings.Cut(shipped, "registry://")
 	require.True(t, found)
 	_, after, _ = strings.Cut(after, "\n")
-	c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml", before+location("pod-privileged")+"\n"+after)
+	c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml",
+		before+location("pod-privileged")+"\n"+after)
 }
 
 // location is that of a module, in the words of manifests.
@@ -111,7 +113,8 @@ func location(module string) string {
 // configuration is what kubeadm has stored of the cluster.
 func (c *cluster) configuration(t *testing.T) string {
 	t.Helper()
-	return c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config", "--output", "jsonpath={.data.ClusterConfiguration}")
+	return c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config",
+		"--output", "jsonpath={.data.ClusterConfiguration}")
 }
 
 // clusterConfiguration is what kubeadm is told of the cluster, with what deploy/kubeadm
@@ -146,7 +149,8 @@ kind: InitConfiguration
 localAPIEndpoint: {advertiseAddress: %s}
 patches: {directory: %s}
 `, c.address(t, node), patchesOnNode))
-	c.on(t, node, "kubeadm", "init", "phase", "control-plane", "apiserver", "--config", configurationOnNode+"/kubeadm.yaml")
+	c.on(t, node, "kubeadm", "init", "phase", "control-plane", "apiserver", "--config",
+		configurationOnNode+"/kubeadm.yaml")
 }
 
 // becomesBuiltOf waits until the server of a node is ready and of that commit.

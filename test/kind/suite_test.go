@@ -87,7 +87,9 @@ func TestKind(t *testing.T) {
 	if text, err := os.ReadFile(file); err == nil {
 		require.NoError(t, json.Unmarshal(text, &counted))
 	}
-	counted.run(t, "NothingIsLeftBehind", func(t *testing.T) { before.requireEqual(t, lookAtMachine(t)) })
+	counted.run(t, "NothingIsLeftBehind", func(t *testing.T) {
+		before.requireEqual(t, lookAtMachine(t))
+	})
 	figure.Print("kind_control_planes", float64(counted.ControlPlanes), "1")
 	figure.Print("kind_cases_passed", float64(counted.Passed), "1")
 	figure.Print("kind_cases_failed", float64(len(counted.Failed)), "1")

@@ -43,7 +43,8 @@ func (c *cluster) synced(t *testing.T, r *release) {
 	push := func(signed bool, policies ...policy) {
 		digest := pushSet(t, from, policies...)
 		if signed {
-			from.PushReferrer(t, setName, digest, registry.BundleMediaType, key.Bundle(t, digest, nil))
+			from.PushReferrer(t, setName, digest, registry.BundleMediaType,
+				key.Bundle(t, digest, nil))
 		}
 	}
 	push(true, about("pod-privileged", "pod-privileged"))
@@ -57,9 +58,12 @@ func (c *cluster) synced(t *testing.T, r *release) {
 	file := c.path("", "daemonset.yaml")
 	text := strings.ReplaceAll(string(manifest), "registry.example.com", from.Host)
 	require.Equal(t, 2, strings.Count(text, from.Host))
-	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, "--interval=1m", "--interval=10s")), 0o600))
+	require.NoError(t,
+		os.WriteFile(file, []byte(strings.ReplaceAll(text, "--interval=1m", "--interval=10s")),
+			0o600))
 	c.kubectl(t, "apply", "--filename", file)
-	c.kubectl(t, "--namespace", "kube-system", "rollout", "status", "daemonset/wasm-admission-sync", "--timeout", patience.String())
+	c.kubectl(t, "--namespace", "kube-system", "rollout", "status", "daemonset/wasm-admission-sync",
+		"--timeout", patience.String())
 
 	h := c.startHammer(t)
 	for _, node := range c.nodes {
@@ -77,12 +81,14 @@ func (c *cluster) synced(t *testing.T, r *release) {
 		})
 	}
 	eachServesTheSameSet(t, c)
-	c.requireDenied(t, "no-latest", strings.ReplaceAll(pod("shop", "latest", false), "shell:v1", "shell:latest"))
+	c.requireDenied(t, "no-latest",
+		strings.ReplaceAll(pod("shop", "latest", false), "shell:v1", "shell:latest"))
 	second, _ := c.hashes(t, c.nodes[0])
 
 	push(false, about("watched", "deny"))
 	c.becomes(t, "refused", func() (bool, string) {
-		log, err := c.try(t, "--namespace", "kube-system", "logs", "--selector", "app.kubernetes.io/name=wasm-admission-sync", "--prefix")
+		log, err := c.try(t, "--namespace", "kube-system", "logs", "--selector",
+			"app.kubernetes.io/name=wasm-admission-sync", "--prefix")
 		return err == nil && strings.Count(log, "is not verified") >= len(c.nodes), log
 	})
 	for _, node := range c.nodes {
@@ -96,13 +102,15 @@ func (c *cluster) synced(t *testing.T, r *release) {
 }
 
 // syncedConfiguration is what is shipped, with a synced directory and signatures that are demanded.
-func syncedConfiguration(t *testing.T, r *release, from *registry.Registry, key *signing.Key) string {
+func syncedConfiguration(t *testing.T, r *release, from *registry.Registry,
+	key *signing.Key) string {
 	t.Helper()
 	shipped := r.read(t, "wasm-admission", "config.yaml")
 	const directory = "policyDirectory: " + configurationOnNode + "/"
 	require.Contains(t, shipped, directory+"policies.d\n")
 	shipped = strings.Replace(shipped, directory+"policies.d\n", directory+"synced/policies.d\n", 1)
-	return shipped + fmt.Sprintf("sources: {insecure: [%q]}\nverification: {config: %s}\n", from.Host, key.Config())
+	return shipped + fmt.Sprintf("sources: {insecure: [%q]}\nverification: {config: %s}\n",
+		from.Host, key.Config())
 }
 
 // signModules puts a bundle beside each module of a node.
@@ -126,7 +134,8 @@ func pushSet(t *testing.T, to *registry.Registry, policies ...policy) string {
 		layers = append(layers, layer)
 	}
 	manifest := registry.Manifest(layers...)
-	manifest.MediaType, manifest.ArtifactType = ocispec.MediaTypeImageManifest, "application/vnd.wasm-admission.policies.v1"
+	manifest.MediaType, manifest.ArtifactType = ocispec.MediaTypeImageManifest,
+		"application/vnd.wasm-admission.policies.v1"
 	manifest.Config = to.PushBlob(t, setName, ocispec.MediaTypeEmptyJSON, []byte("{}"))
 	return to.PushManifest(t, setName, "prod", manifest)
 }

@@ -48,14 +48,18 @@ func (c *cluster) webhook(t *testing.T, r *release) {
 	require.Contains(t, text, state)
 	require.Contains(t, text, noPolicies)
 	text = strings.Replace(text, state, state+"    sources: {insecure: ['"+host+"']}\n", 1)
-	shipped := strings.ReplaceAll(about("pod-privileged", "pod-privileged").String(), location("pod-privileged"),
-		"http://"+host+"/pod-privileged/policy.wasm")
-	text = strings.Replace(text, noPolicies, "data:\n  pod-privileged.yaml: |\n    "+strings.ReplaceAll(strings.TrimSpace(shipped), "\n", "\n    ")+"\n", 1)
+	shipped := strings.ReplaceAll(about("pod-privileged", "pod-privileged").String(),
+		location("pod-privileged"), "http://"+host+"/pod-privileged/policy.wasm")
+	text = strings.Replace(text, noPolicies, "data:\n  pod-privileged.yaml: |\n    "+
+		strings.ReplaceAll(strings.TrimSpace(shipped), "\n", "\n    ")+"\n", 1)
 	c.write(t, "", "webhook.yaml", text)
 
 	c.kubectl(t, "create", "namespace", "wasm-admission")
-	c.kubectl(t, append([]string{"--namespace", "wasm-admission", "create", "secret", "generic", "wasm-admission-webhook-tls",
-		"--type", "kubernetes.io/tls"}, certificates(t, "wasm-admission-webhook.wasm-admission.svc")...)...)
+	c.kubectl(t,
+		append([]string{"--namespace", "wasm-admission", "create", "secret", "generic",
+			"wasm-admission-webhook-tls",
+			"--type", "kubernetes.io/tls"},
+			certificates(t, "wasm-admission-webhook.wasm-admission.svc")...)...)
 	c.kubectl(t, "apply", "--filename", c.path("", "webhook.yaml"))
 	c.becomes(t, "running", func() (bool, string) { return c.podsRun(t, "wasm-admission") })
 	const refusal = "Privileged container is not allowed"
@@ -66,15 +70,18 @@ func (c *cluster) webhook(t *testing.T, r *release) {
 	c.requireAdmitted(t, pod("shop", "webhook", false), dryRun)
 
 	// A replica may go without one request going through.
-	c.kubectl(t, "--namespace", "wasm-admission", "rollout", "restart", "deployment/wasm-admission-webhook")
+	c.kubectl(t, "--namespace", "wasm-admission", "rollout", "restart",
+		"deployment/wasm-admission-webhook")
 	for done := false; !done; {
 		output, err := c.apply(t, pod("shop", "webhook", true), dryRun)
 		require.Error(t, err, output)
-		status := c.kubectl(t, "--namespace", "wasm-admission", "rollout", "status", "deployment/wasm-admission-webhook", "--watch=false")
+		status := c.kubectl(t, "--namespace", "wasm-admission", "rollout", "status",
+			"deployment/wasm-admission-webhook", "--watch=false")
 		done = strings.Contains(status, "successfully rolled out")
 	}
 
-	c.kubectl(t, "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "wasm-admission")
+	c.kubectl(t, "delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration",
+		"wasm-admission")
 	c.kubectl(t, "delete", "--filename", c.path("", "webhook.yaml"))
 	c.requireAdmitted(t, pod("shop", "webhook", true), dryRun)
 }
@@ -86,7 +93,10 @@ func (c *cluster) serveModules(t *testing.T, node string) string {
 	must(t, "ip", "route", "replace", "10.244.0.0/24", "via", c.address(t, node))
 	listener, err := net.Listen("tcp", net.JoinHostPort(c.gateway(t), "0"))
 	require.NoError(t, err)
-	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(root(t), "test/policies"))), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{
+		Handler:           http.FileServer(http.Dir(filepath.Join(root(t), "test/policies"))),
+		ReadHeaderTimeout: time.Minute,
+	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return listener.Addr().String()
@@ -100,7 +110,8 @@ func certificates(t *testing.T, name string) (arguments []string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		IsCA: true, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -113,7 +124,8 @@ func certificates(t *testing.T, name string) (arguments []string) {
 		"ca.crt":  {Type: "CERTIFICATE", Bytes: certificate},
 		"tls.key": {Type: "PRIVATE KEY", Bytes: private},
 	} {
-		require.NoError(t, os.WriteFile(filepath.Join(directory, file), pem.EncodeToMemory(block), 0o600))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(directory, file), pem.EncodeToMemory(block), 0o600))
 		arguments = append(arguments, "--from-file", filepath.Join(directory, file))
 	}
 	return arguments

@@ -30,17 +30,25 @@ import (
 func TestChartsAreTheSameForTheSame(t *testing.T) {
 	from := time.Unix(1_700_000_000, 0)
 	found := []series{
-		{labels: map[string]string{"policy": "b<&"}, samples: []sample{{from, 1}, {from.Add(time.Second), 2}, {from.Add(5 * time.Second), 3}}},
+		{
+			labels: map[string]string{"policy": "b<&"},
+			samples: []sample{{from, 1}, {from.Add(time.Second), 2},
+				{from.Add(5 * time.Second), 3}},
+		},
 		{labels: map[string]string{"policy": "a"}, samples: []sample{{from, 0.5}}},
 	}
-	c := chart{panel: panel{title: "Time <by> policy", unit: "s"}, lines: linesOf(query{legend: "p99 {{policy}}"}, found, from)}
+	c := chart{
+		panel: panel{title: "Time <by> policy", unit: "s"},
+		lines: linesOf(query{legend: "p99 {{policy}}"}, found, from),
+	}
 	for range 9 {
 		c.lines = append(c.lines, line{name: "another"})
 	}
 	drawn := drawCharts([]chart{c, c, c, c}, 10*time.Second)
 	require.Equal(t, drawn, drawCharts([]chart{c, c, c, c}, 10*time.Second))
 	for _, part := range []string{
-		"Time &lt;by&gt; policy", "p99 a", "p99 b&lt;&amp;", "and 4 more", ">4 s<", ">10 s<", `viewBox="0 0 1200 500"`,
+		"Time &lt;by&gt; policy", "p99 a", "p99 b&lt;&amp;", "and 4 more", ">4 s<", ">10 s<",
+		`viewBox="0 0 1200 500"`,
 		"M58.0 131.5L91.0 99.0M223.0 66.5", // with a gap
 	} {
 		require.Contains(t, drawn, part)
@@ -61,7 +69,9 @@ func TestQuantity(t *testing.T) {
 		unit  string
 		want  string
 	}{
-		{0, "s", "0"}, {0.0005, "s", "500 µs"}, {0.25, "s", "250 ms"}, {2, "s", "2 s"}, {1500, "reqps", "1.5k/s"}, {2e6, "bytes", "2MB"}, {0.5, "percentunit", "50%"}, {3, "short", "3"}, {0.75, "short", "0.75"}, {0.25, "reqps", "0.25/s"},
+		{0, "s", "0"}, {0.0005, "s", "500 µs"}, {0.25, "s", "250 ms"}, {2, "s", "2 s"},
+		{1500, "reqps", "1.5k/s"}, {2e6, "bytes", "2MB"}, {0.5, "percentunit", "50%"},
+		{3, "short", "3"}, {0.75, "short", "0.75"}, {0.25, "reqps", "0.25/s"},
 	} {
 		require.Equal(t, test.want, quantity(test.value, test.unit))
 	}

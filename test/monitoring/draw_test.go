@@ -48,7 +48,11 @@ var legendPattern = regexp.MustCompile(`\{\{(\w+)\}\}`)
 // linesOf returns what a query found, named as its legend says, in the order of the names.
 func linesOf(q query, found []series, from time.Time) (lines []line) {
 	for _, s := range found {
-		l := line{name: legendPattern.ReplaceAllStringFunc(q.legend, func(label string) string { return s.labels[strings.Trim(label, "{}")] })}
+		l := line{
+			name: legendPattern.ReplaceAllStringFunc(q.legend, func(label string) string {
+				return s.labels[strings.Trim(label, "{}")]
+			}),
+		}
 		for _, sample := range s.samples {
 			l.points = append(l.points, point{sample.at.Sub(from).Seconds(), sample.value})
 		}
@@ -70,16 +74,23 @@ const (
 )
 
 // colors tell lines apart, on white and on black.
-var colors = []string{"#3274d9", "#e0752d", "#37872d", "#c4162a", "#8f3bb8", "#00868b", "#b8860b", "#d6569c", "#6b7280", "#4d4dff"}
+var colors = []string{
+	"#3274d9", "#e0752d", "#37872d", "#c4162a", "#8f3bb8", "#00868b", "#b8860b", "#d6569c",
+	"#6b7280", "#4d4dff",
+}
 
 // drawCharts draws charts as SVG, over so long a time. The same charts give the same bytes.
 func drawCharts(charts []chart, length time.Duration) string {
 	var b strings.Builder
 	rows := (len(charts) + columns - 1) / columns
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="10">`+"\n", columns*chartWidth, rows*chartHeight)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="10">`+
+			"\n",
+		columns*chartWidth, rows*chartHeight)
 	fmt.Fprintln(&b, `<rect width="100%" height="100%" fill="#fff"/>`)
 	for n, c := range charts {
-		fmt.Fprintf(&b, `<g transform="translate(%d %d)">`+"\n", n%columns*chartWidth, n/columns*chartHeight)
+		fmt.Fprintf(&b, `<g transform="translate(%d %d)">`+"\n", n%columns*chartWidth,
+			n/columns*chartHeight)
 		c.draw(&b, length.Seconds())
 		fmt.Fprintln(&b, "</g>")
 	}
@@ -88,7 +99,8 @@ func drawCharts(charts []chart, length time.Duration) string {
 }
 
 func (c chart) draw(b *strings.Builder, seconds float64) {
-	fmt.Fprintf(b, `<text x="8" y="20" font-size="13" font-weight="bold" fill="#222">%s</text>`+"\n", html.EscapeString(c.panel.title))
+	fmt.Fprintf(b, `<text x="8" y="20" font-size="13" font-weight="bold" fill="#222">%s</text>`+
+		"\n", html.EscapeString(c.panel.title))
 	top := 0.0
 	for _, l := range c.lines {
 		for _, p := range l.points {
@@ -98,14 +110,19 @@ func (c chart) draw(b *strings.Builder, seconds float64) {
 	top = ceiling(top)
 	for n := range 5 {
 		y := plotTop + plotHeight - n*plotHeight/4
-		fmt.Fprintf(b, `<path d="M%d %dh%d" stroke="#ddd"/><text x="%d" y="%d" text-anchor="end" fill="#555">%s</text>`+"\n",
+		fmt.Fprintf(b,
+			`<path d="M%d %dh%d" stroke="#ddd"/><text x="%d" y="%d" text-anchor="end" fill="#555">%s</text>`+
+				"\n",
 			plotLeft, y, plotWidth, plotLeft-4, y+3, quantity(top*float64(n)/4, c.panel.unit))
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d" fill="#555">0</text><text x="%d" y="%d" text-anchor="end" fill="#555">%.0f s</text>`+"\n",
+	fmt.Fprintf(b,
+		`<text x="%d" y="%d" fill="#555">0</text><text x="%d" y="%d" text-anchor="end" fill="#555">%.0f s</text>`+
+			"\n",
 		plotLeft, plotTop+plotHeight+12, plotLeft+plotWidth, plotTop+plotHeight+12, seconds)
 	for n, l := range c.lines {
 		color := colors[n%len(colors)]
-		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.3"/>`+"\n", l.path(seconds, top), color)
+		fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="1.3"/>`+"\n",
+			l.path(seconds, top), color)
 		if n == maxLegend-1 && len(c.lines) > maxLegend {
 			drawLegend(b, n, "#555", fmt.Sprintf("and %d more", len(c.lines)-n))
 		} else if n < maxLegend {
@@ -119,7 +136,10 @@ func drawLegend(b *strings.Builder, n int, color, name string) {
 	if runes := []rune(name); len(runes) > 32 {
 		name = string(runes[:31]) + "…"
 	}
-	fmt.Fprintf(b, `<path d="M%d %dh10" stroke="%s" stroke-width="3"/><text x="%d" y="%d" fill="#222">%s</text>`+"\n", x, y-3, color, x+14, y, html.EscapeString(name))
+	fmt.Fprintf(b,
+		`<path d="M%d %dh10" stroke="%s" stroke-width="3"/><text x="%d" y="%d" fill="#222">%s</text>`+
+			"\n",
+		x, y-3, color, x+14, y, html.EscapeString(name))
 }
 
 // path returns a line's way in SVG. It has a gap where a second and more is missing.
@@ -132,7 +152,8 @@ func (l line) path(seconds, top float64) string {
 			command = "M"
 		}
 		last = p.seconds
-		fmt.Fprintf(&b, "%s%.1f %.1f", command, plotLeft+p.seconds/seconds*plotWidth, plotTop+plotHeight-p.value/top*plotHeight)
+		fmt.Fprintf(&b, "%s%.1f %.1f", command, plotLeft+p.seconds/seconds*plotWidth,
+			plotTop+plotHeight-p.value/top*plotHeight)
 		if len(l.points) == 1 {
 			b.WriteString("h2")
 		}
@@ -179,5 +200,6 @@ func quantity(value float64, unit string) string {
 
 // fileName returns a text as a part of a file's name.
 func fileName(text string) string {
-	return strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(text), "-"), "-")
+	return strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(text),
+		"-"), "-")
 }

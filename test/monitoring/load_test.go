@@ -43,7 +43,8 @@ import (
 )
 
 // configuration is of a server on which everything can happen that there are metrics for. HOME is
-// a directory, HOST is a registry, and KEYS is a config that no module is held to. Policies for ConfigMaps get those with their label.
+// a directory, HOST is a registry, and KEYS is a config that no module is held to. Policies for
+// ConfigMaps get those with their label.
 const configuration = `
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -125,11 +126,17 @@ plugins:
 
 // modules are what the policies are made of.
 var modules = []string{
-	"policies/pod-privileged/policy.wasm", "policies/no-latest-tag/policy.wasm", "policies/always-pull/policy.wasm", "policies/label-from-namespace-rego/policy.wasm",
-	"wat/accept.wasm", "wat/deny.wasm", "wat/list-resources.wasm", "wat/trap.wasm", "wat/spin.wasm", "wat/answer.wasm", "../bin/callers/wapc.wasm",
+	"policies/pod-privileged/policy.wasm", "policies/no-latest-tag/policy.wasm",
+	"policies/always-pull/policy.wasm", "policies/label-from-namespace-rego/policy.wasm",
+	"wat/accept.wasm", "wat/deny.wasm", "wat/list-resources.wasm", "wat/trap.wasm", "wat/spin.wasm",
+	"wat/answer.wasm", "../bin/callers/wapc.wasm",
 }
 
-var questions = schema.GroupVersionResource{Group: "monitoring.example.com", Version: "v1", Resource: "questions"}
+var questions = schema.GroupVersionResource{
+	Group:    "monitoring.example.com",
+	Version:  "v1",
+	Resource: "questions",
+}
 
 // load is a server and what happens to it.
 type load struct {
@@ -156,7 +163,9 @@ func newLoad(t *testing.T) *load {
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(l.home, name), wasm, 0o600))
 	}
-	text := strings.NewReplacer("HOME", l.home, "HOST", l.registry.Host, "KEYS", signing.NewKey(t).Config(), "WARNINGS", strings.Repeat("mind this, ", 100)+"and that").Replace(configuration)
+	text := strings.NewReplacer("HOME", l.home, "HOST", l.registry.Host, "KEYS",
+		signing.NewKey(t).Config(), "WARNINGS", strings.Repeat("mind this, ", 100)+"and that").
+		Replace(configuration)
 	l.server = harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: text})
 	config := l.server.RESTConfig()
 	config.WarningHandler = rest.NoWarnings{}
@@ -170,7 +179,8 @@ func newLoad(t *testing.T) *load {
 func (l *load) write(t *testing.T, name, content string) {
 	t.Helper()
 	temporary := filepath.Join(l.home, ".new")
-	require.NoError(t, os.WriteFile(temporary, []byte(strings.ReplaceAll(content, "HOME", l.home)), 0o600))
+	require.NoError(t,
+		os.WriteFile(temporary, []byte(strings.ReplaceAll(content, "HOME", l.home)), 0o600))
 	require.NoError(t, os.Rename(temporary, filepath.Join(l.home, name)))
 }
 
@@ -184,12 +194,18 @@ func (l *load) fillRegistry(t *testing.T) {
 	t.Helper()
 	key, foreign := signing.NewKey(t), signing.NewKey(t)
 	manifest := l.registry.Push(t, "app", "v1", []byte("\x00asm"))
-	l.registry.PushReferrer(t, "app", manifest, registry.BundleMediaType, key.Bundle(t, manifest, nil))
+	l.registry.PushReferrer(t, "app", manifest, registry.BundleMediaType,
+		key.Bundle(t, manifest, nil))
 	image := l.registry.Host + "/app:v1"
 	ask := func(operation string, payload any) {
 		content, err := json.Marshal(payload)
 		require.NoError(t, err)
-		text, err := json.Marshal(map[string][]byte{"binding": []byte("kubewarden"), "namespace": []byte("oci"), "operation": []byte(operation), "payload": content})
+		text, err := json.Marshal(map[string][]byte{
+			"binding":   []byte("kubewarden"),
+			"namespace": []byte("oci"),
+			"operation": []byte(operation),
+			"payload":   content,
+		})
 		require.NoError(t, err)
 		var call map[string]any
 		require.NoError(t, json.Unmarshal(text, &call))
@@ -198,31 +214,59 @@ func (l *load) fillRegistry(t *testing.T) {
 	ask("v1/manifest_digest", image)
 	ask("v1/oci_manifest", image)
 	for _, k := range []*signing.Key{key, foreign} {
-		ask("v2/verify", map[string]any{"type": "SigstorePubKeyVerify", "image": image, "pub_keys": []string{k.PEM}, "annotations": nil})
+		ask("v2/verify", map[string]any{
+			"type":        "SigstorePubKeyVerify",
+			"image":       image,
+			"pub_keys":    []string{k.PEM},
+			"annotations": nil,
+		})
 	}
 }
 
 // fillCluster makes what policies look at, and what they are asked about.
 func (l *load) fillCluster(t *testing.T) {
 	t.Helper()
-	_, err := l.client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-view"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}}, metav1.CreateOptions{})
+	_, err := l.client.RbacV1().ClusterRoleBindings().
+		Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+			RoleRef: rbacv1.RoleRef{
+				APIGroup: rbacv1.GroupName,
+				Kind:     "ClusterRole",
+				Name:     "system:aggregate-to-view",
+			},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}},
+			metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = l.client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		Name: "shop", Labels: map[string]string{"owner": "team"}, Annotations: map[string]string{"long": strings.Repeat("enough to be parsed once for all ", 500)},
-	}}, metav1.CreateOptions{})
+	_, err = l.client.CoreV1().Namespaces().
+		Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: "shop", Labels: map[string]string{"owner": "team"},
+			Annotations: map[string]string{
+				"long": strings.Repeat("enough to be parsed once for all ", 500),
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	for n := range 4 {
-		_, err = l.client.CoreV1().ConfigMaps("shop").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("large-%d", n)},
-			Data: map[string]string{"text": strings.Repeat("x", 700<<10)}}, metav1.CreateOptions{})
+		_, err = l.client.CoreV1().ConfigMaps("shop").Create(t.Context(),
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("large-%d", n)},
+				Data: map[string]string{"text": strings.Repeat("x", 700<<10)}},
+			metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
-	_, err = l.dynamic.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "questions.monitoring.example.com"},
-		"spec": map[string]any{"group": questions.Group, "scope": "Cluster", "names": map[string]any{"plural": "questions", "kind": "Question"},
+	_, err = l.dynamic.Resource(schema.GroupVersionResource{
+		Group:    "apiextensions.k8s.io",
+		Version:  "v1",
+		Resource: "customresourcedefinitions",
+	}).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+		"metadata": map[string]any{"name": "questions.monitoring.example.com"},
+		"spec": map[string]any{"group": questions.Group, "scope": "Cluster",
+			"names": map[string]any{"plural": "questions", "kind": "Question"},
 			"versions": []any{map[string]any{"name": "v1", "served": true, "storage": true,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}},
+				"schema": map[string]any{
+					"openAPIV3Schema": map[string]any{
+						"type":                                 "object",
+						"x-kubernetes-preserve-unknown-fields": true,
+					},
+				}}}},
 	}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -235,24 +279,38 @@ func (l *load) fillCluster(t *testing.T) {
 var dry = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 
 func (l *load) pod(t *testing.T, image string, privileged bool) {
-	_, _ = l.client.CoreV1().Pods("shop").Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}, Spec: corev1.PodSpec{
-		Containers: []corev1.Container{{Name: "c", Image: image, SecurityContext: &corev1.SecurityContext{Privileged: &privileged}}},
-	}}, dry)
+	_, _ = l.client.CoreV1().Pods("shop").Create(t.Context(),
+		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}, Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{
+				Name: "c", Image: image,
+				SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
+			}},
+		}}, dry)
 }
 
 func (l *load) configMap(t *testing.T, namespace, try string) {
-	_, _ = l.client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-", Labels: map[string]string{"try": try}}}, dry)
+	_, _ = l.client.CoreV1().ConfigMaps(namespace).
+		Create(t.Context(), &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{
+				GenerateName: "any-",
+				Labels:       map[string]string{"try": try},
+			},
+		}, dry)
 }
 
 // touchNamespace changes what policies see of the cluster.
 func (l *load) touchNamespace(t *testing.T, round int) {
-	_, _ = l.client.CoreV1().Namespaces().Patch(t.Context(), "shop", types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, round), metav1.PatchOptions{})
+	_, _ = l.client.CoreV1().Namespaces().Patch(t.Context(), "shop", types.MergePatchType,
+		fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, round),
+		metav1.PatchOptions{})
 }
 
 func (l *load) question(t *testing.T) {
-	_, _ = l.dynamic.Resource(questions).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "monitoring.example.com/v1", "kind": "Question", "metadata": map[string]any{"generateName": "any-"}, "calls": l.calls,
-	}}, dry)
+	_, _ = l.dynamic.Resource(questions).
+		Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "monitoring.example.com/v1", "kind": "Question",
+			"metadata": map[string]any{"generateName": "any-"}, "calls": l.calls,
+		}}, dry)
 }
 
 // rounds is how many seconds the load goes on.
@@ -278,7 +336,10 @@ var happens = map[int]func(*testing.T, *load){
 	15: func(t *testing.T, l *load) { l.write(t, "policies.d/bad.yaml", "kind: Nonsense\n") },
 	30: func(t *testing.T, l *load) { l.remove(t, "policies.d/bad.yaml") },
 	40: func(t *testing.T, l *load) {
-		l.write(t, "break-glass.yaml", fmt.Sprintf("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nuntil: %s\npolicies: [no-privileged-pods]\nreason: to see it\n", time.Now().Add(time.Hour).Format(time.RFC3339)))
+		l.write(t, "break-glass.yaml",
+			fmt.Sprintf(
+				"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nuntil: %s\npolicies: [no-privileged-pods]\nreason: to see it\n",
+				time.Now().Add(time.Hour).Format(time.RFC3339)))
 	},
 	55: func(t *testing.T, l *load) { l.remove(t, "break-glass.yaml") },
 	60: func(t *testing.T, l *load) { l.write(t, "break-glass.yaml", "kind: Nonsense\n") },
@@ -299,9 +360,14 @@ func (l *load) run(t *testing.T) {
 			happen(t, l)
 		}
 		for n := range 12 + 8*(round%20)/20 {
-			requests.Go(func() { l.pod(t, [...]string{"registry.example.com/web:1.0", "web"}[n%2], n%4 == 0) })
+			requests.Go(func() {
+				l.pod(t, [...]string{"registry.example.com/web:1.0", "web"}[n%2], n%4 == 0)
+			})
 		}
-		for _, try := range []string{"owner", "owner", "lists-namespaces", "lists-namespaces", "lists-too-much", "traps", "chats"} {
+		for _, try := range []string{
+			"owner", "owner", "lists-namespaces", "lists-namespaces", "lists-too-much", "traps",
+			"chats",
+		} {
 			requests.Go(func() { l.configMap(t, "shop", try) })
 		}
 		requests.Go(func() { l.configMap(t, "kube-system", "traps") })
@@ -324,10 +390,13 @@ func (l *load) keepMetrics(t *testing.T) {
 	require.NoError(t, err)
 	var own strings.Builder
 	for line := range strings.Lines(metrics) {
-		if strings.Contains(line, "apiserver_wasm_admission_") || strings.Contains(line, "process_start_time_seconds") {
+		if strings.Contains(line, "apiserver_wasm_admission_") ||
+			strings.Contains(line, "process_start_time_seconds") {
 			own.WriteString(line)
 		}
 	}
-	require.NoError(t, os.WriteFile("../../cmd/wasmctl/internal/top/testdata/metrics.txt", []byte(own.String()), 0o600))
+	require.NoError(t,
+		os.WriteFile("../../cmd/wasmctl/internal/top/testdata/metrics.txt", []byte(own.String()),
+			0o600))
 	require.NoError(t, os.Chmod("../../cmd/wasmctl/internal/top/testdata/metrics.txt", 0o644))
 }

@@ -87,7 +87,8 @@ func TestWhatThereIsNotIsNoticed(t *testing.T) {
 		`sum by (policy) (apiserver_wasm_admission_loads_total)`:                                               {"by (policy)"},
 		`wasm_admission:unknown`:                                                                               {"wasm_admission:unknown"},
 	} {
-		require.Equal(t, unknown, query{expr: expr}.unknown(metrics, []string{"wasm_admission:known"}), expr)
+		require.Equal(t, unknown,
+			query{expr: expr}.unknown(metrics, []string{"wasm_admission:known"}), expr)
 	}
 }
 
@@ -145,25 +146,31 @@ func TestAlertsAreComplete(t *testing.T) {
 		require.Contains(t, []string{"critical", "warning"}, r.Labels["severity"], r.Alert)
 		require.NotEmpty(t, r.Annotations["summary"], r.Alert)
 		require.NotEmpty(t, r.Annotations["description"], r.Alert)
-		require.Equal(t, "https://github.com/wasm-admission/wasm-admission/blob/main/docs/runbook.md#"+strings.ToLower(r.Alert), r.Annotations["runbook_url"])
+		require.Equal(t,
+			"https://github.com/wasm-admission/wasm-admission/blob/main/docs/runbook.md#"+
+				strings.ToLower(r.Alert), r.Annotations["runbook_url"])
 		_, section, ok := strings.Cut(string(runbook), "\n## "+r.Alert+"\n")
 		require.True(t, ok, "docs/runbook.md has nothing about %s", r.Alert)
 		section, _, _ = strings.Cut(section, "\n## ")
 		require.Contains(t, section, "**Means.**", r.Alert)
 		require.Regexp(t, `\*\*(Do|Look at, do)\.\*\*`, section, r.Alert)
 		require.Positive(t, fires[r.Alert], "rules_test.yaml: no case in which %s fires", r.Alert)
-		require.Positive(t, quiet[r.Alert], "rules_test.yaml: no case in which %s does not", r.Alert)
+		require.Positive(t, quiet[r.Alert], "rules_test.yaml: no case in which %s does not",
+			r.Alert)
 	}
-	require.Equal(t, strings.Count(string(runbook), "\n## WasmAdmission"), alerts, "the runbook has an alert that is none")
+	require.Equal(t, strings.Count(string(runbook), "\n## WasmAdmission"), alerts,
+		"the runbook has an alert that is none")
 
 	watch, err := os.ReadFile(documents + "admins/watch.md")
 	require.NoError(t, err)
 	for _, r := range rules {
 		if r.Alert != "" {
-			require.Contains(t, string(watch), "\n| ["+r.Alert+"](../runbook.md#"+strings.ToLower(r.Alert)+") | ", "docs/admins/watch.md")
+			require.Contains(t, string(watch), "\n| ["+r.Alert+"](../runbook.md#"+
+				strings.ToLower(r.Alert)+") | ", "docs/admins/watch.md")
 		}
 	}
-	require.Equal(t, strings.Count(string(watch), "\n| [WasmAdmission"), alerts, "docs/admins/watch.md has an alert that is none")
+	require.Equal(t, strings.Count(string(watch), "\n| [WasmAdmission"), alerts,
+		"docs/admins/watch.md has an alert that is none")
 }
 
 // cases counts in how many cases of the tests each alert fires and does not.
@@ -199,7 +206,8 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no promtool: run make prometheus")
 	}
-	for _, arguments := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
+	for _, arguments := range [][]string{{"check", "rules", "rules.yaml"},
+		{"test", "rules", "rules_test.yaml"}} {
 		command := exec.CommandContext(t.Context(), promtool, arguments...)
 		command.Dir = deployed
 		output, err := command.CombinedOutput()

@@ -65,7 +65,8 @@ func startPrometheus(t *testing.T, target *rest.Config) *prometheus {
 	require.NoError(t, listener.Close())
 	log, err := os.Create(filepath.Join(directory, "log"))
 	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), binary, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(directory, "data"), "--web.listen-address="+p.address)
+	command := exec.CommandContext(t.Context(), binary, "--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(directory, "data"), "--web.listen-address="+p.address)
 	command.Stdout, command.Stderr = log, log
 	require.NoError(t, command.Start())
 	t.Cleanup(func() {
@@ -85,7 +86,11 @@ func scrapeConfig(t *testing.T, target *rest.Config, directory string) map[strin
 	t.Helper()
 	require.NoError(t, rest.LoadTLSFiles(target))
 	tls := map[string]any{}
-	for name, content := range map[string][]byte{"ca_file": target.CAData, "cert_file": target.CertData, "key_file": target.KeyData} {
+	for name, content := range map[string][]byte{
+		"ca_file":   target.CAData,
+		"cert_file": target.CertData,
+		"key_file":  target.KeyData,
+	} {
 		if len(content) > 0 {
 			tls[name] = filepath.Join(directory, name)
 			require.NoError(t, os.WriteFile(filepath.Join(directory, name), content, 0o600))
@@ -93,7 +98,12 @@ func scrapeConfig(t *testing.T, target *rest.Config, directory string) map[strin
 	}
 	server, err := url.Parse(target.Host)
 	require.NoError(t, err)
-	config := map[string]any{"job_name": "apiserver", "scheme": server.Scheme, "tls_config": tls, "static_configs": []any{map[string]any{"targets": []string{server.Host}}}}
+	config := map[string]any{
+		"job_name":       "apiserver",
+		"scheme":         server.Scheme,
+		"tls_config":     tls,
+		"static_configs": []any{map[string]any{"targets": []string{server.Host}}},
+	}
 	if target.BearerToken != "" {
 		config["authorization"] = map[string]any{"credentials": target.BearerToken}
 	}
@@ -141,7 +151,12 @@ func (p *prometheus) query(expr string, from, to time.Time) (found []series, err
 			Values [][2]any
 		}
 	}
-	parameters := url.Values{"query": {expr}, "start": {from.Format(time.RFC3339Nano)}, "end": {to.Format(time.RFC3339Nano)}, "step": {"1"}}
+	parameters := url.Values{
+		"query": {expr},
+		"start": {from.Format(time.RFC3339Nano)},
+		"end":   {to.Format(time.RFC3339Nano)},
+		"step":  {"1"},
+	}
 	if err := p.get("/api/v1/query_range", parameters, &data); err != nil {
 		return nil, err
 	}
@@ -155,7 +170,8 @@ func (p *prometheus) query(expr string, from, to time.Time) (found []series, err
 				return nil, err
 			}
 			if !math.IsNaN(value) && !math.IsInf(value, 0) {
-				s.samples = append(s.samples, sample{at: time.UnixMilli(int64(seconds * 1000)), value: value})
+				s.samples = append(s.samples,
+					sample{at: time.UnixMilli(int64(seconds * 1000)), value: value})
 			}
 		}
 		if len(s.samples) > 0 {
@@ -188,5 +204,6 @@ func (p *prometheus) unhealthy() (unhealthy []string, rules int, err error) {
 
 // filled returns a panel's query with Grafana's variables filled in, as for all servers.
 func (q query) filled() string {
-	return strings.NewReplacer("$__rate_interval", "15s", "$job", ".*", "$instance", ".*").Replace(q.expr)
+	return strings.NewReplacer("$__rate_interval", "15s", "$job", ".*", "$instance", ".*").
+		Replace(q.expr)
 }

@@ -48,7 +48,8 @@ type panel struct {
 	queries                  []query
 }
 
-// dashboardFile is what is read of a dashboard. Fields that Grafana has and this has not are left alone.
+// dashboardFile is what is read of a dashboard. Fields that Grafana has and this has not are left
+// alone.
 type dashboardFile struct {
 	Title         string `json:"title"`
 	UID           string `json:"uid"`
@@ -94,9 +95,20 @@ func (d *dashboardFile) panels() (panels []panel) {
 			row = p.Title
 			continue
 		}
-		shown := panel{title: p.Title, description: p.Description, unit: p.FieldConfig.Defaults.Unit, row: row}
+		shown := panel{
+			title:       p.Title,
+			description: p.Description,
+			unit:        p.FieldConfig.Defaults.Unit,
+			row:         row,
+		}
 		for _, t := range p.Targets {
-			shown.queries = append(shown.queries, query{where: fmt.Sprintf("panel %q %s", p.Title, t.RefID), expr: t.Expr, legend: t.LegendFormat, instant: t.Instant})
+			shown.queries = append(shown.queries,
+				query{
+					where:   fmt.Sprintf("panel %q %s", p.Title, t.RefID),
+					expr:    t.Expr,
+					legend:  t.LegendFormat,
+					instant: t.Instant,
+				})
 		}
 		panels = append(panels, shown)
 	}
@@ -145,9 +157,10 @@ type metric struct {
 
 var (
 	rowPattern      = regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\w+) \\| ([^|]*) \\|")
-	selectorPattern = regexp.MustCompile(`\b((?:apiserver_wasm_admission_|wasm_admission:)[\w:]+)(?:\{([^}]*)\})?`)
-	labelPattern    = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"`)
-	groupPattern    = regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`)
+	selectorPattern = regexp.MustCompile(
+		`\b((?:apiserver_wasm_admission_|wasm_admission:)[\w:]+)(?:\{([^}]*)\})?`)
+	labelPattern = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"`)
+	groupPattern = regexp.MustCompile(`\b(?:by|on) \(([^)]*)\)`)
 )
 
 // readMetrics reads docs/metrics.md, which is generated.
@@ -158,7 +171,12 @@ func readMetrics(path string) (map[string]metric, error) {
 	}
 	metrics := map[string]metric{}
 	for _, row := range rowPattern.FindAllStringSubmatch(string(text), -1) {
-		metrics[row[1]] = metric{kind: row[2], labels: strings.FieldsFunc(row[3], func(r rune) bool { return strings.ContainsRune("`, ", r) })}
+		metrics[row[1]] = metric{
+			kind: row[2],
+			labels: strings.FieldsFunc(row[3], func(r rune) bool {
+				return strings.ContainsRune("`, ", r)
+			}),
+		}
 	}
 	return metrics, nil
 }
@@ -180,7 +198,8 @@ func (q query) unknown(metrics map[string]metric, recorded []string) (unknown []
 		}
 		labels = append(labels, m.labels...)
 		for _, label := range labelPattern.FindAllStringSubmatch(selector[2], -1) {
-			if own := append(slices.Clone(m.labels), "job", "instance"); !slices.Contains(own, label[1]) {
+			if own := append(slices.Clone(m.labels), "job", "instance"); !slices.Contains(own,
+				label[1]) {
 				unknown = append(unknown, name+"{"+label[1]+"}")
 			}
 		}

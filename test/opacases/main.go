@@ -56,11 +56,14 @@ type exceptions struct {
 var errSkipped = errors.New("skipped")
 
 func main() {
-	directory := flag.String("cases", "", "directory of the cases: v1/test/cases/testdata of the Open Policy Agent")
+	directory := flag.String("cases", "",
+		"directory of the cases: v1/test/cases/testdata of the Open Policy Agent")
 	filter := flag.String("filter", "", "run only the cases whose notes begin so")
 	flag.Parse()
 	r, err := run(*directory, *filter, 1)
-	fmt.Printf("figure opa_cases_passed %d count\nfigure opa_cases_failed %d count\nfigure opa_cases_skipped %d count\n", r.passed, len(r.failures), r.skipped)
+	fmt.Printf(
+		"figure opa_cases_passed %d count\nfigure opa_cases_failed %d count\nfigure opa_cases_skipped %d count\n",
+		r.passed, len(r.failures), r.skipped)
 	for _, failure := range r.failures {
 		fmt.Println("FAIL", failure)
 	}
@@ -128,7 +131,9 @@ func runCase(e *engine.Engine, skip *exceptions, c *cases.TestCase, version ast.
 	ctx := context.Background()
 	options := []func(*oparego.Rego){
 		oparego.Query(query), oparego.SetRegoVersion(version),
-		oparego.Capabilities(ast.CapabilitiesForThisVersion(ast.CapabilitiesExperimentalKeywords(c.ExperimentalKeywords))),
+		oparego.Capabilities(
+			ast.CapabilitiesForThisVersion(
+				ast.CapabilitiesExperimentalKeywords(c.ExperimentalKeywords))),
 	}
 	for n, module := range c.Modules {
 		options = append(options, oparego.Module(fmt.Sprintf("module-%d.rego", n), module))
@@ -137,7 +142,8 @@ func runCase(e *engine.Engine, skip *exceptions, c *cases.TestCase, version ast.
 	if err != nil {
 		return err
 	}
-	guest, err := rego.Load(ctx, e, compiled.Bytes, abi.ExecutionModeOPA, topdown.Builtins{UndefinedErrors: true})
+	guest, err := rego.Load(ctx, e, compiled.Bytes, abi.ExecutionModeOPA,
+		topdown.Builtins{UndefinedErrors: true})
 	if err != nil {
 		for name := range skip.Functions {
 			if strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
@@ -164,7 +170,16 @@ func judge(ctx context.Context, guest *rego.Guest, c *cases.TestCase) error {
 		}
 	}
 	const bytes = 64 << 20
-	env := &abi.Environment{Timeout: 20 * time.Second, Limits: abi.Limits{RequestBytes: bytes, ResponseBytes: bytes, HostCallPayloadBytes: bytes, LogLineBytes: 1 << 10, HostCalls: 1}}
+	env := &abi.Environment{
+		Timeout: 20 * time.Second,
+		Limits: abi.Limits{
+			RequestBytes:         bytes,
+			ResponseBytes:        bytes,
+			HostCallPayloadBytes: bytes,
+			LogLineBytes:         1 << 10,
+			HostCalls:            1,
+		},
+	}
 	got, _, err := guest.Query(ctx, env, input, data)
 	wantsError := (c.WantErrorCode != nil || c.WantError != nil) && !c.StrictError
 	switch {
@@ -211,7 +226,8 @@ func compare(got []byte, c *cases.TestCase) error {
 	})
 	elements := []*ast.Term{}
 	wanted.(*ast.Array).Foreach(func(t *ast.Term) { elements = append(elements, t) })
-	if a, b := sorted(ast.NewArray(found...)), sorted(ast.NewArray(elements...)); a.Compare(b) != 0 {
+	if a, b := sorted(ast.NewArray(found...)),
+		sorted(ast.NewArray(elements...)); a.Compare(b) != 0 {
 		return fmt.Errorf("got %v, want %v", a, b)
 	}
 	return nil
@@ -227,7 +243,9 @@ func sorted(value ast.Value) ast.Value {
 		return ast.NewArray(elements...).Sorted()
 	case ast.Object:
 		object := ast.NewObject()
-		v.Foreach(func(key, value *ast.Term) { object.Insert(key, ast.NewTerm(sorted(value.Value))) })
+		v.Foreach(func(key, value *ast.Term) {
+			object.Insert(key, ast.NewTerm(sorted(value.Value)))
+		})
 		return object
 	}
 	return value

@@ -38,7 +38,8 @@ import (
 // directory is where the cases are.
 func directory(t *testing.T) string {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/opa").Output()
+	output, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}",
+		"github.com/open-policy-agent/opa").Output()
 	require.NoError(t, err)
 	return filepath.Join(strings.TrimSpace(string(output)), "v1", "test", "cases", "testdata")
 }
@@ -85,10 +86,12 @@ func TestWhatTheCompilerLeavesToTheHost(t *testing.T) {
 	policy.WriteString("package p\n")
 	for n, f := range ast.Builtins {
 		if !slices.Contains(replaced, f.Name) && !strings.HasPrefix(f.Name, "internal.") {
-			fmt.Fprintf(policy, "r[%d] { x := %s(%s); x == x }\n", n, f.Name, strings.TrimSuffix(arguments[:min(len(arguments), 9*f.Decl.Arity())], ", "))
+			fmt.Fprintf(policy, "r[%d] { x := %s(%s); x == x }\n", n, f.Name,
+				strings.TrimSuffix(arguments[:min(len(arguments), 9*f.Decl.Arity())], ", "))
 		}
 	}
-	compiled, err := oparego.New(oparego.Query("data.p.r"), oparego.SetRegoVersion(ast.RegoV0), oparego.Module("p.rego", policy.String())).Compile(t.Context())
+	compiled, err := oparego.New(oparego.Query("data.p.r"), oparego.SetRegoVersion(ast.RegoV0),
+		oparego.Module("p.rego", policy.String())).Compile(t.Context())
 	require.NoError(t, err)
 	e, err := engine.New(engine.Options{Interpreter: true})
 	require.NoError(t, err)
@@ -104,8 +107,10 @@ func TestWhatTheCompilerLeavesToTheHost(t *testing.T) {
 			require.True(t, lent && !needed[f.Name], f.Name)
 		case strings.HasPrefix(f.Name, "internal."):
 		default:
-			require.True(t, !lent || needed[f.Name], "%s is lent, and the compiler does not need it", f.Name)
-			require.True(t, lent || topdown.Builtins{}.Withheld(f.Name) != "", "%s is neither lent nor withheld", f.Name)
+			require.True(t, !lent || needed[f.Name],
+				"%s is lent, and the compiler does not need it", f.Name)
+			require.True(t, lent || topdown.Builtins{}.Withheld(f.Name) != "",
+				"%s is neither lent nor withheld", f.Name)
 		}
 	}
 }

@@ -33,10 +33,11 @@ func TestAuditLogger(t *testing.T) {
 		t.Run(tc.request, func(t *testing.T) {
 			var calls []string
 			var payload []byte
-			guest := startPolicy(t, "audit-logger", func(binding, namespace, operation string, p []byte) ([]byte, error) {
-				calls, payload = append(calls, binding+" "+namespace+" "+operation), p
-				return nil, nil
-			})
+			guest := startPolicy(t, "audit-logger",
+				func(binding, namespace, operation string, p []byte) ([]byte, error) {
+					calls, payload = append(calls, binding+" "+namespace+" "+operation), p
+					return nil, nil
+				})
 			got, err := validate(t, guest, "audit-logger", tc.request, `{}`)
 			require.NoError(t, err)
 			require.True(t, got.Accepted)

@@ -49,10 +49,13 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	if builtDir, err = os.MkdirTemp("", "policies"); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, compiled.Close(context.Background()), os.RemoveAll(builtDir)) }()
+	defer func() {
+		err = errors.Join(err, compiled.Close(context.Background()), os.RemoveAll(builtDir))
+	}()
 
 	annotate := filepath.Join(builtDir, "annotate")
-	if err := run(exec.Command("go", "-C", filepath.Join("..", ".."), "build", "-o", annotate, "./cmd/wasmctl/internal/annotate/command")); err != nil {
+	if err := run(exec.Command("go", "-C", filepath.Join("..", ".."), "build", "-o", annotate,
+		"./cmd/wasmctl/internal/annotate/command")); err != nil {
 		return 0, err
 	}
 	for _, name := range slices.Concat(goGuests, goPrograms) {
@@ -69,7 +72,8 @@ func buildAndRun(m *testing.M) (code int, err error) {
 			return 0, err
 		}
 		metadata := filepath.Join(name, "metadata.yml")
-		if err := run(exec.Command(annotate, "-metadata", metadata, "-in", file, "-out", file)); err != nil {
+		if err := run(exec.Command(annotate, "-metadata", metadata, "-in", file, "-out",
+			file)); err != nil {
 			return 0, err
 		}
 	}

@@ -33,7 +33,10 @@ var programCases = map[string][]programCase{
 		{request: "pod-create-owned"},
 		{request: "pod-create-owned", settings: `{"label":"none"}`, code: 403,
 			refused: "neither the object nor namespace shop has label none"},
-		{request: "pod-create-orphan", code: 403, refused: "neither the object nor namespace attic has label owner"},
+		{
+			request: "pod-create-orphan", code: 403,
+			refused: "neither the object nor namespace attic has label owner",
+		},
 		{request: "pod-create-gone", wantErr: "looking up namespace gone: no namespace gone"},
 		{request: "pod-delete"},
 		{request: "namespace-create"},

@@ -57,7 +57,8 @@ type host struct {
 var errNoHostCalls = errors.New("host calls are not offered")
 
 // startGuest instantiates a module and runs its start functions.
-func startGuest(ctx context.Context, t *testing.T, wasm []byte, hostCall hostCallFunc) (*host, error) {
+func startGuest(ctx context.Context, t *testing.T, wasm []byte,
+	hostCall hostCallFunc) (*host, error) {
 	t.Helper()
 	config := wazero.NewRuntimeConfig().WithCompilationCache(compiled).
 		WithMemoryLimitPages(memoryLimitPages).WithCloseOnContextDone(true)
@@ -69,7 +70,8 @@ func startGuest(ctx context.Context, t *testing.T, wasm []byte, hostCall hostCal
 	code, err := runtime.CompileModule(ctx, wasm)
 	require.NoError(t, err)
 
-	instance := wazero.NewModuleConfig().WithStartFunctions().WithStdout(&h.stdout).WithStderr(&h.stderr)
+	instance := wazero.NewModuleConfig().WithStartFunctions().WithStdout(&h.stdout).
+		WithStderr(&h.stderr)
 	if h.module, err = runtime.InstantiateModule(ctx, code, instance); err != nil {
 		return nil, err
 	}

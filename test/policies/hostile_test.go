@@ -45,7 +45,8 @@ func TestHostileReview(t *testing.T) {
 		"object without an end":      `{"request":{"a":{},` + settings + `}`,
 		"comma within the request":   `{"request":{,"object":{}},` + settings + `}`,
 		"nothing but nested objects": strings.Repeat(`{"request":`, 1<<20),
-		"nested and without an end":  `{"a":` + strings.Repeat(`[`, 1<<20) + `,"request":{},` + settings + `}`,
+		"nested and without an end": `{"a":` + strings.Repeat(`[`, 1<<20) + `,"request":{},` +
+			settings + `}`,
 	} {
 		for _, policy := range handWritten {
 			guest := startPolicy(t, policy, noHostCalls)
@@ -70,7 +71,8 @@ func TestHostileContainers(t *testing.T) {
 				`{"spec":{"containers":` + containers + `}}`,
 				`{"spec":{"template":{"spec":{"containers":` + containers + `}}}}`,
 			} {
-				response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"object":`+object+`}}`))
+				response, err := guest.call(t.Context(), "validate",
+					[]byte(`{"request":{"object":`+object+`}}`))
 				require.ErrorContains(t, err, "guest error: ", "%s: %s: %s", policy, name, response)
 			}
 		}
@@ -80,7 +82,8 @@ func TestHostileContainers(t *testing.T) {
 // TestDeepReview shows that nesting does not cost them their stack.
 func TestDeepReview(t *testing.T) {
 	deep := strings.Repeat(`{"a":[`, 1<<19) + strings.Repeat(`]}`, 1<<19)
-	review := `{"request":{"uid":` + deep + `,"object":{"metadata":` + deep + `,"spec":{"template":` + deep + `,"containers":` +
+	review := `{"request":{"uid":` + deep + `,"object":{"metadata":` + deep +
+		`,"spec":{"template":` + deep + `,"containers":` +
 		deep + `}}},"settings":{"label":"owner"}}`
 	for _, policy := range handWritten {
 		guest := startPolicy(t, policy, noHostCalls)

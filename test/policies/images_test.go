@@ -28,11 +28,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestImagesAreVerified shows what the policy that verifies images asks of a host, in each way that there is, and what it
-// makes of the answers.
+// TestImagesAreVerified shows what the policy that verifies images asks of a host, in each way that
+// there is, and what it makes of the answers.
 func TestImagesAreVerified(t *testing.T) {
 	const policy = "verify-images-rust"
-	mutated, err := os.ReadFile(filepath.Join(policy, "testdata", "images", "pod-create.mutated.json"))
+	mutated, err :=
+		os.ReadFile(filepath.Join(policy, "testdata", "images", "pod-create.mutated.json"))
 	require.NoError(t, err)
 	verified := fmt.Sprintf(`{"is_trusted":true,"digest":"sha256:%s"}`, strings.Repeat("2", 64))
 	errUnsigned, errDown := errors.New("no signature"), errors.New("connection refused")
@@ -45,34 +46,58 @@ func TestImagesAreVerified(t *testing.T) {
 		refused, failed  string
 		unchanged        bool
 	}{
-		"by keys":          {signatures: `{"image":"registry.example.com/*","pubKeys":["a","b"],"annotations":{"c":"d"}}`, asked: `{"type":"SigstorePubKeyVerify","pub_keys":["a","b"],"annotations":{"c":"d"}}`},
-		"by identities":    {signatures: `{"image":"*","keyless":[{"issuer":"a","subject":"b"}]}`, asked: `{"type":"SigstoreKeylessVerify","keyless":[{"issuer":"a","subject":"b"}],"annotations":null}`},
-		"by prefixes":      {signatures: `{"image":"*","keylessPrefix":[{"issuer":"a","urlPrefix":"b"}]}`, asked: `{"type":"SigstoreKeylessPrefixVerify","keyless_prefix":[{"issuer":"a","url_prefix":"b"}],"annotations":null}`},
-		"by workflows":     {signatures: `{"image":"*","githubActions":{"owner":"a"}}`, asked: `{"type":"SigstoreGithubActionsVerify","owner":"a","repo":null,"annotations":null}`},
-		"by a certificate": {signatures: `{"image":"*","certificate":{"pem":"a","requireRekorBundle":true}}`, asked: `{"type":"SigstoreCertificateVerify","certificate":[97],"certificate_chain":null,"require_rekor_bundle":true,"annotations":null}`},
-		"not pinned":       {signatures: byKey, more: `,"modifyImagesWithDigest":false`, unchanged: true},
-		"not signed":       {signatures: byKey, verify: errUnsigned, refused: "no signature"},
-		"not trusted":      {signatures: byKey, answer: `{"is_trusted":false,"digest":""}`, refused: "it is not trusted"},
-		"nothing to ask":   {signatures: byKey, verify: errDown, digest: errDown, failed: "cannot be verified: "},
+		"by keys": {
+			signatures: `{"image":"registry.example.com/*","pubKeys":["a","b"],"annotations":{"c":"d"}}`,
+			asked:      `{"type":"SigstorePubKeyVerify","pub_keys":["a","b"],"annotations":{"c":"d"}}`,
+		},
+		"by identities": {
+			signatures: `{"image":"*","keyless":[{"issuer":"a","subject":"b"}]}`,
+			asked:      `{"type":"SigstoreKeylessVerify","keyless":[{"issuer":"a","subject":"b"}],"annotations":null}`,
+		},
+		"by prefixes": {
+			signatures: `{"image":"*","keylessPrefix":[{"issuer":"a","urlPrefix":"b"}]}`,
+			asked:      `{"type":"SigstoreKeylessPrefixVerify","keyless_prefix":[{"issuer":"a","url_prefix":"b"}],"annotations":null}`,
+		},
+		"by workflows": {
+			signatures: `{"image":"*","githubActions":{"owner":"a"}}`,
+			asked:      `{"type":"SigstoreGithubActionsVerify","owner":"a","repo":null,"annotations":null}`,
+		},
+		"by a certificate": {
+			signatures: `{"image":"*","certificate":{"pem":"a","requireRekorBundle":true}}`,
+			asked:      `{"type":"SigstoreCertificateVerify","certificate":[97],"certificate_chain":null,"require_rekor_bundle":true,"annotations":null}`,
+		},
+		"not pinned": {
+			signatures: byKey, more: `,"modifyImagesWithDigest":false`, unchanged: true,
+		},
+		"not signed": {signatures: byKey, verify: errUnsigned, refused: "no signature"},
+		"not trusted": {
+			signatures: byKey, answer: `{"is_trusted":false,"digest":""}`,
+			refused: "it is not trusted",
+		},
+		"nothing to ask": {
+			signatures: byKey, verify: errDown, digest: errDown, failed: "cannot be verified: ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked []map[string]any
-			guest := startPolicy(t, policy, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
-				switch binding + "/" + namespace + "/" + operation {
-				case "kubewarden/oci/v2/verify":
-					var request map[string]any
-					require.NoError(t, json.Unmarshal(payload, &request))
-					asked = append(asked, request)
-					if tc.answer != "" {
-						return []byte(tc.answer), tc.verify
+			guest := startPolicy(t, policy,
+				func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+					switch binding + "/" + namespace + "/" + operation {
+					case "kubewarden/oci/v2/verify":
+						var request map[string]any
+						require.NoError(t, json.Unmarshal(payload, &request))
+						asked = append(asked, request)
+						if tc.answer != "" {
+							return []byte(tc.answer), tc.verify
+						}
+						return []byte(verified), tc.verify
+					case "kubewarden/oci/v1/manifest_digest":
+						return []byte(`{"digest":"sha256:0"}`), tc.digest
 					}
-					return []byte(verified), tc.verify
-				case "kubewarden/oci/v1/manifest_digest":
-					return []byte(`{"digest":"sha256:0"}`), tc.digest
-				}
-				return nil, errNoHostCalls
-			})
-			got, err := validate(t, guest, policy, "images/pod-create", `{"signatures":[`+tc.signatures+`]`+tc.more+`}`)
+					return nil, errNoHostCalls
+				})
+			got, err := validate(t, guest, policy, "images/pod-create",
+				`{"signatures":[`+tc.signatures+`]`+tc.more+`}`)
 			if tc.failed != "" {
 				require.ErrorContains(t, err, tc.failed)
 				return

@@ -34,11 +34,18 @@ import (
 // committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
 // guests, are built by TestMain.
 var (
-	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "image-pattern", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged", "verify-images-rust"}
+	committed = []string{
+		"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities",
+		"image-pattern", "label-from-namespace-as", "label-from-namespace-c",
+		"label-from-namespace-rust", "no-latest-tag", "pod-privileged", "verify-images-rust",
+	}
 	// regoGuests speak another ABI than the host of these tests: they are run where that is
 	// implemented.
 	regoGuests = []string{"label-from-namespace-rego", "team-label", "unique-ingress-host"}
-	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "label-from-namespace-go", "required-labels"}
+	goGuests   = []string{
+		"add-defaults", "audit-logger", "deny-deletion", "label-from-namespace-go",
+		"required-labels",
+	}
 	goPrograms = []string{"inherit-owner"}
 )
 
@@ -113,7 +120,9 @@ func TestMetadata(t *testing.T) {
 
 func TestMetadataOfRego(t *testing.T) {
 	for _, name := range regoGuests {
-		t.Run(name, func(t *testing.T) { requireMetadata(t, policyWasm(t, name), filepath.Join(name, "metadata.yml")) })
+		t.Run(name, func(t *testing.T) {
+			requireMetadata(t, policyWasm(t, name), filepath.Join(name, "metadata.yml"))
+		})
 	}
 }
 
@@ -149,9 +158,10 @@ func TestValidate(t *testing.T) {
 			// One instance serves all cases: an answer must not depend on
 			// what was asked before.
 			var calls hostCallFunc = noHostCalls
-			guest := startPolicy(t, policy, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
-				return calls(binding, namespace, operation, payload)
-			})
+			guest := startPolicy(t, policy,
+				func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+					return calls(binding, namespace, operation, payload)
+				})
 			for _, tc := range requests {
 				t.Run(tc.name(), func(t *testing.T) {
 					logged := 0
@@ -185,7 +195,8 @@ func requireMutated(t *testing.T, got verdict, policy string, tc policyCase) {
 	require.NotNil(t, got.MutatedObject)
 	require.JSONEq(t, string(want), string(*got.MutatedObject))
 	// JSONEq reads numbers as float64.
-	require.Equal(t, strings.Contains(string(want), "9007199254740993"), strings.Contains(string(*got.MutatedObject), "9007199254740993"))
+	require.Equal(t, strings.Contains(string(want), "9007199254740993"),
+		strings.Contains(string(*got.MutatedObject), "9007199254740993"))
 }
 
 // TestRequestsAreUsed shows that no request of testdata lies idle.
@@ -234,8 +245,9 @@ func TestValidateWithRefusedSettings(t *testing.T) {
 		"add-defaults":        {"pod-create", `{"label":{}}`, `unknown field "label"`},
 		"default-tolerations": {"pod-create", `{}`, "tolerations: a list of at least one"},
 		"drop-capabilities":   {"pod-create", `{}`, "missing field `drop`"},
-		"required-labels":     {"namespace-create-labelled", `{"labels":{"team":"("}}`, `label "team"`},
-		"allowed-registries":  {"pod-create-allowed", `{}`, "registries: a list of at least one"},
+		"required-labels": {"namespace-create-labelled", `{"labels":{"team":"("}}`,
+			`label "team"`},
+		"allowed-registries": {"pod-create-allowed", `{}`, "registries: a list of at least one"},
 	} {
 		_, err := validate(t, startPolicy(t, policy, noHostCalls), policy, tc.request, tc.settings)
 		require.ErrorContains(t, err, tc.want, policy)
@@ -263,7 +275,8 @@ func refusal(t *testing.T, guest *host, settings string) (string, error) {
 // TestLargePod runs the request of the benchmarks through every policy that
 // looks at Pods.
 func TestLargePod(t *testing.T) {
-	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels", "add-defaults",
+	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged",
+		"required-labels", "add-defaults",
 		"always-pull", "default-tolerations", "drop-capabilities", "image-pattern"} {
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
@@ -281,7 +294,8 @@ func TestTruncatedReview(t *testing.T) {
 	require.NoError(t, err)
 	for _, policy := range listed() {
 		t.Run(policy, func(t *testing.T) {
-			review := `{"settings":` + defaultSettings(t, policy) + `,"request":` + string(request) + `}`
+			review := `{"settings":` + defaultSettings(t, policy) + `,"request":` +
+				string(request) + `}`
 			for _, length := range []int{0, 1, len(review) / 2, len(review) - 2, len(review) - 1} {
 				guest := startPolicy(t, policy, noHostCalls)
 				response, err := guest.call(t.Context(), "validate", []byte(review[:length]))

@@ -35,11 +35,14 @@ import (
 
 // runProgram runs a policy that is a program, in the least that a host can be: a new
 // instance whose standard input is a queue.
-func runProgram(ctx context.Context, t *testing.T, name, operation string, payload []byte, hostCall hostCallFunc) (answer []byte, err error) {
+func runProgram(ctx context.Context, t *testing.T, name, operation string, payload []byte,
+	hostCall hostCallFunc) (answer []byte, err error) {
 	t.Helper()
 	wasm, err := os.ReadFile(filepath.Join(builtDir, name+".wasm"))
 	require.NoError(t, err)
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(compiled).WithMemoryLimitPages(memoryLimitPages))
+	runtime := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfig().WithCompilationCache(compiled).
+			WithMemoryLimitPages(memoryLimitPages))
 	t.Cleanup(func() { require.NoError(t, runtime.Close(context.Background())) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
 
@@ -50,9 +53,11 @@ func runProgram(ctx context.Context, t *testing.T, name, operation string, paylo
 		return bytes.Clone(p)
 	}
 	_, err = runtime.NewHostModuleBuilder("host").NewFunctionBuilder().WithFunc(
-		func(_ context.Context, m api.Module, bd, bdLen, ns, nsLen, op, opLen, p, pLen uint32) uint32 {
+		func(_ context.Context, m api.Module, bd, bdLen, ns, nsLen, op, opLen, p,
+			pLen uint32) uint32 {
 			require.Zero(t, input.Len(), "the policy has not read all of its input")
-			answer, err := hostCall(string(read(m, bd, bdLen)), string(read(m, ns, nsLen)), string(read(m, op, opLen)), read(m, p, pLen))
+			answer, err := hostCall(string(read(m, bd, bdLen)), string(read(m, ns, nsLen)),
+				string(read(m, op, opLen)), read(m, p, pLen))
 			if err != nil {
 				input.WriteString(err.Error())
 				return 1
@@ -63,8 +68,10 @@ func runProgram(ctx context.Context, t *testing.T, name, operation string, paylo
 	require.NoError(t, err)
 
 	var stdout, stderr bytes.Buffer
-	_, err = runtime.InstantiateWithConfig(ctx, wasm, wazero.NewModuleConfig().WithArgs("policy.wasm", operation).
-		WithStdin(input).WithStdout(&stdout).WithStderr(&stderr).WithSysWalltime().WithSysNanotime())
+	_, err = runtime.InstantiateWithConfig(ctx, wasm,
+		wazero.NewModuleConfig().WithArgs("policy.wasm", operation).
+			WithStdin(input).WithStdout(&stdout).WithStderr(&stderr).WithSysWalltime().
+			WithSysNanotime())
 	if exit := (*sys.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 0 {
 		err = nil
 	}
@@ -116,7 +123,8 @@ func TestProgramsValidate(t *testing.T) {
 				require.NoError(t, err)
 				logged := 0
 				answer, err := runProgram(t.Context(), t, policy, "validate",
-					fmt.Appendf(nil, `{"request":%s,"settings":%s}`, request, settings), lookUp(t, &logged))
+					fmt.Appendf(nil, `{"request":%s,"settings":%s}`, request, settings),
+					lookUp(t, &logged))
 				if tc.wantErr != "" {
 					require.ErrorContains(t, err, tc.wantErr)
 					return
@@ -143,7 +151,8 @@ func TestProgramsValidateSettings(t *testing.T) {
 	for policy, cases := range programSettings {
 		for _, tc := range cases {
 			t.Run(policy+"/"+tc.settings, func(t *testing.T) {
-				answer, err := runProgram(t.Context(), t, policy, "validate-settings", []byte(tc.settings), noHostCalls)
+				answer, err := runProgram(t.Context(), t, policy, "validate-settings",
+					[]byte(tc.settings), noHostCalls)
 				require.NoError(t, err)
 				var got struct {
 					Valid   bool

@@ -29,10 +29,13 @@ import (
 // acceptance.
 func TestFailures(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "failing.wasm")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-o", file, "./internal/failing")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared",
+		"-o", file, "./internal/failing")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	require.NoError(t, run(build))
-	require.NoError(t, run(exec.Command(filepath.Join(builtDir, "annotate"), "-metadata", "required-labels/metadata.yml", "-in", file, "-out", file)))
+	require.NoError(t,
+		run(exec.Command(filepath.Join(builtDir, "annotate"), "-metadata",
+			"required-labels/metadata.yml", "-in", file, "-out", file)))
 	wasm, err := os.ReadFile(file)
 	require.NoError(t, err)
 	for how, want := range map[string]string{
@@ -45,7 +48,8 @@ func TestFailures(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			guest, err := startGuest(t.Context(), t, wasm, noHostCalls)
 			require.NoError(t, err)
-			response, err := guest.call(t.Context(), "validate", []byte(`{"request":{},"settings":{"how":"`+how+`"}}`))
+			response, err := guest.call(t.Context(), "validate",
+				[]byte(`{"request":{},"settings":{"how":"`+how+`"}}`))
 			require.ErrorContains(t, err, want, "%s", response)
 		})
 	}

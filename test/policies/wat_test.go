@@ -41,13 +41,16 @@ type watCase struct {
 const accepted = `{"accepted":true}`
 
 var watCases = map[string]watCase{
-	"accept":               {wantResponse: accepted},
-	"answer":               {wantResponse: `{}`},
-	"contains":             {wantResponse: accepted}, // no text is in every request
-	"deny":                 {wantResponse: `{"accepted":false,"message":"denied by deny.wat","code":451}`},
-	"code-out-of-range":    {wantResponse: `{"accepted":false,"code":200}`},
-	"bad-json":             {wantResponse: `{"accepted":tru`},
-	"settings-refused":     {wantResponse: accepted, settings: `{"valid":false,"message":"settings-refused.wat takes no settings"}`},
+	"accept":            {wantResponse: accepted},
+	"answer":            {wantResponse: `{}`},
+	"contains":          {wantResponse: accepted}, // no text is in every request
+	"deny":              {wantResponse: `{"accepted":false,"message":"denied by deny.wat","code":451}`},
+	"code-out-of-range": {wantResponse: `{"accepted":false,"code":200}`},
+	"bad-json":          {wantResponse: `{"accepted":tru`},
+	"settings-refused": {
+		wantResponse: accepted,
+		settings:     `{"valid":false,"message":"settings-refused.wat takes no settings"}`,
+	},
 	"proc-exit-zero-start": {wantResponse: accepted},
 	"proc-exit-one-start":  {wantStartErr: "_start: module closed with exit_code(1)"},
 	"unknown-import":       {wantStartErr: "module[env] not instantiated"},
@@ -59,7 +62,9 @@ var watCases = map[string]watCase{
 	"explode":              {wantResponse: accepted}, // the payload is short
 	"obedient":             {wantResponse: accepted}, // it is told nothing
 	"huge-response-length": {wantErr: "range of 2147483647 bytes at 65530 is out of bounds"},
-	"spin":                 {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
+	"spin": {
+		wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond,
+	},
 	"host-call": {
 		wantResponse: `{"accepted":false,"message":"host calls are not offered"}`,
 		hostCall:     noHostCalls,
@@ -126,11 +131,15 @@ func (tc watCase) checkValidate(t *testing.T, guest *host) {
 func TestWATHostCall(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "host-call.wasm"))
 	require.NoError(t, err)
-	guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
-		require.Equal(t, "kubewarden kubernetes get_resource", binding+" "+namespace+" "+operation)
-		require.JSONEq(t, `{"api_version":"v1","kind":"Namespace","name":"default","disable_cache":false}`, string(payload))
-		return []byte(`{}`), nil
-	})
+	guest, err := startGuest(t.Context(), t, wasm,
+		func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+			require.Equal(t, "kubewarden kubernetes get_resource",
+				binding+" "+namespace+" "+operation)
+			require.JSONEq(t,
+				`{"api_version":"v1","kind":"Namespace","name":"default","disable_cache":false}`,
+				string(payload))
+			return []byte(`{}`), nil
+		})
 	require.NoError(t, err)
 	response, err := guest.call(t.Context(), "validate", []byte(`{}`))
 	require.NoError(t, err)
@@ -142,14 +151,19 @@ func TestWATHostCall(t *testing.T) {
 func TestWATListResources(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "list-resources.wasm"))
 	require.NoError(t, err)
-	for _, settings := range []string{`{"api_version":"v1","kind":"Pod"}`, `{"api_version":"v1","kind":"Pod","then":"read"}`} {
-		guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
-			require.Equal(t, "kubewarden kubernetes list_resources_all", binding+" "+namespace+" "+operation)
-			require.Equal(t, settings, string(payload))
-			return make([]byte, 1<<20), nil
-		})
+	for _, settings := range []string{
+		`{"api_version":"v1","kind":"Pod"}`, `{"api_version":"v1","kind":"Pod","then":"read"}`,
+	} {
+		guest, err := startGuest(t.Context(), t, wasm,
+			func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+				require.Equal(t, "kubewarden kubernetes list_resources_all",
+					binding+" "+namespace+" "+operation)
+				require.Equal(t, settings, string(payload))
+				return make([]byte, 1<<20), nil
+			})
 		require.NoError(t, err)
-		response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"settings":1},"settings":`+settings+`}`))
+		response, err := guest.call(t.Context(), "validate",
+			[]byte(`{"request":{"settings":1},"settings":`+settings+`}`))
 		require.NoError(t, err)
 		require.Equal(t, accepted, string(response))
 	}
@@ -160,14 +174,20 @@ func TestWATListRequested(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "list-requested.wasm"))
 	require.NoError(t, err)
 	const data = `{"api_version":"v1","kind":"Pod","label_selector":"a=b"}`
-	for size, want := range map[int]string{127: `{"accepted":false,"message":"nothing was found"}`, 128: accepted} {
-		guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
-			require.Equal(t, "kubewarden kubernetes list_resources_all", binding+" "+namespace+" "+operation)
-			require.JSONEq(t, data, string(payload))
-			return make([]byte, size), nil
-		})
+	for size, want := range map[int]string{
+		127: `{"accepted":false,"message":"nothing was found"}`,
+		128: accepted,
+	} {
+		guest, err := startGuest(t.Context(), t, wasm,
+			func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+				require.Equal(t, "kubewarden kubernetes list_resources_all",
+					binding+" "+namespace+" "+operation)
+				require.JSONEq(t, data, string(payload))
+				return make([]byte, size), nil
+			})
 		require.NoError(t, err)
-		response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"object":{"data":`+data+`}},"settings":{"data":{}}}`))
+		response, err := guest.call(t.Context(), "validate",
+			[]byte(`{"request":{"object":{"data":`+data+`}},"settings":{"data":{}}}`))
 		require.NoError(t, err)
 		require.Equal(t, want, string(response))
 	}
@@ -184,7 +204,9 @@ func TestWATObedient(t *testing.T) {
 		`{"request":{"tell":"do:nothing"},"settings":{"tell":"do:t"}}`: {wantResponse: accepted},
 		`{"request":{"tell":"do:e"},"settings":{}}`:                    {wantErr: "guest error: told to fail"},
 		`{"request":{"tell":"do:t"},"settings":{}}`:                    {wantErr: "unreachable"},
-		`{"request":{"tell":"do:s"},"settings":{}}`:                    {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
+		`{"request":{"tell":"do:s"},"settings":{}}`: {
+			wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond,
+		},
 	} {
 		guest, err := startGuest(t.Context(), t, wasm, nil)
 		require.NoError(t, err)

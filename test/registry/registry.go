@@ -15,7 +15,8 @@ limitations under the License.
 */
 
 // Package registry starts a real registry for tests: the handlers of the distribution
-// project, or of go-containerregistry, in a process of their own, which test/registry/server builds.
+// project, or of go-containerregistry, in a process of their own, which test/registry/server
+// builds.
 package registry
 
 import (
@@ -96,7 +97,8 @@ func Binary(t testing.TB) string {
 	temporary, err := os.MkdirTemp(filepath.Dir(binary), "registry-") //nolint:usetesting // it is renamed: the file system must be the same
 	require.NoError(t, err)
 	defer func() { require.NoError(t, os.RemoveAll(temporary)) }()
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(temporary, "registry"), ".")
+	command := exec.CommandContext(t.Context(), "go", "build", "-o",
+		filepath.Join(temporary, "registry"), ".")
 	command.Dir = filepath.Join(filepath.Dir(file), "server")
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
@@ -149,12 +151,14 @@ func (r *Registry) Stop() { r.stop() }
 // certificate makes the registry's certificate, or takes that of the one before it.
 func (r *Registry) certificate(t testing.TB) (certificate, key string) {
 	t.Helper()
-	certificate, key = filepath.Join(r.Options.Root, "tls.crt"), filepath.Join(r.Options.Root, "tls.key")
+	certificate, key = filepath.Join(r.Options.Root, "tls.crt"),
+		filepath.Join(r.Options.Root, "tls.key")
 	r.CA = certificate
 	if _, err := os.Stat(certificate); err == nil {
 		return certificate, key
 	}
-	certificatePEM, keyPEM, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	certificatePEM, keyPEM, err := certutil.GenerateSelfSignedCertKey("127.0.0.1",
+		[]net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(certificate, certificatePEM, 0o600))
 	require.NoError(t, os.WriteFile(key, keyPEM, 0o600))
@@ -169,8 +173,9 @@ func (r *Registry) Repository(t testing.TB, name string) *remote.Repository {
 	require.NoError(t, err)
 	repository.PlainHTTP = !r.Options.TLS
 	repository.Client = &auth.Client{
-		Client:     r.client(t),
-		Credential: auth.StaticCredential(r.Host, auth.Credential{Username: r.Options.Username, Password: r.Options.Password}),
+		Client: r.client(t),
+		Credential: auth.StaticCredential(r.Host,
+			auth.Credential{Username: r.Options.Username, Password: r.Options.Password}),
 	}
 	return repository
 }
@@ -185,7 +190,11 @@ func (r *Registry) Push(t testing.TB, name, tag string, wasm []byte) string {
 // Manifest returns the manifest of a Kubewarden policy with the layers given.
 func Manifest(layers ...ocispec.Descriptor) ocispec.Manifest {
 	m := ocispec.Manifest{
-		Config: ocispec.Descriptor{MediaType: ConfigMediaType, Digest: digest.FromString("{}"), Size: 2},
+		Config: ocispec.Descriptor{
+			MediaType: ConfigMediaType,
+			Digest:    digest.FromString("{}"),
+			Size:      2,
+		},
 		Layers: layers,
 	}
 	m.SchemaVersion = 2
@@ -193,10 +202,17 @@ func Manifest(layers ...ocispec.Descriptor) ocispec.Manifest {
 }
 
 // PushBlob pushes a blob and returns its description.
-func (r *Registry) PushBlob(t testing.TB, name, mediaType string, content []byte) ocispec.Descriptor {
+func (r *Registry) PushBlob(t testing.TB, name, mediaType string,
+	content []byte) ocispec.Descriptor {
 	t.Helper()
-	descriptor := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
-	require.NoError(t, r.Repository(t, name).Blobs().Push(context.Background(), descriptor, bytes.NewReader(content)))
+	descriptor := ocispec.Descriptor{
+		MediaType: mediaType,
+		Digest:    digest.FromBytes(content),
+		Size:      int64(len(content)),
+	}
+	require.NoError(t,
+		r.Repository(t, name).Blobs().Push(context.Background(), descriptor,
+			bytes.NewReader(content)))
 	return descriptor
 }
 
@@ -211,7 +227,13 @@ func (r *Registry) PushManifest(t testing.TB, name, tag string, manifest any) st
 	if _, ok := manifest.(ocispec.Index); ok {
 		mediaType = ocispec.MediaTypeImageIndex
 	}
-	descriptor := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
-	require.NoError(t, r.Repository(t, name).PushReference(context.Background(), descriptor, bytes.NewReader(content), tag))
+	descriptor := ocispec.Descriptor{
+		MediaType: mediaType,
+		Digest:    digest.FromBytes(content),
+		Size:      int64(len(content)),
+	}
+	require.NoError(t,
+		r.Repository(t, name).PushReference(context.Background(), descriptor,
+			bytes.NewReader(content), tag))
 	return descriptor.Digest.String()
 }

@@ -46,7 +46,8 @@ type Layer struct {
 // SignatureTag is the tag at which cosign 2 writes the signatures of a manifest.
 func SignatureTag(manifest string) string { return strings.Replace(manifest, ":", "-", 1) + ".sig" }
 
-// PushSignatures pushes an image of signatures of a manifest, as cosign 2 does, and returns its digest.
+// PushSignatures pushes an image of signatures of a manifest, as cosign 2 does, and returns its
+// digest.
 func (r *Registry) PushSignatures(t testing.TB, name, manifest string, layers ...Layer) string {
 	t.Helper()
 	image := ocispec.Manifest{
@@ -62,9 +63,11 @@ func (r *Registry) PushSignatures(t testing.TB, name, manifest string, layers ..
 	return r.PushManifest(t, name, SignatureTag(manifest), image)
 }
 
-// PushReferrer pushes something that refers to a manifest, as cosign 3 does with bundles, and returns its digest. Where the
-// registry has no API for it the index at the fallback tag is written.
-func (r *Registry) PushReferrer(t testing.TB, name, manifest, mediaType string, blobs ...[]byte) string {
+// PushReferrer pushes something that refers to a manifest, as cosign 3 does with bundles, and
+// returns its digest. Where the registry has no API for it the index at the fallback tag is
+// written.
+func (r *Registry) PushReferrer(t testing.TB, name, manifest, mediaType string,
+	blobs ...[]byte) string {
 	t.Helper()
 	repository := r.Repository(t, name)
 	repository.SkipReferrersGC = true
@@ -82,7 +85,11 @@ func (r *Registry) PushReferrer(t testing.TB, name, manifest, mediaType string, 
 	}
 	content, err := json.Marshal(referrer)
 	require.NoError(t, err)
-	descriptor := ocispec.Descriptor{MediaType: referrer.MediaType, Digest: digest.FromBytes(content), Size: int64(len(content))}
+	descriptor := ocispec.Descriptor{
+		MediaType: referrer.MediaType,
+		Digest:    digest.FromBytes(content),
+		Size:      int64(len(content)),
+	}
 	require.NoError(t, repository.Push(context.Background(), descriptor, bytes.NewReader(content)))
 	return descriptor.Digest.String()
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package signing signs modules for tests with keys, in the formats that cosign writes, and with the standard library
-// alone.
+// Package signing signs modules for tests with keys, in the formats that cosign writes, and with
+// the standard library alone.
 package signing
 
 import (
@@ -55,12 +55,18 @@ func NewKey(t testing.TB) *Key {
 	require.NoError(t, err)
 	der, err := x509.MarshalPKIXPublicKey(private.Public())
 	require.NoError(t, err)
-	return &Key{private: private, PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
+	return &Key{
+		private: private,
+		PEM:     string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
+	}
 }
 
-// Config returns a verification config that demands this key's signature, with annotations of the form "name: value".
+// Config returns a verification config that demands this key's signature, with annotations of the
+// form "name: value".
 func (k *Key) Config(annotations ...string) string {
-	return fmt.Sprintf(`{"apiVersion": "v1", "allOf": [{"kind": "pubKey", "key": %q, "annotations": {%s}}]}`, k.PEM, strings.Join(annotations, ", "))
+	return fmt.Sprintf(
+		`{"apiVersion": "v1", "allOf": [{"kind": "pubKey", "key": %q, "annotations": {%s}}]}`,
+		k.PEM, strings.Join(annotations, ", "))
 }
 
 func (k *Key) sign(t testing.TB, message []byte) []byte {
@@ -93,25 +99,33 @@ func (k *Key) Bundle(t testing.TB, manifest string, annotations map[string]strin
 	return k.Statement(t, manifest, PredicateType, annotations)
 }
 
-// Statement returns a bundle with a statement about a manifest, which is a signature if it has that [PredicateType].
-func (k *Key) Statement(t testing.TB, manifest, predicateType string, annotations map[string]string) []byte {
+// Statement returns a bundle with a statement about a manifest, which is a signature if it has that
+// [PredicateType].
+func (k *Key) Statement(t testing.TB, manifest, predicateType string,
+	annotations map[string]string) []byte {
 	t.Helper()
 	payload := StatementPayload(t, manifest, predicateType, annotations)
-	encoded := fmt.Sprintf("DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
+	encoded := fmt.Sprintf("DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload),
+		payload)
 	return bundle(t, "dsseEnvelope", map[string]any{
-		"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": k.sign(t, []byte(encoded))}},
+		"payload": payload, "payloadType": payloadType,
+		"signatures": []any{map[string]any{"sig": k.sign(t, []byte(encoded))}},
 	})
 }
 
 // StatementPayload returns a statement about a manifest, without a signature.
-func StatementPayload(t testing.TB, manifest, predicateType string, annotations map[string]string) []byte {
+func StatementPayload(t testing.TB, manifest, predicateType string,
+	annotations map[string]string) []byte {
 	t.Helper()
-	subject := map[string]any{"digest": map[string]any{"sha256": strings.TrimPrefix(manifest, "sha256:")}}
+	subject := map[string]any{
+		"digest": map[string]any{"sha256": strings.TrimPrefix(manifest, "sha256:")},
+	}
 	if annotations != nil {
 		subject["annotations"] = annotations
 	}
 	return marshal(t, map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject}, "predicateType": predicateType, "predicate": map[string]any{},
+		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject},
+		"predicateType": predicateType, "predicate": map[string]any{},
 	})
 }
 
@@ -120,7 +134,8 @@ func (k *Key) FileBundle(t testing.TB, content []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(content)
 	return bundle(t, "messageSignature", map[string]any{
-		"messageDigest": map[string]any{"algorithm": "SHA2_256", "digest": sum[:]}, "signature": k.sign(t, content),
+		"messageDigest": map[string]any{"algorithm": "SHA2_256", "digest": sum[:]},
+		"signature":     k.sign(t, content),
 	})
 }
 

@@ -55,22 +55,28 @@ func run(ctx context.Context, requests int) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(modules, filepath.Base(file)), wasm, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(modules, filepath.Base(file)), wasm, 0o600); err !=
+			nil {
 			return err
 		}
 	}
-	report, err := reload.Run(ctx, reload.Options{Requests: requests, Clients: 8, Changes: 20, Modules: modules})
+	report, err := reload.Run(ctx,
+		reload.Options{Requests: requests, Clients: 8, Changes: 20, Modules: modules})
 	if err != nil {
 		return err
 	}
 	figure.Print("reload_requests", float64(report.Requests), "requests")
 	figure.Print("reload_wrong", float64(report.Wrong), "requests")
 	figure.Print("reload_lost", float64(report.Lost), "requests")
-	figure.Print("reload_settings_ms_p99", float64(reload.Percentile(report.Settings, 99))/float64(time.Millisecond), "ms")
-	fmt.Printf("%d verdicts are of set 1 and %d of set 2; %d changes, %d of them bad; %d of settings alone, in %v each as the median\n",
-		report.Sets[0], report.Sets[1], report.Changes, report.Bad, len(report.Settings), reload.Percentile(report.Settings, 50))
+	figure.Print("reload_settings_ms_p99",
+		float64(reload.Percentile(report.Settings, 99))/float64(time.Millisecond), "ms")
+	fmt.Printf(
+		"%d verdicts are of set 1 and %d of set 2; %d changes, %d of them bad; %d of settings alone, in %v each as the median\n",
+		report.Sets[0], report.Sets[1], report.Changes, report.Bad, len(report.Settings),
+		reload.Percentile(report.Settings, 50))
 	if report.Wrong+report.Lost > 0 {
-		return fmt.Errorf("%d answers are wrong and %d are missing: %q", report.Wrong, report.Lost, report.Examples)
+		return fmt.Errorf("%d answers are wrong and %d are missing: %q", report.Wrong, report.Lost,
+			report.Examples)
 	}
 	return nil
 }

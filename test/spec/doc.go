@@ -14,10 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package spec runs the assertions of the WebAssembly specification's test suite on rewritten modules.
+// Package spec runs the assertions of the WebAssembly specification's test suite on rewritten
+// modules.
 //
-// The suite is the one that wazero carries in its module, as JSON scripts of wast2json with a binary for each module. Each script
-// runs in two stores side by side: one with the modules as they are, one with the modules rewritten. An assertion
-// passes if the rewritten store does what the specification says, and where the specification leaves room (or wazero
-// departs from it) what the plain store does.
+// The suite is the one that wazero carries in its module, as JSON scripts of wast2json with a
+// binary for each module. Each script runs in two stores side by side: one with the modules as they
+// are, one with the modules rewritten. An assertion passes if the rewritten store does what the
+// specification says, and where the specification leaves room (or wazero departs from it) what the
+// plain store does.
 package spec

@@ -32,12 +32,15 @@ import (
 // TestReferencesTakenOut runs the suite of typed function references on an engine that
 // has none, and holds the results against those that the suite expects.
 func TestReferencesTakenOut(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").
+		Output()
 	require.NoError(t, err)
-	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
+	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test",
+		"spectest")
 	spectest, err := os.ReadFile(filepath.Join(root, "testdata", "spectest.wasm"))
 	require.NoError(t, err)
-	scripts, err := filepath.Glob(filepath.Join(root, "typed-function-references", "testdata", "*.json"))
+	scripts, err :=
+		filepath.Glob(filepath.Join(root, "typed-function-references", "testdata", "*.json"))
 	require.NoError(t, err)
 	returned, trapped, left := 0, 0, 0
 	for _, path := range scripts {
@@ -63,7 +66,8 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 	if err != nil {
 		return f, err
 	}
-	const untyped = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst
+	const untyped = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+		experimental.CoreFeaturesExtendedConst
 	r := &runner{dir: filepath.Dir(path), figures: &f.figures}
 	// Both stores are the same: what is expected is in the script.
 	for _, modules := range []**store{&r.plain, &r.rewritten} {

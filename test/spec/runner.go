@@ -42,7 +42,8 @@ type runner struct {
 }
 
 // run runs the script of wast2json at path, on modules that are rewritten with options.
-func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, o enginetest.Options, f *figures) (err error) {
+func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte,
+	o enginetest.Options, f *figures) (err error) {
 	s, err := readScript(path)
 	if err != nil {
 		return err
@@ -52,7 +53,9 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 		return err
 	}
 	defer func() { err = errors.Join(err, r.plain.runtime.Close(ctx)) }()
-	if r.rewritten, err = newStore(ctx, features, spectest, func(module []byte) ([]byte, error) { return rewrittenWith(module, o) }); err != nil {
+	if r.rewritten, err = newStore(ctx, features, spectest, func(module []byte) ([]byte, error) {
+		return rewrittenWith(module, o)
+	}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.rewritten.runtime.Close(ctx)) }()
@@ -61,7 +64,8 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 		checked, err := r.command(ctx, c, registeredAs(s.Commands[i:]))
 		if err != nil {
 			f.failed++
-			f.failures = append(f.failures, fmt.Sprintf("%s:%d %s: %v", filepath.Base(path), c.Line, c.Type, err))
+			f.failures = append(f.failures,
+				fmt.Sprintf("%s:%d %s: %v", filepath.Base(path), c.Line, c.Type, err))
 		} else if checked {
 			f.passed++
 		}
@@ -69,8 +73,8 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 	return nil
 }
 
-// registeredAs is the name under which the module of the first command is imported later: wazero wants to know it when
-// it instantiates the module.
+// registeredAs is the name under which the module of the first command is imported later: wazero
+// wants to know it when it instantiates the module.
 func registeredAs(commands []command) string {
 	first := &commands[0]
 	for i := range commands[1:] {
@@ -139,7 +143,8 @@ func (r *runner) returns(ctx context.Context, c *command) error {
 			return err
 		}
 		if !ok {
-			return fmt.Errorf("result %d of %q is %x, expected %s", i, c.Action.Field, words[:min(taken, len(words))], expected.Value)
+			return fmt.Errorf("result %d of %q is %x, expected %s", i, c.Action.Field,
+				words[:min(taken, len(words))], expected.Value)
 		}
 		words = words[taken:]
 	}
@@ -158,8 +163,8 @@ func (r *runner) traps(ctx context.Context, c *command) error {
 	return nil
 }
 
-// fails checks that a module cannot be used. wazero tolerates a few modules that it should not; then so must the
-// rewritten store.
+// fails checks that a module cannot be used. wazero tolerates a few modules that it should not;
+// then so must the rewritten store.
 func (r *runner) fails(ctx context.Context, c *command) error {
 	module, err := r.read(c)
 	if err != nil {

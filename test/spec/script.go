@@ -48,7 +48,8 @@ type action struct {
 	Args   []value `json:"args"`
 }
 
-// value is an argument or an expected result. Value is a string, or for v128 a list of strings, one for each lane.
+// value is an argument or an expected result. Value is a string, or for v128 a list of strings, one
+// for each lane.
 type value struct {
 	Type     string          `json:"type"`
 	LaneType string          `json:"lane_type"`
@@ -158,8 +159,8 @@ func (v value) matches(words []uint64) (ok bool, taken int, err error) {
 	return true, taken, nil
 }
 
-// isNaN says whether bits are a NaN of the given width with the highest bit of the payload set; of a canonical one no
-// other bit of the payload is.
+// isNaN says whether bits are a NaN of the given width with the highest bit of the payload set; of
+// a canonical one no other bit of the payload is.
 func isNaN(got uint64, bits uint, canonical bool) bool {
 	fraction := uint(52)
 	if bits == 32 {

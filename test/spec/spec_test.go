@@ -33,7 +33,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
-// TestSpec runs the whole suite, on modules as they are rewritten for this processor, and prints its figures.
+// TestSpec runs the whole suite, on modules as they are rewritten for this processor, and prints
+// its figures.
 func TestSpec(t *testing.T) {
 	o := options
 	o.ReplaceMiscompiled = runtime.GOARCH == "arm64"
@@ -54,12 +55,15 @@ func TestSpecReplaced(t *testing.T) {
 
 func runSuites(t *testing.T, o enginetest.Options) (total figures) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").
+		Output()
 	require.NoError(t, err)
-	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
+	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test",
+		"spectest")
 	spectest, err := os.ReadFile(filepath.Join(root, "testdata", "spectest.wasm"))
 	require.NoError(t, err)
-	const all = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+	const all = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+		experimental.CoreFeaturesExtendedConst |
 		experimental.CoreFeaturesTypedFunctionReferences
 	for _, suite := range []struct {
 		name     string
@@ -67,7 +71,8 @@ func runSuites(t *testing.T, o enginetest.Options) (total figures) {
 	}{
 		// What an instantiation that fails leaves behind differs between the two versions.
 		{"v1", api.CoreFeaturesV1},
-		{"v2", all}, {"tail-call", all}, {"extended-const", all}, {"typed-function-references", all},
+		{"v2", all}, {"tail-call", all}, {"extended-const", all},
+		{"typed-function-references", all},
 	} {
 		t.Run(suite.name, func(t *testing.T) {
 			scripts, err := filepath.Glob(filepath.Join(root, suite.name, "testdata", "*.json"))

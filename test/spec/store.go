@@ -44,9 +44,11 @@ type store struct {
 	last    api.Module
 }
 
-func newStore(ctx context.Context, features api.CoreFeatures, spectest []byte, prepare func([]byte) ([]byte, error)) (*store, error) {
+func newStore(ctx context.Context, features api.CoreFeatures, spectest []byte,
+	prepare func([]byte) ([]byte, error)) (*store, error) {
 	s := &store{
-		runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features)),
+		runtime: wazero.NewRuntimeWithConfig(ctx,
+			wazero.NewRuntimeConfig().WithCoreFeatures(features)),
 		prepare: prepare,
 		modules: make(map[string]api.Module),
 	}
@@ -64,7 +66,8 @@ func tick(_ context.Context, mod api.Module) {
 	mod.ExportedGlobal(options.ExportPrefix + "fuel").(api.MutableGlobal).Set(portion)
 }
 
-// rewrittenWith rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
+// rewrittenWith rewrites a module. It keeps the maximum of the memory, which otherwise the host's
+// allocator enforces.
 func rewrittenWith(module []byte, o enginetest.Options) ([]byte, error) {
 	result, err := enginetest.Rewrite(module, o)
 	if err != nil {
@@ -87,7 +90,8 @@ func (s *store) instantiate(ctx context.Context, module []byte, name string) (ap
 	if err != nil {
 		return nil, err
 	}
-	return s.runtime.InstantiateWithConfig(ctx, prepared, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	return s.runtime.InstantiateWithConfig(ctx, prepared,
+		wazero.NewModuleConfig().WithName(name).WithStartFunctions())
 }
 
 func (s *store) module(name string) (api.Module, error) {

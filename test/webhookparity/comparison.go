@@ -91,13 +91,19 @@ func (c *Comparison) wait(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		name, tries := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}, c.client.CoreV1().Pods(namespace)
-		probe := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
-		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			pod, err := tries.Create(ctx, probe, name)
-			//nolint:nilerr // some variants refuse everything
-			return err != nil || len(pod.Labels) > 0 && pod.Annotations[lateAnnotation] != "", nil
-		})
+		name, tries := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}},
+			c.client.CoreV1().Pods(namespace)
+		probe := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "probe"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}
+		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true,
+			func(ctx context.Context) (bool, error) {
+				pod, err := tries.Create(ctx, probe, name)
+				//nolint:nilerr // some variants refuse everything
+				return err != nil || len(pod.Labels) > 0 &&
+					pod.Annotations[lateAnnotation] != "", nil
+			})
 		if err != nil {
 			return fmt.Errorf("the webhooks of variant %s take no effect: %w", variant, err)
 		}

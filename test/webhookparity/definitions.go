@@ -82,7 +82,11 @@ spec:
   versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 `
 
-var definitionResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var definitionResource = schema.GroupVersionResource{
+	Group:    "apiextensions.k8s.io",
+	Version:  "v1",
+	Resource: "customresourcedefinitions",
+}
 
 // define defines the custom resources and waits until they are served.
 func (c *Comparison) define(ctx context.Context) error {
@@ -95,20 +99,22 @@ func (c *Comparison) define(ctx context.Context) error {
 		if _, err := client.Create(ctx, object, metav1.CreateOptions{}); err != nil {
 			return err
 		}
-		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			current, err := client.Get(ctx, object.GetName(), metav1.GetOptions{})
-			if err != nil {
-				return false, err
-			}
-			// They are null at first.
-			conditions, _, _ := unstructured.NestedSlice(current.Object, "status", "conditions")
-			for _, condition := range conditions {
-				if m, ok := condition.(map[string]any); ok && m["type"] == "Established" && m["status"] == "True" {
-					return true, nil
+		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true,
+			func(ctx context.Context) (bool, error) {
+				current, err := client.Get(ctx, object.GetName(), metav1.GetOptions{})
+				if err != nil {
+					return false, err
 				}
-			}
-			return false, nil
-		})
+				// They are null at first.
+				conditions, _, _ := unstructured.NestedSlice(current.Object, "status", "conditions")
+				for _, condition := range conditions {
+					if m, ok := condition.(map[string]any); ok && m["type"] == "Established" &&
+						m["status"] == "True" {
+						return true, nil
+					}
+				}
+				return false, nil
+			})
 		if err != nil {
 			return fmt.Errorf("%s is not served: %w", object.GetName(), err)
 		}
@@ -125,39 +131,52 @@ const (
 
 func (c *Comparison) addLatecomer(ctx context.Context) error {
 	client := c.client.AdmissionregistrationV1()
-	_, err := client.MutatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
-		Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
-			ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
-			MatchConstraints: &admissionregistrationv1.MatchResources{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{lateLabel: "yes"}},
-				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{"", "apps"}, APIVersions: []string{"v1"}, Resources: []string{"pods", "deployments"}},
-				}}},
-			},
-			Mutations: []admissionregistrationv1.Mutation{
-				{
-					PatchType: admissionregistrationv1.PatchTypeApplyConfiguration,
-					ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{
-						Expression: `Object{metadata: Object.metadata{annotations: {"` + lateAnnotation + `": "yes"}}}`,
+	_, err := client.MutatingAdmissionPolicies().
+		Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicy{
+			ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
+			Spec: admissionregistrationv1.MutatingAdmissionPolicySpec{
+				ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
+				MatchConstraints: &admissionregistrationv1.MatchResources{
+					NamespaceSelector: &metav1.LabelSelector{
+						MatchLabels: map[string]string{lateLabel: "yes"},
+					},
+					ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+						Operations: []admissionregistrationv1.OperationType{
+							admissionregistrationv1.Create,
+						},
+						Rule: admissionregistrationv1.Rule{
+							APIGroups:   []string{"", "apps"},
+							APIVersions: []string{"v1"},
+							Resources:   []string{"pods", "deployments"},
+						},
+					}}},
+				},
+				Mutations: []admissionregistrationv1.Mutation{
+					{
+						PatchType: admissionregistrationv1.PatchTypeApplyConfiguration,
+						ApplyConfiguration: &admissionregistrationv1.ApplyConfiguration{
+							Expression: `Object{metadata: Object.metadata{annotations: {"` +
+								lateAnnotation + `": "yes"}}}`,
+						},
+					},
+					{
+						PatchType: admissionregistrationv1.PatchTypeJSONPatch,
+						JSONPatch: &admissionregistrationv1.JSONPatch{
+							Expression: `object.kind == "Deployment" ? [JSONPatch{op: "replace", path: "/spec/replicas", value: 50}] : []`,
+						},
 					},
 				},
-				{
-					PatchType: admissionregistrationv1.PatchTypeJSONPatch,
-					JSONPatch: &admissionregistrationv1.JSONPatch{
-						Expression: `object.kind == "Deployment" ? [JSONPatch{op: "replace", path: "/spec/replicas", value: 50}] : []`,
-					},
-				},
 			},
-		},
-	}, metav1.CreateOptions{})
+		}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	_, err = client.MutatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
-		Spec:       admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: "latecomer"},
-	}, metav1.CreateOptions{})
+	_, err = client.MutatingAdmissionPolicyBindings().
+		Create(ctx, &admissionregistrationv1.MutatingAdmissionPolicyBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "latecomer"},
+			Spec: admissionregistrationv1.MutatingAdmissionPolicyBindingSpec{
+				PolicyName: "latecomer",
+			},
+		}, metav1.CreateOptions{})
 	return err
 }

@@ -54,21 +54,37 @@ const full = `{"labels":{"team":"none"},"annotations":{"example.com/seen":"yes"}
 var variants = map[string][]policy{
 	"full": {{"full", "add-defaults", full, admissionregistrationv1.IfNeededReinvocationPolicy}},
 	"two": {
-		{"two-a", "add-defaults", `{"labels":{"first":"a"},"maximums":{"spec.replicas":7},"sidecar":{"name":"first","image":"registry.example.com/first:1"}}`, admissionregistrationv1.NeverReinvocationPolicy},
-		{"two-b", "add-defaults", `{"labels":{"first":"b","second":"b"},"maximums":{"spec.replicas":3},"sidecar":{"name":"second","image":"registry.example.com/second:1"}}`, admissionregistrationv1.IfNeededReinvocationPolicy},
+		{"two-a", "add-defaults",
+			`{"labels":{"first":"a"},"maximums":{"spec.replicas":7},"sidecar":{"name":"first","image":"registry.example.com/first:1"}}`,
+			admissionregistrationv1.NeverReinvocationPolicy},
+		{"two-b", "add-defaults",
+			`{"labels":{"first":"b","second":"b"},"maximums":{"spec.replicas":3},"sidecar":{"name":"second","image":"registry.example.com/second:1"}}`,
+			admissionregistrationv1.IfNeededReinvocationPolicy},
 	},
 	// What these leave is not valid.
-	"breaking": {{"breaking", "add-defaults", `{"remove":["spec.containers","spec.selector","spec.ports"],"labels":{"not a label!":"x"}}`, admissionregistrationv1.IfNeededReinvocationPolicy}},
-	"nonsense": {{"nonsense", "answer", `{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"n"},"data":5}}`, admissionregistrationv1.IfNeededReinvocationPolicy}},
-	"denying":  {{"denying", "answer", `{"accepted":false,"code":418,"message":"no","mutated_object":{}}`, admissionregistrationv1.IfNeededReinvocationPolicy}},
+	"breaking": {{"breaking", "add-defaults",
+		`{"remove":["spec.containers","spec.selector","spec.ports"],"labels":{"not a label!":"x"}}`,
+		admissionregistrationv1.IfNeededReinvocationPolicy}},
+	"nonsense": {{"nonsense", "answer",
+		`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"n"},"data":5}}`,
+		admissionregistrationv1.IfNeededReinvocationPolicy}},
+	"denying": {{"denying", "answer",
+		`{"accepted":false,"code":418,"message":"no","mutated_object":{}}`,
+		admissionregistrationv1.IfNeededReinvocationPolicy}},
 }
 
 // rules are those of all policies.
 func rules() []admissionregistrationv1.RuleWithOperations {
 	rule := func(group string, resources ...string) admissionregistrationv1.RuleWithOperations {
 		return admissionregistrationv1.RuleWithOperations{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources},
+			Operations: []admissionregistrationv1.OperationType{
+				admissionregistrationv1.Create, admissionregistrationv1.Update,
+			},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{group},
+				APIVersions: []string{"v1"},
+				Resources:   resources,
+			},
 		}
 	}
 	return []admissionregistrationv1.RuleWithOperations{
@@ -88,14 +104,24 @@ func selector(variant, by string) *metav1.LabelSelector {
 func Configuration(modules string) (string, error) {
 	text, err := yaml.Marshal(map[string]any{
 		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
-		"plugins": []any{map[string]any{"name": "WasmAdmission", "configuration": configuration(modules, inProcess)}},
+		"plugins": []any{
+			map[string]any{
+				"name":          "WasmAdmission",
+				"configuration": configuration(modules, inProcess),
+			},
+		},
 	})
 	return string(text), err
 }
 
 // configuration has the policies evaluated in namespaces of one way.
 func configuration(modules, by string) v1alpha1.WasmAdmissionConfiguration {
-	config := v1alpha1.WasmAdmissionConfiguration{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"}}
+	config := v1alpha1.WasmAdmissionConfiguration{
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(),
+			Kind:       "WasmAdmissionConfiguration",
+		},
+	}
 	for variant, policies := range variants {
 		for _, p := range policies {
 			config.Policies = append(config.Policies, v1alpha1.Policy{

@@ -73,7 +73,8 @@ func (c *Comparison) Run(ctx context.Context, test Case) (difference string, err
 	}
 	for n := range results[0] {
 		if results[0][n] != results[1][n] {
-			return fmt.Sprintf("step %d: in process: %s; behind a webhook: %s", n, results[0][n], results[1][n]), nil
+			return fmt.Sprintf("step %d: in process: %s; behind a webhook: %s", n, results[0][n],
+				results[1][n]), nil
 		}
 	}
 	return "", nil
@@ -121,11 +122,13 @@ func (c *Comparison) do(ctx context.Context, test Case, namespace string) ([]str
 
 // patchTypes are the verbs that patch.
 var patchTypes = map[string]types.PatchType{
-	"merge": types.MergePatchType, "strategic": types.StrategicMergePatchType, "json": types.JSONPatchType,
+	"merge": types.MergePatchType, "strategic": types.StrategicMergePatchType,
+	"json":  types.JSONPatchType,
 	"apply": types.ApplyYAMLPatchType, "force": types.ApplyYAMLPatchType,
 }
 
-func (s *step) take(ctx context.Context, client dynamic.ResourceInterface, name string) (*unstructured.Unstructured, error) {
+func (s *step) take(ctx context.Context, client dynamic.ResourceInterface,
+	name string) (*unstructured.Unstructured, error) {
 	subresources := strings.Fields(s.subresource)
 	manager := cmp.Or(s.manager, "parity")
 	if kind, ok := patchTypes[s.verb]; ok {
@@ -133,7 +136,8 @@ func (s *step) take(ctx context.Context, client dynamic.ResourceInterface, name 
 		if s.verb == "force" {
 			options.Force = new(true)
 		}
-		return client.Patch(ctx, cmp.Or(name, "a"), kind, []byte(s.object), options, subresources...)
+		return client.Patch(ctx, cmp.Or(name, "a"), kind, []byte(s.object), options,
+			subresources...)
 	}
 	object := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(s.object), &object.Object); err != nil {
@@ -143,14 +147,16 @@ func (s *step) take(ctx context.Context, client dynamic.ResourceInterface, name 
 	case "create":
 		return client.Create(ctx, object, metav1.CreateOptions{FieldManager: manager})
 	case "dry-run":
-		return client.Create(ctx, object, metav1.CreateOptions{FieldManager: manager, DryRun: []string{metav1.DryRunAll}})
+		return client.Create(ctx, object,
+			metav1.CreateOptions{FieldManager: manager, DryRun: []string{metav1.DryRunAll}})
 	case "update":
 		current, err := client.Get(ctx, name, metav1.GetOptions{}, subresources...)
 		if err != nil {
 			return nil, err
 		}
 		object.SetResourceVersion(current.GetResourceVersion())
-		return client.Update(ctx, object, metav1.UpdateOptions{FieldManager: manager}, subresources...)
+		return client.Update(ctx, object, metav1.UpdateOptions{FieldManager: manager},
+			subresources...)
 	}
 	return nil, fmt.Errorf("no such verb: %q", s.verb)
 }
@@ -184,7 +190,8 @@ func normalised(object *unstructured.Unstructured, namespace string) (string, er
 		managers[n].Time = nil
 	}
 	slices.SortFunc(managers, func(a, b metav1.ManagedFieldsEntry) int {
-		return cmp.Or(cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Subresource, b.Subresource))
+		return cmp.Or(cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.Operation, b.Operation),
+			cmp.Compare(a.Subresource, b.Subresource))
 	})
 	object.SetManagedFields(managers)
 	data, err := json.Marshal(object.Object)

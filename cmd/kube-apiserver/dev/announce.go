@@ -44,21 +44,26 @@ func announce(ctx context.Context, kubeconfig string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "kube-apiserver dev: cannot tell when the server is ready: %v\n", err)
 		return
 	}
-	err = wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
-		return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
-	})
+	err = wait.PollUntilContextCancel(ctx, pollInterval, true,
+		func(ctx context.Context) (bool, error) {
+			return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
+		})
 	if err != nil {
 		return // the server is stopping
 	}
-	err = wait.PollUntilContextTimeout(ctx, pollInterval, namespaceTimeout, true, func(ctx context.Context) (bool, error) {
-		_, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
-		return err == nil, nil
-	})
+	err = wait.PollUntilContextTimeout(ctx, pollInterval, namespaceTimeout, true,
+		func(ctx context.Context) (bool, error) {
+			_, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault,
+				metav1.GetOptions{})
+			return err == nil, nil
+		})
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "kube-apiserver dev: the server is ready, but has no namespace default after %s\n", namespaceTimeout)
+		fmt.Fprintf(stderr,
+			"kube-apiserver dev: the server is ready, but has no namespace default after %s\n",
+			namespaceTimeout)
 	}
 	fmt.Fprintf(stdout, "KUBECONFIG=%s\n", kubeconfig)
 }

@@ -93,7 +93,8 @@ process, but not of the machine: etcd does not wait for the disk.`,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if own := cmd.ArgsLenAtDash(); len(args) > 0 && own != 0 {
-				return fmt.Errorf("unexpected argument %q: flags of kube-apiserver follow --", args[0])
+				return fmt.Errorf("unexpected argument %q: flags of kube-apiserver follow --",
+					args[0])
 			}
 			return nil
 		},
@@ -105,19 +106,25 @@ process, but not of the machine: etcd does not wait for the disk.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.dir, "dir", "", "directory for all state, created if missing and reused if it exists (default: a new one, removed at exit)")
+	flags.StringVar(&opts.dir, "dir", "",
+		"directory for all state, created if missing and reused if it exists (default: a new one, removed at exit)")
 	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
-	flags.StringVar(&opts.manifests, "policy-directory", "", "directory of Kubewarden manifests to enforce, which is watched")
-	flags.StringVar(&opts.breakGlass, "break-glass-file", "", "watched file that puts policies into monitor mode and need not exist; requires --policies or --policy-directory")
-	flags.StringVar(&opts.etcd, "etcd", "", "URL of an existing etcd to use, with http://, https:// or unix://")
+	flags.StringVar(&opts.manifests, "policy-directory", "",
+		"directory of Kubewarden manifests to enforce, which is watched")
+	flags.StringVar(&opts.breakGlass, "break-glass-file", "",
+		"watched file that puts policies into monitor mode and need not exist; requires --policies or --policy-directory")
+	flags.StringVar(&opts.etcd, "etcd", "",
+		"URL of an existing etcd to use, with http://, https:// or unix://")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
-	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also exit at the end of standard input, so as not to outlive the parent program")
+	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false,
+		"also exit at the end of standard input, so as not to outlive the parent program")
 	return cmd
 }
 
 // run starts etcd and the server, announces the kubeconfig, and returns after the server and then
 // etcd have ended.
-func run(ctx context.Context, opts options, flags []string, serve Serve, stdin io.Reader, stdout io.Writer) (err error) {
+func run(ctx context.Context, opts options, flags []string, serve Serve, stdin io.Reader,
+	stdout io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if opts.exitOnStdinEOF {

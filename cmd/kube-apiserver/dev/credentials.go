@@ -89,13 +89,20 @@ func (c *credentials) write(pki string, addr net.Addr) error {
 		return err
 	}
 	admin, adminKey, err := authority.issue(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: "admin", Organization: []string{user.SystemPrivilegedGroup}},
+		Subject: pkix.Name{
+			CommonName:   "admin",
+			Organization: []string{user.SystemPrivilegedGroup},
+		},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return err
 	}
-	for path, data := range map[string][]byte{c.ca: authority.pem, c.servingCert: serving, c.servingKey: servingKey} {
+	for path, data := range map[string][]byte{
+		c.ca:          authority.pem,
+		c.servingCert: serving,
+		c.servingKey:  servingKey,
+	} {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return err
 		}
@@ -109,7 +116,9 @@ func (c *credentials) write(pki string, addr net.Addr) error {
 			ClientCertificateData: admin,
 			ClientKeyData:         adminKey,
 		}},
-		Contexts:       map[string]*clientcmdapi.Context{"dev": {Cluster: "dev", AuthInfo: "admin"}},
+		Contexts: map[string]*clientcmdapi.Context{
+			"dev": {Cluster: "dev", AuthInfo: "admin"},
+		},
 		CurrentContext: "dev",
 	}, c.kubeconfig)
 }

@@ -55,7 +55,8 @@ func TestFlagsOfTheServer(t *testing.T) {
 	}, "--dir", dir, "--", "--v=2", "--allow-privileged=false")
 	require.NoError(t, err)
 	require.Contains(t, got, "--disable-admission-plugins=ServiceAccount")
-	require.Equal(t, []string{"--v=2", "--allow-privileged=false"}, got[len(got)-2:], "the user's come last and override")
+	require.Equal(t, []string{"--v=2", "--allow-privileged=false"}, got[len(got)-2:],
+		"the user's come last and override")
 	require.DirExists(t, dir)
 }
 
@@ -132,7 +133,10 @@ func TestCredentials(t *testing.T) {
 			_, err = server.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: host})
 			require.NoError(t, err)
 		}
-		_, err = client.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		_, err = client.Leaf.Verify(x509.VerifyOptions{
+			Roots:     roots,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
 		require.NoError(t, err)
 	})
 	t.Run("only the owner reads them", func(t *testing.T) {

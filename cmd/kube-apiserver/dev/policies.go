@@ -40,11 +40,15 @@ import (
 // dir, because the server refuses files that others can write, as is common in a checkout.
 // Manifests stay in their place and are watched.
 func policyFlags(opts *options, dir string) ([]string, error) {
-	config := v1alpha1.WasmAdmissionConfiguration{StateDirectory: filepath.Join(dir, "wasm-admission")}
-	config.APIVersion, config.Kind = v1alpha1.SchemeGroupVersion.String(), "WasmAdmissionConfiguration"
+	config := v1alpha1.WasmAdmissionConfiguration{
+		StateDirectory: filepath.Join(dir, "wasm-admission"),
+	}
+	config.APIVersion, config.Kind = v1alpha1.SchemeGroupVersion.String(),
+		"WasmAdmissionConfiguration"
 	var err error
 	if opts.policies != "" {
-		if config.Policies, err = copyPolicies(opts.policies, filepath.Join(dir, "policies")); err != nil {
+		if config.Policies, err = copyPolicies(opts.policies,
+			filepath.Join(dir, "policies")); err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
 	}
@@ -62,7 +66,9 @@ func policyFlags(opts *options, dir string) ([]string, error) {
 	if err := writeAdmissionConfiguration(file, &config); err != nil {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
-	return []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + file}, nil
+	return []string{
+		"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + file,
+	}, nil
 }
 
 // copyPolicies copies all modules of a directory, and returns their policies.
@@ -125,7 +131,8 @@ func writeAdmissionConfiguration(file string, config *v1alpha1.WasmAdmissionConf
 			Configuration: &runtime.Unknown{ContentType: runtime.ContentTypeJSON, Raw: raw},
 		}},
 	}
-	admission.APIVersion, admission.Kind = apiserverv1.SchemeGroupVersion.String(), "AdmissionConfiguration"
+	admission.APIVersion, admission.Kind = apiserverv1.SchemeGroupVersion.String(),
+		"AdmissionConfiguration"
 	data, err := yaml.Marshal(admission)
 	if err != nil {
 		return err

@@ -34,18 +34,24 @@ import (
 func TestPolicyFlags(t *testing.T) {
 	source, dir := t.TempDir(), t.TempDir()
 	for name, content := range map[string]string{
-		"labels.wasm": "one", "labels.yaml": "settings: {labels: {team: x}}\nfailurePolicy: Ignore\n", "plain.wasm": "two", "other.yaml": "no: policy",
+		"labels.wasm": "one",
+		"labels.yaml": "settings: {labels: {team: x}}\nfailurePolicy: Ignore\n",
+		"plain.wasm":  "two", "other.yaml": "no: policy",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(source, name), []byte(content), 0o666))
 	}
 	flags, err := policyFlags(&options{policies: source}, dir)
 	require.NoError(t, err)
-	require.Equal(t, []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + dir + "/admission.yaml"}, flags)
+	require.Equal(t, []string{
+		"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + dir +
+			"/admission.yaml",
+	}, flags)
 
 	// The test reads the configuration in the same way as the server.
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
-	provider, err := admission.ReadAdmissionConfiguration([]string{"WasmAdmission"}, dir+"/admission.yaml", scheme)
+	provider, err := admission.ReadAdmissionConfiguration([]string{"WasmAdmission"},
+		dir+"/admission.yaml", scheme)
 	require.NoError(t, err)
 	reader, err := provider.ConfigFor("WasmAdmission")
 	require.NoError(t, err)
@@ -68,12 +74,17 @@ func TestPolicyFlags(t *testing.T) {
 func TestPolicyFlagsOfADirectoryOfManifests(t *testing.T) {
 	manifests, dir := t.TempDir(), t.TempDir()
 	t.Chdir(filepath.Dir(manifests))
-	_, err := policyFlags(&options{manifests: filepath.Base(manifests), breakGlass: "break-glass.yaml"}, dir)
+	_, err := policyFlags(&options{
+		manifests:  filepath.Base(manifests),
+		breakGlass: "break-glass.yaml",
+	}, dir)
 	require.NoError(t, err)
 	admission, err := os.ReadFile(filepath.Join(dir, "admission.yaml"))
 	require.NoError(t, err)
-	require.Contains(t, string(admission), "policyDirectory: "+manifests+"\n", "where it stands, not a copy")
-	require.Contains(t, string(admission), "breakGlassFile: "+filepath.Join(filepath.Dir(manifests), "break-glass.yaml")+"\n")
+	require.Contains(t, string(admission), "policyDirectory: "+manifests+"\n",
+		"where it stands, not a copy")
+	require.Contains(t, string(admission),
+		"breakGlassFile: "+filepath.Join(filepath.Dir(manifests), "break-glass.yaml")+"\n")
 }
 
 func TestPolicyFlagsRefuse(t *testing.T) {

@@ -86,7 +86,8 @@ func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
 		return g.located(err)
 	}
 	if !slices.Contains(slices.Collect(maps.Values(g.entrypoints)), entrypoint) {
-		return g.located(errors.New("the policy has no entrypoint 0: compile it with an entrypoint"))
+		return g.located(
+			errors.New("the policy has no entrypoint 0: compile it with an entrypoint"))
 	}
 	needed, err := list(i, exportBuiltins)
 	if err != nil {
@@ -125,11 +126,13 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 		if f == nil {
 			missing = append(missing, name)
 			if builtins != nil && builtins.Withheld(name) != "" {
-				reasons = append(reasons, fmt.Sprintf("%s is not lent: %s", name, builtins.Withheld(name)))
+				reasons = append(reasons,
+					fmt.Sprintf("%s is not lent: %s", name, builtins.Withheld(name)))
 			}
 		}
 		if other, taken := found[needed[name]]; taken {
-			return nil, fmt.Errorf("built-in functions %q and %q have the same number", other.name, name)
+			return nil,
+				fmt.Errorf("built-in functions %q and %q have the same number", other.name, name)
 		}
 		found[needed[name]] = namedBuiltin{name: name, call: f}
 	}
@@ -177,7 +180,8 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 		}
 		f, known := e.builtins[int32(stack[0])]
 		if !known {
-			i.Abort(fmt.Errorf("the guest calls built-in function %d without declaring it", int32(stack[0])))
+			i.Abort(fmt.Errorf("the guest calls built-in function %d without declaring it",
+				int32(stack[0])))
 		}
 		c := &BuiltinCall{
 			Context: i.Context(), Memo: &e.memo, Limit: e.env.Limits.HostCallPayloadBytes,
@@ -195,7 +199,11 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 			err = c.Context.Err()
 		}
 		if err == nil && int64(len(result)) > c.Limit {
-			err = &engine.LimitError{Limit: "bytes of result", Value: int64(len(result)), Max: c.Limit}
+			err = &engine.LimitError{
+				Limit: "bytes of result",
+				Value: int64(len(result)),
+				Max:   c.Limit,
+			}
 		}
 		if err != nil {
 			i.MustGoOn()
@@ -216,7 +224,8 @@ func (f *namedBuiltin) run(c *BuiltinCall) (result []byte, err error) {
 }
 
 func dumpValue(i *engine.Instance, name string, value uint32, limit int64) []byte {
-	p, err := guestio.Text(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
+	p, err := guestio.Text(i, "argument of "+name,
+		uint32(i.CallBack(exportValueDump, uint64(value))), limit)
 	if err != nil {
 		i.Abort(err)
 	}
@@ -256,7 +265,8 @@ func printLine(i *engine.Instance, stack []uint64) {
 	room := i.Usage().MemoryBytes - int64(start)
 	p, ok := i.Read(start, uint32(max(0, min(room, e.env.Limits.LogLineBytes))))
 	if !ok || len(p) == 0 {
-		i.Abort(fmt.Errorf("opa_println: a text at address %d is outside the guest's memory", start))
+		i.Abort(fmt.Errorf("opa_println: a text at address %d is outside the guest's memory",
+			start))
 	}
 	line, _, _ := bytes.Cut(p, []byte{0})
 	i.Pay(int64(len(line))) // like all data from the guest

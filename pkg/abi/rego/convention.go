@@ -56,7 +56,8 @@ var convention = &engine.ABI{
 	Name:   "Rego",
 	Memory: engine.MemoryImport{Module: "env", Name: "memory"},
 	RequiredExports: []string{
-		exportBuiltins, exportEntrypoints, exportMalloc, exportJSONParse, exportJSONDump, exportHeapGet, exportHeapSet,
+		exportBuiltins, exportEntrypoints, exportMalloc, exportJSONParse, exportJSONDump,
+		exportHeapGet, exportHeapSet,
 		exportNew, exportSetInput, exportSetData, exportSetEntrypoint, exportGetResult, exportEval,
 	},
 	HostFunctions: []engine.HostFunction{
@@ -73,7 +74,8 @@ var convention = &engine.ABI{
 }
 
 // warmUpInput is the input of the warm-up round, for both modes.
-const warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest + `,"parameters":{}}`
+const warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest +
+	`,"parameters":{}}`
 
 // warmUp evaluates the policy once and then resets the heap, as hosts do before they reuse an
 // instance.
@@ -90,7 +92,8 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	if _, err := dump(i, "response", result, guestio.StartEnvironment.Limits.ResponseBytes); err != nil {
+	if _, err := dump(i, "response", result, guestio.StartEnvironment.Limits.ResponseBytes); err !=
+		nil {
 		return err
 	}
 	_, err = i.Call(exportHeapSet, heap)
@@ -98,7 +101,8 @@ func warmUp(i *engine.Instance) error {
 }
 
 // function describes an import of a guest. All parameters and results have the type i32.
-func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
+func function(name string, params, results int,
+	call func(*engine.Instance, []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:  "env",
 		Name:    name,

@@ -36,13 +36,20 @@ type documents struct {
 
 // documents builds the documents from request, settings and inventory in the layout of the guest's
 // mode.
-func (g *Guest) documents(ctx context.Context, env *abi.Environment, request, settings []byte) (d documents, err error) {
+func (g *Guest) documents(ctx context.Context, env *abi.Environment, request,
+	settings []byte) (d documents, err error) {
 	inventory, err := g.inventory(ctx, env)
 	if err != nil {
 		return d, err
 	}
 	if g.mode == abi.ExecutionModeGatekeeper {
-		d.input = text{[]byte(`{"parameters":`), settings, []byte(`,"review":`), request, []byte(`}`)}
+		d.input = text{
+			[]byte(`{"parameters":`),
+			settings,
+			[]byte(`,"review":`),
+			request,
+			[]byte(`}`),
+		}
 		d.data, d.limited = text{[]byte(`{}`)}, d.input.size()
 		if inventory != nil {
 			d.data = text{[]byte(`{"inventory":`), inventory, []byte(`}`)}

@@ -63,7 +63,8 @@ var _ abi.Guest = &Guest{}
 // [abi.ExecutionModeGatekeeper]. It fails if builtins lacks a function that the policy requires,
 // and names all missing ones. Nil builtins provide no function. Policies with the same binary share
 // code.
-func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.ExecutionMode, builtins Builtins) (*Guest, error) {
+func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.ExecutionMode,
+	builtins Builtins) (*Guest, error) {
 	if mode != abi.ExecutionModeOPA && mode != abi.ExecutionModeGatekeeper {
 		return nil, fmt.Errorf("execution mode %q is not an execution mode of Rego policies", mode)
 	}
@@ -71,7 +72,11 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.Execution
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{module: module, mode: mode, states: module.Shared(func() any { return &states{} }).(*states)}
+	g := &Guest{
+		module: module,
+		mode:   mode,
+		states: module.Shared(func() any { return &states{} }).(*states),
+	}
 	if err := g.describe(ctx, builtins); err != nil {
 		module.Close()
 		return nil, err
@@ -80,7 +85,8 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.Execution
 }
 
 // Validate implements [abi.Guest].
-func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request,
+	settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	if env.Inventory != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = within(ctx, env.Timeout)
@@ -99,20 +105,22 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 		response, err := decodeViolations(result)
 		return response, usage, err
 	}
-	response, err := decodeReview(result, request, patcher{limit: env.Limits.ResponseBytes, left: maxPatchWork, goOn: func() error {
-		if ctx.Err() != nil {
-			return g.failure(engine.CauseCanceled, context.Cause(ctx))
-		}
-		if env.Timeout > 0 && time.Since(start) > env.Timeout {
-			return g.failure(engine.CauseDeadline, context.DeadlineExceeded)
-		}
-		return nil
-	}})
+	response, err := decodeReview(result, request,
+		patcher{limit: env.Limits.ResponseBytes, left: maxPatchWork, goOn: func() error {
+			if ctx.Err() != nil {
+				return g.failure(engine.CauseCanceled, context.Cause(ctx))
+			}
+			if env.Timeout > 0 && time.Since(start) > env.Timeout {
+				return g.failure(engine.CauseDeadline, context.DeadlineExceeded)
+			}
+			return nil
+		}})
 	return response, usage, err
 }
 
 // ValidateSettings implements [abi.Guest]. Rego policies accept any settings.
-func (g *Guest) ValidateSettings(context.Context, *abi.Environment, []byte) (*abi.SettingsValidationResponse, error) {
+func (g *Guest) ValidateSettings(context.Context, *abi.Environment,
+	[]byte) (*abi.SettingsValidationResponse, error) {
 	return &abi.SettingsValidationResponse{Valid: true}, nil
 }
 
@@ -141,17 +149,28 @@ func (g *Guest) Close() {
 // Query evaluates the policy's first entrypoint and returns its result set. Both input and data are
 // JSON, in the caller's own layout. An empty input is undefined. The caller must not change the
 // data afterwards. Query is for callers whose documents differ from those of Kubewarden's policies.
-func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
-	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
+func (g *Guest) Query(ctx context.Context, env *abi.Environment, input,
+	data []byte) ([]byte, abi.Usage, error) {
+	return g.evaluate(ctx, env,
+		documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
 }
 
 // evaluate evaluates the policy in the guest. It returns the result set and the resources used.
-func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
+func (g *Guest) evaluate(ctx context.Context, env *abi.Environment,
+	d documents) ([]byte, abi.Usage, error) {
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {
-		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit, Setting: "limits.requestSize"})
+		return nil, abi.Usage{},
+			g.failure(engine.CauseLimit, &engine.LimitError{
+				Limit:   abi.LimitRequestBytes,
+				Value:   d.limited,
+				Max:     limit,
+				Setting: "limits.requestSize",
+			})
 	}
 	if size := d.data.size(); size > math.MaxInt32 {
-		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
+		return nil, abi.Usage{},
+			g.failure(engine.CauseLimit,
+				&engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
 	}
 	if d.data.size() < minShared {
 		return g.run(ctx, env, d, nil)
@@ -177,7 +196,8 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 
 // run evaluates the policy in the given state of the data. If the state is nil, the guest parses
 // the data first.
-func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *state) (_ []byte, usage abi.Usage, _ error) {
+func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents,
+	s *state) (_ []byte, usage abi.Usage, _ error) {
 	var from source = g.module
 	if s != nil {
 		from = s.derived
@@ -196,7 +216,8 @@ type source interface {
 	Acquire(context.Context, engine.Evaluation) (*engine.Instance, error)
 }
 
-func acquire(ctx context.Context, from source, state *evaluation, timeout time.Duration) (*engine.Instance, error) {
+func acquire(ctx context.Context, from source, state *evaluation,
+	timeout time.Duration) (*engine.Instance, error) {
 	i, err := from.Acquire(ctx, engine.Evaluation{State: state, Timeout: timeout})
 	if err != nil {
 		return nil, fmt.Errorf("initialization failed: %w", err)
@@ -205,7 +226,8 @@ func acquire(ctx context.Context, from source, state *evaluation, timeout time.D
 }
 
 // query evaluates the policy, and converts the host's own errors into engine errors.
-func (g *Guest) query(i *engine.Instance, d documents, s *state, limit int64) (_ []byte, err error) {
+func (g *Guest) query(i *engine.Instance, d documents, s *state,
+	limit int64) (_ []byte, err error) {
 	var data uint32
 	if s != nil {
 		data = s.address

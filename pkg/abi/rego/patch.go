@@ -72,7 +72,8 @@ func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, e
 		return nil, fmt.Errorf("patch: %w", err)
 	}
 	if len(operations) > maxPatchOperations {
-		return nil, fmt.Errorf("patch: %d operations, at most %d are allowed", len(operations), maxPatchOperations)
+		return nil, fmt.Errorf("patch: %d operations, at most %d are allowed", len(operations),
+			maxPatchOperations)
 	}
 	if len(operations) == 0 {
 		return nil, nil
@@ -92,7 +93,8 @@ func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, e
 
 // apply applies the operations step by step. Operations may also move the values in the patch, so
 // patchBytes adds to the work of each.
-func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes int64) (json.RawMessage, error) {
+func (p *patcher) apply(object []byte, operations jsonpatch.Patch,
+	patchBytes int64) (json.RawMessage, error) {
 	for len(operations) > 0 {
 		if err := p.goOn(); err != nil {
 			return nil, err
@@ -109,7 +111,9 @@ func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes in
 			return nil, fmt.Errorf("patch: %w", err)
 		}
 		if int64(len(object)) > p.limit {
-			return nil, fmt.Errorf("patch: the object becomes %d bytes long, at most %d are allowed", len(object), p.limit)
+			return nil,
+				fmt.Errorf("patch: the object becomes %d bytes long, at most %d are allowed",
+					len(object), p.limit)
 		}
 		operations = operations[n:]
 	}
@@ -136,7 +140,11 @@ func (p *patcher) step(operations jsonpatch.Patch, size int64) (int, error) {
 	}
 	p.left -= (int64(n) + stepOperations) * size
 	if p.left < 0 {
-		return 0, &engine.LimitError{Limit: "operations by bytes of object and patch", Value: maxPatchWork - p.left, Max: maxPatchWork}
+		return 0, &engine.LimitError{
+			Limit: "operations by bytes of object and patch",
+			Value: maxPatchWork - p.left,
+			Max:   maxPatchWork,
+		}
 	}
 	return n, nil
 }

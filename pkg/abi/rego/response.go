@@ -36,7 +36,9 @@ import (
 // as an acceptance, because it looks like that of a broken policy. Field names are case-sensitive.
 func decode[T any](kind string, data []byte) (*T, error) {
 	fail := func(err error) (*T, error) {
-		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
+		return nil, &abi.ResponseError{
+			Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err),
+		}
 	}
 	if !utf8.Valid(data) {
 		return fail(errors.New("not UTF-8"))
@@ -112,19 +114,26 @@ func decodeReview(data, request []byte, p patcher) (*abi.ValidationResponse, err
 		return nil, err
 	}
 	if err != nil {
-		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
+		return nil, &abi.ResponseError{
+			Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err),
+		}
 	}
 	return response, nil
 }
 
-func (r *admissionResponse) validation(request []byte, p patcher) (_ *abi.ValidationResponse, err error) {
+func (r *admissionResponse) validation(request []byte,
+	p patcher) (_ *abi.ValidationResponse, err error) {
 	if r == nil {
 		return nil, errors.New("missing field `response`")
 	}
 	if r.Allowed == nil {
 		return nil, errors.New("missing field `allowed`")
 	}
-	v := &abi.ValidationResponse{Accepted: *r.Allowed, AuditAnnotations: r.AuditAnnotations, Warnings: r.Warnings}
+	v := &abi.ValidationResponse{
+		Accepted:         *r.Allowed,
+		AuditAnnotations: r.AuditAnnotations,
+		Warnings:         r.Warnings,
+	}
 	if r.Status != nil {
 		if err := r.Status.into(v); err != nil {
 			return nil, err
@@ -161,7 +170,8 @@ func (s *status) into(v *abi.ValidationResponse) error {
 	}
 	if s.Code != nil {
 		if *s.Code < 0 || *s.Code > math.MaxUint16 {
-			return fmt.Errorf("code %d is out of range: 0 to %d are allowed", *s.Code, math.MaxUint16)
+			return fmt.Errorf("code %d is out of range: 0 to %d are allowed", *s.Code,
+				math.MaxUint16)
 		}
 		v.Code = int32(*s.Code)
 	}
@@ -189,11 +199,15 @@ func decodeViolations(data []byte) (*abi.ValidationResponse, error) {
 			err = errors.New("null is not a violation")
 		}
 		if err != nil {
-			return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: violation %d: %w", kind, n, err)}
+			return nil, &abi.ResponseError{
+				Err: fmt.Errorf("cannot interpret %s policy result: violation %d: %w", kind, n,
+					err),
+			}
 		}
 		if v.Message != nil {
 			messages = append(messages, *v.Message)
 		}
 	}
-	return &abi.ValidationResponse{Accepted: len(*raw) == 0, Message: strings.Join(messages, ", ")}, nil
+	return &abi.ValidationResponse{Accepted: len(*raw) == 0, Message: strings.Join(messages, ", ")},
+		nil
 }

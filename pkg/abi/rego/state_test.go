@@ -65,11 +65,16 @@ func newStage(t *testing.T, guests int) *stage {
 	t.Helper()
 	s := &stage{}
 	var err error
-	s.Engine, err = engine.New(engine.Options{Compilation: engine.InProcess, Logger: slog.New(&s.made), Limits: engine.Limits{Instances: 1}})
+	s.Engine, err = engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Logger:      slog.New(&s.made),
+		Limits:      engine.Limits{Instances: 1},
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	for range guests {
-		guest, err := Load(t.Context(), s.Engine, guestBinary(t), abi.ExecutionModeOPA, lender{"f": answer(accepts)})
+		guest, err := Load(t.Context(), s.Engine, guestBinary(t), abi.ExecutionModeOPA,
+			lender{"f": answer(accepts)})
 		require.NoError(t, err)
 		t.Cleanup(guest.Close)
 		s.guests = append(s.guests, guest)
@@ -108,14 +113,17 @@ func (s *stage) holders(settings []byte) int {
 
 // start starts evaluations that wait for a state, which itself waits for an instance. It returns
 // their outcomes.
-func (s *stage) start(ctx context.Context, t *testing.T, settings []byte, evaluations int) chan error {
+func (s *stage) start(ctx context.Context, t *testing.T, settings []byte,
+	evaluations int) chan error {
 	t.Helper()
 	want := max(s.holders(settings), 1) + evaluations // one holder is the policy
 	ended := make(chan error, evaluations)
 	for range evaluations {
 		go func() { ended <- s.validate(ctx, 0, settings) }()
 	}
-	require.Eventually(t, func() bool { return s.holders(settings) == want && s.Stats().Waiting > 0 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return s.holders(settings) == want && s.Stats().Waiting > 0
+	}, time.Minute, time.Millisecond)
 	return ended
 }
 
@@ -132,7 +140,8 @@ func TestOutcomesOnSharedData(t *testing.T) {
 		{"o", "call of eval: Guest call failure: invalid \uFFFD text", engine.CauseAbort},
 		{"u", "call of eval: wasm trap: unreachable", engine.CauseUnreachable},
 		{"s", "eval returned status 1", engine.CauseAbort},
-		{"m", "input: 14 bytes at address 4294967294 are outside the guest's memory", engine.CauseAbort},
+		{"m", "input: 14 bytes at address 4294967294 are outside the guest's memory",
+			engine.CauseAbort},
 		{"p", "the guest cannot parse its input", engine.CauseAbort},
 		{"n", "limit exceeded: 101 bytes of response, at most 100 are allowed", engine.CauseLimit},
 		{"w", "call of eval: opa_value_dump: wasm trap: unreachable", engine.CauseUnreachable},
@@ -234,7 +243,8 @@ func TestWaitingTakesFromTheEvaluationsTime(t *testing.T) {
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
 	release()
 	s.env.Timeout = time.Minute
-	require.Eventually(t, func() bool { return s.validate(t.Context(), 0, large("a")) == nil }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return s.validate(t.Context(), 0, large("a")) == nil },
+		time.Minute, time.Millisecond)
 }
 
 // A state is not made once nobody needs it, because the data changed or the policy was closed.
@@ -250,7 +260,8 @@ func TestStatesThatNobodyNeedsAreNotMade(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	ended = s.start(ctx, t, large("b"), 1)
 	require.Zero(t, s.holders(large("a")))
-	require.Eventually(t, func() bool { return s.Stats().Waiting == 1 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return s.Stats().Waiting == 1 }, time.Minute,
+		time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
 
@@ -271,7 +282,9 @@ func TestFailuresToParseAreNotKept(t *testing.T) {
 	before := s.Stats().MemoryBytes
 	for range 3 {
 		err := s.validate(t.Context(), 0, huge)
-		require.EqualError(t, err, "parsing 131072 bytes of data: module "+s.guests[0].module.Digest()+": derive: data: 131072 bytes at address 4096 are outside the guest's memory")
+		require.EqualError(t, err, "parsing 131072 bytes of data: module "+
+			s.guests[0].module.Digest()+
+			": derive: data: 131072 bytes at address 4096 are outside the guest's memory")
 		require.Equal(t, engine.CauseAbort, engine.CauseOf(err))
 		require.Empty(t, s.guests[0].states.all)
 	}
@@ -300,10 +313,14 @@ func TestGuestsThatCannotBeResetParseForThemselves(t *testing.T) {
 // Policies that change their data all the time, and close meanwhile, neither wait for each other
 // nor leak states.
 func TestConcurrentChangesOfData(t *testing.T) {
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Instances: 3}})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Limits:      engine.Limits{Instances: 3},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
-	keep, err := Load(t.Context(), e, guestBinary(t), abi.ExecutionModeOPA, lender{"f": answer(accepts)})
+	keep, err := Load(t.Context(), e, guestBinary(t), abi.ExecutionModeOPA,
+		lender{"f": answer(accepts)})
 	require.NoError(t, err)
 	s := &stage{Engine: e, env: (&host{}).environment()}
 	s.env.Limits.RequestBytes = 1 << 20
@@ -311,7 +328,8 @@ func TestConcurrentChangesOfData(t *testing.T) {
 	for range 4 {
 		group.Go(func() {
 			for n := range 20 {
-				guest, err := Load(context.Background(), e, guestBinary(t), abi.ExecutionModeOPA, lender{"f": answer(accepts)})
+				guest, err := Load(context.Background(), e, guestBinary(t), abi.ExecutionModeOPA,
+					lender{"f": answer(accepts)})
 				if err != nil {
 					t.Error(err)
 					return
@@ -321,7 +339,8 @@ func TestConcurrentChangesOfData(t *testing.T) {
 					evaluations.Go(func() {
 						for m := range 3 {
 							letter := string(rune('a' + (n+k+m)%3*8)) // a, i, q
-							if response, _, err := guest.Validate(context.Background(), s.env, []byte(`{}`), large(letter)); err != nil || !response.Accepted {
+							if response, _, err := guest.Validate(context.Background(), s.env,
+								[]byte(`{}`), large(letter)); err != nil || !response.Accepted {
 								t.Errorf("%s: %v", letter, err)
 							}
 						}

@@ -43,7 +43,12 @@ func BenchmarkLargeAnswer(b *testing.B) {
 	b.Cleanup(guest.Close)
 	h := &host{answer: make([]byte, 17<<20)}
 	env := h.environment()
-	env.Limits = abi.Limits{RequestBytes: 1 << 10, ResponseBytes: 1 << 10, HostCallPayloadBytes: 64 << 20, HostCalls: 1}
+	env.Limits = abi.Limits{
+		RequestBytes:         1 << 10,
+		ResponseBytes:        1 << 10,
+		HostCallPayloadBytes: 64 << 20,
+		HostCalls:            1,
+	}
 	b.SetBytes(int64(len(h.answer)))
 	ctx, cancel := context.WithCancel(b.Context())
 	collected := make(chan struct{})
@@ -55,7 +60,8 @@ func BenchmarkLargeAnswer(b *testing.B) {
 		}
 	}()
 	for b.Loop() {
-		response, _, err := guest.Validate(b.Context(), env, []byte("{}"), []byte(`{"then":"read"}`))
+		response, _, err := guest.Validate(b.Context(), env, []byte("{}"),
+			[]byte(`{"then":"read"}`))
 		require.NoError(b, err)
 		require.True(b, response.Accepted)
 	}

@@ -63,14 +63,17 @@ func guestRequest(i *engine.Instance, stack []uint64) {
 
 func guestResponse(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	c.response = guestio.Read(i, "response", uint32(stack[0]), uint32(stack[1]), c.env.Limits.ResponseBytes)
+	c.response = guestio.Read(i, "response", uint32(stack[0]), uint32(stack[1]),
+		c.env.Limits.ResponseBytes)
 	c.responded = true
 }
 
 func guestError(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	length := min(uint32(stack[1]), maxErrorBytes)
-	c.guestError = strings.ToValidUTF8(string(guestio.Read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
+	c.guestError =
+		strings.ToValidUTF8(
+			string(guestio.Read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
 	c.failed = true
 }
 
@@ -113,7 +116,8 @@ func consoleLog(i *engine.Instance, stack []uint64) {
 		i.Abort(guestio.OutOfBounds("console log", offset, uint64(length)))
 	}
 	length = uint32(min(int64(length), c.env.Limits.LogLineBytes))
-	guestio.Log(i.Context(), c.env, "console", guestio.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
+	guestio.Log(i.Context(), c.env, "console",
+		guestio.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
 }
 
 // output collects what a guest prints during the running call.

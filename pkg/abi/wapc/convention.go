@@ -56,7 +56,8 @@ const warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
 // may have stopped halfway through its work.
 func warmUp(i *engine.Instance) error {
 	c := callOf(i)
-	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{[]byte(warmUpPayload)}, len(warmUpPayload)
+	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{[]byte(warmUpPayload)},
+		len(warmUpPayload)
 	ok, err := i.Call(guestCall, uint64(len(c.operation)), uint64(c.payloadSize))
 	if err != nil {
 		return err
@@ -66,7 +67,8 @@ func warmUp(i *engine.Instance) error {
 }
 
 // function describes an import of a waPC guest. All parameters and results have the type i32.
-func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
+func function(name string, params, results int,
+	call func(*engine.Instance, []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:  "wapc",
 		Name:    name,

@@ -44,7 +44,8 @@ const guestCall = "__guest_call"
 var nameOfValidate = []byte(operationValidate)
 
 // The JSON around a request and settings in the payload of an evaluation.
-var beforeRequest, beforeSettings, afterSettings = []byte(`{"request":`), []byte(`,"settings":`), []byte(`}`)
+var beforeRequest, beforeSettings, afterSettings = []byte(`{"request":`), []byte(`,"settings":`),
+	[]byte(`}`)
 
 // Guest is a waPC policy. It implements [abi.Guest].
 type Guest struct{ module *engine.Module }
@@ -61,8 +62,13 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 }
 
 // Validate implements [abi.Guest].
-func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	c := &call{env: env, operation: operationValidate, parts: [...][]byte{beforeRequest, request, beforeSettings, settings, afterSettings}}
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request,
+	settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	c := &call{
+		env:       env,
+		operation: operationValidate,
+		parts:     [...][]byte{beforeRequest, request, beforeSettings, settings, afterSettings},
+	}
 	c.payload = c.parts[:]
 	answer, usage, err := g.run(ctx, c)
 	if err != nil {
@@ -73,7 +79,8 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 }
 
 // ValidateSettings implements [abi.Guest].
-func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, settings []byte) (*abi.SettingsValidationResponse, error) {
+func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment,
+	settings []byte) (*abi.SettingsValidationResponse, error) {
 	response, _, err := g.invoke(ctx, env, operationValidateSettings, settings)
 	if err != nil {
 		return nil, err
@@ -98,12 +105,14 @@ func (g *Guest) ProtocolVersion(ctx context.Context, env *abi.Environment) (stri
 func (g *Guest) Close() { g.module.Close() }
 
 // invoke runs one operation of the guest. It returns the response and the resources used.
-func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
+func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string,
+	payload ...[]byte) ([]byte, abi.Usage, error) {
 	return g.run(ctx, &call{env: env, operation: operation, payload: payload})
 }
 
 func (g *Guest) run(ctx context.Context, c *call) (_ []byte, usage abi.Usage, err error) {
-	if c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload); err != nil {
+	if c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload); err !=
+		nil {
 		return nil, abi.Usage{}, err
 	}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: c.env.Timeout})

@@ -34,7 +34,8 @@ func BenchmarkValidate(b *testing.B) {
 	plain := buildGo(b, policies, "./inherit-owner")
 	optimized, err := os.ReadFile(filepath.Join(policies, "inherit-owner", "optimized.wasm"))
 	require.NoError(b, err)
-	request, err := os.ReadFile(filepath.Join(policies, "inherit-owner", "testdata", "pod-create-owned.json"))
+	request, err :=
+		os.ReadFile(filepath.Join(policies, "inherit-owner", "testdata", "pod-create-owned.json"))
 	require.NoError(b, err)
 	fromStart := *convention
 	command := *convention.Command
@@ -64,7 +65,8 @@ func BenchmarkValidate(b *testing.B) {
 			b.ReportAllocs()
 			var fuel int64
 			for b.Loop() {
-				response, usage, err := guest.Validate(b.Context(), env, request, []byte(`{"label":"owner"}`))
+				response, usage, err := guest.Validate(b.Context(), env, request,
+					[]byte(`{"label":"owner"}`))
 				if err != nil || !response.Accepted {
 					b.Fatal(response, err)
 				}
@@ -83,7 +85,8 @@ func changingTables(b *testing.B, binary []byte) []byte {
 	m.Types = append(m.Types, wasm.FuncType{})
 	m.Functions = append(m.Functions, uint32(len(m.Types)-1))
 	m.Bodies = append(m.Bodies, wasm.Body{Code: []byte{
-		byte(wasm.OpI32Const), 0, byte(wasm.OpRefNull), wasm.FuncRef, byte(wasm.OpTableSet), 0, byte(wasm.OpEnd),
+		byte(wasm.OpI32Const), 0, byte(wasm.OpRefNull), wasm.FuncRef, byte(wasm.OpTableSet), 0,
+		byte(wasm.OpEnd),
 	}})
 	return m.Encode()
 }

@@ -94,8 +94,13 @@ func hostCall(i *engine.Instance, stack []uint64) {
 	}
 	// This bounds what the host keeps for a guest that does not read.
 	limits := &r.env.Limits
-	if unread, limit := r.unread+int64(len(answer)), limits.RequestBytes+limits.HostCallPayloadBytes; unread > limit {
-		i.Abort(&engine.LimitError{Limit: "bytes of standard input that the guest does not read", Value: unread, Max: limit})
+	if unread, limit := r.unread+int64(len(answer)), limits.RequestBytes+
+		limits.HostCallPayloadBytes; unread > limit {
+		i.Abort(&engine.LimitError{
+			Limit: "bytes of standard input that the guest does not read",
+			Value: unread,
+			Max:   limit,
+		})
 	}
 	r.feed(slices.Clip(answer))
 }

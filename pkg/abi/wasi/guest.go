@@ -45,7 +45,8 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 }
 
 // Validate implements [abi.Guest].
-func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request,
+	settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	r := &run{env: env}
 	answer, usage, err := g.evaluate(ctx, r, operationValidate,
 		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
@@ -57,7 +58,8 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 }
 
 // ValidateSettings implements [abi.Guest].
-func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, settings []byte) (*abi.SettingsValidationResponse, error) {
+func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment,
+	settings []byte) (*abi.SettingsValidationResponse, error) {
 	answer, _, err := g.run(ctx, env, operationValidateSettings, settings)
 	if err != nil {
 		return nil, err
@@ -75,11 +77,13 @@ func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, erro
 func (g *Guest) Close() { g.module.Close() }
 
 // run runs the program. It returns the output and the resources used.
-func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
+func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string,
+	payload ...[]byte) ([]byte, abi.Usage, error) {
 	return g.evaluate(ctx, &run{env: env}, operation, payload...)
 }
 
-func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload ...[]byte) (_ []byte, usage abi.Usage, _ error) {
+func (g *Guest) evaluate(ctx context.Context, r *run, operation string,
+	payload ...[]byte) (_ []byte, usage abi.Usage, _ error) {
 	if _, err := guestio.RequestSize(g.module, r.env, operation, payload); err != nil {
 		return nil, abi.Usage{}, err
 	}

@@ -74,7 +74,8 @@ func kinds(t *testing.T, test func(t *testing.T, guest *Guest, operation string)
 	wasm, err := os.ReadFile("testdata/guest.wasm")
 	require.NoError(t, err)
 	for _, interpreter := range []bool{false, true} {
-		guest := load(t, engine.Options{Interpreter: interpreter, Limits: engine.Limits{Instances: 1}}, wasm)
+		guest := load(t,
+			engine.Options{Interpreter: interpreter, Limits: engine.Limits{Instances: 1}}, wasm)
 		for _, operation := range []string{operationValidate, operationValidateSettings} {
 			t.Run(fmt.Sprintf("%s/interpreter=%v", operation, interpreter), func(t *testing.T) {
 				test(t, guest, operation)
@@ -114,28 +115,97 @@ func TestOutcomes(t *testing.T) {
 		{name: "success without an answer", input: "a", want: ""},
 		{name: "success by exit", input: "d", want: "hello"},
 		{name: "guest error", input: "b", err: "the text", reported: true, cause: engine.CauseExit},
-		{name: "failure without an error", input: "c", err: "call of _start: guest exited with status 3", reported: true, cause: engine.CauseExit},
-		{name: "trap", input: "n", err: "call of _start: wasm trap: unreachable", reported: true, cause: engine.CauseUnreachable},
-		{name: "trap after a word", input: "t", err: "the text", reported: true, cause: engine.CauseArithmetic},
-		{name: "long error", input: "l", err: strings.Repeat("\x00", 100), reported: true, cause: engine.CauseExit},
-		{name: "spin", input: "o", env: func(env *abi.Environment) { env.Timeout = 30 * time.Millisecond }, err: "execution deadline exceeded", cause: engine.CauseDeadline},
-		{name: "output flood", input: "k", err: "limit exceeded: 1024 bytes of response, at most 100 are allowed", cause: engine.CauseLimit},
-		{name: "response over the limit", input: "apayload", env: limit(func(l *abi.Limits) { l.ResponseBytes = 6 }), err: "limit exceeded: 7 bytes of response, at most 6 are allowed", cause: engine.CauseLimit},
-		{name: "response at the limit", input: "apayload", env: limit(func(l *abi.Limits) { l.ResponseBytes = 7 }), want: "payload"},
-		{name: "request over the limit", input: "apayload", env: limit(func(l *abi.Limits) { l.RequestBytes = 7 }), err: "limit exceeded: 8 bytes of request, at most 7 are allowed", cause: engine.CauseLimit},
+		{
+			name: "failure without an error", input: "c",
+			err: "call of _start: guest exited with status 3", reported: true,
+			cause: engine.CauseExit,
+		},
+		{
+			name: "trap", input: "n", err: "call of _start: wasm trap: unreachable", reported: true,
+			cause: engine.CauseUnreachable,
+		},
+		{
+			name: "trap after a word", input: "t", err: "the text", reported: true,
+			cause: engine.CauseArithmetic,
+		},
+		{
+			name: "long error", input: "l", err: strings.Repeat("\x00", 100), reported: true,
+			cause: engine.CauseExit,
+		},
+		{
+			name: "spin", input: "o", env: func(env *abi.Environment) {
+				env.Timeout = 30 * time.Millisecond
+			}, err: "execution deadline exceeded", cause: engine.CauseDeadline,
+		},
+		{
+			name: "output flood", input: "k",
+			err:   "limit exceeded: 1024 bytes of response, at most 100 are allowed",
+			cause: engine.CauseLimit,
+		},
+		{
+			name: "response over the limit", input: "apayload",
+			env:   limit(func(l *abi.Limits) { l.ResponseBytes = 6 }),
+			err:   "limit exceeded: 7 bytes of response, at most 6 are allowed",
+			cause: engine.CauseLimit,
+		},
+		{
+			name: "response at the limit", input: "apayload",
+			env: limit(func(l *abi.Limits) { l.ResponseBytes = 7 }), want: "payload",
+		},
+		{
+			name: "request over the limit", input: "apayload",
+			env:   limit(func(l *abi.Limits) { l.RequestBytes = 7 }),
+			err:   "limit exceeded: 8 bytes of request, at most 7 are allowed",
+			cause: engine.CauseLimit,
+		},
 		{name: "host answers", input: "erest", host: answering("yes"), want: "rest00yes00yes"},
 		{name: "host answers nothing", input: "erest", want: "rest0000"},
-		{name: "host refuses", input: "erest", host: &host{err: errors.New("no")}, want: "rest01no01no"},
+		{
+			name: "host refuses", input: "erest", host: &host{err: errors.New("no")},
+			want: "rest01no01no",
+		},
 		{name: "host is called by Javy", input: "f", host: answering("yes"), want: "00yes"},
-		{name: "answer behind what was not read", input: "frest", host: answering("yes"), want: "00restyes"},
-		{name: "no host", input: "f", env: func(env *abi.Environment) { env.Capabilities = nil }, want: "01Missing host callback function!"},
-		{name: "host call payload over the limit", input: "f", env: limit(func(l *abi.Limits) { l.HostCallPayloadBytes = 4 }), err: "limit exceeded: 5 bytes of host call payload, at most 4 are allowed", cause: engine.CauseLimit},
-		{name: "host answer over the limit", input: "f", host: &host{answer: make([]byte, 101)}, want: "01limit exceeded: 101 bytes of host call response, at most 100 are allowed"},
-		{name: "host call payload outside memory", input: "g", err: "host call payload: 5 bytes at address 262140 are outside the guest's memory", cause: engine.CauseAbort},
-		{name: "host call that is not UTF-8", input: "h", err: "host call binding is not UTF-8", cause: engine.CauseAbort},
-		{name: "host call with a long name", input: "s", err: "limit exceeded: 2048 bytes of host call binding, at most 1024 are allowed", cause: engine.CauseLimit},
-		{name: "host call storm", input: "i", err: "limit exceeded: 11 host calls, at most 10 are allowed", cause: engine.CauseLimit},
-		{name: "answers are not read", input: "j", host: answering(strings.Repeat("x", 90)), err: "limit exceeded: 270 bytes of standard input that the guest does not read, at most 200 are allowed", cause: engine.CauseLimit},
+		{
+			name: "answer behind what was not read", input: "frest", host: answering("yes"),
+			want: "00restyes",
+		},
+		{
+			name: "no host", input: "f", env: func(env *abi.Environment) { env.Capabilities = nil },
+			want: "01Missing host callback function!",
+		},
+		{
+			name: "host call payload over the limit", input: "f",
+			env:   limit(func(l *abi.Limits) { l.HostCallPayloadBytes = 4 }),
+			err:   "limit exceeded: 5 bytes of host call payload, at most 4 are allowed",
+			cause: engine.CauseLimit,
+		},
+		{
+			name: "host answer over the limit", input: "f", host: &host{answer: make([]byte, 101)},
+			want: "01limit exceeded: 101 bytes of host call response, at most 100 are allowed",
+		},
+		{
+			name: "host call payload outside memory", input: "g",
+			err:   "host call payload: 5 bytes at address 262140 are outside the guest's memory",
+			cause: engine.CauseAbort,
+		},
+		{
+			name: "host call that is not UTF-8", input: "h", err: "host call binding is not UTF-8",
+			cause: engine.CauseAbort,
+		},
+		{
+			name: "host call with a long name", input: "s",
+			err:   "limit exceeded: 2048 bytes of host call binding, at most 1024 are allowed",
+			cause: engine.CauseLimit,
+		},
+		{
+			name: "host call storm", input: "i",
+			err: "limit exceeded: 11 host calls, at most 10 are allowed", cause: engine.CauseLimit,
+		},
+		{
+			name: "answers are not read", input: "j", host: answering(strings.Repeat("x", 90)),
+			err:   "limit exceeded: 270 bytes of standard input that the guest does not read, at most 200 are allowed",
+			cause: engine.CauseLimit,
+		},
 		{name: "read to outside memory", input: "m", want: "21"},
 		{name: "hostile lists of buffers", input: "p", want: "21212121212108"},
 	}
@@ -149,7 +219,8 @@ func TestOutcomes(t *testing.T) {
 				if test.env != nil {
 					test.env(env)
 				}
-				got, usage, err := guest.run(t.Context(), env, operation, []byte(test.input[:1]), nil, []byte(test.input[1:]))
+				got, usage, err := guest.run(t.Context(), env, operation, []byte(test.input[:1]),
+					nil, []byte(test.input[1:]))
 				if test.err == "" {
 					require.NoError(t, err)
 					require.Equal(t, test.want, string(got))
@@ -192,7 +263,11 @@ func TestHostCallsArriveWhole(t *testing.T) {
 		h := host{answer: []byte("yes")}
 		_, _, err := guest.run(t.Context(), h.environment(), operation, []byte("f"))
 		require.NoError(t, err)
-		require.Equal(t, []abi.HostCall{{Binding: "kubewarden", Namespace: "tracing", Operation: "log", Payload: []byte("hello")}}, h.calls)
+		require.Equal(t,
+			[]abi.HostCall{{
+				Binding: "kubewarden", Namespace: "tracing", Operation: "log",
+				Payload: []byte("hello"),
+			}}, h.calls)
 	})
 }
 
@@ -212,7 +287,8 @@ func TestNothingOfARunReachesTheNext(t *testing.T) {
 		for _, ending := range []struct {
 			letter string
 			cause  engine.Cause
-		}{{"", ""}, {"z", ""}, {"x", engine.CauseExit}, {"t", engine.CauseUnreachable}, {"s", engine.CauseDeadline}, {"", ""}} {
+		}{{"", ""}, {"z", ""}, {"x", engine.CauseExit}, {"t", engine.CauseUnreachable},
+			{"s", engine.CauseDeadline}, {"", ""}} {
 			for range 3 {
 				var h host
 				env := h.environment()
@@ -241,7 +317,8 @@ func TestResponses(t *testing.T) {
 	kinds(t, func(t *testing.T, guest *Guest, _ string) {
 		var h host
 		// The first letter of the settings tells the guest what to do.
-		response, err := guest.ValidateSettings(t.Context(), h.environment(), []byte(`a{"valid":false,"message":"no"}`))
+		response, err := guest.ValidateSettings(t.Context(), h.environment(),
+			[]byte(`a{"valid":false,"message":"no"}`))
 		require.NoError(t, err)
 		require.Equal(t, &abi.SettingsValidationResponse{Message: "no"}, response)
 		_, err = guest.ValidateSettings(t.Context(), h.environment(), []byte(`a{"valid":1}`))
@@ -265,5 +342,6 @@ func TestLoadRefusesWhatIsNoProgram(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
-	require.ErrorContains(t, err, `module does not export function "_start": it is not a WASI guest`)
+	require.ErrorContains(t, err,
+		`module does not export function "_start": it is not a WASI guest`)
 }

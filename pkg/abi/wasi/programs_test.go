@@ -44,7 +44,8 @@ const startFuel = 2_000_000
 func buildGo(t testing.TB, directory, pkg string) []byte {
 	t.Helper()
 	output := filepath.Join(t.TempDir(), "policy.wasm")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", output, pkg)
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o",
+		output, pkg)
 	build.Dir = directory
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	log, err := build.CombinedOutput()
@@ -83,7 +84,8 @@ func (c *cluster) Line(_ context.Context, source, text string) {
 
 func (c *cluster) environment() *abi.Environment {
 	return &abi.Environment{Capabilities: c, Log: c, Timeout: time.Minute, Limits: abi.Limits{
-		RequestBytes: 1 << 20, ResponseBytes: 1 << 20, HostCallPayloadBytes: 1 << 20, HostCalls: 10, LogLineBytes: 1000,
+		RequestBytes: 1 << 20, ResponseBytes: 1 << 20, HostCallPayloadBytes: 1 << 20, HostCalls: 10,
+		LogLineBytes: 1000,
 	}}
 }
 
@@ -101,7 +103,8 @@ func TestOptimizedPoliciesAnswerAlike(t *testing.T) {
 		guest := load(t, engine.Options{Limits: engine.Limits{Instances: 1}}, wasm)
 		require.Empty(t, guest.module.FreshInstances())
 		var c cluster
-		_, usage, err := guest.Validate(t.Context(), c.environment(), []byte(`{}`), []byte(`{"label":"owner"}`))
+		_, usage, err := guest.Validate(t.Context(), c.environment(), []byte(`{}`),
+			[]byte(`{"label":"owner"}`))
 		require.NoError(t, err)
 		require.Less(t, usage.Fuel, int64(startFuel), "the program waits where it reads")
 		guests = append(guests, guest)
@@ -115,8 +118,10 @@ func TestOptimizedPoliciesAnswerAlike(t *testing.T) {
 			request, err := os.ReadFile(file)
 			require.NoError(t, err)
 			var plain, same cluster
-			want, _, wantErr := guests[0].Validate(t.Context(), plain.environment(), request, []byte(`{"label":"owner"}`))
-			got, _, gotErr := guests[1].Validate(t.Context(), same.environment(), request, []byte(`{"label":"owner"}`))
+			want, _, wantErr := guests[0].Validate(t.Context(), plain.environment(), request,
+				[]byte(`{"label":"owner"}`))
+			got, _, gotErr := guests[1].Validate(t.Context(), same.environment(), request,
+				[]byte(`{"label":"owner"}`))
 			require.Equal(t, want, got, file)
 			require.Equal(t, plain.lines, same.lines, file)
 			if wantErr != nil {
@@ -155,7 +160,9 @@ func TestGoProgramsKeepNothing(t *testing.T) {
 	const fresh = "0 1.5 fresh 1 0 0"
 	// A loop in a large function burns much fuel. A smaller budget would run out before the
 	// deadline.
-	guest := load(t, engine.Options{Limits: engine.Limits{Instances: 1, MemoryBytes: 32 << 20, Fuel: 1 << 50}}, buildGo(t, ".", "./testdata/keeper"))
+	guest := load(t, engine.Options{
+		Limits: engine.Limits{Instances: 1, MemoryBytes: 32 << 20, Fuel: 1 << 50},
+	}, buildGo(t, ".", "./testdata/keeper"))
 	var fuel int64
 	for range 2 {
 		for input, want := range map[string]struct {
@@ -182,7 +189,8 @@ func TestGoProgramsKeepNothing(t *testing.T) {
 					require.ErrorContains(t, err, want.text)
 					require.Equal(t, want.cause, engine.CauseOf(err))
 				}
-				got, usage, err := guest.run(t.Context(), c.environment(), operationValidate, []byte("success"))
+				got, usage, err := guest.run(t.Context(), c.environment(), operationValidate,
+					[]byte("success"))
 				require.NoError(t, err)
 				require.Equal(t, fresh, string(got), "after %s", input)
 				if fuel == 0 {

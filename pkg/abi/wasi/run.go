@@ -79,7 +79,8 @@ func endedItself(err error) bool {
 		return false
 	}
 	switch engine.CauseOf(err) {
-	case engine.CauseExit, engine.CauseUnreachable, engine.CauseMemory, engine.CauseArithmetic, engine.CauseStack:
+	case engine.CauseExit, engine.CauseUnreachable, engine.CauseMemory, engine.CauseArithmetic,
+		engine.CauseStack:
 		return true
 	}
 	return false

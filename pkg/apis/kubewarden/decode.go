@@ -62,11 +62,15 @@ func identify(content []byte, origin *Origin) (schema.GroupVersion, error) {
 	var mismatch *json.UnmarshalTypeError
 	switch err := kjson.UnmarshalCaseSensitivePreserveInts(content, &head); {
 	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return schema.GroupVersion{}, fmt.Errorf("%s: %s does not fit: write %s", mismatch.Field, mismatch.Value, explain.Expected(mismatch.Type))
+		return schema.GroupVersion{},
+			fmt.Errorf("%s: %s does not fit: write %s", mismatch.Field, mismatch.Value,
+				explain.Expected(mismatch.Type))
 	case err != nil:
-		return schema.GroupVersion{}, errors.New("is not an object: write fields with values, apiVersion and kind first")
+		return schema.GroupVersion{},
+			errors.New("is not an object: write fields with values, apiVersion and kind first")
 	}
-	origin.Kind, origin.Namespace, origin.Name = head.Kind, head.Metadata.Namespace, head.Metadata.Name
+	origin.Kind, origin.Namespace, origin.Name = head.Kind, head.Metadata.Namespace,
+		head.Metadata.Name
 	if head.APIVersion == "" {
 		return schema.GroupVersion{}, fmt.Errorf("apiVersion: is missing: write %s/v1", group)
 	}
@@ -78,8 +82,10 @@ func identify(content []byte, origin *Origin) (schema.GroupVersion, error) {
 }
 
 // items returns the items of a List, false for other objects.
-func items(content []byte, version schema.GroupVersion, kind string) ([]json.RawMessage, bool, error) {
-	ofGroup := version.Group == group && slices.Contains(kinds, strings.TrimSuffix(kind, "List")) && strings.HasSuffix(kind, "List")
+func items(content []byte, version schema.GroupVersion,
+	kind string) ([]json.RawMessage, bool, error) {
+	ofGroup := version.Group == group && slices.Contains(kinds, strings.TrimSuffix(kind, "List")) &&
+		strings.HasSuffix(kind, "List")
 	if !ofGroup && (version.String() != "v1" || kind != "List") {
 		return nil, false, nil
 	}
@@ -101,11 +107,14 @@ func items(content []byte, version schema.GroupVersion, kind string) ([]json.Raw
 func checkKind(version schema.GroupVersion, kind string) error {
 	switch {
 	case version.Group != group:
-		return fmt.Errorf("apiVersion: %q is not of %s: remove the object, or move it to where no policies are read from", version, group)
+		return fmt.Errorf(
+			"apiVersion: %q is not of %s: remove the object, or move it to where no policies are read from",
+			version, group)
 	case !slices.Contains(versions, version.Version):
 		return fmt.Errorf("apiVersion: %q is not supported: write %s/v1", version, group)
 	case !slices.Contains(kinds, kind):
-		return fmt.Errorf("kind: %q is not supported: write one of %s", kind, strings.Join(kinds, ", "))
+		return fmt.Errorf("kind: %q is not supported: write one of %s", kind,
+			strings.Join(kinds, ", "))
 	}
 	return nil
 }

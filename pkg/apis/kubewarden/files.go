@@ -81,7 +81,9 @@ func ReadFiles(directory string) (files Files, warnings []string, err error) {
 		content, err := safefile.Read(path, int64(min(MaxFileSize, MaxTotalSize-total)))
 		var tooLarge *safefile.TooLargeError
 		if errors.As(err, &tooLarge) && tooLarge.Max < MaxFileSize {
-			return nil, warnings, fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory, MaxTotalSize)
+			return nil, warnings,
+				fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory,
+					MaxTotalSize)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading a manifest: %w", err))
@@ -113,10 +115,14 @@ func passedOver(directory string, names []string) (warnings []string) {
 			continue
 		}
 		path := filepath.Join(directory, name)
-		warnings = append(warnings, fmt.Sprintf("%q is not read, and nothing in it is enforced: %s", path, whyPassedOver(path)))
+		warnings = append(warnings,
+			fmt.Sprintf("%q is not read, and nothing in it is enforced: %s", path,
+				whyPassedOver(path)))
 	}
 	if more > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d more entries of %s are not read, and nothing in them is enforced", more, directory))
+		warnings = append(warnings,
+			fmt.Sprintf("%d more entries of %s are not read, and nothing in them is enforced", more,
+				directory))
 	}
 	return warnings
 }
@@ -138,7 +144,8 @@ func (f Files) Hash() string {
 	hash := sha256.New()
 	add := func(text []byte) {
 		// The lengths tell "a", "bc" from "ab", "c".
-		_, _ = hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text)))) // a hash takes everything
+		// a hash takes everything
+		_, _ = hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
 		_, _ = hash.Write(text)
 	}
 	for _, file := range f {

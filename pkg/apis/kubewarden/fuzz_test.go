@@ -39,7 +39,10 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(content, filepath.Ext(path) == ".json")
 	}
-	for _, seed := range []string{"a: &a [*a]", "--- {}", "...", "{}{}", "apiVersion: v1\nkind: List\nitems: [1, null, {}]", "? {a: b}\n: c"} {
+	for _, seed := range []string{
+		"a: &a [*a]", "--- {}", "...", "{}{}", "apiVersion: v1\nkind: List\nitems: [1, null, {}]",
+		"? {a: b}\n: c",
+	} {
 		f.Add([]byte(seed), false)
 		f.Add([]byte(seed), true)
 	}

@@ -78,16 +78,22 @@ func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manife
 		manifests: &Manifests{Origins: map[string]Origin{}, Hash: f.Hash()},
 	}
 	for i, policy := range config.Policies {
-		d.taken[policy.Name] = validation.PolicyPath(i, policy.Name).String() + " of the configuration"
+		d.taken[policy.Name] = validation.PolicyPath(i, policy.Name).String() +
+			" of the configuration"
 	}
 	for i, group := range config.PolicyGroups {
-		d.taken[group.Name] = validation.PolicyGroupPath(i, group.Name).String() + " of the configuration"
+		d.taken[group.Name] = validation.PolicyGroupPath(i, group.Name).String() +
+			" of the configuration"
 	}
 	for _, file := range f {
 		d.file(file)
 	}
 	if err := d.problems.err(); err != nil {
-		return &Manifests{Warnings: d.manifests.Warnings, WithoutEffect: d.manifests.WithoutEffect, Hash: d.manifests.Hash}, err
+		return &Manifests{
+			Warnings:      d.manifests.Warnings,
+			WithoutEffect: d.manifests.WithoutEffect,
+			Hash:          d.manifests.Hash,
+		}, err
 	}
 	return d.manifests, nil
 }
@@ -154,7 +160,9 @@ func (d *decoder) object(content []byte, origin Origin) {
 		return
 	}
 	if len(d.manifests.Origins) == maxPolicies {
-		d.problems.add(origin.String(), fmt.Errorf("is one more than the %d policies and groups that are read: remove some", maxPolicies))
+		d.problems.add(origin.String(),
+			fmt.Errorf("is one more than the %d policies and groups that are read: remove some",
+				maxPolicies))
 		return
 	}
 	switch origin.Kind {
@@ -188,7 +196,8 @@ func (d *decoder) decoded(origin Origin, err error, found bool) bool {
 
 func (d *decoder) policy(policy *wasmadmission.Policy, mutating *bool, origin Origin) {
 	spec := field.NewPath("spec")
-	errs := slices.Concat(validatePolicy(policy, mutating, spec), origin.confine(&policy.Namespace, policy.Rules, spec),
+	errs := slices.Concat(validatePolicy(policy, mutating, spec),
+		origin.confine(&policy.Namespace, policy.Rules, spec),
 		validation.ValidatePolicy(policy, d.config, spec))
 	if d.take(origin, errs) {
 		policy.Name = origin.id()
@@ -199,7 +208,8 @@ func (d *decoder) policy(policy *wasmadmission.Policy, mutating *bool, origin Or
 
 func (d *decoder) group(group *wasmadmission.PolicyGroup, origin Origin) {
 	spec := field.NewPath("spec")
-	errs := slices.Concat(validateGroup(group, spec), origin.confine(&group.Namespace, group.Rules, spec),
+	errs := slices.Concat(validateGroup(group, spec),
+		origin.confine(&group.Namespace, group.Rules, spec),
 		validation.ValidatePolicyGroup(group, d.config, spec))
 	if d.take(origin, errs) {
 		group.Name = origin.id()
@@ -220,7 +230,10 @@ func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
 	}
 	id := origin.id()
 	if other, found := d.taken[id]; found {
-		d.problems.add(origin.String(), fmt.Errorf("metadata.name: makes %q the name of the policy, which is that of %s too: rename one of the two", abbreviate(id), other))
+		d.problems.add(origin.String(),
+			fmt.Errorf(
+				"metadata.name: makes %q the name of the policy, which is that of %s too: rename one of the two",
+				abbreviate(id), other))
 		return false
 	}
 	d.taken[id] = origin.String()
@@ -231,7 +244,8 @@ func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
 func (d *decoder) warn(origin Origin, warnings []string) {
 	for _, warning := range warnings {
 		if len(d.manifests.Warnings) < maxWarnings {
-			d.manifests.Warnings = append(d.manifests.Warnings, fmt.Sprintf("%s: %s", origin, warning))
+			d.manifests.Warnings = append(d.manifests.Warnings,
+				fmt.Sprintf("%s: %s", origin, warning))
 		}
 	}
 }

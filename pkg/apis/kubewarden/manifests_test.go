@@ -34,7 +34,8 @@ import (
 )
 
 // readDirectory reads the manifests in a directory and decodes them.
-func readDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration) (*kubewarden.Manifests, error) {
+func readDirectory(path string,
+	config *wasmadmission.WasmAdmissionConfiguration) (*kubewarden.Manifests, error) {
 	files, warnings, err := kubewarden.ReadFiles(path)
 	if err != nil {
 		return nil, err
@@ -50,8 +51,11 @@ func readDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration
 // configuration is one beside which the manifests are decoded.
 func configuration(t *testing.T, fields string) *wasmadmission.WasmAdmissionConfiguration {
 	t.Helper()
-	config, err := load.LoadFromData([]byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" +
-		"stateDirectory: /var/lib/wasm\n" + fields))
+	config, err :=
+		load.LoadFromData(
+			[]byte(
+				"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" +
+					"stateDirectory: /var/lib/wasm\n" + fields))
 	require.NoError(t, err)
 	return config
 }
@@ -95,10 +99,12 @@ func TestReadDirectory(t *testing.T) {
 	require.NoError(t, err)
 	policies, groups := names(manifests)
 	require.Equal(t, []string{
-		"clusterwide-no-host-network", "clusterwide-psp-user-group", "clusterwide-no-privileged-pods",
+		"clusterwide-no-host-network", "clusterwide-psp-user-group",
+		"clusterwide-no-privileged-pods",
 		"clusterwide-drop-capabilities", "namespaced-team-a-labels",
 	}, policies)
-	require.Equal(t, []string{"clusterwide-group-trusted-images", "namespaced-group-team-a-labels"}, groups)
+	require.Equal(t, []string{"clusterwide-group-trusted-images", "namespaced-group-team-a-labels"},
+		groups)
 
 	origins := map[string]string{}
 	for name, origin := range manifests.Origins {
@@ -131,12 +137,16 @@ func TestConversion(t *testing.T) {
 	manifests, err := readDirectory(directory(t), configuration(t, ""))
 	require.NoError(t, err)
 	policy := func(name string) wasmadmission.Policy {
-		return manifests.Policies[slices.IndexFunc(manifests.Policies, func(p wasmadmission.Policy) bool { return p.Name == name })]
+		return manifests.Policies[slices.IndexFunc(manifests.Policies,
+			func(p wasmadmission.Policy) bool { return p.Name == name })]
 	}
-	rule := func(group, resource string, scope *admissionregistrationv1.ScopeType, operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
-		return admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
-			APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: strings.Fields(resource), Scope: scope,
-		}}
+	rule := func(group, resource string, scope *admissionregistrationv1.ScopeType,
+		operations ...admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+		return admissionregistrationv1.RuleWithOperations{Operations: operations,
+			Rule: admissionregistrationv1.Rule{
+				APIGroups: []string{group}, APIVersions: []string{"v1"},
+				Resources: strings.Fields(resource), Scope: scope,
+			}}
 	}
 	const create, update = admissionregistrationv1.Create, admissionregistrationv1.Update
 
@@ -146,12 +156,16 @@ func TestConversion(t *testing.T) {
 		Module:   "registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3",
 		Settings: runtime.RawExtension{Raw: []byte(`{}`)},
 		Rules: []admissionregistrationv1.RuleWithOperations{
-			rule("", "pods", nil, create, update), rule("apps", "deployments replicasets statefulsets daemonsets", nil, create, update),
+			rule("", "pods", nil, create, update),
+			rule("apps", "deployments replicasets statefulsets daemonsets", nil, create, update),
 		},
 		FailurePolicy: admissionregistrationv1.Fail,
 		MatchPolicy:   admissionregistrationv1.Equivalent,
 		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-			{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"kube-system"}},
+			{
+				Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn,
+				Values: []string{"kube-system"},
+			},
 		}},
 		Mode:               wasmadmission.ModeMonitor,
 		ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
@@ -183,7 +197,9 @@ func TestConversion(t *testing.T) {
 	team := policy("namespaced-team-a-labels")
 	require.Equal(t, "team-a", team.Namespace)
 	require.Equal(t, []string{"crypto/*", "net/*", "oci/*"}, team.HostCapabilities)
-	require.Equal(t, []admissionregistrationv1.RuleWithOperations{rule("apps", "deployments deployments/scale", namespaced, create, update)}, team.Rules)
+	require.Equal(t, []admissionregistrationv1.RuleWithOperations{
+		rule("apps", "deployments deployments/scale", namespaced, create, update),
+	}, team.Rules)
 
 	require.Equal(t, wasmadmission.PolicyGroup{
 		Name:       "namespaced-group-team-a-labels",
@@ -205,7 +221,9 @@ func TestConversion(t *testing.T) {
 				HostCapabilities: []string{"crypto/*", "net/*", "oci/*"},
 			},
 		},
-		Rules:         []admissionregistrationv1.RuleWithOperations{rule("", "services", namespaced, create)},
+		Rules: []admissionregistrationv1.RuleWithOperations{
+			rule("", "services", namespaced, create),
+		},
 		FailurePolicy: admissionregistrationv1.Fail,
 		MatchPolicy:   admissionregistrationv1.Equivalent,
 		Mode:          wasmadmission.ModeProtect,
@@ -219,5 +237,6 @@ func TestConversion(t *testing.T) {
 	require.Equal(t, new(int32(6)), group.Policies[1].TimeoutEvalSeconds)
 
 	// JSON stays as it is, with escapes that YAML does not know.
-	require.JSONEq(t, `{"allow_host_network": false, "note": "😀"}`, string(policy("clusterwide-no-host-network").Settings.Raw))
+	require.JSONEq(t, `{"allow_host_network": false, "note": "😀"}`,
+		string(policy("clusterwide-no-host-network").Settings.Raw))
 }

@@ -86,21 +86,30 @@ func (o Origin) validate() field.ErrorList {
 	var errs field.ErrorList
 	switch {
 	case o.Name == "":
-		errs = append(errs, field.Required(metadata.Child("name"), "an object needs a name: write one, such as no-privileged-pods"))
+		errs = append(errs,
+			field.Required(metadata.Child("name"),
+				"an object needs a name: write one, such as no-privileged-pods"))
 	case len(validation.IsDNS1123Subdomain(o.Name)) > 0:
-		errs = append(errs, field.Invalid(metadata.Child("name"), o.Name, "is not a DNS subdomain: write at most 253 lower-case letters, "+
-			"digits, '-' and '.', with a letter or digit at both ends and around each '.'"))
+		errs = append(errs,
+			field.Invalid(metadata.Child("name"), o.Name,
+				"is not a DNS subdomain: write at most 253 lower-case letters, "+
+					"digits, '-' and '.', with a letter or digit at both ends and around each '.'"))
 	case len(o.id()) > validation.DNS1123SubdomainMaxLength:
 		errs = append(errs, field.Invalid(metadata.Child("name"), o.Name, fmt.Sprintf(
-			"makes the name of the policy, %s, longer than %d characters: write a shorter one", o.id(), validation.DNS1123SubdomainMaxLength)))
+			"makes the name of the policy, %s, longer than %d characters: write a shorter one",
+			o.id(), validation.DNS1123SubdomainMaxLength)))
 	}
 	switch {
 	case !isNamespaced(o.Kind):
 	case o.Namespace == "":
-		errs = append(errs, field.Required(metadata.Child("namespace"), "an object of this kind is in a namespace: write its name"))
+		errs = append(errs,
+			field.Required(metadata.Child("namespace"),
+				"an object of this kind is in a namespace: write its name"))
 	case len(validation.IsDNS1123Label(o.Namespace)) > 0:
-		errs = append(errs, field.Invalid(metadata.Child("namespace"), o.Namespace, "is not the name of a namespace: write at most 63 "+
-			"lower-case letters, digits and '-', with a letter or digit at both ends"))
+		errs = append(errs,
+			field.Invalid(metadata.Child("namespace"), o.Namespace,
+				"is not the name of a namespace: write at most 63 "+
+					"lower-case letters, digits and '-', with a letter or digit at both ends"))
 	}
 	return errs
 }

@@ -39,15 +39,20 @@ var reports = map[string][]string{
 }
 
 // validatePolicy checks what Kubewarden demands of a policy beyond the rest of validation.
-func validatePolicy(policy *wasmadmission.Policy, mutating *bool, spec *field.Path) field.ErrorList {
+func validatePolicy(policy *wasmadmission.Policy, mutating *bool,
+	spec *field.Path) field.ErrorList {
 	timeout := policy.TimeoutSeconds
 	errs := validateSeconds(&policy.TimeoutSeconds, spec.Child("timeoutSeconds"))
 	// An empty list that is written out is refused anyway.
 	if policy.Rules == nil {
-		errs = append(errs, field.Required(spec.Child("rules"), "write at least one rule: a manifest does not take those of the module"))
+		errs = append(errs,
+			field.Required(spec.Child("rules"),
+				"write at least one rule: a manifest does not take those of the module"))
 	}
 	if mutating == nil {
-		errs = append(errs, field.Required(spec.Child("mutating"), "write true if the policy may change objects, or else false"))
+		errs = append(errs,
+			field.Required(spec.Child("mutating"),
+				"write true if the policy may change objects, or else false"))
 	}
 	return append(errs, validateTimeoutEval(&policy.TimeoutEvalSeconds, timeout, spec)...)
 }
@@ -59,7 +64,8 @@ func validateGroup(group *wasmadmission.PolicyGroup, spec *field.Path) field.Err
 	sum, most := int32(0), valueOr(timeout, defaultTimeoutSeconds)
 	for i := range group.Policies {
 		member := &group.Policies[i]
-		problems := validateTimeoutEval(&member.TimeoutEvalSeconds, timeout, spec.Child("policies").Key(member.Name))
+		problems := validateTimeoutEval(&member.TimeoutEvalSeconds, timeout,
+			spec.Child("policies").Key(member.Name))
 		errs = append(errs, problems...)
 		if len(problems) == 0 {
 			sum = min(sum+max(valueOr(member.TimeoutEvalSeconds, 0), 0), 1000)
@@ -67,17 +73,24 @@ func validateGroup(group *wasmadmission.PolicyGroup, spec *field.Path) field.Err
 	}
 	if sum > most {
 		errs = append(errs, field.Invalid(spec.Child("timeoutSeconds"), most,
-			fmt.Sprintf("is less than all timeoutEvalSeconds of the members together (%d): make it longer or those shorter", sum)))
+			fmt.Sprintf(
+				"is less than all timeoutEvalSeconds of the members together (%d): make it longer or those shorter",
+				sum)))
 	}
 	return errs
 }
 
-func validateTimeoutEval(seconds **int32, timeoutSeconds *int32, fldPath *field.Path) field.ErrorList {
+func validateTimeoutEval(seconds **int32, timeoutSeconds *int32,
+	fldPath *field.Path) field.ErrorList {
 	at := fldPath.Child("timeoutEvalSeconds")
 	errs := validateSeconds(seconds, at)
 	most := valueOr(timeoutSeconds, defaultTimeoutSeconds)
 	if len(errs) == 0 && *seconds != nil && **seconds > most {
-		errs = append(errs, field.Invalid(at, **seconds, fmt.Sprintf("is longer than spec.timeoutSeconds (%d): make it shorter or that longer", most)))
+		errs = append(errs,
+			field.Invalid(at, **seconds,
+				fmt.Sprintf(
+					"is longer than spec.timeoutSeconds (%d): make it shorter or that longer",
+					most)))
 	}
 	return errs
 }
@@ -96,7 +109,8 @@ func validateSeconds(seconds **int32, fldPath *field.Path) field.ErrorList {
 
 // confine restricts the rules of a policy or group of a namespace to objects in it. It returns
 // those rules that such a one cannot have.
-func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleWithOperations, spec *field.Path) field.ErrorList {
+func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleWithOperations,
+	spec *field.Path) field.ErrorList {
 	if !isNamespaced(o.Kind) {
 		return nil
 	}
@@ -106,15 +120,22 @@ func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleW
 		rule, at := &rules[i], spec.Child("rules").Index(i)
 		rule.Scope = new(admissionregistrationv1.NamespacedScope)
 		if slices.Contains(rule.APIGroups, "*") {
-			errs = append(errs, field.Forbidden(at.Child("apiGroups"), `"*" is for policies of the whole cluster: write the API groups`))
+			errs = append(errs,
+				field.Forbidden(at.Child("apiGroups"),
+					`"*" is for policies of the whole cluster: write the API groups`))
 		}
 		for j, entry := range rule.Resources {
 			resource, _, _ := strings.Cut(entry, "/")
 			switch {
 			case resource == "*":
-				errs = append(errs, field.Forbidden(at.Child("resources").Index(j), fmt.Sprintf("%q is for policies of the whole cluster: write the resources", entry)))
+				errs = append(errs,
+					field.Forbidden(at.Child("resources").Index(j),
+						fmt.Sprintf("%q is for policies of the whole cluster: write the resources",
+							entry)))
 			case isReport(rule.APIGroups, resource):
-				errs = append(errs, field.Forbidden(at.Child("resources").Index(j), fmt.Sprintf("%q is for policies of the whole cluster: remove it", entry)))
+				errs = append(errs,
+					field.Forbidden(at.Child("resources").Index(j),
+						fmt.Sprintf("%q is for policies of the whole cluster: remove it", entry)))
 			}
 		}
 	}
@@ -122,5 +143,7 @@ func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleW
 }
 
 func isReport(groups []string, resource string) bool {
-	return slices.ContainsFunc(groups, func(group string) bool { return slices.Contains(reports[group], resource) })
+	return slices.ContainsFunc(groups, func(group string) bool {
+		return slices.Contains(reports[group], resource)
+	})
 }

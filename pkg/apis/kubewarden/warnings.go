@@ -28,36 +28,45 @@ import (
 
 // warningsForPolicy returns what validation warns of, but names all fields without effect
 // in one line: most manifests have some.
-func warningsForPolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration, spec *field.Path) []string {
+func warningsForPolicy(policy *wasmadmission.Policy,
+	config *wasmadmission.WasmAdmissionConfiguration, spec *field.Path) []string {
 	effective := *policy
 	effective.PolicyServer, effective.SideEffects, effective.TimeoutSeconds = nil, nil, nil
 	effective.BackgroundAudit, effective.AllowInsideAdmissionControllerNamespace = nil, nil
-	return append(validation.WarningsForPolicy(&effective, config, spec), inert(spec, map[string]bool{
-		"policyServer":    policy.PolicyServer != nil,
-		"sideEffects":     policy.SideEffects != nil,
-		"timeoutSeconds":  policy.TimeoutSeconds != nil,
-		"backgroundAudit": policy.BackgroundAudit != nil,
-		"allowInsideAdmissionControllerNamespace": policy.AllowInsideAdmissionControllerNamespace != nil,
-	})...)
+	return append(validation.WarningsForPolicy(&effective, config, spec),
+		inert(spec, map[string]bool{
+			"policyServer":    policy.PolicyServer != nil,
+			"sideEffects":     policy.SideEffects != nil,
+			"timeoutSeconds":  policy.TimeoutSeconds != nil,
+			"backgroundAudit": policy.BackgroundAudit != nil,
+			"allowInsideAdmissionControllerNamespace": policy.AllowInsideAdmissionControllerNamespace !=
+				nil,
+		})...)
 }
 
-func warningsForGroup(group *wasmadmission.PolicyGroup, config *wasmadmission.WasmAdmissionConfiguration, spec *field.Path) []string {
+func warningsForGroup(group *wasmadmission.PolicyGroup,
+	config *wasmadmission.WasmAdmissionConfiguration, spec *field.Path) []string {
 	effective := *group
 	effective.PolicyServer, effective.SideEffects, effective.TimeoutSeconds = nil, nil, nil
 	effective.BackgroundAudit, effective.AllowInsideAdmissionControllerNamespace = nil, nil
-	return append(validation.WarningsForPolicyGroup(&effective, config, spec), inert(spec, map[string]bool{
-		"policyServer":    group.PolicyServer != nil,
-		"sideEffects":     group.SideEffects != nil,
-		"timeoutSeconds":  group.TimeoutSeconds != nil,
-		"backgroundAudit": group.BackgroundAudit != nil,
-		"allowInsideAdmissionControllerNamespace": group.AllowInsideAdmissionControllerNamespace != nil,
-	})...)
+	return append(validation.WarningsForPolicyGroup(&effective, config, spec),
+		inert(spec, map[string]bool{
+			"policyServer":    group.PolicyServer != nil,
+			"sideEffects":     group.SideEffects != nil,
+			"timeoutSeconds":  group.TimeoutSeconds != nil,
+			"backgroundAudit": group.BackgroundAudit != nil,
+			"allowInsideAdmissionControllerNamespace": group.AllowInsideAdmissionControllerNamespace !=
+				nil,
+		})...)
 }
 
 // inert names the fields that are set and have no effect.
 func inert(spec *field.Path, set map[string]bool) []string {
 	var names []string
-	for _, name := range []string{"policyServer", "sideEffects", "timeoutSeconds", "backgroundAudit", "allowInsideAdmissionControllerNamespace"} {
+	for _, name := range []string{
+		"policyServer", "sideEffects", "timeoutSeconds", "backgroundAudit",
+		"allowInsideAdmissionControllerNamespace",
+	} {
 		if set[name] {
 			names = append(names, name)
 		}
@@ -65,5 +74,7 @@ func inert(spec *field.Path, set map[string]bool) []string {
 	if len(names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: has no effect in process: %s", spec, strings.Join(names, ", "))}
+	return []string{
+		fmt.Sprintf("%s: has no effect in process: %s", spec, strings.Join(names, ", ")),
+	}
 }

@@ -54,7 +54,9 @@ type Cluster struct {
 // apiserver serves, starts its informers or knows its authorizer well: what it makes asks
 // nothing of them until a policy asks. Signatures of images are checked by the checker, which
 // may be nil.
-func (c *Cluster) capabilities(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker) (policyset.Capabilities, error) {
+func (c *Cluster) capabilities(ctx context.Context,
+	config *wasmadmission.WasmAdmissionConfiguration,
+	checker verification.Checker) (policyset.Capabilities, error) {
 	dns, eyes := &config.Capabilities.DNS, &config.Capabilities.Kubernetes
 	cluster, err := capability.New(ctx, capability.Options{
 		Client:      c.Dynamic,
@@ -75,13 +77,19 @@ func (c *Cluster) capabilities(ctx context.Context, config *wasmadmission.WasmAd
 		return policyset.Capabilities{}, err
 	}
 	return policyset.Capabilities{
-		ByNamespace: assembly.HostCapabilities(cluster, net.Options{CacheEntries: int(dns.CacheEntries), CacheTTL: dns.CacheTTL.Duration}, images),
+		ByNamespace: assembly.HostCapabilities(cluster,
+			net.Options{CacheEntries: int(dns.CacheEntries), CacheTTL: dns.CacheTTL.Duration},
+			images),
 		Inventories: cluster,
 	}, nil
 }
 
 func answerCache(c *wasmadmission.AnswerCache) capability.AnswerCache {
-	return capability.AnswerCache{Entries: int(c.CacheEntries), Bytes: c.CacheSize, TTL: c.CacheTTL.Duration}
+	return capability.AnswerCache{
+		Entries: int(c.CacheEntries),
+		Bytes:   c.CacheSize,
+		TTL:     c.CacheTTL.Duration,
+	}
 }
 
 // errNotReady says that the apiserver does not know yet all that it serves.

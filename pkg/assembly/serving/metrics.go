@@ -92,11 +92,14 @@ func (r *engineRecorder) state() metrics.EngineState {
 		return metrics.EngineState{}
 	}
 	s := e.Stats()
-	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes,
-		Mappings: s.Mappings, MaxMappings: s.MaxMappings, Compilers: s.Compilers, Reset: string(s.Reset), Interpreted: s.Interpreter}
+	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting,
+		MemoryBytes: s.MemoryBytes,
+		Mappings:    s.Mappings, MaxMappings: s.MaxMappings, Compilers: s.Compilers,
+		Reset: string(s.Reset), Interpreted: s.Interpreter}
 }
 
 // observe has an engine log to the logger of the context, and tell its numbers.
 func observe(ctx context.Context, options *engine.Options) {
-	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(klog.FromContext(ctx))), engineMetrics()
+	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(klog.FromContext(ctx))),
+		engineMetrics()
 }

@@ -77,20 +77,23 @@ type Options struct {
 
 // checker makes what checks signatures of images, and of modules then too: both know one trust
 // root. It is nil if policies may not ask about images.
-func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, recorder verification.RootRecorder) (verification.Checker, error) {
+func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+	recorder verification.RootRecorder) (verification.Checker, error) {
 	if o.NewChecker == nil || len(config.Capabilities.OCI.Registries) == 0 {
 		return nil, nil
 	}
 	var changed atomic.Value // of func(): whoever has modules verified by it
-	checker, err := o.NewChecker(ctx, config, verification.RootOptions{Recorder: recorder, Changed: func() {
-		if tell, _ := changed.Load().(func()); tell != nil {
-			tell()
-		}
-	}})
+	checker, err := o.NewChecker(ctx, config,
+		verification.RootOptions{Recorder: recorder, Changed: func() {
+			if tell, _ := changed.Load().(func()); tell != nil {
+				tell()
+			}
+		}})
 	if err != nil {
 		return nil, fmt.Errorf("verification.trustRoot: %w", err)
 	}
-	o.NewChecker = func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+	o.NewChecker = func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration,
+		o verification.RootOptions) (verification.Checker, error) {
 		changed.Store(o.Changed)
 		return checker, nil
 	}
@@ -122,13 +125,15 @@ type loaded struct {
 // then on changes are taken over until that call's context ends, and policies look at that
 // call's cluster. Further calls must have the same configuration. The error has a line for
 // each problem. What is logged goes to the logger of the context.
-func (s *Server) Dispatcher(ctx context.Context, config []byte, cluster Cluster) (*dispatch.Dispatcher, error) {
+func (s *Server) Dispatcher(ctx context.Context, config []byte,
+	cluster Cluster) (*dispatch.Dispatcher, error) {
 	l, err := s.load(ctx, config, cluster)
 	if err != nil {
 		return nil, err
 	}
 	own := l.dispatch
-	own.Client, own.Informers, own.Authorizer, own.Excluded = cluster.Client, cluster.Informers, cluster.Authorizer, cluster.Excluded
+	own.Client, own.Informers, own.Authorizer, own.Excluded = cluster.Client, cluster.Informers,
+		cluster.Authorizer, cluster.Excluded
 	d, err := dispatch.New(own)
 	if err != nil {
 		return nil, err
@@ -191,10 +196,12 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 		return nil, err
 	}
 	engineMetrics().engine.Store(a.Loader.Engine)
-	l := &loaded{manager: a.Manager(reload.NewSource(config)), configuration: hashBesidePolicies(config), dispatch: dispatch.Config{
-		Exemptions: config.Exemptions, Recorder: recorder,
-		RequestTimeout: config.Limits.RequestTimeout.Duration, UnknownFields: config.Mutation.UnknownFields,
-	}}
+	l := &loaded{manager: a.Manager(reload.NewSource(config)),
+		configuration: hashBesidePolicies(config), dispatch: dispatch.Config{
+			Exemptions: config.Exemptions, Recorder: recorder,
+			RequestTimeout: config.Limits.RequestTimeout.Duration,
+			UnknownFields:  config.Mutation.UnknownFields,
+		}}
 	if err := l.manager.Start(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

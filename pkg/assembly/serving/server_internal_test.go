@@ -31,7 +31,8 @@ import (
 func TestOneCheckerForImagesAndModules(t *testing.T) {
 	made, change := 0, func() {}
 	checker := sigstoreless{}
-	o := Options{NewChecker: func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+	o := Options{NewChecker: func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration,
+		o verification.RootOptions) (verification.Checker, error) {
 		change = o.Changed
 		if made++; made > 1 {
 			return nil, errors.New("no root")

@@ -99,7 +99,8 @@ func (s *Status) Run(ctx context.Context, o StatusOptions) {
 	}
 	r := &reporter{manager: l.manager, configuration: config, kubernetes: o.Kubernetes}
 	s.keeper = status.NewKeeper(status.KeeperOptions{
-		Leases: o.Leases, Place: o.Place, Host: o.Host, Address: o.Address, RenewEvery: o.RenewEvery, Report: r.report, Observe: observeServers,
+		Leases: o.Leases, Place: o.Place, Host: o.Host, Address: o.Address,
+		RenewEvery: o.RenewEvery, Report: r.report, Observe: observeServers,
 	})
 	s.mu.Unlock()
 	l.manager.Subscribe(r.use)
@@ -112,7 +113,8 @@ func (s *Status) withdraw(ctx context.Context, o StatusOptions) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if err := status.Withdraw(ctx, o.Leases, o.Host, o.Address); err != nil {
-		klog.FromContext(ctx).Error(err, "The status that an earlier process told could not be removed. Other servers will")
+		klog.FromContext(ctx).Error(err,
+			"The status that an earlier process told could not be removed. Other servers will")
 	}
 }
 
@@ -137,7 +139,8 @@ func (s *Status) Stop() error {
 		return nil
 	}
 	if err := keeper.Remove(ctx); err != nil {
-		klog.FromContext(ctx).Error(err, "The status of this server could not be removed. Other servers will")
+		klog.FromContext(ctx).
+			Error(err, "The status of this server could not be removed. Other servers will")
 	}
 	return nil
 }
@@ -160,7 +163,9 @@ func (s *Server) current() (*loaded, string) {
 func hashBesidePolicies(config *wasmadmission.WasmAdmissionConfiguration) string {
 	rest := *config
 	rest.Policies, rest.PolicyGroups = nil, nil
-	for _, path := range []*string{&rest.PolicyDirectory, &rest.StateDirectory, &rest.BreakGlassFile} {
+	for _, path := range []*string{
+		&rest.PolicyDirectory, &rest.StateDirectory, &rest.BreakGlassFile,
+	} {
 		if *path != "" {
 			*path = "set"
 		}
@@ -186,7 +191,8 @@ type reporter struct {
 func (r *reporter) use(set *policyset.Set) {
 	var policies []status.Policy
 	for _, p := range set.Policies() {
-		policies = append(policies, status.Policy{Name: p.Name(), Mode: string(p.Spec().Mode), Digest: p.Digest()})
+		policies = append(policies,
+			status.Policy{Name: p.Name(), Mode: string(p.Spec().Mode), Digest: p.Digest()})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,8 +206,9 @@ func (r *reporter) describe(stands reload.Status) status.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := status.Report{
-		State: status.StateRunning, Running: stands.Running, Desired: stands.Desired, Configuration: r.configuration,
-		Since: stands.Since.UTC(), Policies: r.policies, PolicyCount: len(r.policies),
+		State: status.StateRunning, Running: stands.Running, Desired: stands.Desired,
+		Configuration: r.configuration,
+		Since:         stands.Since.UTC(), Policies: r.policies, PolicyCount: len(r.policies),
 		Version: buildinfo.String(), Kubernetes: r.kubernetes,
 	}
 	if stands.Reason != nil {
@@ -211,7 +218,8 @@ func (r *reporter) describe(stands reload.Status) status.Report {
 		report.Failures = strings.Split(stands.Reason.Error(), "\n")
 	}
 	if stands.Kept {
-		report.Failures = append([]string{"the policies are those that an earlier process kept"}, report.Failures...)
+		report.Failures = append([]string{"the policies are those that an earlier process kept"},
+			report.Failures...)
 	}
 	return report
 }

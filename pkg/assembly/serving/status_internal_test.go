@@ -42,13 +42,19 @@ func started(t *testing.T, told *Status) *Server {
 	module, err := os.ReadFile("../../../test/wat/deny.wasm")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(directory, "deny.wasm"), module, 0o600))
-	config, err := assembly.Decode([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration", "compilation": {"mode": "InProcess"},
+	config, err :=
+		assembly.Decode(
+			[]byte(
+				`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration", "compilation": {"mode": "InProcess"},
 		"policies": [{"name": "p", "mode": "monitor", "module": "file://` + directory + `/deny.wasm", "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}]}`))
 	require.NoError(t, err)
 	a, err := assembly.New(t.Context(), config, assembly.Options{})
 	require.NoError(t, err)
 	s := NewServer(Options{Status: told})
-	l := &loaded{manager: a.Manager(reload.NewSource(config)), configuration: hashBesidePolicies(config)}
+	l := &loaded{
+		manager:       a.Manager(reload.NewSource(config)),
+		configuration: hashBesidePolicies(config),
+	}
 	require.NoError(t, l.manager.Start(t.Context()))
 	s.loaded = l
 	return s
@@ -61,7 +67,12 @@ func TestTheStatusIsToldAndTakenBack(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		told.Run(t.Context(), StatusOptions{Leases: client.CoordinationV1(), Host: "h", Address: "10.0.0.1:6443", Kubernetes: "v1.37.2"})
+		told.Run(t.Context(), StatusOptions{
+			Leases:     client.CoordinationV1(),
+			Host:       "h",
+			Address:    "10.0.0.1:6443",
+			Kubernetes: "v1.37.2",
+		})
 	}()
 	name := status.Name("h", "10.0.0.1:6443")
 	var report *status.Report
@@ -125,10 +136,16 @@ func TestTheConfigurationBesidePoliciesHasAHash(t *testing.T) {
 		c.PolicyDirectory, c.Policies = "/b", []wasmadmission.Policy{{Name: "p"}}
 	}))
 	for name, adjust := range map[string]func(*wasmadmission.WasmAdmissionConfiguration){
-		"exemptions":   func(c *wasmadmission.WasmAdmissionConfiguration) { c.Exemptions.Usernames = []string{"u"} },
-		"limits":       func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize++ },
-		"no directory": func(c *wasmadmission.WasmAdmissionConfiguration) { c.PolicyDirectory = "" },
-		"break-glass":  func(c *wasmadmission.WasmAdmissionConfiguration) { c.BreakGlassFile = "/b" },
+		"exemptions": func(c *wasmadmission.WasmAdmissionConfiguration) {
+			c.Exemptions.Usernames = []string{"u"}
+		},
+		"limits": func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize++ },
+		"no directory": func(c *wasmadmission.WasmAdmissionConfiguration) {
+			c.PolicyDirectory = ""
+		},
+		"break-glass": func(c *wasmadmission.WasmAdmissionConfiguration) {
+			c.BreakGlassFile = "/b"
+		},
 	} {
 		require.NotEqual(t, base, hash(func(c *wasmadmission.WasmAdmissionConfiguration) {
 			c.PolicyDirectory = "/a"
@@ -139,8 +156,14 @@ func TestTheConfigurationBesidePoliciesHasAHash(t *testing.T) {
 
 func TestReportsSayWhyAndSinceWhen(t *testing.T) {
 	r := &reporter{}
-	report := r.describe(reload.Status{Running: "a", Desired: "unknown", Reason: errors.New("one\ntwo"), Kept: true})
+	report := r.describe(reload.Status{
+		Running: "a",
+		Desired: "unknown",
+		Reason:  errors.New("one\ntwo"),
+		Kept:    true,
+	})
 	require.Equal(t, status.StateRefused, report.State)
-	require.Equal(t, []string{"the policies are those that an earlier process kept", "one", "two"}, report.Failures)
+	require.Equal(t, []string{"the policies are those that an earlier process kept", "one", "two"},
+		report.Failures)
 	require.NotNil(t, report.FailedSince)
 }

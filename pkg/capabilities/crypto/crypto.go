@@ -59,7 +59,8 @@ type verdict struct {
 }
 
 // Call implements [capabilities.Capability].
-func (c *Crypto) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (c *Crypto) Call(ctx context.Context, _ *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	if operation != "v1/is_certificate_trusted" {
 		return nil, fmt.Errorf("unknown operation: %s", operation)
 	}
@@ -92,7 +93,10 @@ func (c *Crypto) verify(r *request) (verdict, error) {
 	if err != nil {
 		return verdict{}, fmt.Errorf("cert: %w", err)
 	}
-	options := x509.VerifyOptions{CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	options := x509.VerifyOptions{
+		CurrentTime: at,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
 	if r.CertChain == nil {
 		options.Roots = mozilla()
 	} else if options.Roots, options.Intermediates, err = pools(*r.CertChain); err != nil {
@@ -117,7 +121,8 @@ func pools(chain []certificate) (roots, intermediates *x509.CertPool, err error)
 			continue
 		}
 		// A root that the policy names is trusted regardless of its dates, as in Kubewarden.
-		parsed.NotBefore, parsed.NotAfter = time.Time{}, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+		parsed.NotBefore, parsed.NotAfter = time.Time{},
+			time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 		roots.AddCert(parsed)
 	}
 	return roots, intermediates, nil
@@ -126,7 +131,8 @@ func pools(chain []certificate) (roots, intermediates *x509.CertPool, err error)
 func reason(err error, at time.Time) string {
 	invalid := x509.CertificateInvalidError{}
 	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && at.Before(invalid.Cert.NotBefore):
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired &&
+		at.Before(invalid.Cert.NotBefore):
 		return reasonNotYetValid
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return reasonExpired

@@ -55,7 +55,8 @@ func issue(t testing.TB, name string, ca bool, by *issued, change func(*x509.Cer
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.AddDate(0, 0, -15), NotAfter: now.AddDate(0, 0, 15),
-		IsCA: ca, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		IsCA: ca, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
 	}
 	if change != nil {
 		change(template)
@@ -102,7 +103,8 @@ func call(t testing.TB, request any) (string, error) {
 	t.Helper()
 	payload, err := json.Marshal(request)
 	require.NoError(t, err)
-	answer, err := crypto.New(clocktesting.NewFakePassiveClock(now)).Call(t.Context(), &capabilities.Caller{}, "v1/is_certificate_trusted", payload)
+	answer, err := crypto.New(clocktesting.NewFakePassiveClock(now)).
+		Call(t.Context(), &capabilities.Caller{}, "v1/is_certificate_trusted", payload)
 	return string(answer), err
 }
 
@@ -119,10 +121,14 @@ func TestVerdicts(t *testing.T) {
 	leaf := issue(t, "leaf", false, intermediate, nil)
 	direct := issue(t, "direct", false, root, nil)
 	stranger := issue(t, "root", true, nil, nil)
-	old := issue(t, "old root", true, nil, func(c *x509.Certificate) { c.NotAfter = now.AddDate(0, 0, -1) })
+	old := issue(t, "old root", true, nil, func(c *x509.Certificate) {
+		c.NotAfter = now.AddDate(0, 0, -1)
+	})
 	byOld := issue(t, "by old", false, old, nil)
 	critical := issue(t, "critical", false, root, func(c *x509.Certificate) {
-		c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
+		c.ExtraExtensions = []pkix.Extension{{
+			Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0},
+		}}
 	})
 
 	for _, test := range []struct {
@@ -134,12 +140,14 @@ func TestVerdicts(t *testing.T) {
 		{"in PEM", asked{asPEM(leaf), []wire{asPEM(intermediate), asPEM(root)}, ""}, trusted},
 		{"by the root alone", asked{asPEM(direct), []wire{asDER(root)}, ""}, trusted},
 		{"intermediate missing", asked{asDER(leaf), []wire{asDER(root)}, ""}, unknown},
-		{"root not last", asked{asDER(direct), []wire{asDER(root), asDER(intermediate)}, ""}, unknown},
+		{"root not last", asked{asDER(direct), []wire{asDER(root), asDER(intermediate)}, ""},
+			unknown},
 		{"another root of that name", asked{asDER(direct), []wire{asDER(stranger)}, ""}, unknown},
 		{"empty chain", asked{asDER(direct), []wire{}, ""}, unknown},
 		{"roots of Mozilla", asked{asDER(direct), nil, ""}, unknown},
 		{"after it", asked{asDER(direct), []wire{asDER(root)}, "2026-07-01T00:00:00Z"}, expired},
-		{"before it", asked{asDER(direct), []wire{asDER(root)}, "2026-05-01T00:00:00+02:00"}, notYet},
+		{"before it", asked{asDER(direct), []wire{asDER(root)}, "2026-05-01T00:00:00+02:00"},
+			notYet},
 		{"within it", asked{asDER(direct), []wire{asDER(root)}, "2026-06-10T00:00:00Z"}, trusted},
 		{"root expired", asked{asDER(byOld), []wire{asDER(old)}, ""}, trusted},
 		{"unknown critical extension", asked{asDER(critical), []wire{asDER(root)}, ""}, otherwise},
@@ -175,7 +183,8 @@ func TestErrors(t *testing.T) {
 	// A key of 8,200 bits takes long to generate. A modulus of that size is enough to be refused.
 	large.N.SetBit(large.N, 8199, 1)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now}
-	huge, err := x509.CreateCertificate(rand.Reader, template, root.Certificate, &large.PublicKey, root.key)
+	huge, err := x509.CreateCertificate(rand.Reader, template, root.Certificate, &large.PublicKey,
+		root.key)
 	require.NoError(t, err)
 
 	for _, test := range []struct {
@@ -184,18 +193,31 @@ func TestErrors(t *testing.T) {
 		err     string
 	}{
 		{"no object", "x", "the payload is not a request to verify a certificate: "},
-		{"number out of range", map[string]any{"cert": map[string]any{"encoding": "Der", "data": []int{256}}}, "the payload is not a request to verify a certificate: "},
-		{"chain is no list", map[string]any{"cert": asDER(root), "cert_chain": "x"}, "cert_chain is not a list of certificates"},
-		{"chain is too long", asked{asDER(root), many, ""}, "cert_chain has more than 32 certificates"},
+		{"number out of range", map[string]any{
+			"cert": map[string]any{"encoding": "Der", "data": []int{256}},
+		}, "the payload is not a request to verify a certificate: "},
+		{"chain is no list", map[string]any{"cert": asDER(root), "cert_chain": "x"},
+			"cert_chain is not a list of certificates"},
+		{"chain is too long", asked{asDER(root), many, ""},
+			"cert_chain has more than 32 certificates"},
 		{"time", asked{asDER(root), nil, "tomorrow"}, "not_after: "},
 		{"nothing", asked{}, `cert: encoding "" is neither Pem nor Der`},
-		{"encoding", asked{encoded("PEM", root.Raw), nil, ""}, `cert: encoding "PEM" is neither Pem nor Der`},
-		{"no PEM", asked{encoded("Pem", root.Raw), nil, ""}, "cert: there is no certificate in PEM"},
-		{"a key in PEM", asked{encoded("Pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: root.Raw})), nil, ""}, "cert: there is no certificate in PEM"},
+		{"encoding", asked{encoded("PEM", root.Raw), nil, ""},
+			`cert: encoding "PEM" is neither Pem nor Der`},
+		{"no PEM", asked{encoded("Pem", root.Raw), nil, ""},
+			"cert: there is no certificate in PEM"},
+		{"a key in PEM", asked{
+			encoded("Pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: root.Raw})),
+			nil,
+			"",
+		}, "cert: there is no certificate in PEM"},
 		{"no DER", asked{encoded("Der", root.Raw[1:]), nil, ""}, "cert: "},
-		{"broken chain", asked{asDER(root), []wire{asDER(root), encoded("Der", nil)}, ""}, "cert_chain[1]: "},
-		{"large certificate", asked{encoded("Der", make([]byte, 64<<10+1)), nil, ""}, "cert: the certificate has 65537 bytes: at most 65536 are allowed"},
-		{"large key", asked{encoded("Der", huge), nil, ""}, "cert: the certificate's RSA key has 8200 bits: at most 8192 are allowed"},
+		{"broken chain", asked{asDER(root), []wire{asDER(root), encoded("Der", nil)}, ""},
+			"cert_chain[1]: "},
+		{"large certificate", asked{encoded("Der", make([]byte, 64<<10+1)), nil, ""},
+			"cert: the certificate has 65537 bytes: at most 65536 are allowed"},
+		{"large key", asked{encoded("Der", huge), nil, ""},
+			"cert: the certificate's RSA key has 8200 bits: at most 8192 are allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answer, err := call(t, test.request)
@@ -203,7 +225,8 @@ func TestErrors(t *testing.T) {
 			require.ErrorContains(t, err, test.err)
 		})
 	}
-	_, err = crypto.New(nil).Call(t.Context(), &capabilities.Caller{}, "v2/is_certificate_trusted", nil)
+	_, err = crypto.New(nil).Call(t.Context(), &capabilities.Caller{}, "v2/is_certificate_trusted",
+		nil)
 	require.EqualError(t, err, "unknown operation: v2/is_certificate_trusted")
 }
 
@@ -229,7 +252,8 @@ func FuzzCall(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		answer, err := crypto.New(nil).Call(t.Context(), &capabilities.Caller{}, "v1/is_certificate_trusted", payload)
+		answer, err := crypto.New(nil).Call(t.Context(), &capabilities.Caller{},
+			"v1/is_certificate_trusted", payload)
 		require.Equal(t, err == nil, json.Valid(answer))
 	})
 }

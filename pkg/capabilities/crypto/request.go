@@ -88,7 +88,8 @@ func (c *chain) UnmarshalJSON(data []byte) error {
 // parse returns the certificate. In PEM, the first one counts.
 func (c *certificate) parse() (*x509.Certificate, error) {
 	if len(c.Data) > maxCertificateBytes {
-		return nil, fmt.Errorf("the certificate has %d bytes: at most %d are allowed", len(c.Data), maxCertificateBytes)
+		return nil, fmt.Errorf("the certificate has %d bytes: at most %d are allowed", len(c.Data),
+			maxCertificateBytes)
 	}
 	der := c.Data
 	switch c.Encoding {
@@ -107,7 +108,8 @@ func (c *certificate) parse() (*x509.Certificate, error) {
 		return nil, err
 	}
 	if key, ok := parsed.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-		return nil, fmt.Errorf("the certificate's RSA key has %d bits: at most %d are allowed", key.N.BitLen(), maxRSABits)
+		return nil, fmt.Errorf("the certificate's RSA key has %d bits: at most %d are allowed",
+			key.N.BitLen(), maxRSABits)
 	}
 	return parsed, nil
 }

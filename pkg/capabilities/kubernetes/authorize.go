@@ -73,7 +73,9 @@ func (d *decisions) allows(ctx context.Context, a access) bool {
 }
 
 func (d *decisions) decide(ctx context.Context, a access) error {
-	denied, err := d.recent.Get(ctx, a, func(ctx context.Context) (*deniedError, error) { return d.ask(ctx, a) })
+	denied, err := d.recent.Get(ctx, a, func(ctx context.Context) (*deniedError, error) {
+		return d.ask(ctx, a)
+	})
 	switch unknown := (*deniedError)(nil); {
 	case err == nil && denied != nil:
 		return denied
@@ -103,7 +105,9 @@ func (d *decisions) ask(ctx context.Context, a access) (*deniedError, error) {
 
 func (d *decisions) denied(a access, reason string, err error) *deniedError {
 	var text strings.Builder
-	fmt.Fprintf(&text, "user %q, as whom policies read the cluster, cannot %s resource %q in API group %q", d.user.GetName(), a.verb, a.Resource, a.Group)
+	fmt.Fprintf(&text,
+		"user %q, as whom policies read the cluster, cannot %s resource %q in API group %q",
+		d.user.GetName(), a.verb, a.Resource, a.Group)
 	switch {
 	case a.namespace != "":
 		fmt.Fprintf(&text, " in the namespace %q", a.namespace)
@@ -115,7 +119,9 @@ func (d *decisions) denied(a access, reason string, err error) *deniedError {
 			fmt.Fprintf(&text, ": %s", detail)
 		}
 	}
-	fmt.Fprintf(&text, "; bind the user to a role with verbs get, list and watch on %s, or configure another user", a.Resource)
+	fmt.Fprintf(&text,
+		"; bind the user to a role with verbs get, list and watch on %s, or configure another user",
+		a.Resource)
 	return &deniedError{text.String()}
 }
 

@@ -32,16 +32,28 @@ func TestDecisionsCountForSeconds(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Now())
 	asked := 0
 	decision, failure := authorizer.DecisionAllow, error(nil)
-	d := newDecisions(authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-		asked++
-		require.Equal(t, "eyes", a.GetUser().GetName())
-		require.Equal(t, []string{"group"}, a.GetUser().GetGroups())
-		require.Equal(t, []string{"list", "ns", "", "v1", "pods", ""}, []string{a.GetVerb(), a.GetNamespace(), a.GetAPIGroup(), a.GetAPIVersion(), a.GetResource(), a.GetSubresource()})
-		require.True(t, a.IsResourceRequest())
-		return decision, "because", failure
-	}), &user.DefaultInfo{Name: "eyes", Groups: []string{"group"}}, clock)
+	d :=
+		newDecisions(
+			authorizer.AuthorizerFunc(func(_ context.Context,
+				a authorizer.Attributes) (authorizer.Decision, string, error) {
+				asked++
+				require.Equal(t, "eyes", a.GetUser().GetName())
+				require.Equal(t, []string{"group"}, a.GetUser().GetGroups())
+				require.Equal(t, []string{"list", "ns", "", "v1", "pods", ""},
+					[]string{
+						a.GetVerb(),
+						a.GetNamespace(),
+						a.GetAPIGroup(),
+						a.GetAPIVersion(),
+						a.GetResource(),
+						a.GetSubresource(),
+					})
+				require.True(t, a.IsResourceRequest())
+				return decision, "because", failure
+			}), &user.DefaultInfo{Name: "eyes", Groups: []string{"group"}}, clock)
 	authorize := func() error {
-		return d.authorize(t.Context(), access{verb: "list", resource: podResource, namespace: "ns"})
+		return d.authorize(t.Context(),
+			access{verb: "list", resource: podResource, namespace: "ns"})
 	}
 
 	require.NoError(t, authorize())
@@ -56,19 +68,26 @@ func TestDecisionsCountForSeconds(t *testing.T) {
 	clock.Step(decisionLifetime + 1)
 
 	decision, failure = authorizer.DecisionNoOpinion, errors.New("the webhook is away")
-	require.ErrorContains(t, authorize(), `in the namespace "ns": because: the webhook is away; bind`)
+	require.ErrorContains(t, authorize(),
+		`in the namespace "ns": because: the webhook is away; bind`)
 	decision, failure = authorizer.DecisionAllow, errors.New("one of two is away")
-	require.NoError(t, authorize(), "a failure is not remembered, and one that does not deny does not count")
+	require.NoError(t, authorize(),
+		"a failure is not remembered, and one that does not deny does not count")
 }
 
 func TestEachLookHasItsDecision(t *testing.T) {
 	var seen []string
-	d := newDecisions(authorizer.AuthorizerFunc(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-		seen = append(seen, a.GetVerb()+" "+a.GetNamespace()+" "+a.GetName())
-		return authorizer.DecisionAllow, "", nil
-	}), &user.DefaultInfo{Name: "eyes"}, clocktesting.NewFakeClock(time.Now()))
+	d :=
+		newDecisions(
+			authorizer.AuthorizerFunc(func(_ context.Context,
+				a authorizer.Attributes) (authorizer.Decision, string, error) {
+				seen = append(seen, a.GetVerb()+" "+a.GetNamespace()+" "+a.GetName())
+				return authorizer.DecisionAllow, "", nil
+			}), &user.DefaultInfo{Name: "eyes"}, clocktesting.NewFakeClock(time.Now()))
 	for range 2 {
-		for _, l := range []access{{verb: "list"}, {verb: "list", namespace: "ns"}, {verb: "get", namespace: "ns"}, {verb: "get", namespace: "ns", name: "n"}, {verb: "get", namespace: "other", name: "n"}} {
+		for _, l := range []access{{verb: "list"}, {verb: "list", namespace: "ns"},
+			{verb: "get", namespace: "ns"}, {verb: "get", namespace: "ns", name: "n"},
+			{verb: "get", namespace: "other", name: "n"}} {
 			l.resource = podResource
 			require.NoError(t, d.authorize(t.Context(), l))
 		}

@@ -47,7 +47,16 @@ func pod(b *testing.B, n int) *unstructured.Unstructured {
 func BenchmarkListOfPods(b *testing.B) {
 	e := newEncoder(podResource, nil)
 	base := newList(e)
-	s := &store{encoder: e, base: base, changes: map[identity][]byte{}, clock: clock.RealClock{}, fail: func(error) {}, filled: func() {}, resize: func(int64) {}, fits: func(int64) bool { return true }}
+	s := &store{
+		encoder: e,
+		base:    base,
+		changes: map[identity][]byte{},
+		clock:   clock.RealClock{},
+		fail:    func(error) {},
+		filled:  func() {},
+		resize:  func(int64) {},
+		fits:    func(int64) bool { return true },
+	}
 	var pods []any
 	for n := range 10_000 {
 		encoded, err := e.encode(pod(b, n))
@@ -79,7 +88,9 @@ func BenchmarkListOfPods(b *testing.B) {
 	b.Run("put-together", func(b *testing.B) {
 		b.SetBytes(int64(len(s.base.response)))
 		for b.Loop() {
-			_, err := s.base.with(map[identity][]byte{s.identify(pods[0].(*encodedObject).json): pods[0].(*encodedObject).json})
+			_, err := s.base.with(map[identity][]byte{
+				s.identify(pods[0].(*encodedObject).json): pods[0].(*encodedObject).json,
+			})
 			require.NoError(b, err)
 		}
 	})

@@ -63,14 +63,16 @@ func newCaches(ctx context.Context, options Options, p *pool, m *mapping) *cache
 
 // list returns the objects of a selection, and whether they came from the cache. The mask must be
 // the parsed form of the selection's mask. The policy is the caller.
-func (c *caches) list(ctx context.Context, policy string, s selection, m mask) (*list, result, error) {
+func (c *caches) list(ctx context.Context, policy string, s selection,
+	m mask) (*list, result, error) {
 	_, l, found, err := c.fetch(ctx, policy, s, m)
 	return l, found, err
 }
 
 // choose returns the response to a query, with the objects of one namespace. An empty namespace
 // selects all objects of the query.
-func (c *caches) choose(ctx context.Context, policy string, q query, namespace string) ([]byte, result, error) {
+func (c *caches) choose(ctx context.Context, policy string, q query,
+	namespace string) ([]byte, result, error) {
 	r, l, found, err := c.fetch(ctx, policy, q.selection, q.mask)
 	if err != nil {
 		return nil, "", err
@@ -82,7 +84,8 @@ func (c *caches) choose(ctx context.Context, policy string, q query, namespace s
 	return response, found, err
 }
 
-func (c *caches) fetch(ctx context.Context, policy string, s selection, m mask) (*reflection, *list, result, error) {
+func (c *caches) fetch(ctx context.Context, policy string, s selection,
+	m mask) (*reflection, *list, result, error) {
 	r, err := c.reflection(ctx, policy, s, m)
 	if err != nil {
 		return nil, nil, "", err
@@ -97,7 +100,8 @@ func (c *caches) fetch(ctx context.Context, policy string, s selection, m mask) 
 
 // reflection returns the reflection of a selection, and starts it if necessary. To start one, it
 // waits for the policy's turn, until ctx ends. Policies do not wait for each other's turns.
-func (c *caches) reflection(ctx context.Context, policy string, s selection, m mask) (*reflection, error) {
+func (c *caches) reflection(ctx context.Context, policy string, s selection,
+	m mask) (*reflection, error) {
 	for {
 		r, others := c.find(policy, s)
 		switch {
@@ -139,7 +143,8 @@ func (c *caches) current(s selection) *reflection {
 	return nil
 }
 
-func (c *caches) startInTurn(ctx context.Context, policy string, s selection, m mask) (*reflection, error) {
+func (c *caches) startInTurn(ctx context.Context, policy string, s selection,
+	m mask) (*reflection, error) {
 	err := c.turns.wait(ctx, policy)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +172,8 @@ func (c *caches) startInTurn(ctx context.Context, policy string, s selection, m 
 
 // errNoTurn returns the error for an evaluation whose time ended before its cache could start.
 func errNoTurn(ctx context.Context, s *selection) error {
-	return &abi.ShortageError{Err: fmt.Errorf("the policy asks for too many different lists: %s must wait, because a policy may start %d per second: %w",
+	return &abi.ShortageError{Err: fmt.Errorf(
+		"the policy asks for too many different lists: %s must wait, because a policy may start %d per second: %w",
 		s, startRate, context.Cause(ctx))}
 }
 
@@ -176,13 +182,14 @@ func (c *caches) start(policy string, s selection, m mask) *reflection {
 	r := &reflection{
 		selection: s,
 		clock:     c.options.Clock,
-		logger:    klog.FromContext(ctx).WithValues("resource", s.GroupVersionResource.String(), "namespace", s.namespace),
-		recorder:  c.options.Recorder,
-		cancel:    cancel,
-		filled:    make(chan struct{}),
-		ended:     make(chan struct{}),
-		limit:     c.pool.limit,
-		gone:      func() { c.mapping.markStale(ctx, &s.resource) },
+		logger: klog.FromContext(ctx).WithValues("resource", s.GroupVersionResource.String(),
+			"namespace", s.namespace),
+		recorder: c.options.Recorder,
+		cancel:   cancel,
+		filled:   make(chan struct{}),
+		ended:    make(chan struct{}),
+		limit:    c.pool.limit,
+		gone:     func() { c.mapping.markStale(ctx, &s.resource) },
 	}
 	r.end, r.owner = r.evict, policy
 	r.remove = func() { c.pool.remove(&r.occupant) }

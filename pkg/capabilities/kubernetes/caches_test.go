@@ -42,7 +42,8 @@ import (
 // podsAndNodes is a discovery that knows pods and nodes.
 type podsAndNodes struct{}
 
-func (podsAndNodes) ServerResourcesForGroupVersionWithContext(context.Context, string) (*metav1.APIResourceList, error) {
+func (podsAndNodes) ServerResourcesForGroupVersionWithContext(context.Context,
+	string) (*metav1.APIResourceList, error) {
 	return &metav1.APIResourceList{APIResources: []metav1.APIResource{
 		{Name: "pods", Kind: "Pod", Namespaced: true}, {Name: "nodes", Kind: "Node"},
 	}}, nil
@@ -51,7 +52,8 @@ func (podsAndNodes) ServerResourcesForGroupVersionWithContext(context.Context, s
 // anywhere decides whether lists of all namespaces are allowed, or only lists of single namespaces.
 type anywhere bool
 
-func (all anywhere) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+func (all anywhere) Authorize(_ context.Context,
+	a authorizer.Attributes) (authorizer.Decision, string, error) {
 	if bool(all) || a.GetNamespace() != "" {
 		return authorizer.DecisionAllow, "", nil
 	}
@@ -60,7 +62,8 @@ func (all anywhere) Authorize(_ context.Context, a authorizer.Attributes) (autho
 
 // newCluster returns a capability for a cluster of pods, each with its own label, and the client
 // that records the requests.
-func newCluster(t *testing.T, pods int, change func(*Options)) (*Kubernetes, *dynamicfake.FakeDynamicClient) {
+func newCluster(t *testing.T, pods int,
+	change func(*Options)) (*Kubernetes, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	var objects []runtime.Object
 	for n := range pods {
@@ -70,13 +73,19 @@ func newCluster(t *testing.T, pods int, change func(*Options)) (*Kubernetes, *dy
 	}
 	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), objects...)
 	// The fake server does not support streaming lists.
-	client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface, error) {
-		if w := action.(clienttesting.WatchActionImpl); w.ListOptions.SendInitialEvents != nil {
-			return true, nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
-		}
-		return false, nil, nil
-	})
-	options := Options{Client: client, Discovery: podsAndNodes{}, Authorizer: anywhere(true), User: &user.DefaultInfo{Name: "eyes"}}
+	client.PrependWatchReactor("*",
+		func(action clienttesting.Action) (bool, watch.Interface, error) {
+			if w := action.(clienttesting.WatchActionImpl); w.ListOptions.SendInitialEvents != nil {
+				return true, nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
+			}
+			return false, nil, nil
+		})
+	options := Options{
+		Client:     client,
+		Discovery:  podsAndNodes{},
+		Authorizer: anywhere(true),
+		User:       &user.DefaultInfo{Name: "eyes"},
+	}
 	if change != nil {
 		change(&options)
 	}
@@ -86,7 +95,11 @@ func newCluster(t *testing.T, pods int, change func(*Options)) (*Kubernetes, *dy
 }
 
 func caller(policy string) *capabilities.Caller {
-	return &capabilities.Caller{Policy: policy, Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}, {APIVersion: "v1", Kind: "Node"}}}
+	return &capabilities.Caller{
+		Policy: policy,
+		Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"},
+			{APIVersion: "v1", Kind: "Node"}},
+	}
 }
 
 // Selectors that depend on the request do not cause more watches or waiting.
@@ -98,11 +111,14 @@ func TestABurstOfSelectorsIsOneWatch(t *testing.T) {
 	for n := range burst {
 		wait.Go(func() {
 			responses[n], errs[n] = k.Call(t.Context(), caller("p"), listAll,
-				fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "label_selector": "n=%d"}`, n))
+				fmt.Appendf(nil,
+					`{"api_version": "v1", "kind": "Pod", "label_selector": "n=%d"}`, n))
 		})
 		wait.Go(func() {
 			responses[burst+n], errs[burst+n] = k.Call(t.Context(), caller("p"), listByNamespace,
-				fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "namespace": "ns", "field_selector": "metadata.name=pod-%d"}`, n))
+				fmt.Appendf(nil,
+					`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "field_selector": "metadata.name=pod-%d"}`,
+					n))
 		})
 	}
 	wait.Wait()
@@ -124,7 +140,9 @@ func TestABurstOfWatchesWaits(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := k.Call(ctx, caller(policy), listAll,
-			fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "label_selector": "n=0", "field_selector": "spec.nodeName=%s-%d"}`, policy, n))
+			fmt.Appendf(nil,
+				`{"api_version": "v1", "kind": "Pod", "label_selector": "n=0", "field_selector": "spec.nodeName=%s-%d"}`,
+				policy, n))
 		return err
 	}
 	errs := make(chan error)
@@ -140,9 +158,11 @@ func TestABurstOfWatchesWaits(t *testing.T) {
 	// The context ends before this request can be served.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := k.caches.list(ctx, "flood", selection{resource: podResource, field: "spec.nodeName=late"}, nil)
+	_, _, err := k.caches.list(ctx, "flood",
+		selection{resource: podResource, field: "spec.nodeName=late"}, nil)
 	require.ErrorAs(t, err, new(*abi.ShortageError))
-	require.EqualError(t, err, "the policy asks for too many different lists: the list of v1/Pod must wait, because a policy may start 10 per second: context canceled")
+	require.EqualError(t, err,
+		"the policy asks for too many different lists: the list of v1/Pod must wait, because a policy may start 10 per second: context canceled")
 	require.NoError(t, asked("other", 0))
 	require.Empty(t, k.caches.starting)
 }
@@ -157,7 +177,8 @@ func TestStartsAreShared(t *testing.T) {
 	errs := make(chan error)
 	for range 20 {
 		go func() {
-			_, err := k.Call(t.Context(), caller("p"), listAll, []byte(`{"api_version": "v1", "kind": "Pod"}`))
+			_, err := k.Call(t.Context(), caller("p"), listAll,
+				[]byte(`{"api_version": "v1", "kind": "Pod"}`))
 			errs <- err
 		}()
 	}
@@ -170,17 +191,25 @@ func TestStartsAreShared(t *testing.T) {
 // If the whole list does not fit, the list selected by the server may fit.
 func TestListsThatDoNotFitAreSelectedByTheServer(t *testing.T) {
 	for _, all := range []anywhere{true, false} {
-		k, client := newCluster(t, 100, func(o *Options) { o.MemoryBytes, o.Authorizer = 2<<10, all })
+		k, client := newCluster(t, 100, func(o *Options) {
+			o.MemoryBytes, o.Authorizer = 2<<10, all
+		})
 		for range 2 {
-			response, err := k.Call(t.Context(), caller("p"), listByNamespace, []byte(`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n=7"}`))
+			response, err := k.Call(t.Context(), caller("p"), listByNamespace,
+				[]byte(
+					`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n=7"}`))
 			require.NoError(t, err)
 			require.Equal(t, []string{"ns/pod-7"}, namesOf(t, response))
 		}
-		_, err := k.Call(t.Context(), caller("p"), listByNamespace, []byte(`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n"}`))
+		_, err := k.Call(t.Context(), caller("p"), listByNamespace,
+			[]byte(
+				`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n"}`))
 		require.ErrorAs(t, err, new(*tooLargeError))
-		require.NotErrorAs(t, err, new(*abi.ShortageError), "it is the policy that asks for too much")
+		require.NotErrorAs(t, err, new(*abi.ShortageError),
+			"it is the policy that asks for too much")
 		for _, list := range listsOf(client) {
-			require.True(t, bool(all) || list == "ns/pods", "nothing is watched that may not be seen")
+			require.True(t, bool(all) || list == "ns/pods",
+				"nothing is watched that may not be seen")
 		}
 	}
 }
@@ -189,12 +218,14 @@ func TestListsThatDoNotFitAreSelectedByTheServer(t *testing.T) {
 func TestRememberedChoicesGoBeforeLists(t *testing.T) {
 	k, client := newCluster(t, 100, nil)
 	choose := func(n int) {
-		response, err := k.Call(t.Context(), caller("p"), listAll, fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "label_selector": "n!=%d"}`, n))
+		response, err := k.Call(t.Context(), caller("p"), listAll,
+			fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "label_selector": "n!=%d"}`, n))
 		require.NoError(t, err)
 		require.Len(t, namesOf(t, response), 99)
 	}
 	choose(0)
-	_, err := k.Call(t.Context(), caller("other"), listAll, []byte(`{"api_version": "v1", "kind": "Pod", "field_masks": ["status"]}`))
+	_, err := k.Call(t.Context(), caller("other"), listAll,
+		[]byte(`{"api_version": "v1", "kind": "Pod", "field_masks": ["status"]}`))
 	require.NoError(t, err)
 	k.caches.pool.mu.Lock()
 	k.caches.pool.limit = k.caches.pool.bytes + 100
@@ -213,12 +244,15 @@ func TestRememberedChoicesGoBeforeLists(t *testing.T) {
 // more than necessary.
 func TestNoMoreIsAskedForThanTheServerIsToDecide(t *testing.T) {
 	k, _ := newCluster(t, 2, func(o *Options) { o.Authorizer = nil })
-	response, err := k.Call(t.Context(), caller("p"), listByNamespace, []byte(`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n=1", "field_selector": "metadata.name=pod-1"}`))
+	response, err := k.Call(t.Context(), caller("p"), listByNamespace,
+		[]byte(
+			`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n=1", "field_selector": "metadata.name=pod-1"}`))
 	require.NoError(t, err)
 	require.Equal(t, []string{"ns/pod-1"}, namesOf(t, response))
 	require.Len(t, k.caches.reflections, 1)
 	for s := range k.caches.reflections {
-		require.Equal(t, [3]string{"ns", "n=1", "metadata.name=pod-1"}, [3]string{s.namespace, s.label, s.field})
+		require.Equal(t, [3]string{"ns", "n=1", "metadata.name=pod-1"},
+			[3]string{s.namespace, s.label, s.field})
 	}
 }
 

@@ -38,7 +38,8 @@ type reviewKey string
 func (k reviewKey) size() int64 { return int64(len(k)) }
 
 // canI answers can_i: whether the authorizer allows somebody to do something.
-func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload []byte) ([]byte, result, error) {
+func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller,
+	payload []byte) ([]byte, result, error) {
 	request := canIRequest{}
 	if err := decode(payload, &request); err != nil {
 		return nil, "", err
@@ -51,13 +52,14 @@ func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload [
 	if err != nil {
 		return nil, "", err
 	}
-	return k.reviews.get(ctx, reviewKey(key), request.DisableCache, func(ctx context.Context) ([]byte, error) {
-		status, err := k.review(ctx, spec)
-		if err != nil {
-			return nil, err
-		}
-		return marshal(status)
-	})
+	return k.reviews.get(ctx, reviewKey(key), request.DisableCache,
+		func(ctx context.Context) ([]byte, error) {
+			status, err := k.review(ctx, spec)
+			if err != nil {
+				return nil, err
+			}
+			return marshal(status)
+		})
 }
 
 // spec converts the request to the spec of a SubjectAccessReview.
@@ -70,7 +72,10 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 		return nil, err
 	}
 	if len(r.Review.Groups) > maxGroups {
-		return nil, &refusal{fmt.Errorf("%d groups are too many: a call may have %d", len(r.Review.Groups), maxGroups)}
+		return nil, &refusal{
+			fmt.Errorf("%d groups are too many: a call may have %d", len(r.Review.Groups),
+				maxGroups),
+		}
 	}
 	for _, group := range r.Review.Groups {
 		if err := bounded("groups", group, maxNameBytes); err != nil {
@@ -84,14 +89,16 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := &authorizationv1.SubjectAccessReviewSpec{User: name, Groups: r.Review.Groups, ResourceAttributes: &authorizationv1.ResourceAttributes{
-		Namespace: attributes.Namespace, Group: attributes.Group, Version: attributes.Version,
-		Subresource: attributes.Subresource, Name: attributes.Name,
-	}}
+	spec := &authorizationv1.SubjectAccessReviewSpec{User: name, Groups: r.Review.Groups,
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: attributes.Namespace, Group: attributes.Group, Version: attributes.Version,
+			Subresource: attributes.Subresource, Name: attributes.Name,
+		}}
 	if spec.ResourceAttributes.Verb, err = required("verb", attributes.Verb); err != nil {
 		return nil, err
 	}
-	if spec.ResourceAttributes.Resource, err = required("resource", attributes.Resource); err != nil {
+	if spec.ResourceAttributes.Resource, err = required("resource", attributes.Resource); err !=
+		nil {
 		return nil, err
 	}
 	for field, value := range map[string]string{
@@ -107,21 +114,26 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 
 // review asks the authorizer, as the apiserver does for a SubjectAccessReview. Without an
 // authorizer, it asks the server.
-func (k *Kubernetes) review(ctx context.Context, spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus, error) {
+func (k *Kubernetes) review(ctx context.Context,
+	spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus,
+	error) {
 	if k.options.Authorizer == nil {
 		return k.ask(ctx, spec)
 	}
 	attributes := spec.ResourceAttributes
 	decision, reason, err := k.options.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: &user.DefaultInfo{Name: spec.User, Groups: spec.Groups},
-		Verb: attributes.Verb, Namespace: attributes.Namespace, APIGroup: attributes.Group, APIVersion: attributes.Version,
-		Resource: attributes.Resource, Subresource: attributes.Subresource, Name: attributes.Name, ResourceRequest: true,
+		Verb: attributes.Verb, Namespace: attributes.Namespace, APIGroup: attributes.Group,
+		APIVersion: attributes.Version,
+		Resource:   attributes.Resource, Subresource: attributes.Subresource, Name: attributes.Name,
+		ResourceRequest: true,
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("asking the authorizer: %w", context.Cause(ctx))
 	}
 	status := &authorizationv1.SubjectAccessReviewStatus{
-		Allowed: decision == authorizer.DecisionAllow, Denied: decision == authorizer.DecisionDeny, Reason: reason,
+		Allowed: decision == authorizer.DecisionAllow, Denied: decision == authorizer.DecisionDeny,
+		Reason: reason,
 	}
 	if err != nil {
 		status.EvaluationError = err.Error()
@@ -130,21 +142,29 @@ func (k *Kubernetes) review(ctx context.Context, spec *authorizationv1.SubjectAc
 }
 
 // ask sends the review to the server.
-func (k *Kubernetes) ask(ctx context.Context, spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus, error) {
+func (k *Kubernetes) ask(ctx context.Context,
+	spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus,
+	error) {
 	review := &authorizationv1.SubjectAccessReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SubjectAccessReview"},
-		Spec:     *spec,
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: authorizationv1.SchemeGroupVersion.String(),
+			Kind:       "SubjectAccessReview",
+		},
+		Spec: *spec,
 	}
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(review)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := k.options.Client.Resource(authorizationv1.SchemeGroupVersion.WithResource("subjectaccessreviews")).
-		Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	answer, err :=
+		k.options.Client.Resource(authorizationv1.SchemeGroupVersion.WithResource(
+			"subjectaccessreviews")).
+			Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("asking for a SubjectAccessReview: %w", err)
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review); err !=
+		nil {
 		return nil, err
 	}
 	return &review.Status, nil

@@ -81,7 +81,8 @@ func appliesHere(field string, r *resource) bool {
 		return false
 	}
 	for _, requirement := range selector.Requirements() {
-		if requirement.Field != nameField && (requirement.Field != namespaceField || !r.namespaced) {
+		if requirement.Field != nameField &&
+			(requirement.Field != namespaceField || !r.namespaced) {
 			return false
 		}
 	}
@@ -91,7 +92,8 @@ func appliesHere(field string, r *resource) bool {
 // choose returns the response with the chosen objects of a namespace, or of all namespaces if it is
 // empty. Callers share the response. remembered reports whether the list has grown by this
 // response.
-func (l *list) choose(ctx context.Context, c *choice, namespace string) (response []byte, remembered bool, err error) {
+func (l *list) choose(ctx context.Context, c *choice,
+	namespace string) (response []byte, remembered bool, err error) {
 	switch {
 	case c == nil && namespace == "":
 		return l.response, false, nil

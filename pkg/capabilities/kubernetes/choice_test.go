@@ -35,7 +35,9 @@ func labeled(t testing.TB, m mask, metadata ...string) *list {
 	l := newList(newEncoder(podResource, m))
 	for _, text := range metadata {
 		u := &unstructured.Unstructured{}
-		require.NoError(t, json.Unmarshal([]byte(`{"metadata": `+text+`, "spec": {"labels": {"app": "wrong"}}}`), &u.Object))
+		require.NoError(t,
+			json.Unmarshal([]byte(`{"metadata": `+text+`, "spec": {"labels": {"app": "wrong"}}}`),
+				&u.Object))
 		i := identity{inner(u.GetNamespace()), inner(u.GetName())}
 		encoded, err := l.encode(u)
 		require.NoError(t, err)
@@ -58,8 +60,10 @@ func (l *list) chooseNames(t *testing.T, label, field, namespace string) []strin
 }
 
 var selectorTests = []string{
-	"", "app=x", "app==x", "app!=x", "app in (x,y)", "app notin (x)", "app", "!app", "app=", "app!=", "app in (,x)",
-	"app=x,tier=1", "app,!tier", "tier>1", "tier<2", "example.com/a=b", "a=b", "pp=x", "ap=x", "labels=x", "app=annotation",
+	"", "app=x", "app==x", "app!=x", "app in (x,y)", "app notin (x)", "app", "!app", "app=",
+	"app!=", "app in (,x)",
+	"app=x,tier=1", "app,!tier", "tier>1", "tier<2", "example.com/a=b", "a=b", "pp=x", "ap=x",
+	"labels=x", "app=annotation",
 }
 
 func TestLabelsAreSelectedAsApimachineryDoes(t *testing.T) {
@@ -89,18 +93,21 @@ func TestLabelsAreSelectedAsApimachineryDoes(t *testing.T) {
 				for n := range l.spans {
 					u := &unstructured.Unstructured{}
 					require.NoError(t, json.Unmarshal(l.object(n), &u.Object))
-					if selector.Matches(labels.Set(u.GetLabels())) && (namespace == "" || namespace == u.GetNamespace()) {
+					if selector.Matches(labels.Set(u.GetLabels())) &&
+						(namespace == "" || namespace == u.GetNamespace()) {
 						want = append(want, u.GetNamespace()+"/"+u.GetName())
 					}
 				}
-				require.Equal(t, want, l.chooseNames(t, text, "", namespace), "%q in %q", text, namespace)
+				require.Equal(t, want, l.chooseNames(t, text, "", namespace), "%q in %q", text,
+					namespace)
 			}
 		}
 	}
 }
 
 func TestFieldsAreSelected(t *testing.T) {
-	l := labeled(t, nil, `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y"}`, `{"namespace": "b", "name": "x"}`, `{"name": "ä\"\\"}`)
+	l := labeled(t, nil, `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`,
+		`{"namespace": "a", "name": "y"}`, `{"namespace": "b", "name": "x"}`, `{"name": "ä\"\\"}`)
 	for _, test := range []struct {
 		label, field string
 		want         []string
@@ -118,17 +125,25 @@ func TestFieldsAreSelected(t *testing.T) {
 	pods, nodes := podResource, resource{}
 	for field, want := range map[string][2]bool{
 		"": {true, true}, "metadata.name=x": {true, true}, "metadata.namespace=x": {true, false},
-		"metadata.name!=x,metadata.namespace!=y": {true, false}, "spec.nodeName=x": {}, "metadata.name=x,spec.nodeName=y": {}, "metadata.labels=x": {},
+		"metadata.name!=x,metadata.namespace!=y": {true, false}, "spec.nodeName=x": {},
+		"metadata.name=x,spec.nodeName=y": {}, "metadata.labels=x": {},
 	} {
-		require.Equal(t, want, [2]bool{appliesHere(field, &pods), appliesHere(field, &nodes)}, field)
+		require.Equal(t, want, [2]bool{appliesHere(field, &pods), appliesHere(field, &nodes)},
+			field)
 	}
 }
 
 // A choice reads like a list that contains only the chosen objects.
 func TestChoicesReadAsListsDo(t *testing.T) {
-	x, y, z := `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y", "labels": {"app": "y"}}`, `{"namespace": "b", "name": "z", "labels": {"app": "x"}}`
+	x, y, z := `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`,
+		`{"namespace": "a", "name": "y", "labels": {"app": "y"}}`, `{"namespace": "b", "name": "z", "labels": {"app": "x"}}`
 	l := labeled(t, nil, z, y, x)
-	for label, of := range map[string][]string{"": {x, y, z}, "app=x": {x, z}, "app=y": {y}, "app=z": {}} {
+	for label, of := range map[string][]string{
+		"":      {x, y, z},
+		"app=x": {x, z},
+		"app=y": {y},
+		"app=z": {},
+	} {
 		c, err := newChoice(label, "")
 		require.NoError(t, err)
 		response, _, err := l.choose(t.Context(), c, "")
@@ -138,9 +153,15 @@ func TestChoicesReadAsListsDo(t *testing.T) {
 }
 
 func TestLabelsMoveWithTheirObjects(t *testing.T) {
-	l := labeled(t, nil, `{"namespace": "b", "name": "b", "labels": {"app": "x"}}`, `{"namespace": "c", "name": "c", "labels": {"app": "x"}}`, `{"namespace": "d", "name": "d"}`)
+	l := labeled(t, nil, `{"namespace": "b", "name": "b", "labels": {"app": "x"}}`,
+		`{"namespace": "c", "name": "c", "labels": {"app": "x"}}`,
+		`{"namespace": "d", "name": "d"}`)
 	require.Equal(t, []string{"b/b", "c/c"}, l.chooseNames(t, "app=x", "", ""))
-	l, err := l.with(map[identity][]byte{{"a", "a"}: labeled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`).object(0), {"b", "b"}: nil})
+	l, err := l.with(map[identity][]byte{
+		{"a", "a"}: labeled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`).
+			object(0),
+		{"b", "b"}: nil,
+	})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a/a", "c/c"}, l.chooseNames(t, "app=x", "", ""))
 	require.Equal(t, []string{"d/d"}, l.chooseNames(t, "!app", "", ""))
@@ -167,7 +188,8 @@ func TestChoicesAreRememberedWithinBounds(t *testing.T) {
 		require.LessOrEqual(t, l.size(), before+minChoices)
 	}
 	require.Less(t, len(l.choices.responses), minChoices/choiceOverhead)
-	require.False(t, l.choices.put("large", make([]byte, minChoices), minChoices), "one that is too large is not")
+	require.False(t, l.choices.put("large", make([]byte, minChoices), minChoices),
+		"one that is too large is not")
 }
 
 // Choosing objects ends when its context ends, because a guest waits for it.
@@ -197,7 +219,11 @@ func BenchmarkChoose(b *testing.B) {
 	l := newList(newEncoder(podResource, nil))
 	for n := range 10_000 {
 		u := pod(b, n)
-		u.SetLabels(map[string]string{"app.kubernetes.io/name": fmt.Sprint("app-", n%100), "pod-template-hash": fmt.Sprint(n), "zone": "a"})
+		u.SetLabels(map[string]string{
+			"app.kubernetes.io/name": fmt.Sprint("app-", n%100),
+			"pod-template-hash":      fmt.Sprint(n),
+			"zone":                   "a",
+		})
 		i := identity{u.GetNamespace(), u.GetName()}
 		encoded, err := l.encode(u)
 		require.NoError(b, err)
@@ -206,7 +232,8 @@ func BenchmarkChoose(b *testing.B) {
 	l, err := l.with(changes)
 	require.NoError(b, err)
 	for name, test := range map[string]struct{ label, field string }{
-		"label": {"app.kubernetes.io/name=app-7", ""}, "name": {"", "metadata.name=pod-7"}, "set": {"app.kubernetes.io/name in (app-7,app-8),zone!=b,!other", ""},
+		"label": {"app.kubernetes.io/name=app-7", ""}, "name": {"", "metadata.name=pod-7"},
+		"set": {"app.kubernetes.io/name in (app-7,app-8),zone!=b,!other", ""},
 	} {
 		c, err := newChoice(test.label, test.field)
 		require.NoError(b, err)

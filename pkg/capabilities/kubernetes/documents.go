@@ -35,9 +35,10 @@ func (k *Kubernetes) Inventory(caller *capabilities.Caller) abi.Inventory {
 	if len(caller.Resources) == 0 {
 		return nil
 	}
-	resources := slices.SortedFunc(slices.Values(caller.Resources), func(a, b abi.ContextAwareResource) int {
-		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
-	})
+	resources := slices.SortedFunc(slices.Values(caller.Resources),
+		func(a, b abi.ContextAwareResource) int {
+			return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+		})
 	return &policyInventory{Kubernetes: k, caller: caller, resources: slices.Compact(resources)}
 }
 
@@ -49,7 +50,8 @@ type policyInventory struct {
 }
 
 // Inventory implements [abi.Inventory].
-func (i *policyInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+func (i *policyInventory) Inventory(ctx context.Context,
+	mode abi.ExecutionMode) ([]byte, uint64, error) {
 	d, found, err := i.document(ctx, mode)
 	if err != nil {
 		i.options.Recorder.CountLook(inventory, string(failure(err)))
@@ -59,7 +61,8 @@ func (i *policyInventory) Inventory(ctx context.Context, mode abi.ExecutionMode)
 	return d.bytes, d.generation, nil
 }
 
-func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) (*document, result, error) {
+func (i *policyInventory) document(ctx context.Context,
+	mode abi.ExecutionMode) (*document, result, error) {
 	write := map[abi.ExecutionMode]func([]part) ([]byte, error){
 		abi.ExecutionModeOPA: opaDocument, abi.ExecutionModeGatekeeper: gatekeeperDocument,
 	}[mode]
@@ -87,7 +90,8 @@ func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) 
 		parts[n] = part{resource: r, list: l}
 		names[n] = r.String()
 	}
-	d, err := i.documents.get(ctx, i.caller.Policy, documentKey{mode, strings.Join(names, ", ")}, parts, write)
+	d, err := i.documents.get(ctx, i.caller.Policy, documentKey{mode, strings.Join(names, ", ")},
+		parts, write)
 	return d, looked, err
 }
 
@@ -155,14 +159,17 @@ func (d *documents) slot(policy string, key documentKey) *documentSlot {
 
 // get returns the document built from the lists. While the lists keep changing, it limits how often
 // it rebuilds the document, at the same pace as the lists themselves.
-func (d *documents) get(ctx context.Context, policy string, key documentKey, parts []part, write func([]part) ([]byte, error)) (*document, error) {
+func (d *documents) get(ctx context.Context, policy string, key documentKey, parts []part,
+	write func([]part) ([]byte, error)) (*document, error) {
 	s := d.slot(policy, key)
 	s.touch(d.pool.clock.Now())
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for the inventory: %w", context.Cause(ctx))}
+		return nil, &abi.ShortageError{
+			Err: fmt.Errorf("waiting for the inventory: %w", context.Cause(ctx)),
+		}
 	}
 	now := d.pool.clock.Now()
 	if s.document != nil && !s.outdated(parts, now) {
@@ -175,7 +182,12 @@ func (d *documents) get(ctx context.Context, policy string, key documentKey, par
 	if err := d.fits(key, parts, bytes); err != nil {
 		return nil, err
 	}
-	s.document = &document{bytes: bytes, generation: d.next(), parts: parts, cost: d.pool.clock.Since(now)}
+	s.document = &document{
+		bytes:      bytes,
+		generation: d.next(),
+		parts:      parts,
+		cost:       d.pool.clock.Since(now),
+	}
 	d.pool.add(&s.occupant)
 	d.pool.resize(&s.occupant, int64(cap(bytes)))
 	return s.document, nil

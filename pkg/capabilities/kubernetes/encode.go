@@ -39,8 +39,9 @@ type encoder struct {
 func newEncoder(r resource, m mask) *encoder {
 	version, kind, listKind := quote(r.apiVersion), quote(r.kind), quote(r.kind+"List")
 	return &encoder{
-		head:   fmt.Appendf(nil, `{"apiVersion":%s,"kind":%s,"metadata":{`, version, kind),
-		header: fmt.Appendf(nil, `{"apiVersion":%s,"kind":%s,"metadata":{},"items":[`, version, listKind),
+		head: fmt.Appendf(nil, `{"apiVersion":%s,"kind":%s,"metadata":{`, version, kind),
+		header: fmt.Appendf(nil, `{"apiVersion":%s,"kind":%s,"metadata":{},"items":[`, version,
+			listKind),
 		footer: []byte(`]}`),
 		mask:   m,
 	}

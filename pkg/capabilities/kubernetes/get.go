@@ -40,7 +40,8 @@ type objectKey struct {
 func (k objectKey) size() int64 { return int64(len(k.namespace) + len(k.name)) }
 
 // get answers get_resource. It returns one object, from the cache or from the server.
-func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
+func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller,
+	payload []byte) ([]byte, result, error) {
 	request := getRequest{}
 	if err := decode(payload, &request); err != nil {
 		return nil, "", err
@@ -63,12 +64,14 @@ func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, paylo
 	if err != nil {
 		return nil, "", err
 	}
-	if err := k.decisions.authorize(ctx, access{verb: "get", resource: r, namespace: key.namespace, name: key.name}); err != nil {
+	if err := k.decisions.authorize(ctx,
+		access{verb: "get", resource: r, namespace: key.namespace, name: key.name}); err != nil {
 		return nil, "", err
 	}
-	object, found, err := k.gets.get(ctx, key, request.DisableCache, func(ctx context.Context) ([]byte, error) {
-		return k.fetch(ctx, key)
-	})
+	object, found, err := k.gets.get(ctx, key, request.DisableCache,
+		func(ctx context.Context) ([]byte, error) {
+			return k.fetch(ctx, key)
+		})
 	if err == nil && m != nil {
 		object, err = masked(object, m)
 	}

@@ -124,7 +124,12 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
 	}
-	p := &pool{limit: options.MemoryBytes, clock: options.Clock, recorder: options.Recorder, occupants: map[*occupant]struct{}{}}
+	p := &pool{
+		limit:     options.MemoryBytes,
+		clock:     options.Clock,
+		recorder:  options.Recorder,
+		occupants: map[*occupant]struct{}{},
+	}
 	k := &Kubernetes{
 		options:   options,
 		mapping:   newMapping(options.Discovery, options.Clock),
@@ -141,7 +146,8 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 }
 
 // Call implements [capabilities.Capability].
-func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	call := map[string]func(context.Context, *capabilities.Caller, []byte) ([]byte, result, error){
 		listAll: k.listAll, listByNamespace: k.listByNamespace, getResource: k.get, canI: k.canI,
 	}[operation]
@@ -181,39 +187,54 @@ func failure(err error) result {
 
 // granted returns the resource of a kind that the policy may read. It checks in Kubewarden's order:
 // first whether the policy was granted the kind, then whether the kind exists.
-func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (resource, error) {
-	if !slices.Contains(caller.Resources, abi.ContextAwareResource{APIVersion: apiVersion, Kind: kind}) {
-		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "name the kind in the policy's contextAwareResources if it may read it")
+func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, apiVersion,
+	kind string) (resource, error) {
+	if !slices.Contains(caller.Resources,
+		abi.ContextAwareResource{APIVersion: apiVersion, Kind: kind}) {
+		return resource{},
+			k.notGranted(ctx, caller, apiVersion, kind,
+				"name the kind in the policy's contextAwareResources if it may read it")
 	}
 	r, err := k.mapping.resolve(ctx, apiVersion, kind)
 	if err != nil {
 		return resource{}, err
 	}
 	if r.isSecret() && !caller.Secrets {
-		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a separate grant in addition to the policy's contextAwareResources")
+		return resource{},
+			k.notGranted(ctx, caller, apiVersion, kind,
+				"Secrets need a separate grant in addition to the policy's contextAwareResources")
 	}
 	return r, nil
 }
 
 // PluralName returns the plural name of a kind's resource, such as "ingresses". The policy must
 // have been granted the kind.
-func (k *Kubernetes) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error) {
+func (k *Kubernetes) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion,
+	kind string) (string, error) {
 	r, err := k.granted(ctx, caller, apiVersion, kind)
 	return r.Resource, err
 }
 
 // notGranted logs that a policy wants to read a kind without a grant. The log is rate limited,
 // because a faulty policy does this for every request.
-func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {
+func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind,
+	remedy string) error {
 	if now := k.options.Clock.Now(); k.violations.of(caller.Policy, now).AllowN(now, 1) {
-		klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted", "policy", caller.Policy,
-			"apiVersion", apiVersion, "kind", kind, "remedy", remedy)
+		klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted",
+			"policy", caller.Policy, "apiVersion", apiVersion, "kind", kind, "remedy", remedy)
 	}
-	return &refusal{&deniedError{fmt.Sprintf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", apiVersion, kind)}}
+	return &refusal{
+		&deniedError{
+			fmt.Sprintf(
+				"Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.",
+				apiVersion, kind),
+		},
+	}
 }
 
 // kindOf returns the resource that a request names.
-func (k *Kubernetes) kindOf(ctx context.Context, caller *capabilities.Caller, apiVersion, kind *string) (resource, error) {
+func (k *Kubernetes) kindOf(ctx context.Context, caller *capabilities.Caller, apiVersion,
+	kind *string) (resource, error) {
 	version, err := required("api_version", apiVersion)
 	if err != nil {
 		return resource{}, err

@@ -77,7 +77,8 @@ func (l *list) objects(from, to int) []byte {
 func (l *list) find(i identity) (int, bool) {
 	return sort.Find(len(l.spans), func(n int) int {
 		namespace, name := l.identity(l.object(n))
-		return cmp.Or(bytes.Compare([]byte(i.namespace), namespace), bytes.Compare([]byte(i.name), name))
+		return cmp.Or(bytes.Compare([]byte(i.namespace), namespace),
+			bytes.Compare([]byte(i.name), name))
 	})
 }
 
@@ -124,7 +125,13 @@ func (l *list) with(changes map[identity][]byte) (*list, error) {
 	if size > math.MaxUint32 {
 		return nil, fmt.Errorf("a list of %d bytes is too large", size)
 	}
-	b := builder{list: &list{encoder: l.encoder, response: make([]byte, 0, size), spans: make([]span, 0, count)}}
+	b := builder{
+		list: &list{
+			encoder:  l.encoder,
+			response: make([]byte, 0, size),
+			spans:    make([]span, 0, count),
+		},
+	}
 	b.response = append(b.response, l.header...)
 	from := 0
 	for _, p := range places {

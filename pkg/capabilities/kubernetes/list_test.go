@@ -36,7 +36,9 @@ var podResource = resource{
 
 // object returns an object in the form that a client decodes.
 func object(namespace, name string, fields ...string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{}}}
+	u := &unstructured.Unstructured{
+		Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{}},
+	}
 	u.SetNamespace(namespace)
 	u.SetName(name)
 	for _, field := range fields {
@@ -53,14 +55,19 @@ func TestEncode(t *testing.T) {
 		mask   mask
 		want   string
 	}{
-		"whole": {`{"spec": {"x": "<&>"}, "metadata": {"namespace": "ns", "name": "n", "uid": "u"}, "kind": "Other"}`, nil,
+		"whole": {`{"spec": {"x": "<&>"}, "metadata": {"namespace": "ns", "name": "n", "uid": "u"}, "kind": "Other"}`,
+			nil,
 			`{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"ns","name":"n","managedFields":[],"uid":"u"},"spec":{"x":"<&>"}}`},
-		"stripped": {`{"metadata": {"name": "n", "managedFields": [{"manager": "m"}], "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}}`, nil,
+		"stripped": {`{"metadata": {"name": "n", "managedFields": [{"manager": "m"}], "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}}`,
+			nil,
 			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n","annotations":{},"managedFields":[]}}`},
-		"masked": {`{"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": 1, "status": 2, "apiVersion": "v1"}`, m,
+		"masked": {`{"metadata": {"name": "n", "labels": {"a": "b"}}, "spec": 1, "status": 2, "apiVersion": "v1"}`,
+			m,
 			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n","labels":{"a":"b"},"managedFields":[]},"spec":1}`},
-		"no name":       {`{"metadata": {}}`, nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"","managedFields":[]}}`},
-		"strange names": {`{"metadata": {"name": "a\"\\b", "namespace": "ä"}}`, nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"ä","name":"a\"\\b","managedFields":[]}}`},
+		"no name": {`{"metadata": {}}`, nil,
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"","managedFields":[]}}`},
+		"strange names": {`{"metadata": {"name": "a\"\\b", "namespace": "ä"}}`, nil,
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":"ä","name":"a\"\\b","managedFields":[]}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := &unstructured.Unstructured{}
@@ -75,7 +82,8 @@ func TestEncode(t *testing.T) {
 			require.Equal(t, inner(name), string(named))
 		})
 	}
-	_, err = newEncoder(podResource, nil).encode(&unstructured.Unstructured{Object: map[string]any{"metadata": 1}})
+	_, err = newEncoder(podResource, nil).
+		encode(&unstructured.Unstructured{Object: map[string]any{"metadata": 1}})
 	require.EqualError(t, err, "the object has no metadata")
 }
 
@@ -115,7 +123,8 @@ func TestListWithChanges(t *testing.T) {
 	for round := range 500 {
 		changes := map[identity][]byte{}
 		for range random.IntN(6) {
-			namespace, name := fmt.Sprintf("ns%d", random.IntN(4)), fmt.Sprintf("%d%s", random.IntN(30), strings.Repeat("x", random.IntN(2)))
+			namespace, name := fmt.Sprintf("ns%d", random.IntN(4)),
+				fmt.Sprintf("%d%s", random.IntN(30), strings.Repeat("x", random.IntN(2)))
 			var encoded []byte
 			if random.IntN(3) > 0 {
 				var err error
@@ -135,7 +144,8 @@ func TestListWithChanges(t *testing.T) {
 		require.Len(t, l.response, cap(l.response), "nothing is held in vain")
 		names := namesOf(t, l.response)
 		require.True(t, slices.IsSortedFunc(names, func(a, b string) int {
-			return strings.Compare(strings.ReplaceAll(a, "/", "\x00"), strings.ReplaceAll(b, "/", "\x00"))
+			return strings.Compare(strings.ReplaceAll(a, "/", "\x00"),
+				strings.ReplaceAll(b, "/", "\x00"))
 		}))
 		require.Len(t, names, len(model))
 		for n, name := range names {
@@ -143,7 +153,9 @@ func TestListWithChanges(t *testing.T) {
 		}
 		for n := range 4 {
 			namespace := fmt.Sprintf("ns%d", n)
-			want := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, namespace+"/") })
+			want := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+				return !strings.HasPrefix(name, namespace+"/")
+			})
 			require.Equal(t, want, namesOf(t, l.inNamespace(namespace)))
 		}
 	}
@@ -152,9 +164,11 @@ func TestListWithChanges(t *testing.T) {
 // Each encoded object is valid JSON, and can be found again by its identity.
 func FuzzEncode(f *testing.F) {
 	f.Add(maskedObject)
-	f.Add(`{"metadata": {"name": "\\\"\u0000\ud800", "namespace": "</>", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x"}}, "": [1e400]}`)
+	f.Add(
+		`{"metadata": {"name": "\\\"\u0000\ud800", "namespace": "</>", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x"}}, "": [1e400]}`)
 	f.Add(`{"metadata": {"name": 1, "namespace": [], "annotations": 7}}`)
-	f.Add(`{"metadata": {"name": "n", "annotations": {"labels": "{}"}, "labels": {"a": "b\\", "c\"": "\"", "": "}"}, "kk": [{}]}}`)
+	f.Add(
+		`{"metadata": {"name": "n", "annotations": {"labels": "{}"}, "labels": {"a": "b\\", "c\"": "\"", "": "}"}, "kk": [{}]}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		u := &unstructured.Unstructured{}
 		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
@@ -169,7 +183,8 @@ func FuzzEncode(f *testing.F) {
 		inNamespace, named := e.identity(encoded)
 		require.Equal(t, inner(namespace), string(inNamespace))
 		require.Equal(t, inner(name), string(named))
-		l, err := newList(e).with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
+		l, err := newList(e).
+			with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
 		require.NoError(t, err)
 		require.Len(t, namesOf(t, l.response), 1)
 		for key, value := range labeled {
@@ -186,8 +201,10 @@ func FuzzEncode(f *testing.F) {
 
 // FuzzPayloads decodes arbitrary payloads.
 func FuzzPayloads(f *testing.F) {
-	f.Add(`{"subject_access_review": {"user": "u", "groups": ["g"], "resource_attributes": {"resource": "pods", "verb": "list"}}}`)
-	f.Add(`{"api_version": "v1", "kind": "Pod", "label_selector": "a in (b, c)", "field_selector": "a=b\\,c", "field_masks": ["x"]}`)
+	f.Add(
+		`{"subject_access_review": {"user": "u", "groups": ["g"], "resource_attributes": {"resource": "pods", "verb": "list"}}}`)
+	f.Add(
+		`{"api_version": "v1", "kind": "Pod", "label_selector": "a in (b, c)", "field_selector": "a=b\\,c", "field_masks": ["x"]}`)
 	f.Fuzz(func(t *testing.T, payload string) {
 		review, list := canIRequest{}, listRequest{}
 		if decode([]byte(payload), &review) == nil {
@@ -202,7 +219,8 @@ func FuzzPayloads(f *testing.F) {
 				again := listRequest{LabelSelector: &label, FieldSelector: &field}
 				sameLabel, sameField, err := again.selectors()
 				require.NoError(t, err)
-				require.Equal(t, [2]string{label, field}, [2]string{sameLabel, sameField}, "selectors that mean the same are the same")
+				require.Equal(t, [2]string{label, field}, [2]string{sameLabel, sameField},
+					"selectors that mean the same are the same")
 			}
 		}
 	})

@@ -54,7 +54,8 @@ func (r *resource) isSecret() bool { return r.Group == "" && r.Resource == "secr
 // A caching implementation would miss kinds that come and go.
 type Discovery interface {
 	// ServerResourcesForGroupVersionWithContext returns the resources of a group version.
-	ServerResourcesForGroupVersionWithContext(ctx context.Context, groupVersion string) (*metav1.APIResourceList, error)
+	ServerResourcesForGroupVersionWithContext(ctx context.Context,
+		groupVersion string) (*metav1.APIResourceList, error)
 }
 
 // mapping maps kinds to resources. It asks the server for one group version at a time, when
@@ -83,7 +84,8 @@ func newMapping(discovery Discovery, clock clock.PassiveClock) *mapping {
 }
 
 // version returns the cached group version and locks it. The caller must call give to unlock it.
-func (m *mapping) version(ctx context.Context, apiVersion string) (v *groupVersion, give func(), err error) {
+func (m *mapping) version(ctx context.Context,
+	apiVersion string) (v *groupVersion, give func(), err error) {
 	m.mu.Lock()
 	v = m.versions[apiVersion]
 	if v == nil {
@@ -95,7 +97,8 @@ func (m *mapping) version(ctx context.Context, apiVersion string) (v *groupVersi
 	case v.turn <- struct{}{}:
 		return v, func() { <-v.turn }, nil
 	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("looking for the kinds of %s: %w", apiVersion, context.Cause(ctx))
+		return nil, nil,
+			fmt.Errorf("looking for the kinds of %s: %w", apiVersion, context.Cause(ctx))
 	}
 }
 

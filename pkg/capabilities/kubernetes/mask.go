@@ -35,7 +35,9 @@ func parseMask(paths []string) (mask, string, error) {
 		return nil, "", nil
 	}
 	if len(paths) > maxMasks {
-		return nil, "", &refusal{fmt.Errorf("%d field masks are too many: a call may have %d", len(paths), maxMasks)}
+		return nil, "", &refusal{
+			fmt.Errorf("%d field masks are too many: a call may have %d", len(paths), maxMasks),
+		}
 	}
 	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	root := mask{"apiVersion": nil, "kind": nil, "metadata": nil}

@@ -35,22 +35,30 @@ func TestMask(t *testing.T) {
 		paths []string
 		want  string
 	}{
-		"leaf":                    {[]string{"spec.nodeName"}, `"spec": {"nodeName": "n"}`},
-		"subtree":                 {[]string{"status"}, `"status": {"phase": "Running"}`},
-		"lists are transparent":   {[]string{"spec.containers.image"}, `"spec": {"containers": [{"image": "i"}, {}]}`},
-		"lists in lists":          {[]string{"spec.containers.ports.name"}, `"spec": {"containers": [{"ports": [{"name": "x"}]}, {}]}`},
-		"lists of lists":          {[]string{"spec.matrix.a"}, `"spec": {"matrix": [[{"a": 1}], [{}]]}`},
-		"list as leaf":            {[]string{"spec.scalars"}, `"spec": {"scalars": [1, 2]}`},
-		"below scalars":           {[]string{"spec.scalars.x", "spec.nodeName.x", "spec.none.x"}, `"spec": {"scalars": []}`},
-		"null as leaf":            {[]string{"spec.none"}, `"spec": {"none": null}`},
-		"missing":                 {[]string{"spec.missing.x", "nowhere"}, `"spec": {}`},
-		"several":                 {[]string{"status.phase", "spec.nodeName"}, `"spec": {"nodeName": "n"}, "status": {"phase": "Running"}`},
-		"shorter after longer":    {[]string{"status.phase.x", "status"}, `"status": {"phase": "Running"}`},
-		"longer after shorter":    {[]string{"status", "status.phase.x"}, `"status": {"phase": "Running"}`},
-		"duplicates":              {[]string{"status", "status"}, `"status": {"phase": "Running"}`},
-		"below what always stays": {[]string{"metadata.name", "status"}, `"status": {"phase": "Running"}`},
-		"empty path":              {[]string{""}, ""},
-		"empty names":             {[]string{"spec..x", ".", "spec."}, `"spec": {}`},
+		"leaf":    {[]string{"spec.nodeName"}, `"spec": {"nodeName": "n"}`},
+		"subtree": {[]string{"status"}, `"status": {"phase": "Running"}`},
+		"lists are transparent": {[]string{"spec.containers.image"},
+			`"spec": {"containers": [{"image": "i"}, {}]}`},
+		"lists in lists": {[]string{"spec.containers.ports.name"},
+			`"spec": {"containers": [{"ports": [{"name": "x"}]}, {}]}`},
+		"lists of lists": {[]string{"spec.matrix.a"},
+			`"spec": {"matrix": [[{"a": 1}], [{}]]}`},
+		"list as leaf": {[]string{"spec.scalars"}, `"spec": {"scalars": [1, 2]}`},
+		"below scalars": {[]string{"spec.scalars.x", "spec.nodeName.x", "spec.none.x"},
+			`"spec": {"scalars": []}`},
+		"null as leaf": {[]string{"spec.none"}, `"spec": {"none": null}`},
+		"missing":      {[]string{"spec.missing.x", "nowhere"}, `"spec": {}`},
+		"several": {[]string{"status.phase", "spec.nodeName"},
+			`"spec": {"nodeName": "n"}, "status": {"phase": "Running"}`},
+		"shorter after longer": {[]string{"status.phase.x", "status"},
+			`"status": {"phase": "Running"}`},
+		"longer after shorter": {[]string{"status", "status.phase.x"},
+			`"status": {"phase": "Running"}`},
+		"duplicates": {[]string{"status", "status"}, `"status": {"phase": "Running"}`},
+		"below what always stays": {[]string{"metadata.name", "status"},
+			`"status": {"phase": "Running"}`},
+		"empty path":  {[]string{""}, ""},
+		"empty names": {[]string{"spec..x", ".", "spec."}, `"spec": {}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, _, err := parseMask(test.paths)
@@ -101,7 +109,8 @@ func FuzzMask(f *testing.F) {
 			return
 		}
 		var object, whole map[string]any
-		if json.Unmarshal([]byte(text), &object) != nil || json.Unmarshal([]byte(text), &whole) != nil {
+		if json.Unmarshal([]byte(text), &object) != nil ||
+			json.Unmarshal([]byte(text), &whole) != nil {
 			return
 		}
 		m.apply(object)

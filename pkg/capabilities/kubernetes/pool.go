@@ -187,8 +187,10 @@ type tooLargeError struct {
 }
 
 func (e *tooLargeError) Error() string {
-	return fmt.Sprintf("%s does not fit into the memory for what policies read of the cluster, %d bytes: "+
-		"raise that limit, or have the policy ask for less with field masks, selectors or a namespace", e.what, e.limit)
+	return fmt.Sprintf(
+		"%s does not fit into the memory for what policies read of the cluster, %d bytes: "+
+			"raise that limit, or have the policy ask for less with field masks, selectors or a namespace",
+		e.what, e.limit)
 }
 
 // run sweeps periodically until ctx ends.

@@ -25,7 +25,8 @@ import (
 )
 
 // occupants returns a pool with occupants, each used one second after the previous one.
-func occupants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*occupant, ends map[int]stopReason) {
+func occupants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*occupant,
+	ends map[int]stopReason) {
 	clock, ends = clocktesting.NewFakeClock(time.Now()), map[int]stopReason{}
 	p = &pool{limit: limit, clock: clock, recorder: discard{}, occupants: map[*occupant]struct{}{}}
 	for n := range count {
@@ -48,7 +49,8 @@ func TestPoolDropsWhatWasUsedLongestAgo(t *testing.T) {
 	require.Equal(t, map[int]stopReason{1: stopEvicted}, ends)
 	require.EqualValues(t, 80, p.bytes)
 	p.resize(all[3], 100)
-	require.Equal(t, map[int]stopReason{0: stopEvicted, 1: stopEvicted, 2: stopEvicted}, ends, "as many as it takes")
+	require.Equal(t, map[int]stopReason{0: stopEvicted, 1: stopEvicted, 2: stopEvicted}, ends,
+		"as many as it takes")
 	p.resize(all[3], 101)
 	require.Equal(t, stopTooLarge, ends[3])
 	require.Zero(t, p.bytes)

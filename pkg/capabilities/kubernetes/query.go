@@ -40,7 +40,8 @@ func (q query) narrowed() query {
 	return q
 }
 
-func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
+func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller,
+	payload []byte) ([]byte, result, error) {
 	request := listRequest{}
 	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
@@ -56,7 +57,8 @@ func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, p
 
 // listByNamespace uses the cache of all namespaces if the user may list all of them. One watch then
 // serves every namespace.
-func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
+func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller,
+	payload []byte) ([]byte, result, error) {
 	request := listRequest{}
 	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
@@ -77,7 +79,8 @@ func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.C
 			return response, found, err
 		}
 	}
-	if err := k.decisions.authorize(ctx, access{verb: "list", resource: q.resource, namespace: namespace}); err != nil {
+	if err := k.decisions.authorize(ctx,
+		access{verb: "list", resource: q.resource, namespace: namespace}); err != nil {
 		return nil, "", err
 	}
 	q.namespace = namespace
@@ -104,7 +107,8 @@ func isTooLarge(err error) bool {
 // query parses a list request and returns its query for all namespaces. Without an authorizer, the
 // server decides what the user may read, so the query asks for no more than the request does. With
 // one, a user who may list a kind may list all of it, so the selector is applied here.
-func (k *Kubernetes) query(ctx context.Context, caller *capabilities.Caller, payload []byte, request *listRequest) (q query, err error) {
+func (k *Kubernetes) query(ctx context.Context, caller *capabilities.Caller, payload []byte,
+	request *listRequest) (q query, err error) {
 	if err := decode(payload, request); err != nil {
 		return q, err
 	}

@@ -57,15 +57,17 @@ type recent[K question] struct{ *cache.Cache[K, []byte] }
 
 func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
 	return recent[K]{cache.New(cache.Options[K, []byte]{
-		Entries: cmp.Or(bounds.Entries, defaultCacheEntries), Bytes: cmp.Or(bounds.Bytes, defaultCacheBytes),
-		TTL: cmp.Or(bounds.TTL, defaultCacheTTL), Clock: c,
+		Entries: cmp.Or(bounds.Entries, defaultCacheEntries),
+		Bytes:   cmp.Or(bounds.Bytes, defaultCacheBytes),
+		TTL:     cmp.Or(bounds.TTL, defaultCacheTTL), Clock: c,
 		Size: func(asked K, answer []byte) int64 { return asked.size() + int64(len(answer)) },
 	})}
 }
 
 // get returns an answer, and whether it came from the cache. With bypass, a guest asks to skip the
 // cache.
-func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, result, error) {
+func (r recent[K]) get(ctx context.Context, key K, bypass bool,
+	fetch func(context.Context) ([]byte, error)) ([]byte, result, error) {
 	if bypass {
 		answer, err := fetch(ctx)
 		return answer, resultAsked, err

@@ -50,8 +50,10 @@ func newReviewer(t *testing.T, bounds AnswerCache) *reviewer {
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	require.NoError(t, err)
 	r.Kubernetes, err = New(t.Context(), Options{
-		Client: client, Discovery: kinds, User: &user.DefaultInfo{Name: "eyes"}, CanI: bounds, Clock: r.clock,
-		Authorizer: authorizer.AuthorizerFunc(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
+		Client: client, Discovery: kinds, User: &user.DefaultInfo{Name: "eyes"}, CanI: bounds,
+		Clock: r.clock,
+		Authorizer: authorizer.AuthorizerFunc(func(context.Context,
+			authorizer.Attributes) (authorizer.Decision, string, error) {
 			r.asked++
 			return authorizer.DecisionAllow, "", nil
 		}),
@@ -65,7 +67,9 @@ func (r *reviewer) ask(t *testing.T, name string) int {
 	t.Helper()
 	before := r.asked
 	_, err := r.Call(t.Context(), &capabilities.Caller{}, canI,
-		fmt.Appendf(nil, `{"subject_access_review":{"user":%q,"resource_attributes":{"resource":"pods","verb":"list"}}}`, name))
+		fmt.Appendf(nil,
+			`{"subject_access_review":{"user":%q,"resource_attributes":{"resource":"pods","verb":"list"}}}`,
+			name))
 	require.NoError(t, err)
 	return r.asked - before
 }

@@ -115,7 +115,9 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		if o := r.outage.Load(); o != nil {
 			err = o.err
 		}
-		return nil, &abi.ShortageError{Err: fmt.Errorf("%s is not loaded yet: %w", &r.selection, err)}
+		return nil, &abi.ShortageError{
+			Err: fmt.Errorf("%s is not loaded yet: %w", &r.selection, err),
+		}
 	}
 	s := r.store.Load()
 	if s == nil {
@@ -123,7 +125,9 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		return nil, r.err
 	}
 	if o := r.outage.Load(); o != nil && r.clock.Since(o.since) > maxOutage {
-		return nil, fmt.Errorf("%s is out of date since %s: %w", &r.selection, o.since.UTC().Format(time.RFC3339), o.err)
+		return nil,
+			fmt.Errorf("%s is out of date since %s: %w", &r.selection,
+				o.since.UTC().Format(time.RFC3339), o.err)
 	}
 	return s.list(ctx)
 }
@@ -181,7 +185,11 @@ func (r *reflection) evict(reason stopReason) {
 	case stopTooLarge:
 		r.finish(reason, &tooLargeError{what: r.String(), limit: r.limit})
 	default:
-		r.finish(reason, &abi.ShortageError{Err: fmt.Errorf("%s was dropped (%s): other caches use up the memory for what policies read of the cluster; raise that limit, or have policies ask for less", &r.selection, reason)})
+		r.finish(reason, &abi.ShortageError{
+			Err: fmt.Errorf(
+				"%s was dropped (%s): other caches use up the memory for what policies read of the cluster; raise that limit, or have policies ask for less",
+				&r.selection, reason),
+		})
 	}
 }
 
@@ -195,20 +203,29 @@ func (r *reflection) fail(err error) {
 func (r *reflection) run(ctx context.Context, client dynamic.ResourceInterface, s *store) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.logger.Error(fmt.Errorf("panic: %v", p), "Watching for policies failed", "stack", string(debug.Stack()))
+			r.logger.Error(fmt.Errorf("panic: %v", p), "Watching for policies failed",
+				"stack", string(debug.Stack()))
 			r.fail(errors.New("internal error"))
 		}
 	}()
 	reflector := cache.NewReflectorWithOptions(r.source(client, s), nil, s, cache.ReflectorOptions{
-		Logger: &r.logger, Name: "wasm-admission", TypeDescription: r.resource.String(), Clock: r.clock,
+		Logger: &r.logger, Name: "wasm-admission", TypeDescription: r.resource.String(),
+		Clock: r.clock,
 	})
 	reflector.WatchListPageSize = pageSize
-	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 10, Cap: 30 * time.Second}
+	backoff := wait.Backoff{
+		Duration: 200 * time.Millisecond,
+		Factor:   2,
+		Jitter:   1,
+		Steps:    10,
+		Cap:      30 * time.Second,
+	}
 	delay := backoff.DelayWithReset(r.clock, 2*time.Minute)
-	_ = delay.Until(klog.NewContext(ctx, r.logger), true, true, func(ctx context.Context) (over bool, _ error) {
-		err := reflector.ListAndWatchWithContext(ctx)
-		return err != nil && ctx.Err() == nil && r.failed(err), nil
-	})
+	_ = delay.Until(klog.NewContext(ctx, r.logger), true, true,
+		func(ctx context.Context) (over bool, _ error) {
+			err := reflector.ListAndWatchWithContext(ctx)
+			return err != nil && ctx.Err() == nil && r.failed(err), nil
+		})
 }
 
 // failed handles an error of the watch, and reports whether the error is final.
@@ -218,7 +235,8 @@ func (r *reflection) failed(err error) bool {
 		r.gone()
 		r.finish(stopFailed, missing(r.apiVersion, r.kind))
 		r.remove()
-	case !r.ready(), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsMethodNotSupported(err):
+	case !r.ready(), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err),
+		apierrors.IsMethodNotSupported(err):
 		r.fail(err)
 	default:
 		r.note(err)
@@ -241,7 +259,8 @@ func (r *reflection) note(err error) {
 // source returns the source of a reflector's objects.
 func (r *reflection) source(client dynamic.ResourceInterface, s *store) cache.ListerWatcher {
 	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(ctx context.Context,
+			options metav1.ListOptions) (runtime.Object, error) {
 			if options.Continue == "" {
 				s.beginLoading()
 			}
@@ -252,7 +271,8 @@ func (r *reflection) source(client dynamic.ResourceInterface, s *store) cache.Li
 				return nil, err
 			}
 			objects := &internalversion.List{ListMeta: metav1.ListMeta{
-				ResourceVersion: page.GetResourceVersion(), Continue: page.GetContinue(), RemainingItemCount: page.GetRemainingItemCount(),
+				ResourceVersion: page.GetResourceVersion(), Continue: page.GetContinue(),
+				RemainingItemCount: page.GetRemainingItemCount(),
 			}}
 			for n := range page.Items {
 				e, err := s.load(&page.Items[n])
@@ -263,7 +283,8 @@ func (r *reflection) source(client dynamic.ResourceInterface, s *store) cache.Li
 			}
 			return objects, nil
 		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: func(ctx context.Context,
+			options metav1.ListOptions) (watch.Interface, error) {
 			if options.SendInitialEvents != nil {
 				s.beginLoading()
 			}

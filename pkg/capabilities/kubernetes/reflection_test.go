@@ -27,10 +27,22 @@ import (
 )
 
 func TestErrorsAreTheAnswerForAWhile(t *testing.T) {
-	for reason, pause := range map[stopReason]time.Duration{stopIdle: -1, stopEvicted: -1, stopFailed: retryPause, stopTooLarge: tooLargePause} {
+	for reason, pause := range map[stopReason]time.Duration{
+		stopIdle:     -1,
+		stopEvicted:  -1,
+		stopFailed:   retryPause,
+		stopTooLarge: tooLargePause,
+	} {
 		t.Run(string(reason), func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(time.Now())
-			r := &reflection{clock: clock, logger: klog.Background(), recorder: discard{}, cancel: func() {}, filled: make(chan struct{}), ended: make(chan struct{})}
+			r := &reflection{
+				clock:    clock,
+				logger:   klog.Background(),
+				recorder: discard{},
+				cancel:   func() {},
+				filled:   make(chan struct{}),
+				ended:    make(chan struct{}),
+			}
 			require.False(t, r.over(clock.Now().Add(time.Hour)), "it has not ended")
 			r.finish(reason, errors.New("first"))
 			r.finish(stopFailed, errors.New("second"))

@@ -106,7 +106,9 @@ func missingField(name string) error {
 // bounded checks the length of a field's value.
 func bounded(name, value string, bytes int) error {
 	if len(value) > bytes {
-		return &refusal{fmt.Errorf("%s is too long: %d bytes, the limit is %d", name, len(value), bytes)}
+		return &refusal{
+			fmt.Errorf("%s is too long: %d bytes, the limit is %d", name, len(value), bytes),
+		}
 	}
 	return nil
 }
@@ -133,7 +135,8 @@ func (r *resource) namespace(value *string) (string, error) {
 	case r.namespaced && namespace == "":
 		return "", fmt.Errorf("Resource %s is namespaced, but no namespace was provided", r) //nolint:staticcheck // the text that Kubewarden's users know
 	case !r.namespaced && namespace != "":
-		return "", fmt.Errorf("resource %s is cluster wide. Cannot search for it inside of a namespace", r)
+		return "",
+			fmt.Errorf("resource %s is cluster wide. Cannot search for it inside of a namespace", r)
 	}
 	if err := bounded("namespace", namespace, maxNameBytes); err != nil {
 		return "", err

@@ -254,7 +254,9 @@ func (s *store) list(ctx context.Context) (*list, error) {
 	select {
 	case <-building:
 	case <-ctx.Done():
-		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for a list to be rebuilt: %w", context.Cause(ctx))}
+		return nil, &abi.ShortageError{
+			Err: fmt.Errorf("waiting for a list to be rebuilt: %w", context.Cause(ctx)),
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,7 +33,9 @@ func newStore(t *testing.T, clock *clocktesting.FakeClock) (s *store, held *int6
 	base := newList(newEncoder(podResource, nil))
 	s = &store{
 		encoder: base.encoder, base: base, changes: map[identity][]byte{}, clock: clock,
-		fail: func(err error) { t.Error(err) }, filled: func() {}, resize: func(bytes int64) { *held = bytes }, fits: func(int64) bool { return true },
+		fail: func(err error) { t.Error(err) }, filled: func() {}, resize: func(bytes int64) {
+			*held = bytes
+		}, fits: func(int64) bool { return true },
 	}
 	return s, held
 }
@@ -112,7 +114,8 @@ func TestStoreHoldsLittleMoreThanItsList(t *testing.T) {
 	size := float64(len(l.response))
 	require.Less(t, float64(*held), 1.1*size)
 	for round := range 20_000 {
-		require.NoError(t, s.Update(object("ns", fmt.Sprint("object-", round%2000), "some", "more", "field2")))
+		require.NoError(t,
+			s.Update(object("ns", fmt.Sprint("object-", round%2000), "some", "more", "field2")))
 		s.mu.Lock()
 		building := s.building
 		require.Less(t, float64(s.held()), 2.3*size)

@@ -85,12 +85,17 @@ func New(options Options) *Net {
 	if options.CacheTTL == 0 {
 		options.CacheTTL = defaultCacheTTL
 	}
-	n.answers = cache.New(cache.Options[string, []byte]{Entries: options.CacheEntries, TTL: options.CacheTTL, Clock: options.Clock})
+	n.answers = cache.New(cache.Options[string, []byte]{
+		Entries: options.CacheEntries,
+		TTL:     options.CacheTTL,
+		Clock:   options.Clock,
+	})
 	return n
 }
 
 // Call implements [capabilities.Capability].
-func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	if operation != "v1/dns_lookup_host" {
 		return nil, fmt.Errorf("unknown operation: %s", operation)
 	}
@@ -102,9 +107,12 @@ func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string
 		return nil, errors.New("the payload names no host")
 	}
 	if len(*host) > maxHostBytes {
-		return nil, fmt.Errorf("the name of the host has %d bytes: at most %d are allowed", len(*host), maxHostBytes)
+		return nil, fmt.Errorf("the name of the host has %d bytes: at most %d are allowed",
+			len(*host), maxHostBytes)
 	}
-	answer, err := n.answers.Get(ctx, *host, func(ctx context.Context) ([]byte, error) { return n.lookup(ctx, *host) })
+	answer, err := n.answers.Get(ctx, *host, func(ctx context.Context) ([]byte, error) {
+		return n.lookup(ctx, *host)
+	})
 	if err != nil {
 		// A client may have named the host, so the policy is not to blame if it does not exist.
 		return nil, &capabilities.FailedError{Err: &abi.ShortageError{Err: err}}

@@ -68,9 +68,10 @@ func (s *server) start(t *testing.T) *net.Resolver {
 			}()
 		}
 	}()
-	return &net.Resolver{PreferGo: true, StrictErrors: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
+	return &net.Resolver{PreferGo: true, StrictErrors: true,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+		}}
 }
 
 func (s *server) answer(question []byte) ([]byte, error) {
@@ -93,7 +94,8 @@ func (s *server) answer(question []byte) ([]byte, error) {
 	for _, address := range addresses {
 		if q.Type == dnsmessage.TypeA {
 			message.Answers = append(message.Answers, dnsmessage.Resource{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: address},
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
+				Body:   &dnsmessage.AResource{A: address},
 			})
 		}
 	}
@@ -110,7 +112,12 @@ func lookup(ctx context.Context, n *capabilitynet.Net, host string) (string, err
 }
 
 func TestLookup(t *testing.T) {
-	s := &server{records: map[string][][4]byte{"a.example.": {{192, 0, 2, 1}, {192, 0, 2, 2}}, "none.example.": {}}}
+	s := &server{
+		records: map[string][][4]byte{
+			"a.example.":    {{192, 0, 2, 1}, {192, 0, 2, 2}},
+			"none.example.": {},
+		},
+	}
 	for n := range 70 {
 		s.records["many.example."] = append(s.records["many.example."], [4]byte{10, 0, 0, byte(n)})
 	}
@@ -121,7 +128,8 @@ func TestLookup(t *testing.T) {
 		{"none.example.", "", "Callback evaluation failure: lookup none.example."},
 		{"unknown.example.", "", "Callback evaluation failure: lookup unknown.example."},
 		{"", "", "the payload names no host"},
-		{strings.Repeat("a", 255), "", "the name of the host has 255 bytes: at most 254 are allowed"},
+		{strings.Repeat("a", 255), "",
+			"the name of the host has 255 bytes: at most 254 are allowed"},
 		{"a\x00b.", "", "Callback evaluation failure: "},
 	} {
 		t.Run(test.host, func(t *testing.T) {
@@ -155,7 +163,9 @@ func TestHostsThatAreNotFoundAreNoPolicysFault(t *testing.T) {
 func TestPayloads(t *testing.T) {
 	n := capabilitynet.New(capabilitynet.Options{})
 	for payload, want := range map[string]string{
-		"": "is not the name of a host", "{}": "is not the name of a host", `"a" "b"`: "is not the name of a host", "null": "names no host", "[]": "is not the name of a host",
+		"": "is not the name of a host", "{}": "is not the name of a host",
+		`"a" "b"`: "is not the name of a host", "null": "names no host",
+		"[]": "is not the name of a host",
 	} {
 		_, err := n.Call(t.Context(), &capabilities.Caller{}, "v1/dns_lookup_host", []byte(payload))
 		require.ErrorContains(t, err, want, payload)
@@ -167,7 +177,12 @@ func TestPayloads(t *testing.T) {
 func TestAnswersAreKeptForAWhile(t *testing.T) {
 	s := &server{records: map[string][][4]byte{"a.example.": {{192, 0, 2, 1}}}}
 	clock := clocktesting.NewFakeClock(time.Now())
-	n := capabilitynet.New(capabilitynet.Options{Resolver: s.start(t), CacheTTL: time.Minute, CacheEntries: 2, Clock: clock})
+	n := capabilitynet.New(capabilitynet.Options{
+		Resolver:     s.start(t),
+		CacheTTL:     time.Minute,
+		CacheEntries: 2,
+		Clock:        clock,
+	})
 	ask := func(host string) {
 		t.Helper()
 		_, err := lookup(t.Context(), n, host)
@@ -196,7 +211,8 @@ func TestAnswersAreKeptForAWhile(t *testing.T) {
 func TestAnswersAreNobodysButTheCallers(t *testing.T) {
 	n := capabilitynet.New(capabilitynet.Options{})
 	for range 2 {
-		answer, err := n.Call(t.Context(), &capabilities.Caller{}, "v1/dns_lookup_host", []byte(`"192.0.2.7"`))
+		answer, err := n.Call(t.Context(), &capabilities.Caller{}, "v1/dns_lookup_host",
+			[]byte(`"192.0.2.7"`))
 		require.NoError(t, err)
 		require.JSONEq(t, `{"ips":["192.0.2.7"]}`, string(answer))
 		clear(answer)
@@ -214,7 +230,8 @@ func TestOneQuestionForAll(t *testing.T) {
 		_, err := lookup(first, n, "a.example.")
 		gone <- err
 	}()
-	require.Eventually(t, func() bool { return s.questions.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return s.questions.Load() == 1 }, 10*time.Second,
+		time.Millisecond)
 	results := make(chan error)
 	for range 10 {
 		go func() {
@@ -245,7 +262,8 @@ func TestLookupsEndWithTheCall(t *testing.T) {
 
 func ExampleNet() {
 	n := capabilitynet.New(capabilitynet.Options{})
-	answer, err := n.Call(context.Background(), &capabilities.Caller{}, "v1/dns_lookup_host", []byte(`"192.0.2.1"`))
+	answer, err := n.Call(context.Background(), &capabilities.Caller{}, "v1/dns_lookup_host",
+		[]byte(`"192.0.2.1"`))
 	fmt.Println(string(answer), err)
 	// Output: {"ips":["192.0.2.1"]} <nil>
 }

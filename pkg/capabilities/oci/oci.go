@@ -46,11 +46,13 @@ type Images interface {
 	// Ask answers one of the operations for an image, in JSON. The request is the payload: the
 	// image as a JSON string, or for the two verify operations an object that names the image. The
 	// caller is the policy.
-	Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error)
+	Ask(ctx context.Context, caller *capabilities.Caller, operation, image string,
+		request []byte) ([]byte, error)
 }
 
 // errNotAvailable is the error for guests if there is no [Images].
-var errNotAvailable = errors.New("host capability oci is not available: this program does not read images from registries")
+var errNotAvailable = errors.New(
+	"host capability oci is not available: this program does not read images from registries")
 
 // OCI answers the host calls of namespace oci. It is safe for concurrent use.
 type OCI struct{ images Images }
@@ -61,7 +63,8 @@ var _ capabilities.Capability = &OCI{}
 func New(images Images) *OCI { return &OCI{images} }
 
 // Call implements [capabilities.Capability].
-func (o *OCI) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (o *OCI) Call(ctx context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	imageOf := map[string]func([]byte) (string, error){
 		VerifyV1: verifyV1Image, VerifyV2: verifyV2Image,
 		ManifestDigest: plainImage, Manifest: plainImage, ManifestAndConfig: plainImage,
@@ -77,7 +80,8 @@ func (o *OCI) Call(ctx context.Context, caller *capabilities.Caller, operation s
 		return nil, errors.New("the payload names no image")
 	}
 	if len(image) > maxImageBytes {
-		return nil, fmt.Errorf("the name of the image has %d bytes: at most %d are allowed", len(image), maxImageBytes)
+		return nil, fmt.Errorf("the name of the image has %d bytes: at most %d are allowed",
+			len(image), maxImageBytes)
 	}
 	if o.images == nil {
 		return nil, &capabilities.FailedError{Err: errNotAvailable}
@@ -109,7 +113,8 @@ func verifyV1Image(payload []byte) (string, error) {
 		return "", fmt.Errorf("the payload is not a request to verify an image: %w", err)
 	}
 	if len(request) != 1 {
-		return "", fmt.Errorf("the payload has %d ways to verify an image: exactly one is needed", len(request))
+		return "", fmt.Errorf("the payload has %d ways to verify an image: exactly one is needed",
+			len(request))
 	}
 	for way, v := range request {
 		if way != "SigstorePubKeyVerify" && way != "SigstoreKeylessVerify" {
@@ -124,7 +129,8 @@ func verifyV1Image(payload []byte) (string, error) {
 
 // ways are the types of verification in [VerifyV2].
 var ways = map[string]bool{
-	"SigstorePubKeyVerify": true, "SigstoreKeylessVerify": true, "SigstoreKeylessPrefixVerify": true,
+	"SigstorePubKeyVerify": true, "SigstoreKeylessVerify": true,
+	"SigstoreKeylessPrefixVerify": true,
 	"SigstoreGithubActionsVerify": true, "SigstoreCertificateVerify": true,
 }
 

@@ -69,7 +69,8 @@ func (l *Log) Line(ctx context.Context, source, text string) {
 
 // Call answers the host capability tracing/log. It reports no log failures to the guest, because a
 // policy's verdict must not depend on its log.
-func (l *Log) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (l *Log) Call(ctx context.Context, _ *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	if operation != "log" {
 		return nil, fmt.Errorf("unknown operation: %s", operation)
 	}
@@ -89,7 +90,8 @@ func (l *Log) write(ctx context.Context, level, text string, keysAndValues ...an
 		return
 	}
 	logger := klog.FromContext(ctx)
-	keysAndValues = append([]any{"policy", l.policy, "level", level, "text", l.truncate(text)}, keysAndValues...)
+	keysAndValues = append([]any{"policy", l.policy, "level", level, "text", l.truncate(text)},
+		keysAndValues...)
 	if dropped := l.dropped.Swap(0); dropped > 0 {
 		keysAndValues = append(keysAndValues, "droppedBefore", dropped)
 	}
@@ -118,7 +120,13 @@ type event struct {
 	level, message, data string
 }
 
-var levels = map[string]bool{"trace": true, "debug": true, "info": true, "warning": true, "error": true}
+var levels = map[string]bool{
+	"trace":   true,
+	"debug":   true,
+	"info":    true,
+	"warning": true,
+	"error":   true,
+}
 
 func decodeEvent(payload []byte) (event, error) {
 	var fields map[string]json.RawMessage
@@ -130,7 +138,8 @@ func decodeEvent(payload []byte) (event, error) {
 		return event{}, fmt.Errorf("level: %w", err)
 	}
 	if e.level = strings.ToLower(e.level); !levels[e.level] {
-		return event{}, fmt.Errorf("level: %q is none of trace, debug, info, warning, error", e.level)
+		return event{},
+			fmt.Errorf("level: %q is none of trace, debug, info, warning, error", e.level)
 	}
 	if message := fields["message"]; message != nil {
 		if err := json.Unmarshal(message, &e.message); err != nil {

@@ -31,22 +31,28 @@ import (
 // logged returns what f logs, at verbosity 5.
 func logged(t *testing.T, f func(ctx context.Context)) string {
 	t.Helper()
-	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true), ktesting.Verbosity(5)))
+	logger := ktesting.NewLogger(t,
+		ktesting.NewConfig(ktesting.BufferLogs(true), ktesting.Verbosity(5)))
 	f(klog.NewContext(t.Context(), logger))
 	return logger.GetSink().(ktesting.Underlier).GetBuffer().String()
 }
 
 func TestEvents(t *testing.T) {
 	for _, test := range []struct{ name, payload, want string }{
-		{"info", `{"level":"info","message":"hello","line":3,"file":"a.rs"}`, `Policy log policy="p" level="info" text="hello" data="{\"file\":\"a.rs\",\"line\":3}"`},
-		{"any case", `{"level":"WARNING","message":"hello"}`, `level="warning" text="hello" data="{}"`},
+		{"info", `{"level":"info","message":"hello","line":3,"file":"a.rs"}`,
+			`Policy log policy="p" level="info" text="hello" data="{\"file\":\"a.rs\",\"line\":3}"`},
+		{"any case", `{"level":"WARNING","message":"hello"}`,
+			`level="warning" text="hello" data="{}"`},
 		{"no message", `{"level":"debug"}`, `level="debug" text="" data="{}"`},
 		{"null message", `{"level":"error","message":null}`, `level="error" text=""`},
 		{"no level", `{"message":"hello"}`, "Policy sent a log event that cannot be read"},
-		{"unknown level", `{"level":"loud"}`, `err="level: \"loud\" is none of trace, debug, info, warning, error"`},
+		{"unknown level", `{"level":"loud"}`,
+			`err="level: \"loud\" is none of trace, debug, info, warning, error"`},
 		{"no JSON", `hello`, "Policy sent a log event that cannot be read"},
-		{"wrong message", `{"level":"info","message":{}}`, "Policy sent a log event that cannot be read"},
-		{"line breaks stay in the value", `{"level":"info","message":"one\ntwo"}`, "level=\"info\" text=<\n\tone\n\ttwo\n >"},
+		{"wrong message", `{"level":"info","message":{}}`,
+			"Policy sent a log event that cannot be read"},
+		{"line breaks stay in the value", `{"level":"info","message":"one\ntwo"}`,
+			"level=\"info\" text=<\n\tone\n\ttwo\n >"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			log := tracing.NewLog("p", 10, 1000)
@@ -82,7 +88,9 @@ func TestLinesAreBounded(t *testing.T) {
 	output := logged(t, func(ctx context.Context) {
 		log.Line(ctx, "stdout", "hello world")
 		log.Line(ctx, "stdout", "äöüß") // the limit splits the third letter
-		_, err := log.Call(ctx, nil, "log", []byte(`{"level":"info","message":"hello world","more":"`+strings.Repeat("x", 100)+`"}`))
+		_, err := log.Call(ctx, nil, "log",
+			[]byte(`{"level":"info","message":"hello world","more":"`+strings.Repeat("x", 100)+
+				`"}`))
 		require.NoError(t, err)
 	})
 	require.Contains(t, output, `text="hello…" source="stdout"`)

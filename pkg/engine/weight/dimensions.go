@@ -58,25 +58,46 @@ const (
 
 // dimensions are in the order in which they are checked.
 var dimensions = [dimensionCount]dimension{
-	functionBlocks:       {"basic blocks", splitFunction, func(b *Bounds) *int64 { return &b.FunctionBlocks }, true},
-	functionLoops:        {"loops", splitFunction, func(b *Bounds) *int64 { return &b.FunctionLoops }, true},
-	functionNesting:      {"levels of nested blocks", splitFunction, func(b *Bounds) *int64 { return &b.FunctionNesting }, true},
-	functionNestedLocals: {"levels of nested blocks times locals", splitFunction, func(b *Bounds) *int64 { return &b.FunctionNestedLocals }, true},
-	functionBytes:        {"bytes of body", splitFunction, func(b *Bounds) *int64 { return &b.FunctionBytes }, true},
-	functions:            {"functions", fewer, func(b *Bounds) *int64 { return &b.Functions }, false},
-	types:                {"types", fewer, func(b *Bounds) *int64 { return &b.Types }, false},
-	imports:              {"imports", fewer, func(b *Bounds) *int64 { return &b.Imports }, false},
-	exports:              {"exports", "export less; each mutable global counts as one, too", func(b *Bounds) *int64 { return &b.Exports }, false},
-	globals:              {"globals", fewer, func(b *Bounds) *int64 { return &b.Globals }, false},
-	tables:               {"tables", fewer, func(b *Bounds) *int64 { return &b.Tables }, false},
-	locals:               {"locals in all functions", fewer, func(b *Bounds) *int64 { return &b.Locals }, false},
-	dataSegments:         {"data segments", "have the linker merge them", func(b *Bounds) *int64 { return &b.DataSegments }, false},
-	elementSegments:      {"element segments", "have the linker merge them", func(b *Bounds) *int64 { return &b.ElementSegments }, false},
-	elementEntries:       {"references in element segments", fewer, func(b *Bounds) *int64 { return &b.ElementEntries }, false},
-	customSections:       {"custom sections", "strip the module, as with wasm-tools strip", func(b *Bounds) *int64 { return &b.CustomSections }, false},
-	moduleTime: {"ms of processor time by estimate, most of them", splitFunction + "; many values that live across many blocks are what costs most",
+	functionBlocks: {"basic blocks", splitFunction, func(b *Bounds) *int64 {
+		return &b.FunctionBlocks
+	}, true},
+	functionLoops: {"loops", splitFunction, func(b *Bounds) *int64 {
+		return &b.FunctionLoops
+	}, true},
+	functionNesting: {"levels of nested blocks", splitFunction, func(b *Bounds) *int64 {
+		return &b.FunctionNesting
+	}, true},
+	functionNestedLocals: {"levels of nested blocks times locals", splitFunction,
+		func(b *Bounds) *int64 { return &b.FunctionNestedLocals }, true},
+	functionBytes: {"bytes of body", splitFunction, func(b *Bounds) *int64 {
+		return &b.FunctionBytes
+	}, true},
+	functions: {"functions", fewer, func(b *Bounds) *int64 { return &b.Functions },
+		false},
+	types:   {"types", fewer, func(b *Bounds) *int64 { return &b.Types }, false},
+	imports: {"imports", fewer, func(b *Bounds) *int64 { return &b.Imports }, false},
+	exports: {"exports", "export less; each mutable global counts as one, too",
+		func(b *Bounds) *int64 { return &b.Exports }, false},
+	globals: {"globals", fewer, func(b *Bounds) *int64 { return &b.Globals }, false},
+	tables:  {"tables", fewer, func(b *Bounds) *int64 { return &b.Tables }, false},
+	locals: {"locals in all functions", fewer, func(b *Bounds) *int64 {
+		return &b.Locals
+	}, false},
+	dataSegments: {"data segments", "have the linker merge them", func(b *Bounds) *int64 {
+		return &b.DataSegments
+	}, false},
+	elementSegments: {"element segments", "have the linker merge them",
+		func(b *Bounds) *int64 { return &b.ElementSegments }, false},
+	elementEntries: {"references in element segments", fewer, func(b *Bounds) *int64 {
+		return &b.ElementEntries
+	}, false},
+	customSections: {"custom sections", "strip the module, as with wasm-tools strip",
+		func(b *Bounds) *int64 { return &b.CustomSections }, false},
+	moduleTime: {"ms of processor time by estimate, most of them",
+		splitFunction + "; many values that live across many blocks are what costs most",
 		func(b *Bounds) *int64 { return (*int64)(&b.Time) }, true},
-	moduleMemory: {"bytes of memory by estimate, most of them", splitFunction + "; many values that live across many blocks are what costs most",
+	moduleMemory: {"bytes of memory by estimate, most of them",
+		splitFunction + "; many values that live across many blocks are what costs most",
 		func(b *Bounds) *int64 { return &b.Memory }, true},
 }
 
@@ -87,8 +108,10 @@ func (w *Weight) ofModule(m *wasm.Module) {
 		entries += len(m.Elements[i].Functions) + len(m.Elements[i].Exprs)
 	}
 	for d, n := range map[dimensionID]int{
-		functions: len(m.Bodies), types: len(m.Types), imports: len(m.Imports), exports: len(m.Exports), globals: len(m.Globals),
-		tables: len(m.Tables), dataSegments: len(m.Data), elementSegments: len(m.Elements), elementEntries: entries,
+		functions: len(m.Bodies), types: len(m.Types), imports: len(m.Imports),
+		exports: len(m.Exports), globals: len(m.Globals),
+		tables: len(m.Tables), dataSegments: len(m.Data), elementSegments: len(m.Elements),
+		elementEntries: entries,
 		customSections: len(m.Custom),
 	} {
 		w.values[d] = int64(n)

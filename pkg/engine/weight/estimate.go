@@ -52,7 +52,8 @@ type facts struct {
 
 func factsOf(m *wasm.Module, size int) facts {
 	f := facts{
-		functions: float64(len(m.Bodies)), types: float64(len(m.Types)), imports: float64(len(m.Imports)),
+		functions: float64(len(m.Bodies)), types: float64(len(m.Types)),
+		imports: float64(len(m.Imports)),
 		globals: float64(m.ImportedCount(wasm.ExternGlobal) + len(m.Globals)), bytes: float64(size),
 	}
 	for i := range m.Types {
@@ -97,8 +98,10 @@ type estimate struct{ time, kept, peak float64 }
 func (f *facts) module() estimate {
 	return estimate{
 		time: f.types*nsPerType + f.signatures*nsPerSignature + f.entries*nsPerEntry +
-			f.functions*(f.types*nsPerFunctionAndType+f.globals*nsPerDeclared+f.imports*nsPerImportSearched+nsPerFunction),
-		kept: f.bytes*2 + f.functions*keptPerFunction + f.types*keptPerType + f.entries*keptPerEntry + f.signatures*keptPerSignature,
+			f.functions*(f.types*nsPerFunctionAndType+f.globals*nsPerDeclared+
+				f.imports*nsPerImportSearched+nsPerFunction),
+		kept: f.bytes*2 + f.functions*keptPerFunction + f.types*keptPerType +
+			f.entries*keptPerEntry + f.signatures*keptPerSignature,
 	}
 }
 
@@ -107,12 +110,17 @@ func (f *facts) function(c *function) estimate {
 	reloads := float64(c.calls) * f.mutable
 	values, bytes, blocks := float64(c.values), float64(c.bytes), float64(c.blocks)
 	return estimate{
-		time: bytes*nsPerByte + blocks*nsPerBlock + values*nsPerValue + float64(c.locals)*nsPerLocal +
+		time: bytes*nsPerByte + blocks*nsPerBlock + values*nsPerValue +
+			float64(c.locals)*nsPerLocal +
 			c.dominators*nsPerDominator + c.find*nsPerStep + c.live*nsPerLive + c.moves*nsPerMove +
-			c.phis*nsPerPhi*float64(1+c.loopNesting) + reloads*nsPerReload + float64(c.accesses)*nsPerAccess + float64(c.bulk)*nsPerBulk + c.known*nsPerKnown +
-			c.targetsSquared*nsPerTargetSquared + float64(c.hostCalls)*f.imports*nsPerImportSearched,
-		kept: bytes*keptPerByte + c.moves*keptPerMove + values*keptPerValue + float64(c.locals)*keptPerLocal,
-		peak: bytes*peakPerByte + blocks*peakPerBlock + values*peakPerValue + c.live*peakPerLive + c.moves*peakPerMove + reloads*peakPerReload +
+			c.phis*nsPerPhi*float64(1+c.loopNesting) + reloads*nsPerReload +
+			float64(c.accesses)*nsPerAccess + float64(c.bulk)*nsPerBulk + c.known*nsPerKnown +
+			c.targetsSquared*nsPerTargetSquared +
+			float64(c.hostCalls)*f.imports*nsPerImportSearched,
+		kept: bytes*keptPerByte + c.moves*keptPerMove + values*keptPerValue +
+			float64(c.locals)*keptPerLocal,
+		peak: bytes*peakPerByte + blocks*peakPerBlock + values*peakPerValue + c.live*peakPerLive +
+			c.moves*peakPerMove + reloads*peakPerReload +
 			float64(c.accesses)*peakPerAccess + float64(c.bulk)*peakPerBulk + c.known*peakPerKnown,
 	}
 }

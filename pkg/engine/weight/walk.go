@@ -95,12 +95,18 @@ func (w *walker) weigh(n int) error {
 	body := &w.module.Bodies[n]
 	t := &w.module.Types[w.types[w.imports+n]]
 	params, all := len(t.Params), len(t.Params)+int(body.Locals)
-	w.f = function{bytes: len(body.Code) + len(body.LocalDecls), locals: all, values: len(t.Params) + len(t.Results)}
-	w.frames = append(w.frames[:0], frame{results: len(t.Results), carried: len(t.Results), op: wasm.OpBlock})
+	w.f = function{
+		bytes:  len(body.Code) + len(body.LocalDecls),
+		locals: all,
+		values: len(t.Params) + len(t.Results),
+	}
+	w.frames = append(w.frames[:0],
+		frame{results: len(t.Results), carried: len(t.Results), op: wasm.OpBlock})
 	w.points = append(w.points[:0], point{blocks: 2, begin: 2})
 	w.locals = slices.Grow(w.locals[:0], all)[:all]
 	clear(w.locals)
-	w.loops, w.waiting, w.serial, w.height, w.chain, w.depth = w.loops[:0], w.waiting[:0], 0, 0, 0, 0
+	w.loops, w.waiting, w.serial, w.height, w.chain, w.depth = w.loops[:0], w.waiting[:0], 0, 0,
+		0, 0
 	w.unreachable, w.known = false, 0
 	w.cursor.Reset(body, params)
 	for in := (wasm.Instruction{}); w.cursor.Next(&in); {
@@ -172,7 +178,8 @@ func (w *walker) instruction(in *wasm.Instruction) {
 func (w *walker) other(in *wasm.Instruction) {
 	w.height += height(in.Op)
 	switch {
-	case in.Op >= 0x28 && in.Op <= 0x3e, in.Op >= 0xfd00 && in.Op <= 0xfd0b, in.Op >= 0xfd54 && in.Op <= 0xfd5d:
+	case in.Op >= 0x28 && in.Op <= 0x3e, in.Op >= 0xfd00 && in.Op <= 0xfd0b, in.Op >= 0xfd54 &&
+		in.Op <= 0xfd5d:
 		w.f.accesses++
 		w.known++
 		w.f.find += float64(w.chain)
@@ -235,7 +242,15 @@ func (w *walker) open(in *wasm.Instruction) {
 		w.height--
 	}
 	w.serial++
-	f := frame{serial: w.serial, op: in.Op, base: w.height - takes, results: yields, carried: yields, chain: w.chain, depth: w.depth}
+	f := frame{
+		serial:  w.serial,
+		op:      in.Op,
+		base:    w.height - takes,
+		results: yields,
+		carried: yields,
+		chain:   w.chain,
+		depth:   w.depth,
+	}
 	switch in.Op {
 	case wasm.OpLoop:
 		f.carried = takes

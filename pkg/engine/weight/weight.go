@@ -149,7 +149,9 @@ func (e *Error) Error() string {
 	if who := e.Who(); who != "" {
 		where = " in " + who
 	}
-	return fmt.Sprintf("module is too costly to compile: it has %d %s%s, at most %d are allowed: %s", e.Value, e.Name, where, e.Bound, e.Remedy)
+	return fmt.Sprintf(
+		"module is too costly to compile: it has %d %s%s, at most %d are allowed: %s", e.Value,
+		e.Name, where, e.Bound, e.Remedy)
 }
 
 // Who identifies the function, such as function 7 ("main.main"), or is empty. The name comes from
@@ -237,7 +239,12 @@ func (w *Weight) Counts(b Bounds) []Count {
 	counts := make([]Count, 0, len(dimensions))
 	for i := range dimensions {
 		d := &dimensions[i]
-		c := Count{Name: d.name, Value: w.values[i], Bound: w.bound(dimensionID(i), *d.field(&b)), Remedy: d.remedy}
+		c := Count{
+			Name:   d.name,
+			Value:  w.values[i],
+			Bound:  w.bound(dimensionID(i), *d.field(&b)),
+			Remedy: d.remedy,
+		}
 		if d.ofFunction {
 			index := uint32(w.first + w.worst[i])
 			c.Function, c.FunctionName = &index, w.names[index]

@@ -48,7 +48,9 @@ func withBody(locals int, code []byte) *wasm.Module {
 	return &wasm.Module{
 		Types: []wasm.FuncType{{}}, Functions: []uint32{0, 0}, Memories: []wasm.Limits{{Min: 1}},
 		Bodies: []wasm.Body{{Code: []byte{byte(wasm.OpEnd)}}, body},
-		Custom: []wasm.CustomSection{{Name: wasm.NameSection, Payload: []byte{1, 8, 1, 1, 5, 'w', 'o', 'r', 's', 't'}}},
+		Custom: []wasm.CustomSection{{
+			Name: wasm.NameSection, Payload: []byte{1, 8, 1, 1, 5, 'w', 'o', 'r', 's', 't'},
+		}},
 	}
 }
 
@@ -74,15 +76,26 @@ func TestBounds(t *testing.T) {
 		// text is the error's description of the excess. value is the count for 101 if it differs.
 		text, remedy string
 	}{
-		{weight.Bounds{FunctionBlocks: 100}, func(n int) *wasm.Module { return withBody(0, repeat(n-1, block, end)) },
+		{weight.Bounds{FunctionBlocks: 100}, func(n int) *wasm.Module {
+			return withBody(0, repeat(n-1, block, end))
+		},
 			`101 basic blocks in function 1 ("worst")`, "split the function"},
-		{weight.Bounds{FunctionLoops: 100}, func(n int) *wasm.Module { return withBody(0, repeat(n, loop)) },
+		{weight.Bounds{FunctionLoops: 100}, func(n int) *wasm.Module {
+			return withBody(0, repeat(n, loop))
+		},
 			`101 loops in function 1 ("worst")`, "split the function"},
-		{weight.Bounds{FunctionNesting: 100}, func(n int) *wasm.Module { return withBody(0, repeat(n, block, end)) },
+		{weight.Bounds{FunctionNesting: 100}, func(n int) *wasm.Module {
+			return withBody(0, repeat(n, block, end))
+		},
 			`101 levels of nested blocks in function 1 ("worst")`, "split the function"},
-		{weight.Bounds{FunctionNestedLocals: 100}, func(n int) *wasm.Module { return withBody(n, repeat(1, block, end)) },
-			`101 levels of nested blocks times locals in function 1 ("worst")`, "split the function"},
-		{weight.Bounds{FunctionBytes: 100}, func(n int) *wasm.Module { return withBody(0, repeat(n-1, nop)) },
+		{weight.Bounds{FunctionNestedLocals: 100}, func(n int) *wasm.Module {
+			return withBody(n, repeat(1, block, end))
+		},
+			`101 levels of nested blocks times locals in function 1 ("worst")`,
+			"split the function"},
+		{weight.Bounds{FunctionBytes: 100}, func(n int) *wasm.Module {
+			return withBody(0, repeat(n-1, nop))
+		},
 			`101 bytes of body in function 1 ("worst")`, "split the function"},
 		{weight.Bounds{Functions: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
@@ -91,7 +104,8 @@ func TestBounds(t *testing.T) {
 			}
 			return m
 		}, "101 functions", "less code"},
-		{weight.Bounds{Locals: 100}, func(n int) *wasm.Module { return withBody(n, nil) }, "101 locals in all functions", "less code"},
+		{weight.Bounds{Locals: 100}, func(n int) *wasm.Module { return withBody(n, nil) },
+			"101 locals in all functions", "less code"},
 		{weight.Bounds{Types: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
 			m.Types = make([]wasm.FuncType, n)
@@ -110,14 +124,19 @@ func TestBounds(t *testing.T) {
 		{weight.Bounds{Globals: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
 			for range n {
-				m.Globals = append(m.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}}, Init: wasm.I32Const(0)})
+				m.Globals = append(m.Globals,
+					wasm.Global{
+						Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}},
+						Init: wasm.I32Const(0),
+					})
 			}
 			return m
 		}, "101 globals", "less code"},
 		{weight.Bounds{Tables: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
 			for range n {
-				m.Tables = append(m.Tables, wasm.Table{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}}})
+				m.Tables = append(m.Tables,
+					wasm.Table{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}}})
 			}
 			return m
 		}, "101 tables", "less code"},
@@ -131,13 +150,20 @@ func TestBounds(t *testing.T) {
 		{weight.Bounds{ElementSegments: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
 			for range n {
-				m.Elements = append(m.Elements, wasm.Element{Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef}})
+				m.Elements = append(m.Elements,
+					wasm.Element{
+						Mode: wasm.SegmentPassive,
+						Type: wasm.ValueType{Code: wasm.FuncRef},
+					})
 			}
 			return m
 		}, "101 element segments", "merge them"},
 		{weight.Bounds{ElementEntries: 100}, func(n int) *wasm.Module {
 			m := withBody(0, nil)
-			m.Elements = []wasm.Element{{Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef}, Functions: make([]uint32, n)}}
+			m.Elements = []wasm.Element{{
+				Mode: wasm.SegmentPassive, Type: wasm.ValueType{Code: wasm.FuncRef},
+				Functions: make([]uint32, n),
+			}}
 			return m
 		}, "101 references in element segments", "less code"},
 		{weight.Bounds{CustomSections: 100}, func(n int) *wasm.Module {
@@ -151,7 +177,8 @@ func TestBounds(t *testing.T) {
 			require.NoError(t, weigh(t, c.make(100)).Check(bounds))
 			err := weigh(t, c.make(101)).Check(bounds)
 			require.ErrorAs(t, err, new(*weight.Error))
-			require.ErrorContains(t, err, "module is too costly to compile: it has "+c.text+", at most 100 are allowed: ")
+			require.ErrorContains(t, err, "module is too costly to compile: it has "+c.text+
+				", at most 100 are allowed: ")
 			require.ErrorContains(t, err, c.remedy)
 		})
 	}
@@ -178,7 +205,9 @@ const (
 func TestEstimatesAreBounded(t *testing.T) {
 	w := weigh(t, withBody(10, repeat(300, block, end)))
 	for name, lower := range map[string]func(*weight.Bounds, int64){
-		timeName:   func(b *weight.Bounds, most int64) { b.Time = time.Duration(most) * time.Millisecond },
+		timeName: func(b *weight.Bounds, most int64) {
+			b.Time = time.Duration(most) * time.Millisecond
+		},
 		memoryName: func(b *weight.Bounds, most int64) { b.Memory = most },
 	} {
 		estimate := count(t, w, weight.DefaultBounds, name).Value
@@ -204,7 +233,8 @@ func TestSmallModulesMayCostLess(t *testing.T) {
 		require.InDelta(t, least, few, float64(least)/20)
 		require.Greater(t, count(t, weigh(t, large), weight.DefaultBounds, name).Bound, few)
 	}
-	require.InDelta(t, 50+5*1024, count(t, weigh(t, large), weight.DefaultBounds, timeName).Bound, 10)
+	require.InDelta(t, 50+5*1024,
+		count(t, weigh(t, large), weight.DefaultBounds, timeName).Bound, 10)
 }
 
 // TestEstimateGrowsAsTheCountsDo doubles the items in which the compiler's cost is quadratic. The
@@ -215,17 +245,21 @@ func TestEstimateGrowsAsTheCountsDo(t *testing.T) {
 	for name, body := range map[string]func(n int) *wasm.Module{
 		"branches in a row": func(n int) *wasm.Module { return withBody(0, repeat(n, skip)) },
 		"branches out of one block": func(n int) *wasm.Module {
-			return withBody(0, append(append(append([]byte{}, block...), repeat(n, branch)...), end))
+			return withBody(0,
+				append(append(append([]byte{}, block...), repeat(n, branch)...), end))
 		},
 		"values on the stack": func(n int) *wasm.Module {
 			code := repeat(n, []byte{byte(wasm.OpI32Const), 0})
-			return withBody(0, append(append(code, repeat(n, skip)...), repeat(n, []byte{byte(wasm.OpDrop)})...))
+			return withBody(0,
+				append(append(code, repeat(n, skip)...), repeat(n, []byte{byte(wasm.OpDrop)})...))
 		},
 		"values in locals": func(n int) *wasm.Module {
 			var sets, gets []byte
 			for i := range n {
-				sets = wasm.AppendUint32(append(sets, byte(wasm.OpI32Const), 1, byte(wasm.OpLocalSet)), uint32(i))
-				gets = append(wasm.AppendUint32(append(gets, byte(wasm.OpLocalGet)), uint32(i)), byte(wasm.OpDrop))
+				sets = wasm.AppendUint32(append(sets, byte(wasm.OpI32Const), 1,
+					byte(wasm.OpLocalSet)), uint32(i))
+				gets = append(wasm.AppendUint32(append(gets, byte(wasm.OpLocalGet)), uint32(i)),
+					byte(wasm.OpDrop))
 			}
 			return withBody(n, append(append(sets, repeat(n, skip)...), gets...))
 		},
@@ -254,13 +288,16 @@ func TestEstimateGrowsAsTheCountsDo(t *testing.T) {
 func TestBoundsAreValidated(t *testing.T) {
 	require.NoError(t, weight.Bounds{}.Validate())
 	require.Equal(t, weight.DefaultBounds, weight.Bounds{}.WithDefaults())
-	require.ErrorContains(t, weight.Bounds{FunctionLoops: -1}.Validate(), "bound on loops is -1: must be positive")
+	require.ErrorContains(t, weight.Bounds{FunctionLoops: -1}.Validate(),
+		"bound on loops is -1: must be positive")
 }
 
 // TestMalformedCode uses code with wrong types, which nothing has validated when a module is
 // weighed.
 func TestMalformedCode(t *testing.T) {
-	w := weigh(t, withBody(1, repeat(1000, []byte{byte(wasm.OpDrop), byte(wasm.OpLocalSet), 0, byte(wasm.OpNop)})))
+	w := weigh(t,
+		withBody(1,
+			repeat(1000, []byte{byte(wasm.OpDrop), byte(wasm.OpLocalSet), 0, byte(wasm.OpNop)})))
 	require.NotNil(t, w)
 	_, err := weight.Of(withBody(0, []byte{byte(wasm.OpLocalGet), 7}), 0, 0)
 	require.ErrorContains(t, err, "function 1")

@@ -72,11 +72,14 @@ func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*policyset.
 		if set != nil || !errors.Is(cause, errOvertaken) {
 			return set, g, err
 		}
-		klog.FromContext(ctx).Info("Something else is wanted than what was being loaded: beginning anew", "desiredHash", g.hash)
+		klog.FromContext(ctx).
+			Info("Something else is wanted than what was being loaded: beginning anew",
+				"desiredHash", g.hash)
 	}
 }
 
-func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bool) (*policyset.Set, *goal, error) {
+func (m *Manager) attempt(ctx context.Context, a *attempt,
+	needed func(*goal) bool) (*policyset.Set, *goal, error) {
 	g := m.goal(ctx, a)
 	if !needed(g) {
 		return nil, g, errNotNeeded
@@ -85,7 +88,8 @@ func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bo
 }
 
 // bound returns a context that ends with end, or when a load has taken too long.
-func (m *Manager) bound(ctx context.Context, what string) (bounded context.Context, end context.CancelCauseFunc) {
+func (m *Manager) bound(ctx context.Context,
+	what string) (bounded context.Context, end context.CancelCauseFunc) {
 	bounded, end = context.WithCancelCause(ctx)
 	timer := m.options.Clock.NewTimer(m.timeout)
 	go func() {
@@ -100,7 +104,8 @@ func (m *Manager) bound(ctx context.Context, what string) (bounded context.Conte
 }
 
 // watch ends an attempt once something else is wanted, which it looks for from the timer on.
-func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer, end context.CancelCauseFunc) {
+func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer,
+	end context.CancelCauseFunc) {
 	defer timer.Stop()
 	select {
 	case <-timer.C():
@@ -113,7 +118,11 @@ func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer, end 
 		}
 		return m.pathsOf(nil)
 	}
-	filewatch.Run(ctx, filewatch.Options{Paths: paths, Interval: m.interval, Clock: m.options.Clock}, func(ctx context.Context) {
+	filewatch.Run(ctx, filewatch.Options{
+		Paths:    paths,
+		Interval: m.interval,
+		Clock:    m.options.Clock,
+	}, func(ctx context.Context) {
 		if m.isOvertaken(ctx, a) {
 			end(errOvertaken)
 		}
@@ -153,11 +162,15 @@ func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 
 // problems says which policies have a module that could not be fetched; nil if all could.
 func (g *goal) problems() error {
-	config := wasmadmission.WasmAdmissionConfiguration{Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
-	return policyset.JoinProblems(policyset.FetchProblems(&config, func(request module.Request) error {
-		if found := g.modules.modules[addressOf(request)]; found != nil {
-			return found.err
-		}
-		return nil
-	}), g.desired.Origins)
+	config := wasmadmission.WasmAdmissionConfiguration{
+		Policies:     g.desired.Policies,
+		PolicyGroups: g.desired.PolicyGroups,
+	}
+	return policyset.JoinProblems(policyset.FetchProblems(&config,
+		func(request module.Request) error {
+			if found := g.modules.modules[addressOf(request)]; found != nil {
+				return found.err
+			}
+			return nil
+		}), g.desired.Origins)
 }

@@ -71,19 +71,20 @@ func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 
 // desired asks the source, and takes a panic for an error.
 func (m *Manager) desired(ctx context.Context) (*Desired, error) {
-	desired, err := stray.Within(ctx, &m.strays, "reading the policies", func() (desired *Desired, err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("panic while the policies were read: %v", r)
+	desired, err := stray.Within(ctx, &m.strays, "reading the policies",
+		func() (desired *Desired, err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("panic while the policies were read: %v", r)
+				}
+			}()
+			giveBack, err := m.asking.take(ctx)
+			if err != nil {
+				return nil, err
 			}
-		}()
-		giveBack, err := m.asking.take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer giveBack()
-		return m.options.Source.Policies(ctx)
-	}, func(*Desired) {})
+			defer giveBack()
+			return m.options.Source.Policies(ctx)
+		}, func(*Desired) {})
 	if desired == nil {
 		desired = &Desired{}
 	}
@@ -98,7 +99,8 @@ func (m *Manager) running() *policyset.Set {
 
 // fetcher is what the loader fetches modules with.
 func (m *Manager) fetcher() policyset.Fetcher {
-	return cmp.Or[policyset.Fetcher](m.options.Loader.Fetcher, &module.Fetcher{MaxBytes: m.options.Config.Limits.ModuleSize})
+	return cmp.Or[policyset.Fetcher](m.options.Loader.Fetcher,
+		&module.Fetcher{MaxBytes: m.options.Config.Limits.ModuleSize})
 }
 
 // settled returns the goal once two looks in a row find the same: files and modules
@@ -133,7 +135,8 @@ func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*policyset.Set
 	}
 }
 
-func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*policyset.Set, error) {
+func (m *Manager) loadFrom(ctx context.Context, desired *Desired,
+	modules *resolution) (*policyset.Set, error) {
 	loader := *m.options.Loader
 	loader.Fetcher, loader.Strays = modules, &m.strays
 	loader.CarryOver = carryOver(m.running(), modules)
@@ -146,14 +149,18 @@ func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resol
 // carryOver returns what finds the policies of a set that are wanted again: with the same
 // spec and, by what addresses stand for now, the same module. The set must stay open
 // meanwhile.
-func carryOver(set *policyset.Set, modules *resolution) func(*wasmadmission.Policy) *policyset.Policy {
+func carryOver(set *policyset.Set,
+	modules *resolution) func(*wasmadmission.Policy) *policyset.Policy {
 	byName := make(map[string]*policyset.Policy, len(set.Policies()))
 	for _, p := range set.Policies() {
 		byName[p.Name()] = p
 	}
 	return func(spec *wasmadmission.Policy) *policyset.Policy {
 		p := byName[spec.Name]
-		if p == nil || !p.IsMadeOf(spec, modules.digest(addressOf(policyset.ModuleRequest(spec.Module, spec.Digest, spec.Verification)))) {
+		if p == nil ||
+			!p.IsMadeOf(spec,
+				modules.digest(addressOf(policyset.ModuleRequest(spec.Module, spec.Digest,
+					spec.Verification)))) {
 			return nil
 		}
 		return p
@@ -164,7 +171,8 @@ func carryOver(set *policyset.Set, modules *resolution) func(*wasmadmission.Poli
 func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, error) {
 	ctx, end := m.bound(ctx, "could not be loaded")
 	defer end(nil)
-	kept, err := stray.Within(ctx, &m.strays, "reading the set that was served last", m.lastGood.load, func(*record) {})
+	kept, err := stray.Within(ctx, &m.strays, "reading the set that was served last",
+		m.lastGood.load, func(*record) {})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -178,7 +186,8 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 		return nil, nil, err
 	}
 	loader := *m.options.Loader
-	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize, m.options.Verifier), &m.strays
+	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize,
+		m.options.Verifier), &m.strays
 	set, errs := loader.Load(ctx, &config)
 	return kept, set, policyset.JoinProblems(errs, nil)
 }
@@ -217,7 +226,8 @@ func (m *Manager) keep(ctx context.Context, g *goal) {
 	m.keptAs = g.modules.verifiedBy()
 	if err := m.saveLastGood(ctx, g); err != nil {
 		m.options.Recorder.CountLastGoodSave(resultFailed)
-		klog.FromContext(ctx).Error(explain.InOneLine(err), "The policies that are served are not kept: a restart cannot fall back on them")
+		klog.FromContext(ctx).Error(explain.InOneLine(err),
+			"The policies that are served are not kept: a restart cannot fall back on them")
 		return
 	}
 	m.options.Recorder.CountLastGoodSave(resultSucceeded)
@@ -234,9 +244,10 @@ func (m *Manager) saveLastGood(ctx context.Context, g *goal) error {
 	}
 	ctx, end := m.bound(ctx, "could not be kept")
 	defer end(nil)
-	_, err := stray.Within(ctx, &m.strays, "keeping the set that is served", func() (struct{}, error) {
-		return struct{}{}, m.lastGood.save(ctx, r, g.modules)
-	}, func(struct{}) {})
+	_, err := stray.Within(ctx, &m.strays, "keeping the set that is served",
+		func() (struct{}, error) {
+			return struct{}{}, m.lastGood.save(ctx, r, g.modules)
+		}, func(struct{}) {})
 	if err != nil {
 		return fmt.Errorf("keeping the set in %s: %w", m.lastGood.directory, err)
 	}
@@ -258,7 +269,10 @@ func (m *Manager) warn(ctx context.Context, desired *Desired) {
 // announce says what is served from now on.
 func (m *Manager) announce(ctx context.Context, set *policyset.Set, g *goal) {
 	if len(set.Policies()) == 0 {
-		policyset.Warning{Kind: policyset.Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"}.Tell(ctx, m.options.Loader.Warn)
+		policyset.Warning{
+			Kind: policyset.Alarm,
+			Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off",
+		}.Tell(ctx, m.options.Loader.Warn)
 		return
 	}
 	klog.FromContext(ctx).Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)

@@ -96,7 +96,8 @@ func (g *lastGood) save(ctx context.Context, r *record, modules policyset.Fetche
 	defer giveBack()
 	content := append([]byte(sumLine(encoded)), encoded...)
 	if len(content) > maxLastGoodBytes {
-		return fmt.Errorf("the record has %d bytes, at most %d are kept", len(content), maxLastGoodBytes)
+		return fmt.Errorf("the record has %d bytes, at most %d are kept", len(content),
+			maxLastGoodBytes)
 	}
 	for _, directory := range []string{g.directory, g.modulesDirectory()} {
 		if err := safefile.PrivateDirectory(directory); err != nil {
@@ -114,7 +115,8 @@ func (g *lastGood) save(ctx context.Context, r *record, modules policyset.Fetche
 	return g.sweep(r)
 }
 
-func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules policyset.Fetcher) error {
+func (g *lastGood) saveModule(ctx context.Context, kept keptModule,
+	modules policyset.Fetcher) error {
 	path := g.modulePath(kept.Digest)
 	if g.isWritten(kept.Digest, path) {
 		return nil
@@ -143,7 +145,8 @@ func (g *lastGood) isWritten(digest, path string) bool {
 	if before != nil {
 		now, _ = os.Lstat(path) // nil if there is none
 	}
-	return now != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.Mode() == now.Mode() && before.ModTime().Equal(now.ModTime())
+	return now != nil && os.SameFile(before, now) && before.Size() == now.Size() &&
+		before.Mode() == now.Mode() && before.ModTime().Equal(now.ModTime())
 }
 
 // encode returns the record as JSON, with settings as they were written.
@@ -183,7 +186,9 @@ func (g *lastGood) load() (*record, error) {
 	}
 	line, encoded, found := bytes.Cut(content, []byte("\n"))
 	if !found || string(line)+"\n" != sumLine(encoded) {
-		return nil, fmt.Errorf("%s is damaged: its content has another SHA-256 than its first line says", g.recordPath())
+		return nil,
+			fmt.Errorf("%s is damaged: its content has another SHA-256 than its first line says",
+				g.recordPath())
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.DisallowUnknownFields() // another version of this program may have written it
@@ -197,7 +202,12 @@ func (g *lastGood) load() (*record, error) {
 // fetcher returns what fetches the kept modules of a record. A verifier judges each by what
 // was kept of it: what is demanded, and the trust root, may be others than they were.
 func (g *lastGood) fetcher(r *record, maxBytes int64, verifier module.Verifier) policyset.Fetcher {
-	k := &keptModules{lastGood: g, modules: map[address]*keptModule{}, maxBytes: maxBytes, verifier: verifier}
+	k := &keptModules{
+		lastGood: g,
+		modules:  map[address]*keptModule{},
+		maxBytes: maxBytes,
+		verifier: verifier,
+	}
 	for n := range r.Modules {
 		k.modules[r.Modules[n].Address] = &r.Modules[n]
 	}
@@ -233,7 +243,8 @@ func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, er
 		return nil, err
 	}
 	if found := engine.Digest(wasm); found != digest {
-		return nil, fmt.Errorf("%s is damaged: its content has digest %s", g.modulePath(digest), found)
+		return nil,
+			fmt.Errorf("%s is damaged: its content has digest %s", g.modulePath(digest), found)
 	}
 	return &module.Module{Bytes: wasm, Digest: digest}, nil
 }

@@ -44,8 +44,12 @@ func (w *workspace) keptModules() []string {
 
 func TestRestartOnWhatWasKept(t *testing.T) {
 	for name, spoil := range map[string]func(w *workspace){
-		"the directory is gone":    func(w *workspace) { require.NoError(w, os.RemoveAll(w.path("policies.d"))) },
-		"the modules are gone":     func(w *workspace) { require.NoError(w, os.Remove(w.path("accept.wasm"))) },
+		"the directory is gone": func(w *workspace) {
+			require.NoError(w, os.RemoveAll(w.path("policies.d")))
+		},
+		"the modules are gone": func(w *workspace) {
+			require.NoError(w, os.Remove(w.path("accept.wasm")))
+		},
 		"a manifest is half a one": func(w *workspace) { w.file("a.json", `{"Policies": [`) },
 		"a policy refuses its settings": func(w *workspace) {
 			w.manifest("a", "settings-refused", `{}`)
@@ -79,9 +83,11 @@ func TestAllKindsAreKept(t *testing.T) {
 	const rules = `"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]`
 	w := newWorkspace(t, keepLastGood)
 	module := "file://" + w.path("accept.wasm")
-	w.file("namespaced.json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "AdmissionPolicy", "metadata": {"name": "p", "namespace": "ns"},
+	w.file("namespaced.json",
+		`{"apiVersion": "policies.kubewarden.io/v1", "kind": "AdmissionPolicy", "metadata": {"name": "p", "namespace": "ns"},
 		"spec": {"module": "`+module+`", "settings": {}, "mutating": false, `+rules+`}}`)
-	w.file("group.json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicyGroup", "metadata": {"name": "g"},
+	w.file("group.json",
+		`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicyGroup", "metadata": {"name": "g"},
 		"spec": {"expression": "a() && b()", "message": "no", "policies": {"a": {"module": "`+module+`"}, "b": {"module": "file://`+w.path("deny.wasm")+`"}}, `+rules+`}}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	names := func() (names []string) {
@@ -155,13 +161,24 @@ func TestKeptSetsAreChecked(t *testing.T) {
 		spoil  func(w *workspace)
 		reason string
 	}{
-		"nothing was kept":       {func(w *workspace) { require.NoError(w, os.Remove(w.path(kept))) }, "no such file"},
-		"the record is changed":  {func(w *workspace) { change(w, w.path(kept)) }, "is damaged"},
-		"the record is cut off":  {func(w *workspace) { require.NoError(w, os.Truncate(w.path(kept), 10)) }, "is damaged"},
-		"the record is empty":    {func(w *workspace) { require.NoError(w, os.Truncate(w.path(kept), 0)) }, "is damaged"},
-		"the record is readable": {func(w *workspace) { require.NoError(w, os.Chmod(w.path(kept), 0o644)) }, "has mode 0644"},
-		"a module is changed":    {func(w *workspace) { change(w, w.keptModules()[0]) }, "is damaged"},
-		"a module is gone":       {func(w *workspace) { require.NoError(w, os.Remove(w.keptModules()[1])) }, "no such file"},
+		"nothing was kept": {func(w *workspace) {
+			require.NoError(w, os.Remove(w.path(kept)))
+		}, "no such file"},
+		"the record is changed": {func(w *workspace) { change(w, w.path(kept)) }, "is damaged"},
+		"the record is cut off": {func(w *workspace) {
+			require.NoError(w, os.Truncate(w.path(kept), 10))
+		}, "is damaged"},
+		"the record is empty": {func(w *workspace) {
+			require.NoError(w, os.Truncate(w.path(kept), 0))
+		}, "is damaged"},
+		"the record is readable": {func(w *workspace) {
+			require.NoError(w, os.Chmod(w.path(kept), 0o644))
+		}, "has mode 0644"},
+		"a module is changed": {func(w *workspace) { change(w, w.keptModules()[0]) },
+			"is damaged"},
+		"a module is gone": {func(w *workspace) {
+			require.NoError(w, os.Remove(w.keptModules()[1]))
+		}, "no such file"},
 		"a module is a link": {func(w *workspace) {
 			module := w.keptModules()[0]
 			require.NoError(w, os.Rename(module, w.path("moved")))
@@ -169,11 +186,13 @@ func TestKeptSetsAreChecked(t *testing.T) {
 		}, "too many levels of symbolic links"},
 		"the record is of another version": {func(w *workspace) {
 			record := []byte(`{"Hash": "x", "NewField": 1}`)
-			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
+			require.NoError(w,
+				os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
 		}, `unknown field "NewField"`},
 		"the record is not valid": {func(w *workspace) {
 			record := []byte(`{"Hash": "x", "Policies": [{"Name": "NOT A NAME"}]}`)
-			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
+			require.NoError(w,
+				os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
 		}, "policies[NOT A NAME].name: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,14 +220,19 @@ func TestDamagedModulesAreWrittenAgain(t *testing.T) {
 	w.requireServed(`a {"text":"<&>"}`, `b {}`)
 }
 
-// What was kept goes while the process runs, which remembers that it wrote it: the next set is kept whole.
+// What was kept goes while the process runs, which remembers that it wrote it: the next set is kept
+// whole.
 func TestWhatIsKeptIsKeptAgain(t *testing.T) {
 	for name, lose := range map[string]func(w *workspace){
-		"everything is gone": func(w *workspace) { require.NoError(w, os.RemoveAll(w.path("state"))) },
+		"everything is gone": func(w *workspace) {
+			require.NoError(w, os.RemoveAll(w.path("state")))
+		},
 		"the modules are gone": func(w *workspace) {
 			require.NoError(w, os.RemoveAll(w.path("state", "last-good", "modules")))
 		},
-		"a module is cut off": func(w *workspace) { require.NoError(w, os.Truncate(w.keptModules()[0], 3)) },
+		"a module is cut off": func(w *workspace) {
+			require.NoError(w, os.Truncate(w.keptModules()[0], 3))
+		},
 		"a module is readable": func(w *workspace) {
 			require.NoError(w, os.Chmod(w.keptModules()[1], 0o644))
 		},

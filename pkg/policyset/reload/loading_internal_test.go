@@ -57,7 +57,10 @@ func (w *workspace) listen() *silence {
 // fetchFrom has the manager fetch from a server, and not only from files.
 func (w *workspace) fetchFrom(s *silence) {
 	w.Helper()
-	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Sources: module.Sources{Insecure: []string{s.host}}})
+	fetcher, err := module.NewFetcher(module.Options{
+		MaxBytes: 1 << 20,
+		Sources:  module.Sources{Insecure: []string{s.host}},
+	})
 	require.NoError(w, err)
 	w.manager.options.Loader.Fetcher = fetcher
 	w.config.Sources.Insecure = []string{s.host}
@@ -66,7 +69,9 @@ func (w *workspace) fetchFrom(s *silence) {
 // manifestOf puts a file with one policy whose module is at a URI into the directory.
 func (w *workspace) manifestOf(name, uri string) {
 	w.Helper()
-	w.file(name+".json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "`+name+`"},
+	w.file(name+".json",
+		`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "`+
+			name+`"},
 		"spec": {"module": "`+uri+`", "settings": {}, "mutating": false,
 		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`)
 }
@@ -188,7 +193,8 @@ func TestLoadsAreNotOvertakenForEver(t *testing.T) {
 
 func (w *workspace) requireNoStrays() {
 	w.Helper()
-	require.Eventually(w, func() bool { return w.manager.strays.Count() == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(w, func() bool { return w.manager.strays.Count() == 0 }, time.Minute,
+		time.Millisecond)
 }
 
 // hang is what the first caller waits for, and nobody else.
@@ -210,9 +216,13 @@ func (h *hang) wait() {
 // correction, and frees what it made in the end.
 func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 	for name, put := range map[string]func(w *workspace, h *hang){
-		"while a module is fetched": func(w *workspace, h *hang) { w.fetched.after = func(string) { h.wait() } },
+		"while a module is fetched": func(w *workspace, h *hang) {
+			w.fetched.after = func(string) { h.wait() }
+		},
 		"while a policy is loaded": func(w *workspace, h *hang) {
-			w.manager.options.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) { h.wait() }
+			w.manager.options.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) {
+				h.wait()
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,7 +313,8 @@ type blocking struct {
 	closing, release chan struct{}
 }
 
-func (b *blocking) ValidateSettings(context.Context, *abi.Environment, []byte) (*abi.SettingsValidationResponse, error) {
+func (b *blocking) ValidateSettings(context.Context, *abi.Environment,
+	[]byte) (*abi.SettingsValidationResponse, error) {
 	return &abi.SettingsValidationResponse{Valid: true}, nil
 }
 
@@ -317,15 +328,20 @@ func (w *workspace) setOf(guest abi.Guest) *policyset.Set {
 	w.Helper()
 	const mode = "blocking"
 	loader := &policyset.Loader{
-		Engine:   w.engine,
-		Metadata: func([]byte) (*abi.Metadata, error) { return &abi.Metadata{ExecutionMode: mode}, nil },
+		Engine: w.engine,
+		Metadata: func([]byte) (*abi.Metadata, error) {
+			return &abi.Metadata{ExecutionMode: mode}, nil
+		},
 		Guests: map[abi.ExecutionMode]policyset.GuestLoader{
-			mode: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) { return guest, nil },
+			mode: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) {
+				return guest, nil
+			},
 		},
 	}
 	config := *w.config
 	config.Policies = []wasmadmission.Policy{{
-		Name: "old", Module: "file://" + w.path("accept.wasm"), Rules: []admissionregistrationv1.RuleWithOperations{{}},
+		Name: "old", Module: "file://" + w.path("accept.wasm"),
+		Rules: []admissionregistrationv1.RuleWithOperations{{}},
 	}}
 	set, errs := loader.Load(w.Context(), &config)
 	require.Empty(w, errs)

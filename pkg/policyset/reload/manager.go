@@ -163,7 +163,8 @@ func (m *Manager) Check() error {
 	if status.Kept {
 		served = "a set that an earlier process kept is served"
 	}
-	return fmt.Errorf("since %s the configured policies cannot be loaded, and %s: %w", status.FailedSince.UTC().Format(time.RFC3339), served, status.Reason)
+	return fmt.Errorf("since %s the configured policies cannot be loaded, and %s: %w",
+		status.FailedSince.UTC().Format(time.RFC3339), served, status.Reason)
 }
 
 // Serves is whether a policy or group of that name is in the set that is served.
@@ -195,7 +196,8 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	kept, set, errKept := m.loadLastGood(ctx)
 	if errKept != nil {
-		return errors.Join(err, fmt.Errorf("the set that was served last cannot be served instead: %w", errKept))
+		return errors.Join(err,
+			fmt.Errorf("the set that was served last cannot be served instead: %w", errKept))
 	}
 	m.swap(set, Status{Desired: goal.hash, Running: kept.Hash, Kept: true})
 	m.fail(ctx, goal.hash, err)
@@ -204,7 +206,12 @@ func (m *Manager) Start(ctx context.Context) error {
 
 // Run takes over changes until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
-	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Also: m.options.Changed, Clock: m.options.Clock}, m.takeOver)
+	filewatch.Run(ctx, filewatch.Options{
+		Paths:    m.paths,
+		Interval: m.interval,
+		Also:     m.options.Changed,
+		Clock:    m.options.Clock,
+	}, m.takeOver)
 }
 
 // takeOver takes over what has changed, if it is good.
@@ -216,7 +223,9 @@ func (m *Manager) takeOver(ctx context.Context) {
 		}
 	}()
 	began := m.options.Clock.Now()
-	set, goal, err := m.try(ctx, func(g *goal) bool { return !m.isServed(g) && m.trouble.due(g.hash, began) })
+	set, goal, err := m.try(ctx, func(g *goal) bool {
+		return !m.isServed(g) && m.trouble.due(g.hash, began)
+	})
 	switch {
 	case err == nil:
 		m.succeed(ctx, set, goal, began)

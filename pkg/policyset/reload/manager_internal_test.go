@@ -87,7 +87,8 @@ func (n *notes) SetReloadFailedSince(since time.Time)         { n.since = since 
 func (n *notes) SetPolicies(count int)                        { n.policies = count }
 
 // newWorkspace makes a workspace. The manager is not started.
-func newWorkspace(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *workspace {
+func newWorkspace(t *testing.T,
+	adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *workspace {
 	t.Helper()
 	w := &workspace{T: t, root: t.TempDir()}
 	require.NoError(t, os.Chmod(w.root, 0o700))
@@ -103,7 +104,10 @@ func newWorkspace(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfi
 func (w *workspace) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) {
 	w.Helper()
 	var err error
-	w.config, err = load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	w.config, err =
+		load.LoadFromData(
+			[]byte(
+				`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
 	require.NoError(w, err)
 	w.config.PolicyDirectory = w.path("policies.d")
 	w.config.StateDirectory = w.path("state")
@@ -119,7 +123,8 @@ func (w *workspace) restart(adjust ...func(*wasmadmission.WasmAdmissionConfigura
 	w.fetched = &countingFetcher{Fetcher: module.Fetcher{MaxBytes: 1 << 20}}
 	w.manager = New(Options{
 		Config: w.config, Source: NewSource(w.config),
-		Loader: &policyset.Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes, Clock: w.clock,
+		Loader: &policyset.Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes,
+		Clock: w.clock,
 	})
 	w.manager.Subscribe(func(set *policyset.Set) { w.served = set })
 	manager := w.manager
@@ -149,7 +154,9 @@ func (w *workspace) module(name, guest string) {
 // manifest puts a file with one policy into the directory.
 func (w *workspace) manifest(name, guest, settings string) {
 	w.Helper()
-	w.file(name+".json", fmt.Sprintf(`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": %q},
+	w.file(name+".json",
+		fmt.Sprintf(
+			`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": %q},
 		"spec": {"module": "file://%s", "settings": %s, "mutating": false,
 		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`, name, w.path(guest+".wasm"), settings))
 }
@@ -167,7 +174,8 @@ func (w *workspace) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
-		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+string(p.Spec().Settings.Raw))
+		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+
+			string(p.Spec().Settings.Raw))
 	}
 	if want == nil {
 		want = []string{}
@@ -210,13 +218,15 @@ func TestChangesAreTakenOver(t *testing.T) {
 	}{
 		{"settings", func() { w.manifest("a", "accept", `{"n":2}`) }, []string{`a {"n":2}`}},
 		{"a policy more", func() { w.manifest("b", "deny", `{}`) }, []string{`a {"n":2}`, `b {}`}},
-		{"a policy less", func() { require.NoError(t, os.Remove(w.path("policies.d", "a.json"))) }, []string{`b {}`}},
+		{"a policy less", func() { require.NoError(t, os.Remove(w.path("policies.d", "a.json"))) },
+			[]string{`b {}`}},
 		{"a space, of which nothing follows", func() {
 			content, err := os.ReadFile(w.path("policies.d", "b.json"))
 			require.NoError(t, err)
 			w.file("b.json", " "+string(content))
 		}, []string{`b {}`}},
-		{"no policy", func() { require.NoError(t, os.Remove(w.path("policies.d", "b.json"))) }, nil},
+		{"no policy", func() { require.NoError(t, os.Remove(w.path("policies.d", "b.json"))) },
+			nil},
 	} {
 		before := w.notes.sets["running"]
 		reloads := w.notes.reloads[resultSucceeded]
@@ -263,7 +273,8 @@ func TestMetricsForgetPoliciesThatAreGone(t *testing.T) {
 	require.NoError(t, os.Remove(w.path("policies.d", "goes.json")))
 	w.takeOver()
 	w.requireServed(`changes {"n":2}`, `stays {"n":1}`)
-	require.Equal(t, []string{"clusterwide-changes", "clusterwide-goes", "clusterwide-stays"}, known())
+	require.Equal(t, []string{"clusterwide-changes", "clusterwide-goes", "clusterwide-stays"},
+		known())
 	first.Release()
 	require.Eventually(t, func() bool { return len(known()) == 2 }, time.Minute, time.Millisecond)
 	require.Equal(t, []string{"clusterwide-changes", "clusterwide-stays"}, known())
@@ -301,59 +312,83 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 	}{
 		{
 			"a file that does not parse",
-			func(w *workspace) { w.file("a.json", `{"Policies": [`) }, func(w *workspace) { w.manifest("a", "accept", `{}`) },
+			func(w *workspace) { w.file("a.json", `{"Policies": [`) }, func(w *workspace) {
+				w.manifest("a", "accept", `{}`)
+			},
 			"a.json: object 1 is not valid JSON",
 		},
 		{
 			"settings that the policy refuses",
-			func(w *workspace) { w.manifest("b", "settings-refused", `{}`) }, func(w *workspace) { w.manifest("b", "accept", `{}`) },
+			func(w *workspace) { w.manifest("b", "settings-refused", `{}`) }, func(w *workspace) {
+				w.manifest("b", "accept", `{}`)
+			},
 			`b.json[1] ClusterAdmissionPolicy "b": spec.settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
 		},
 		{
 			"a value that validation refuses",
-			func(w *workspace) { w.manifest("Not A Name", "accept", `{}`) }, func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json"))) },
+			func(w *workspace) { w.manifest("Not A Name", "accept", `{}`) }, func(w *workspace) {
+				require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json")))
+			},
 			`ClusterAdmissionPolicy "Not A Name": metadata.name: Invalid value`,
 		},
 		{
 			"a name twice",
 			func(w *workspace) {
 				w.manifest("a", "accept", `{}`)
-				require.NoError(w, os.Link(w.path("policies.d", "a.json"), w.path("policies.d", "again.json")))
+				require.NoError(w,
+					os.Link(w.path("policies.d", "a.json"), w.path("policies.d", "again.json")))
 			},
-			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "again.json"))) },
+			func(w *workspace) {
+				require.NoError(w, os.Remove(w.path("policies.d", "again.json")))
+			},
 			`metadata.name: makes "clusterwide-a" the name of the policy`,
 		},
 		{
 			"a module that is missing",
-			func(w *workspace) { w.manifest("b", "missing", `{}`) }, func(w *workspace) { w.manifest("b", "deny", `{}`) },
+			func(w *workspace) { w.manifest("b", "missing", `{}`) }, func(w *workspace) {
+				w.manifest("b", "deny", `{}`)
+			},
 			`ClusterAdmissionPolicy "b": spec.module: Invalid value`,
 		},
 		{
 			"a module that is cut off",
-			func(w *workspace) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *workspace) { w.module("accept", "accept") },
+			func(w *workspace) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) },
+			func(w *workspace) { w.module("accept", "accept") },
 			`ClusterAdmissionPolicy "a": spec.module: Invalid value`,
 		},
 		{
 			"a directory that is gone",
-			func(w *workspace) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
-			func(w *workspace) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
+			func(w *workspace) {
+				require.NoError(w, os.Rename(w.path("policies.d"), w.path("away")))
+			},
+			func(w *workspace) {
+				require.NoError(w, os.Rename(w.path("away"), w.path("policies.d")))
+			},
 			"policyDirectory: cannot be read: lstat ",
 		},
 		{
 			"a file that others may write",
-			func(w *workspace) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o666)) },
-			func(w *workspace) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o600)) },
+			func(w *workspace) {
+				require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o666))
+			},
+			func(w *workspace) {
+				require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o600))
+			},
 			"must not be able to write it",
 		},
 		{
 			"a file that is no file",
-			func(w *workspace) { require.NoError(w, os.Mkdir(w.path("policies.d", "x.yaml"), 0o700)) },
+			func(w *workspace) {
+				require.NoError(w, os.Mkdir(w.path("policies.d", "x.yaml"), 0o700))
+			},
 			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
 			"x.yaml is not a regular file",
 		},
 		{
 			"a dangling link",
-			func(w *workspace) { require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml"))) },
+			func(w *workspace) {
+				require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml")))
+			},
 			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
 			"nowhere: no such file",
 		},
@@ -483,7 +518,8 @@ func TestTheStoreKeepsTwoSets(t *testing.T) {
 	w.manager.options.Store = store
 	digests := map[string]string{}
 	for _, guest := range []string{"accept", "deny", "settings-refused"} {
-		fetched, err := w.fetched.Get(t.Context(), module.Request{URI: "file://" + w.path(guest+".wasm")})
+		fetched, err := w.fetched.Get(t.Context(),
+			module.Request{URI: "file://" + w.path(guest+".wasm")})
 		require.NoError(t, err)
 		require.NoError(t, store.Put(fetched))
 		digests[guest] = fetched.Digest

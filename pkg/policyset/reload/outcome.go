@@ -98,7 +98,8 @@ func (m *Manager) collect(ctx context.Context, before map[string]bool) {
 	}
 	keep := slices.AppendSeq(slices.Collect(maps.Keys(m.known)), maps.Keys(before))
 	if err := m.options.Store.Collect(keep); err != nil {
-		klog.FromContext(ctx).Error(explain.InOneLine(err), "Modules that are not served any more could not be removed")
+		klog.FromContext(ctx).Error(explain.InOneLine(err),
+			"Modules that are not served any more could not be removed")
 	}
 }
 
@@ -143,11 +144,15 @@ func (m *Manager) remind(ctx context.Context) {
 	if status.Reason == nil || !m.trouble.saysNow(status.Reason.Error(), m.options.Clock.Now()) {
 		return
 	}
-	message := "The configured policies cannot be loaded: the set before keeps serving until this is mended"
+	message :=
+		"The configured policies cannot be loaded: the set before keeps serving until this is mended"
 	if status.Kept {
-		message = "The configured policies cannot be loaded: a set that an earlier process kept is served until this is mended"
+		message =
+			"The configured policies cannot be loaded: a set that an earlier process kept is served until this is mended"
 	}
-	klog.FromContext(ctx).Error(explain.InOneLine(status.Reason), message, "since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired, "runningHash", status.Running)
+	klog.FromContext(ctx).Error(explain.InOneLine(status.Reason), message,
+		"since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired,
+		"runningHash", status.Running)
 }
 
 // mend notes that what is wanted is what is served. What its modules are verified by may have
@@ -156,13 +161,18 @@ func (m *Manager) mend(ctx context.Context, g *goal) {
 	m.mu.Lock()
 	bad := m.status.Reason != nil
 	if bad {
-		m.status = Status{Desired: m.status.Running, Running: m.status.Running, Since: m.status.Since}
+		m.status = Status{
+			Desired: m.status.Running,
+			Running: m.status.Running,
+			Since:   m.status.Since,
+		}
 		m.record()
 	}
 	m.mu.Unlock()
 	if bad {
 		m.trouble = trouble{}
-		klog.FromContext(ctx).Info("The configured policies are those that are served again", "hash", m.Status().Running)
+		klog.FromContext(ctx).Info("The configured policies are those that are served again",
+			"hash", m.Status().Running)
 	}
 	if m.lastGood != nil && m.keptAs != g.modules.verifiedBy() {
 		m.keep(ctx, g)

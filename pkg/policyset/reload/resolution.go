@@ -38,7 +38,8 @@ import (
 const maxKeptBytes = 256 << 20
 
 // resolution is what the addresses of modules stand for at one time. It is a
-// [policyset.Fetcher] of just these modules: a set that is loaded from it has none from before or after.
+// [policyset.Fetcher] of just these modules: a set that is loaded from it has none from before or
+// after.
 type resolution struct {
 	fetcher   policyset.Fetcher
 	addresses []address // in order
@@ -58,8 +59,13 @@ type resolved struct {
 // resolve finds out what addresses stand for. What was found before need not be read
 // again if it is the same. What is read and not running is kept in memory: it is going
 // to be loaded.
-func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
-	r := &resolution{fetcher: fetcher, addresses: addresses, modules: make(map[address]*resolved, len(addresses))}
+func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher,
+	addresses []address, before *resolution, running map[string]bool) *resolution {
+	r := &resolution{
+		fetcher:   fetcher,
+		addresses: addresses,
+		modules:   make(map[address]*resolved, len(addresses)),
+	}
 	for _, a := range addresses {
 		r.modules[a] = &resolved{}
 	}
@@ -82,7 +88,8 @@ func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher
 			to.module = &without
 			mu.Lock()
 			defer mu.Unlock()
-			if fetched.Bytes != nil && !running[fetched.Digest] && kept+len(fetched.Bytes) <= maxKeptBytes {
+			if fetched.Bytes != nil && !running[fetched.Digest] &&
+				kept+len(fetched.Bytes) <= maxKeptBytes {
 				kept += len(fetched.Bytes)
 				to.kept.Store(fetched)
 			}
@@ -94,15 +101,17 @@ func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher
 }
 
 // get has the fetcher fetch a module, and takes a panic for an error.
-func get(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher, request module.Request) (*module.Module, error) {
-	return stray.Within(ctx, strays, "fetching "+module.Redact(request.URI), func() (fetched *module.Module, err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
-			}
-		}()
-		return fetcher.Get(ctx, request)
-	}, func(*module.Module) {})
+func get(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher,
+	request module.Request) (*module.Module, error) {
+	return stray.Within(ctx, strays, "fetching "+module.Redact(request.URI),
+		func() (fetched *module.Module, err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
+				}
+			}()
+			return fetcher.Get(ctx, request)
+		}, func(*module.Module) {})
 }
 
 // module returns the module at an address, without its bytes, or nil if there is none.

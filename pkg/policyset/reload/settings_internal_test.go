@@ -31,15 +31,23 @@ import (
 // Twenty policies, one of which gets other settings: all others stay what they are, which
 // is why that takes milliseconds. How many is in the log.
 func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
-	w := newWorkspace(t, func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize = 16 << 20 })
+	w := newWorkspace(t, func(c *wasmadmission.WasmAdmissionConfiguration) {
+		c.Limits.ModuleSize = 16 << 20
+	})
 	w.fetched.MaxBytes = 16 << 20
-	for name, count := range map[string]int{"pod-privileged": 1, "allowed-registries": 9, "no-latest-tag": 10} {
-		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", name, "policy.wasm"))
+	for name, count := range map[string]int{
+		"pod-privileged":     1,
+		"allowed-registries": 9,
+		"no-latest-tag":      10,
+	} {
+		wasm, err :=
+			os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", name, "policy.wasm"))
 		require.NoError(t, err)
 		for m := range count {
 			policy := name + string(rune('a'+m))
 			// Each with a custom section of its own, and so a module of its own.
-			require.NoError(t, os.WriteFile(w.path(policy+".wasm"), append(wasm, 0, 3, 1, 'n', byte(m)), 0o600))
+			require.NoError(t,
+				os.WriteFile(w.path(policy+".wasm"), append(wasm, 0, 3, 1, 'n', byte(m)), 0o600))
 			w.manifest(policy, policy, settingsOf(name, "first"))
 		}
 	}
@@ -47,7 +55,8 @@ func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 	require.Len(t, w.served.Policies(), 20)
 	var took []time.Duration
 	for n := range 20 {
-		w.manifest("allowed-registriesa", "allowed-registriesa", settingsOf("allowed-registries", []string{"second", "third"}[n%2]))
+		w.manifest("allowed-registriesa", "allowed-registriesa",
+			settingsOf("allowed-registries", []string{"second", "third"}[n%2]))
 		began, before := time.Now(), w.served
 		w.takeOver()
 		took = append(took, time.Since(began))
@@ -62,7 +71,8 @@ func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 		require.Equal(t, 19, same)
 	}
 	slices.Sort(took)
-	t.Logf("new settings of one of 20 policies are served after %v, at most %v", took[len(took)/2], took[len(took)-1])
+	t.Logf("new settings of one of 20 policies are served after %v, at most %v", took[len(took)/2],
+		took[len(took)-1])
 }
 
 func settingsOf(policy, registry string) string {

@@ -36,8 +36,8 @@ import (
 type Source interface {
 	// Policies returns the policies as they are wanted now, validated. An error, with a
 	// line for each problem, is a bad change and never the wish for no policies; what
-	// comes with it has a hash and warnings, if they are known, and nothing else. Neither is changed by
-	// the caller.
+	// comes with it has a hash and warnings, if they are known, and nothing else. Neither is
+	// changed by the caller.
 	Policies(ctx context.Context) (*Desired, error)
 	// Paths are the files and directories whose change may change the answer. It may be
 	// called at the same time as Policies.
@@ -84,11 +84,14 @@ func (d *Desired) modules() []address {
 	for n := range d.PolicyGroups {
 		for m := range d.PolicyGroups[n].Policies {
 			member := &d.PolicyGroups[n].Policies[m]
-			all = append(all, addressOf(policyset.ModuleRequest(member.Module, member.Digest, member.Verification)))
+			all = append(all,
+				addressOf(policyset.ModuleRequest(member.Module, member.Digest,
+					member.Verification)))
 		}
 	}
 	slices.SortFunc(all, func(a, b address) int {
-		return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Demands, b.Demands))
+		return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest),
+			cmp.Compare(a.Demands, b.Demands))
 	})
 	return slices.Compact(all)
 }
@@ -165,7 +168,8 @@ func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired,
 		return desired, nil
 	}
 	if most := 5; len(withoutEffect) > most {
-		withoutEffect = append(withoutEffect[:most:most], fmt.Sprintf("… and %d more", len(withoutEffect)-most))
+		withoutEffect = append(withoutEffect[:most:most],
+			fmt.Sprintf("… and %d more", len(withoutEffect)-most))
 	}
 	if len(withoutEffect) > 0 {
 		err = fmt.Errorf("%w; without effect are: %s", err, strings.Join(withoutEffect, "; "))
@@ -174,7 +178,8 @@ func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired,
 }
 
 // requireMinimum returns an error if there are fewer policies than there have to be.
-func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) error {
+func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration,
+	policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) error {
 	count := len(policies) + len(groups)
 	if count >= int(config.MinimumPolicies) {
 		return nil
@@ -183,7 +188,9 @@ func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration, policies [
 	if config.PolicyDirectory != "" {
 		where = "the configuration and " + config.PolicyDirectory + " have"
 	}
-	return fmt.Errorf("minimumPolicies: Invalid value: %d: %s %d policies and groups: add those that are missing, or lower the number", config.MinimumPolicies, where, count)
+	return fmt.Errorf(
+		"minimumPolicies: Invalid value: %d: %s %d policies and groups: add those that are missing, or lower the number",
+		config.MinimumPolicies, where, count)
 }
 
 // add adds what the files hold.
@@ -198,7 +205,8 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	desired.Origins = manifests.OriginTexts()
 	desired.Warnings = manifests.Warnings
 	if len(files) == 0 {
-		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+" holds no manifest")
+		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+
+			" holds no manifest")
 	}
 	desired.Warnings = append(desired.Warnings, c.warnings(desired)...)
 	return desired, nil
@@ -206,5 +214,6 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 
 // warnings returns what can only be said of the configuration and the manifests together.
 func (c *configured) warnings(desired *Desired) []string {
-	return validation.WarningsForSecretReaders(c.config.Capabilities.Kubernetes.SecretReaders, desired.Policies, desired.PolicyGroups)
+	return validation.WarningsForSecretReaders(c.config.Capabilities.Kubernetes.SecretReaders,
+		desired.Policies, desired.PolicyGroups)
 }

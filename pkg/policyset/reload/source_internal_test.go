@@ -31,25 +31,38 @@ import (
 
 // nobody is the warning of a grant that no policy has.
 func nobody(n int, name string) string {
-	return fmt.Sprintf("capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so that nobody is granted anything by it: "+
-		"write the name that is in messages about the policy, <group>/<member> for a member of a group, or remove the entry", n, name)
+	return fmt.Sprintf(
+		"capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so that nobody is granted anything by it: "+
+			"write the name that is in messages about the policy, <group>/<member> for a member of a group, or remove the entry",
+		n, name)
 }
 
 func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 	config := &wasmadmission.WasmAdmissionConfiguration{
-		Policies:     []wasmadmission.Policy{{Name: "own"}},
-		PolicyGroups: []wasmadmission.PolicyGroup{{Name: "group", Policies: []wasmadmission.PolicyGroupMember{{Name: "member"}}}},
+		Policies: []wasmadmission.Policy{{Name: "own"}},
+		PolicyGroups: []wasmadmission.PolicyGroup{{
+			Name: "group", Policies: []wasmadmission.PolicyGroupMember{{Name: "member"}},
+		}},
 	}
-	config.Capabilities.Kubernetes.SecretReaders = []string{"own", "own ", "group/member", "group", "member", "Own"}
+	config.Capabilities.Kubernetes.SecretReaders = []string{
+		"own", "own ", "group/member", "group", "member", "Own",
+	}
 	desired, err := NewSource(config).Policies(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, []string{nobody(1, "own "), nobody(3, "group"), nobody(4, "member"), nobody(5, "Own")}, desired.Warnings)
+	require.Equal(t, []string{
+		nobody(1, "own "),
+		nobody(3, "group"),
+		nobody(4, "member"),
+		nobody(5, "Own"),
+	}, desired.Warnings)
 }
 
 // A grant to a policy that is not there is no reason not to serve the others: it may come.
 func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
-		config.Capabilities.Kubernetes.SecretReaders = []string{"clusterwide-a", "clusterwide-b", "a"}
+		config.Capabilities.Kubernetes.SecretReaders = []string{
+			"clusterwide-a", "clusterwide-b", "a",
+		}
 	})
 	requireWarnings := func(want ...string) {
 		t.Helper()
@@ -63,7 +76,8 @@ func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	w.requireServed(`a {}`)
 	w.requireGood()
 	requireWarnings(nobody(1, "clusterwide-b"), nobody(2, "a"))
-	require.Contains(t, logger.GetSink().(ktesting.Underlier).GetBuffer().String(), "Warning: "+nobody(1, "clusterwide-b"))
+	require.Contains(t, logger.GetSink().(ktesting.Underlier).GetBuffer().String(),
+		"Warning: "+nobody(1, "clusterwide-b"))
 
 	w.manifest("b", "accept", `{}`)
 	w.takeOver()
@@ -121,7 +135,8 @@ func TestMinimumPolicies(t *testing.T) {
 	w := newWorkspace(t, two)
 	const wanting = "minimumPolicies: Invalid value: 2: the configuration and "
 	w.manifest("a", "accept", `{}`)
-	require.ErrorContains(t, w.manager.Start(t.Context()), wanting+w.path("policies.d")+" have 1 policies and groups: add those that are missing, or lower the number")
+	require.ErrorContains(t, w.manager.Start(t.Context()), wanting+w.path("policies.d")+
+		" have 1 policies and groups: add those that are missing, or lower the number")
 
 	w.manifest("b", "accept", `{}`)
 	w.restart(two, keepLastGood)
@@ -137,26 +152,36 @@ func TestMinimumPolicies(t *testing.T) {
 	w.requireServed(`a {}`, `b {}`)
 
 	// What was kept has to be enough too.
-	w.restart(keepLastGood, func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 3 })
-	require.ErrorContains(t, w.manager.Start(t.Context()), "the set that was served last cannot be served instead: minimumPolicies: Invalid value: 3: ")
+	w.restart(keepLastGood, func(config *wasmadmission.WasmAdmissionConfiguration) {
+		config.MinimumPolicies = 3
+	})
+	require.ErrorContains(t, w.manager.Start(t.Context()),
+		"the set that was served last cannot be served instead: minimumPolicies: Invalid value: 3: ")
 
 	config := &wasmadmission.WasmAdmissionConfiguration{MinimumPolicies: 1}
 	_, err := NewSource(config).Policies(t.Context())
-	require.EqualError(t, err, "minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add those that are missing, or lower the number")
+	require.EqualError(t, err,
+		"minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add those that are missing, or lower the number")
 }
 
 // Who has fewer policies than there have to be is told what may be meant to be one.
 func TestTooFewPoliciesNameWhatIsNone(t *testing.T) {
-	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 1 })
+	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
+		config.MinimumPolicies = 1
+	})
 	require.NoError(t, os.Mkdir(w.path("policies.d", "more"), 0o700))
 	w.file("a.YAML", "{}")
 	w.file("empty.yaml", "# nothing\n")
-	w.file("server.yaml", "{apiVersion: policies.kubewarden.io/v1, kind: PolicyServer, metadata: {name: default}}")
+	w.file("server.yaml",
+		"{apiVersion: policies.kubewarden.io/v1, kind: PolicyServer, metadata: {name: default}}")
 	want := []string{
-		`"` + w.path("policies.d", "a.YAML") + `" is not read, and nothing in it is enforced: write its extension as .yaml`,
-		`"` + w.path("policies.d", "more") + `" is not read, and nothing in it is enforced: it is a directory, and manifests have to be in the policy directory itself`,
+		`"` + w.path("policies.d", "a.YAML") +
+			`" is not read, and nothing in it is enforced: write its extension as .yaml`,
+		`"` + w.path("policies.d", "more") +
+			`" is not read, and nothing in it is enforced: it is a directory, and manifests have to be in the policy directory itself`,
 		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
-		w.path("policies.d", "server.yaml") + `[1] PolicyServer "default": has no effect in process: there is no policy server`,
+		w.path("policies.d", "server.yaml") +
+			`[1] PolicyServer "default": has no effect in process: there is no policy server`,
 	}
 	desired, err := w.manager.options.Source.Policies(t.Context())
 	require.ErrorContains(t, err, "lower the number; without effect are: "+strings.Join(want, "; "))
@@ -182,12 +207,17 @@ func TestWarningsOfManifestsBesideProblems(t *testing.T) {
 	w.file("empty.yaml", "")
 	desired, err := w.manager.options.Source.Policies(t.Context())
 	require.ErrorContains(t, err, "a.yaml[1] A: apiVersion: is missing")
-	require.Equal(t, []string{w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file"}, desired.Warnings)
+	require.Equal(t, []string{
+		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+	}, desired.Warnings)
 }
 
 // A layout is watched, be it a tar or a directory, and be it of all modules or of one.
 func TestLayoutsAreWatched(t *testing.T) {
-	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) { config.Sources.Layout = "/all.tar" })
-	require.Subset(t, w.manager.pathsOf([]address{{URI: "oci-layout:///one:v1"}, {URI: "registry://host/p:v1"}}),
+	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
+		config.Sources.Layout = "/all.tar"
+	})
+	require.Subset(t,
+		w.manager.pathsOf([]address{{URI: "oci-layout:///one:v1"}, {URI: "registry://host/p:v1"}}),
 		[]string{"/all.tar", "/all.tar/index.json", "/one", "/one/index.json"})
 }

@@ -66,10 +66,14 @@ const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 // candidate only when the caller asks for it. A [*verification.SkippedError] stands for something
 // that cannot be a candidate. Any other error means that a place could not be read, so that its
 // candidates are unknown. A missing place is not an error.
-func Find(ctx context.Context, source oras.ReadOnlyGraphTarget, manifest ocispec.Descriptor) iter.Seq2[*verification.Candidate, error] {
+func Find(ctx context.Context, source oras.ReadOnlyGraphTarget,
+	manifest ocispec.Descriptor) iter.Seq2[*verification.Candidate, error] {
 	return func(yield func(*verification.Candidate, error) bool) {
 		if !moduleuri.IsDigest(manifest.Digest.String()) {
-			yield(nil, fmt.Errorf("an artifact with digest %.100q cannot have signatures: only SHA-256 is supported", manifest.Digest))
+			yield(nil,
+				fmt.Errorf(
+					"an artifact with digest %.100q cannot have signatures: only SHA-256 is supported",
+					manifest.Digest))
 			return
 		}
 		f := &finder{source: source, manifest: manifest, yield: yield}
@@ -104,7 +108,8 @@ func (f *finder) fail(place string, err error) bool {
 }
 
 // tagged reads the manifest of a tag.
-func (f *finder) tagged(ctx context.Context, tag string) (mediaType string, body []byte, err error) {
+func (f *finder) tagged(ctx context.Context,
+	tag string) (mediaType string, body []byte, err error) {
 	var descriptor ocispec.Descriptor
 	var reader io.ReadCloser
 	if fetcher, ok := f.source.(registry.ReferenceFetcher); ok {
@@ -125,7 +130,8 @@ func (f *finder) tagged(ctx context.Context, tag string) (mediaType string, body
 }
 
 // named reads the content of a descriptor.
-func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most int64) ([]byte, error) {
+func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor,
+	most int64) ([]byte, error) {
 	switch {
 	case !moduleuri.IsDigest(descriptor.Digest.String()):
 		return nil, notACandidate("has digest %.100q: only SHA-256 is supported", descriptor.Digest)
@@ -133,10 +139,12 @@ func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most 
 		return nil, notACandidate("has %d bytes, at most %d are allowed", descriptor.Size, most)
 	}
 	if f.read += descriptor.Size; f.read > maxTotalBytes {
-		return nil, fmt.Errorf("is not read: everything found together is larger than %d bytes", maxTotalBytes)
+		return nil, fmt.Errorf("is not read: everything found together is larger than %d bytes",
+			maxTotalBytes)
 	}
 	body, err := content.FetchAll(ctx, f.source, descriptor)
-	if errors.Is(err, errdef.ErrNotFound) || errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, content.ErrTrailingData) {
+	if errors.Is(err, errdef.ErrNotFound) || errors.Is(err, content.ErrMismatchedDigest) ||
+		errors.Is(err, content.ErrTrailingData) {
 		return nil, notACandidate("%w", err)
 	}
 	return body, err

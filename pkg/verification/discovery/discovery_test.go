@@ -51,9 +51,14 @@ func signed(payload, signature string) registry.Layer {
 }
 
 // find returns the candidates, the skipped places, and the errors of places that could not be read.
-func find(t *testing.T, source oras.ReadOnlyGraphTarget, manifest string) (found []*verification.Candidate, skipped []string, failed []error) {
+func find(t *testing.T, source oras.ReadOnlyGraphTarget,
+	manifest string) (found []*verification.Candidate, skipped []string, failed []error) {
 	t.Helper()
-	descriptor := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(manifest), Size: 1}
+	descriptor := ocispec.Descriptor{
+		MediaType: ocispec.MediaTypeImageManifest,
+		Digest:    digest.Digest(manifest),
+		Size:      1,
+	}
 	for candidate, err := range discovery.Find(t.Context(), source, descriptor) {
 		var s *verification.SkippedError
 		switch {
@@ -91,7 +96,8 @@ func TestBothFormatsAreFound(t *testing.T) {
 			r.PushSignatures(t, "one", manifest, signed("a", "1"), signed("a", "2"), chained)
 			bundles := []string{
 				r.PushReferrer(t, "one", manifest, registry.BundleMediaType, []byte("one")),
-				r.PushReferrer(t, "one", manifest, "application/vnd.dev.sigstore.bundle+json;version=0.2", []byte("two")),
+				r.PushReferrer(t, "one", manifest,
+					"application/vnd.dev.sigstore.bundle+json;version=0.2", []byte("two")),
 			}
 			r.PushReferrer(t, "one", manifest, "application/spdx+json", []byte("materials"))
 			found, skipped, failed = find(t, r.Repository(t, "one"), manifest)
@@ -100,7 +106,8 @@ func TestBothFormatsAreFound(t *testing.T) {
 			require.Len(t, found, 5, "each is found once")
 			tag := registry.SignatureTag(manifest)
 			for n, signature := range []string{"1", "2", "3"} {
-				require.Equal(t, fmt.Sprintf("layer %d of %s", n, tag), found[n].Place, "layers with one digest are told apart")
+				require.Equal(t, fmt.Sprintf("layer %d of %s", n, tag), found[n].Place,
+					"layers with one digest are told apart")
 				require.Equal(t, signature, string(found[n].Signature))
 				require.Equal(t, "a", string(found[n].Payload))
 			}
@@ -111,9 +118,13 @@ func TestBothFormatsAreFound(t *testing.T) {
 			for _, candidate := range found[3:] {
 				content[candidate.Place] = string(candidate.Bundle)
 			}
-			require.Equal(t, map[string]string{"referrer " + bundles[0]: "one", "referrer " + bundles[1]: "two"}, content)
+			require.Equal(t, map[string]string{
+				"referrer " + bundles[0]: "one",
+				"referrer " + bundles[1]: "two",
+			}, content)
 
-			for _, err := range discovery.Find(t.Context(), r.Repository(t, "one"), ocispec.Descriptor{Digest: digest.Digest(manifest)}) {
+			for _, err := range discovery.Find(t.Context(), r.Repository(t, "one"),
+				ocispec.Descriptor{Digest: digest.Digest(manifest)}) {
 				require.NoError(t, err)
 				break // stops the iteration early
 			}
@@ -129,13 +140,18 @@ func TestTheFallbackTagIsReadBesideTheAPI(t *testing.T) {
 	var early ocispec.Manifest
 	early.SchemaVersion, early.MediaType = 2, ocispec.MediaTypeImageManifest
 	early.Config = r.PushBlob(t, "one", registry.BundleMediaType, []byte("{}"))
-	early.Layers = []ocispec.Descriptor{r.PushBlob(t, "one", registry.BundleMediaType, []byte("two"))}
+	early.Layers = []ocispec.Descriptor{
+		r.PushBlob(t, "one", registry.BundleMediaType, []byte("two")),
+	}
 	earlier := r.PushManifest(t, "one", "any", early)
 	content, err := json.Marshal(early)
 	require.NoError(t, err)
 	r.PushManifest(t, "one", strings.Replace(manifest, ":", "-", 1), ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex,
-		Manifests: []ocispec.Descriptor{{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(earlier), Size: int64(len(content))}},
+		Manifests: []ocispec.Descriptor{{
+			MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(earlier),
+			Size: int64(len(content)),
+		}},
 	})
 	found, _, failed := find(t, r.Repository(t, "one"), manifest)
 	require.Empty(t, failed)
@@ -153,9 +169,11 @@ func TestLayouts(t *testing.T) {
 	layout, err := oci.New(t.TempDir())
 	require.NoError(t, err)
 	from := r.Repository(t, "one")
-	_, err = oras.ExtendedCopy(t.Context(), from, manifest, layout, "", oras.DefaultExtendedCopyOptions)
+	_, err = oras.ExtendedCopy(t.Context(), from, manifest, layout, "",
+		oras.DefaultExtendedCopyOptions)
 	require.NoError(t, err)
-	_, err = oras.Copy(t.Context(), from, registry.SignatureTag(manifest), layout, "", oras.DefaultCopyOptions)
+	_, err = oras.Copy(t.Context(), from, registry.SignatureTag(manifest), layout, "",
+		oras.DefaultCopyOptions)
 	require.NoError(t, err)
 	found, skipped, failed := find(t, layout, manifest)
 	require.Empty(t, skipped)
@@ -174,11 +192,22 @@ func TestWhatIsNoCandidateIsSkipped(t *testing.T) {
 			r.PushSignatures(t, name, manifest, registry.Layer{Payload: []byte("a")})
 		}, "has no signature in base64 as annotation dev.cosignproject.cosign/signature"},
 		"no base64": {func(t *testing.T, name, manifest string) {
-			r.PushSignatures(t, name, manifest, registry.Layer{Payload: []byte("a"), Annotations: map[string]string{"dev.cosignproject.cosign/signature": "!"}})
+			r.PushSignatures(t, name, manifest,
+				registry.Layer{
+					Payload:     []byte("a"),
+					Annotations: map[string]string{"dev.cosignproject.cosign/signature": "!"},
+				})
 		}, "has no signature in base64"},
-		"large payload": {func(t *testing.T, name, manifest string) { r.PushSignatures(t, name, manifest, signed(large, "1")) }, "has 1048577 bytes, at most 65536 are allowed"},
+		"large payload": {func(t *testing.T, name, manifest string) {
+			r.PushSignatures(t, name, manifest, signed(large, "1"))
+		}, "has 1048577 bytes, at most 65536 are allowed"},
 		"an index": {func(t *testing.T, name, manifest string) {
-			r.PushManifest(t, name, registry.SignatureTag(manifest), ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}})
+			r.PushManifest(t, name, registry.SignatureTag(manifest),
+				ocispec.Index{
+					Versioned: specs.Versioned{SchemaVersion: 2},
+					MediaType: ocispec.MediaTypeImageIndex,
+					Manifests: []ocispec.Descriptor{},
+				})
 		}, "has media type \"application/vnd.oci.image.index.v1+json\""},
 		"another layer": {func(t *testing.T, name, manifest string) {
 			var image ocispec.Manifest
@@ -215,13 +244,21 @@ func TestWhatIsNoCandidateIsSkipped(t *testing.T) {
 
 // index serves an index of missing manifests, which real registries refuse.
 func index(count int, size int64) http.HandlerFunc {
-	i := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	i := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex,
+	}
 	for n := range count {
-		i.Manifests = append(i.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(fmt.Sprint(n)), Size: size})
+		i.Manifests = append(i.Manifests, ocispec.Descriptor{
+			MediaType: ocispec.MediaTypeImageManifest,
+			Digest:    digest.FromString(fmt.Sprint(n)),
+			Size:      size,
+		})
 	}
 	content, err := json.Marshal(i)
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err != nil || !strings.HasSuffix(r.URL.Path, "/manifests/"+strings.Replace(manifest, ":", "-", 1)) {
+		if err != nil ||
+			!strings.HasSuffix(r.URL.Path, "/manifests/"+strings.Replace(manifest, ":", "-", 1)) {
 			http.NotFound(w, r)
 			return
 		}
@@ -245,7 +282,8 @@ func TestReferrersThatAreNotThere(t *testing.T) {
 func TestTheSizeOfEverythingTogetherIsBounded(t *testing.T) {
 	_, skipped, failed := find(t, serve(t, index(9, 4<<20)), manifest)
 	require.Len(t, skipped, 7)
-	require.ErrorContains(t, failed[0], "is not read: everything found together is larger than 33554432 bytes")
+	require.ErrorContains(t, failed[0],
+		"is not read: everything found together is larger than 33554432 bytes")
 	_, skipped, failed = find(t, serve(t, index(1, 4<<20+1)), manifest)
 	require.Empty(t, failed)
 	require.Contains(t, skipped[0], "has 4194305 bytes, at most 4194304 are allowed")
@@ -254,10 +292,14 @@ func TestTheSizeOfEverythingTogetherIsBounded(t *testing.T) {
 // A small text may take much memory.
 func TestTheNumberOfPartsIsBounded(t *testing.T) {
 	const most = jsonparts.MaxManifest
-	for tag, mediaType := range map[string]string{".sig": ocispec.MediaTypeImageManifest, "": ocispec.MediaTypeImageIndex} {
+	for tag, mediaType := range map[string]string{
+		".sig": ocispec.MediaTypeImageManifest,
+		"":     ocispec.MediaTypeImageIndex,
+	} {
 		content := `{"layers":[{}` + strings.Repeat(",{}", most/2) + `]}`
 		_, skipped, failed := find(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if !strings.HasSuffix(r.URL.Path, "/manifests/"+strings.Replace(manifest, ":", "-", 1)+tag) {
+			if !strings.HasSuffix(r.URL.Path, "/manifests/"+strings.Replace(manifest, ":", "-", 1)+
+				tag) {
 				http.NotFound(w, r)
 				return
 			}
@@ -301,16 +343,20 @@ func TestRegistriesThatAnswerOddly(t *testing.T) {
 		handler http.HandlerFunc
 		want    string // of the failure; "" for none
 	}{
-		"nothing":              {api, answer(404, "text/plain", "404 page not found\n"), ""},
-		"signatures forbidden": {".sig", answer(403, "application/json", `{"errors": [{"code": "DENIED"}]}`), "tag sha256-44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.sig: "},
-		"signatures broken":    {".sig", answer(500, "text/plain", ""), "500"},
-		"API broken":           {api, answer(500, "text/plain", ""), "referrers: "},
-		"API forbidden":        {api, answer(401, "text/plain", ""), "401"},
-		"fallback tag broken":  {tags, answer(503, "text/plain", ""), "503"},
+		"nothing": {api, answer(404, "text/plain", "404 page not found\n"), ""},
+		"signatures forbidden": {".sig",
+			answer(403, "application/json", `{"errors": [{"code": "DENIED"}]}`),
+			"tag sha256-44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.sig: "},
+		"signatures broken":   {".sig", answer(500, "text/plain", ""), "500"},
+		"API broken":          {api, answer(500, "text/plain", ""), "referrers: "},
+		"API forbidden":       {api, answer(401, "text/plain", ""), "401"},
+		"fallback tag broken": {tags, answer(503, "text/plain", ""), "503"},
 		"a secret in a URL": {api, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/v2/gone?signature=secret", http.StatusTemporaryRedirect)
 		}, "?…"},
-		"a large image":  {".sig", answer(200, ocispec.MediaTypeImageManifest, strings.Repeat(" ", 4<<20+1)), "is larger than 4194304 bytes"},
+		"a large image": {".sig",
+			answer(200, ocispec.MediaTypeImageManifest, strings.Repeat(" ", 4<<20+1)),
+			"is larger than 4194304 bytes"},
 		"pages for ever": {api, endless, "exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,8 @@ func (f *finder) layers(ctx context.Context) bool {
 		return f.fail("tag "+tag, err)
 	}
 	if mediaType != ocispec.MediaTypeImageManifest && mediaType != dockerManifest {
-		return f.skip("tag "+tag, fmt.Errorf("has media type %.100q, not %s", mediaType, ocispec.MediaTypeImageManifest))
+		return f.skip("tag "+tag,
+			fmt.Errorf("has media type %.100q, not %s", mediaType, ocispec.MediaTypeImageManifest))
 	}
 	var image ocispec.Manifest
 	if err := decode(body, &image); err != nil {
@@ -55,7 +56,9 @@ func (f *finder) layers(ctx context.Context) bool {
 	for n, layer := range image.Layers {
 		place := fmt.Sprintf("layer %d of %s", n, tag)
 		if n == MaxCandidates {
-			return f.skip("tag "+tag, fmt.Errorf("has %d layers, of which only %d are read", len(image.Layers), MaxCandidates))
+			return f.skip("tag "+tag,
+				fmt.Errorf("has %d layers, of which only %d are read", len(image.Layers),
+					MaxCandidates))
 		}
 		candidate, err := f.layer(ctx, layer, payloads)
 		if err != nil {
@@ -73,13 +76,16 @@ func (f *finder) layers(ctx context.Context) bool {
 }
 
 // layer reads one candidate.
-func (f *finder) layer(ctx context.Context, layer ocispec.Descriptor, payloads map[string][]byte) (*verification.Candidate, error) {
+func (f *finder) layer(ctx context.Context, layer ocispec.Descriptor,
+	payloads map[string][]byte) (*verification.Candidate, error) {
 	if layer.MediaType != payloadMediaType {
-		return nil, notACandidate("has media type %.100q, not %s", layer.MediaType, payloadMediaType)
+		return nil,
+			notACandidate("has media type %.100q, not %s", layer.MediaType, payloadMediaType)
 	}
 	signature, err := base64.StdEncoding.DecodeString(layer.Annotations[signatureAnnotation])
 	if err != nil || len(signature) == 0 {
-		return nil, notACandidate("has no signature in base64 as annotation %s", signatureAnnotation)
+		return nil,
+			notACandidate("has no signature in base64 as annotation %s", signatureAnnotation)
 	}
 	digest := layer.Digest.String()
 	payload, known := payloads[digest]

@@ -44,18 +44,24 @@ type Manifest struct {
 
 // Manifests returns the manifests that [Find] would read, without opening them. Damaged or excess
 // manifests are an error, so the result is complete.
-func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget, artifact ocispec.Descriptor) (found []Manifest, err error) {
+func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget,
+	artifact ocispec.Descriptor) (found []Manifest, err error) {
 	if !moduleuri.IsDigest(artifact.Digest.String()) {
-		return nil, fmt.Errorf("an artifact with digest %.100q cannot have signatures: only SHA-256 is supported", artifact.Digest)
+		return nil,
+			fmt.Errorf(
+				"an artifact with digest %.100q cannot have signatures: only SHA-256 is supported",
+				artifact.Digest)
 	}
-	f := &finder{source: source, manifest: artifact, yield: func(_ *verification.Candidate, problem error) bool {
-		err = problem
-		return false
-	}}
+	f := &finder{source: source, manifest: artifact,
+		yield: func(_ *verification.Candidate, problem error) bool {
+			err = problem
+			return false
+		}}
 	tag := f.tag() + ".sig"
 	mediaType, body, problem := f.tagged(ctx, tag)
 	switch {
-	case problem == nil && (mediaType == ocispec.MediaTypeImageManifest || mediaType == dockerManifest):
+	case problem == nil &&
+		(mediaType == ocispec.MediaTypeImageManifest || mediaType == dockerManifest):
 		m, err := parseManifest(mediaType, body)
 		if err != nil {
 			return nil, fmt.Errorf("tag %s: %w", tag, err)
@@ -92,8 +98,13 @@ func parseManifest(mediaType string, body []byte) (Manifest, error) {
 		return Manifest{}, notACandidate("is not a manifest: %w", err)
 	}
 	m := Manifest{
-		Descriptor: ocispec.Descriptor{MediaType: mediaType, ArtifactType: parsed.ArtifactType, Digest: digest.FromBytes(body), Size: int64(len(body))},
-		Content:    body,
+		Descriptor: ocispec.Descriptor{
+			MediaType:    mediaType,
+			ArtifactType: parsed.ArtifactType,
+			Digest:       digest.FromBytes(body),
+			Size:         int64(len(body)),
+		},
+		Content: body,
 	}
 	seen := map[digest.Digest]bool{}
 	for _, blob := range append([]ocispec.Descriptor{parsed.Config}, parsed.Layers...) {

@@ -56,7 +56,8 @@ type referrerList struct {
 func (l *referrerList) add(descriptors []ocispec.Descriptor) bool {
 	for _, d := range descriptors {
 		digest := d.Digest.String()
-		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != dockerManifest || l.seen[digest] {
+		if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != dockerManifest ||
+			l.seen[digest] {
 			continue
 		}
 		if len(l.descriptors) == MaxCandidates {
@@ -123,7 +124,8 @@ func (l *referrerList) open(ctx context.Context) bool {
 			}
 		}
 	}
-	return !l.more || l.skip("referrers", fmt.Errorf("are more than %d, and the rest is not read", MaxCandidates))
+	return !l.more ||
+		l.skip("referrers", fmt.Errorf("are more than %d, and the rest is not read", MaxCandidates))
 }
 
 // bundle returns the referrer's bundle, or nil if the referrer is not a bundle.
@@ -141,7 +143,8 @@ func (l *referrerList) bundle(ctx context.Context, descriptor ocispec.Descriptor
 }
 
 // manifestOf reads the manifest of a referrer.
-func (l *referrerList) manifestOf(ctx context.Context, descriptor ocispec.Descriptor) (body []byte, manifest ocispec.Manifest, err error) {
+func (l *referrerList) manifestOf(ctx context.Context,
+	descriptor ocispec.Descriptor) (body []byte, manifest ocispec.Manifest, err error) {
 	if body, err = l.named(ctx, descriptor, maxMetadataBytes); err != nil {
 		return nil, manifest, err
 	}

@@ -51,26 +51,41 @@ func TestDemandsOfPolicies(t *testing.T) {
 		own      modules.Demands
 		want     string
 	}{
-		"nothing":                {nil, false, modules.Demands{}, ""},
-		"not required":           {foreign, false, modules.Demands{}, ""},
-		"required":               {foreign, true, modules.Demands{}, "allOf[0] of verification.config"},
-		"required by the policy": {foreign, false, modules.Demands{Required: true}, "allOf[0] of verification.config"},
-		"and met":                {config, false, modules.Demands{Required: true}, ""},
-		"but of nobody":          {nil, false, modules.Demands{Required: true}, "the policy requires verification, and neither verification.config nor verification.file is set"},
-		"its own":                {nil, false, modules.Demands{Config: []byte(key.Config())}, ""},
-		"its own, unmet":         {nil, false, modules.Demands{Config: []byte(other.Config())}, "allOf[0] of the policy's verification.config"},
-		"both":                   {config, true, modules.Demands{Config: []byte(key.Config())}, ""},
-		"its own do not replace": {foreign, true, modules.Demands{Config: []byte(key.Config())}, "allOf[0] of verification.config"},
-		"they add":               {config, true, modules.Demands{Config: []byte(other.Config())}, "allOf[0] of the policy's verification.config"},
-		"broken":                 {config, true, modules.Demands{Config: []byte(`{}`)}, "the policy's verification.config: apiVersion: is missing"},
-		"empty":                  {foreign, false, modules.Demands{Required: true, Config: []byte{}}, "allOf[0] of verification.config"},
-		"no JSON":                {config, true, modules.Demands{Config: []byte(`x`)}, "the policy's demands cannot be read"},
-		"identities":             {config, true, modules.Demands{Config: []byte(keyless)}, "demands signatures by identities: there is no trust root"},
+		"nothing":      {nil, false, modules.Demands{}, ""},
+		"not required": {foreign, false, modules.Demands{}, ""},
+		"required": {foreign, true, modules.Demands{},
+			"allOf[0] of verification.config"},
+		"required by the policy": {foreign, false, modules.Demands{Required: true},
+			"allOf[0] of verification.config"},
+		"and met": {config, false, modules.Demands{Required: true}, ""},
+		"but of nobody": {nil, false, modules.Demands{Required: true},
+			"the policy requires verification, and neither verification.config nor verification.file is set"},
+		"its own": {nil, false, modules.Demands{Config: []byte(key.Config())}, ""},
+		"its own, unmet": {nil, false, modules.Demands{Config: []byte(other.Config())},
+			"allOf[0] of the policy's verification.config"},
+		"both": {config, true, modules.Demands{Config: []byte(key.Config())}, ""},
+		"its own do not replace": {foreign, true, modules.Demands{Config: []byte(key.Config())},
+			"allOf[0] of verification.config"},
+		"they add": {config, true, modules.Demands{Config: []byte(other.Config())},
+			"allOf[0] of the policy's verification.config"},
+		"broken": {config, true, modules.Demands{Config: []byte(`{}`)},
+			"the policy's verification.config: apiVersion: is missing"},
+		"empty": {foreign, false,
+			modules.Demands{Required: true, Config: []byte{}}, "allOf[0] of verification.config"},
+		"no JSON": {config, true, modules.Demands{Config: []byte(`x`)},
+			"the policy's demands cannot be read"},
+		"identities": {config, true, modules.Demands{Config: []byte(keyless)},
+			"demands signatures by identities: there is no trust root"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v, err := modules.New(modules.Options{Checker: sigstore.New(nil), Config: c.config, Required: c.required})
+			v, err := modules.New(modules.Options{
+				Checker:  sigstore.New(nil),
+				Config:   c.config,
+				Required: c.required,
+			})
 			require.NoError(t, err)
-			_, err = newFetcher(t, v, nil, module.Sources{}).Get(silent(t), module.Request{URI: "file://" + path, Demands: c.own.Text()})
+			_, err = newFetcher(t, v, nil, module.Sources{}).
+				Get(silent(t), module.Request{URI: "file://" + path, Demands: c.own.Text()})
 			if c.want == "" {
 				require.NoError(t, err)
 				return
@@ -84,7 +99,11 @@ func TestDemandsOfPolicies(t *testing.T) {
 	require.ErrorContains(t, err, "no config says whose")
 	identities, err := verification.ParseConfig([]byte(keyless))
 	require.NoError(t, err)
-	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Config: identities, Required: true})
+	_, err = modules.New(modules.Options{
+		Checker:  sigstore.New(nil),
+		Config:   identities,
+		Required: true,
+	})
 	require.ErrorIs(t, err, verification.ErrNoTrustRoot)
 }
 
@@ -104,7 +123,10 @@ func TestIdentityChangesWithWhatIsDemanded(t *testing.T) {
 	v, err := modules.New(modules.Options{Checker: checker, Config: config, Required: true})
 	require.NoError(t, err)
 	keys, more := v.Identity(""), v.Identity(modules.Demands{Config: []byte(other.Config())}.Text())
-	keyless := modules.Demands{Config: []byte(`{"apiVersion": "v1", "allOf": [{"kind": "githubAction", "owner": "kubewarden"}]}`)}.Text()
+	keyless := modules.Demands{
+		Config: []byte(
+			`{"apiVersion": "v1", "allOf": [{"kind": "githubAction", "owner": "kubewarden"}]}`),
+	}.Text()
 	identities := v.Identity(keyless)
 	require.NotEqual(t, keys, more)
 	require.NotEqual(t, keys, identities)
@@ -114,7 +136,8 @@ func TestIdentityChangesWithWhatIsDemanded(t *testing.T) {
 	require.NotEqual(t, identities, v.Identity(keyless))
 	checker.root = ""
 	_, err = v.Verify(silent(t), module.Artifact{Digest: engine.Digest(wasm), Demands: keyless})
-	require.ErrorIs(t, err, verification.ErrNoTrustRoot, "a trust root that is gone is not one that accepts")
+	require.ErrorIs(t, err, verification.ErrNoTrustRoot,
+		"a trust root that is gone is not one that accepts")
 
 	require.NotEqual(t, keys, newVerifier(t, other.Config()).Identity(""))
 	require.Equal(t, keys, newVerifier(t, key.Config()).Identity(""))
@@ -131,10 +154,16 @@ func BenchmarkWarmStart(b *testing.B) {
 	config, err := verification.ParseConfig([]byte(key.Config()))
 	require.NoError(b, err)
 	start := func(v module.Verifier) {
-		f, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Store: store, Sources: module.Sources{Insecure: []string{r.Host}}, Verifier: v})
+		f, err := module.NewFetcher(module.Options{
+			MaxBytes: 1 << 20,
+			Store:    store,
+			Sources:  module.Sources{Insecure: []string{r.Host}},
+			Verifier: v,
+		})
 		require.NoError(b, err)
 		for n := range policies {
-			_, err := f.Get(ctx, module.Request{URI: fmt.Sprintf("registry://%s/policy-%d:v1", r.Host, n)})
+			_, err := f.Get(ctx,
+				module.Request{URI: fmt.Sprintf("registry://%s/policy-%d:v1", r.Host, n)})
 			require.NoError(b, err)
 		}
 	}
@@ -143,7 +172,11 @@ func BenchmarkWarmStart(b *testing.B) {
 		manifest := r.Push(b, name, "v1", append(wasm, name...))
 		r.PushReferrer(b, name, manifest, registry.BundleMediaType, key.Bundle(b, manifest, nil))
 	}
-	v, err := modules.New(modules.Options{Checker: sigstore.New(nil), Config: config, Required: true})
+	v, err := modules.New(modules.Options{
+		Checker:  sigstore.New(nil),
+		Config:   config,
+		Required: true,
+	})
 	require.NoError(b, err)
 	start(v)
 	for name, v := range map[string]module.Verifier{"verified": v, "unverified": nil} {

@@ -45,7 +45,8 @@ type evidence struct {
 func (e *evidence) bound(metBy []*verification.Candidate) {
 	others := 0
 	e.Candidates = slices.DeleteFunc(e.Candidates, func(c *verification.Candidate) bool {
-		size := len(c.Bundle) + len(c.Payload) + len(c.Signature) + len(c.Certificate) + len(c.Chain) + len(c.RekorBundle)
+		size := len(c.Bundle) + len(c.Payload) + len(c.Signature) + len(c.Certificate) +
+			len(c.Chain) + len(c.RekorBundle)
 		switch {
 		case slices.Contains(metBy, c):
 			return false
@@ -57,8 +58,11 @@ func (e *evidence) bound(metBy []*verification.Candidate) {
 	})
 }
 
+// sequence is how candidates are handed on: one by one, as they are fetched.
+type sequence = iter.Seq2[*verification.Candidate, error]
+
 // record stores the candidates that pass through.
-func (e *evidence) record(candidates iter.Seq2[*verification.Candidate, error]) iter.Seq2[*verification.Candidate, error] {
+func (e *evidence) record(candidates sequence) sequence {
 	return func(yield func(*verification.Candidate, error) bool) {
 		for candidate, err := range candidates {
 			if err == nil {
@@ -71,7 +75,7 @@ func (e *evidence) record(candidates iter.Seq2[*verification.Candidate, error]) 
 	}
 }
 
-func (e *evidence) candidates() iter.Seq2[*verification.Candidate, error] {
+func (e *evidence) candidates() sequence {
 	return func(yield func(*verification.Candidate, error) bool) {
 		for _, candidate := range e.Candidates {
 			if candidate != nil && !yield(candidate, nil) {
@@ -93,9 +97,15 @@ func explain(a module.Artifact, digest string, err error) error {
 	case a.Evidence != nil:
 		return fmt.Errorf("%w in the store", err)
 	case a.Repository == "":
-		return &unsignedError{fmt.Errorf("%w; looked for %s, as cosign sign-blob --bundle writes it", err, nameOfBundle(a))}
+		return &unsignedError{
+			fmt.Errorf("%w; looked for %s, as cosign sign-blob --bundle writes it", err,
+				nameOfBundle(a)),
+		}
 	}
-	return &unsignedError{fmt.Errorf("%w; looked for the tag %s.sig and referrers in %s", err, strings.Replace(digest, ":", "-", 1), a.Repository)}
+	return &unsignedError{
+		fmt.Errorf("%w; looked for the tag %s.sig and referrers in %s", err,
+			strings.Replace(digest, ":", "-", 1), a.Repository),
+	}
 }
 
 // unsignedError says that there is no signature in a place.

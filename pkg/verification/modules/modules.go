@@ -65,7 +65,9 @@ type Verifier struct {
 func New(options Options) (*Verifier, error) {
 	switch {
 	case options.Checker == nil:
-		return nil, errors.New("signatures must be verified, but this program was built without a signature checker")
+		return nil,
+			errors.New(
+				"signatures must be verified, but this program was built without a signature checker")
 	case options.Required && options.Config == nil:
 		return nil, errors.New("signatures are required of all modules, but no config says whose")
 	}
@@ -78,7 +80,9 @@ func New(options Options) (*Verifier, error) {
 }
 
 func noTrustRoot(name string) error {
-	return fmt.Errorf("%s demands signatures by identities: %w to verify certificates by: set verification.trustRoot, or demand keys only", name, verification.ErrNoTrustRoot)
+	return fmt.Errorf(
+		"%s demands signatures by identities: %w to verify certificates by: set verification.trustRoot, or demand keys only",
+		name, verification.ErrNoTrustRoot)
 }
 
 // Demands are the demands of one policy. They only add to the general demands.
@@ -131,7 +135,10 @@ func (v *Verifier) parse(text string) *demands {
 	d := &demands{}
 	if v.options.Required || own.Required {
 		if v.options.Config == nil {
-			return &demands{err: errors.New("the policy requires verification, and neither verification.config nor verification.file is set")}
+			return &demands{
+				err: errors.New(
+					"the policy requires verification, and neither verification.config nor verification.file is set"),
+			}
 		}
 		d.all = append(d.all, verification.Demand{Name: v.options.Name, Config: v.options.Config})
 	}
@@ -140,7 +147,8 @@ func (v *Verifier) parse(text string) *demands {
 		if err != nil {
 			return &demands{err: fmt.Errorf("the policy's verification.config: %w", err)}
 		}
-		d.all = append(d.all, verification.Demand{Name: "the policy's verification.config", Config: config})
+		d.all = append(d.all,
+			verification.Demand{Name: "the policy's verification.config", Config: config})
 	}
 	for _, demand := range d.all {
 		d.keyless = d.keyless || demand.Config.Keyless()
@@ -177,7 +185,8 @@ func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error
 	var looked evidence
 	artifact := Signed(a)
 	if len(d.all) > 0 {
-		metBy, err := verification.MetBy(ctx, v.options.Checker, artifact, looked.record(candidates), d.all...)
+		metBy, err := verification.MetBy(ctx, v.options.Checker, artifact,
+			looked.record(candidates), d.all...)
 		if err != nil {
 			return nil, explain(a, artifact.Digest, err)
 		}
@@ -197,7 +206,8 @@ func Signed(a module.Artifact) verification.Artifact {
 
 // Candidates finds candidates in the usual place for such an artifact. The sequence is like that of
 // [discovery.Find].
-func Candidates(ctx context.Context, a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
+func Candidates(ctx context.Context,
+	a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
 	switch {
 	case a.Evidence != nil:
 		var kept evidence

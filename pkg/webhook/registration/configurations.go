@@ -90,11 +90,17 @@ func Policies(set *policyset.Set) []*wasmadmission.Policy {
 func (t *Target) Configurations(policies []*wasmadmission.Policy) Configurations {
 	c := Configurations{
 		Validating: &admissionregistrationv1.ValidatingWebhookConfiguration{
-			TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
+			TypeMeta: metav1.TypeMeta{
+				APIVersion: admissionregistrationv1.SchemeGroupVersion.String(),
+				Kind:       "ValidatingWebhookConfiguration",
+			},
 			ObjectMeta: t.metadata(),
 		},
 		Mutating: &admissionregistrationv1.MutatingWebhookConfiguration{
-			TypeMeta:   metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "MutatingWebhookConfiguration"},
+			TypeMeta: metav1.TypeMeta{
+				APIVersion: admissionregistrationv1.SchemeGroupVersion.String(),
+				Kind:       "MutatingWebhookConfiguration",
+			},
 			ObjectMeta: t.metadata(),
 		},
 	}
@@ -108,7 +114,9 @@ func (t *Target) Configurations(policies []*wasmadmission.Policy) Configurations
 	return c
 }
 
-func (t *Target) webhooks(policies []*wasmadmission.Policy) (validating []admissionregistrationv1.ValidatingWebhook, mutating []admissionregistrationv1.MutatingWebhook) {
+func (t *Target) webhooks(policies []*wasmadmission.Policy) (
+	validating []admissionregistrationv1.ValidatingWebhook,
+	mutating []admissionregistrationv1.MutatingWebhook) {
 	for _, p := range policies {
 		v := t.validating(p)
 		if !p.Mutating {
@@ -120,9 +128,12 @@ func (t *Target) webhooks(policies []*wasmadmission.Policy) (validating []admiss
 			reinvocation = admissionregistrationv1.IfNeededReinvocationPolicy
 		}
 		mutating = append(mutating, admissionregistrationv1.MutatingWebhook{
-			Name: v.Name, ClientConfig: t.client(webhook.Mutating, p.Name), Rules: v.Rules, FailurePolicy: v.FailurePolicy, MatchPolicy: v.MatchPolicy,
-			NamespaceSelector: v.NamespaceSelector, ObjectSelector: v.ObjectSelector, SideEffects: v.SideEffects, TimeoutSeconds: v.TimeoutSeconds,
-			AdmissionReviewVersions: v.AdmissionReviewVersions, MatchConditions: v.MatchConditions, ReinvocationPolicy: &reinvocation,
+			Name: v.Name, ClientConfig: t.client(webhook.Mutating, p.Name), Rules: v.Rules,
+			FailurePolicy: v.FailurePolicy, MatchPolicy: v.MatchPolicy,
+			NamespaceSelector: v.NamespaceSelector, ObjectSelector: v.ObjectSelector,
+			SideEffects: v.SideEffects, TimeoutSeconds: v.TimeoutSeconds,
+			AdmissionReviewVersions: v.AdmissionReviewVersions, MatchConditions: v.MatchConditions,
+			ReinvocationPolicy: &reinvocation,
 		})
 	}
 	return validating, mutating
@@ -132,8 +143,8 @@ func (t *Target) metadata() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: t.Name, Labels: map[string]string{managedByLabel: managedBy}}
 }
 
-// validating returns the webhook of a policy. It leaves the policy's match conditions to the server,
-// which evaluates them with more than webhooks have.
+// validating returns the webhook of a policy. It leaves the policy's match conditions to the
+// server, which evaluates them with more than webhooks have.
 func (t *Target) validating(p *wasmadmission.Policy) admissionregistrationv1.ValidatingWebhook {
 	failure := p.FailurePolicy
 	if p.Mode == wasmadmission.ModeMonitor {
@@ -145,7 +156,8 @@ func (t *Target) validating(p *wasmadmission.Policy) admissionregistrationv1.Val
 		timeout = *p.TimeoutSeconds
 	}
 	sideEffects := admissionregistrationv1.SideEffectClassNone
-	if p.SideEffects != nil && *p.SideEffects == admissionregistrationv1.SideEffectClassNoneOnDryRun {
+	if p.SideEffects != nil &&
+		*p.SideEffects == admissionregistrationv1.SideEffectClassNoneOnDryRun {
 		sideEffects = *p.SideEffects
 	}
 	objects := &metav1.LabelSelector{}
@@ -153,8 +165,10 @@ func (t *Target) validating(p *wasmadmission.Policy) admissionregistrationv1.Val
 		objects = p.ObjectSelector.DeepCopy()
 	}
 	return admissionregistrationv1.ValidatingWebhook{
-		Name: dispatch.AnnotationDomain(p.Name), ClientConfig: t.client(webhook.Validating, p.Name), Rules: rules(p), FailurePolicy: &failure, MatchPolicy: &p.MatchPolicy,
-		NamespaceSelector: t.namespaces(p), ObjectSelector: objects, SideEffects: &sideEffects, TimeoutSeconds: &timeout,
+		Name: dispatch.AnnotationDomain(p.Name), ClientConfig: t.client(webhook.Validating, p.Name),
+		Rules: rules(p), FailurePolicy: &failure, MatchPolicy: &p.MatchPolicy,
+		NamespaceSelector: t.namespaces(p), ObjectSelector: objects, SideEffects: &sideEffects,
+		TimeoutSeconds:          &timeout,
 		AdmissionReviewVersions: []string{"v1"}, MatchConditions: t.conditions(p),
 	}
 }
@@ -194,16 +208,20 @@ func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 		selector = p.NamespaceSelector.DeepCopy()
 	}
 	if p.Namespace != "" {
-		selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{
-			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: []string{p.Namespace},
-		})
+		selector.MatchExpressions = append(selector.MatchExpressions,
+			metav1.LabelSelectorRequirement{
+				Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn,
+				Values: []string{p.Namespace},
+			})
 	}
 	excluded := slices.Concat(t.ExcludedNamespaces, t.Exemptions.Namespaces)
 	slices.Sort(excluded)
 	if excluded = slices.Compact(excluded); len(excluded) > 0 {
-		selector.MatchExpressions = append(selector.MatchExpressions, metav1.LabelSelectorRequirement{
-			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: excluded,
-		})
+		selector.MatchExpressions = append(selector.MatchExpressions,
+			metav1.LabelSelectorRequirement{
+				Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
+				Values: excluded,
+			})
 	}
 	return selector
 }
@@ -213,16 +231,19 @@ func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.MatchCondition {
 	var conditions []admissionregistrationv1.MatchCondition
 	add := func(name, expression string) {
-		conditions = append(conditions, admissionregistrationv1.MatchCondition{Name: name, Expression: expression})
+		conditions = append(conditions,
+			admissionregistrationv1.MatchCondition{Name: name, Expression: expression})
 	}
 	if slices.ContainsFunc(p.Rules, matchesVirtual) {
-		add("no-virtual-resources", fmt.Sprintf("!(request.resource.group in %s)", list(virtualGroups)))
+		add("no-virtual-resources",
+			fmt.Sprintf("!(request.resource.group in %s)", list(virtualGroups)))
 	}
 	if users := t.Exemptions.Usernames; len(users) > 0 {
 		add("no-exempt-users", fmt.Sprintf("!(request.userInfo.username in %s)", list(users)))
 	}
 	if groups := t.Exemptions.Groups; len(groups) > 0 {
-		add("no-exempt-groups", fmt.Sprintf("!request.userInfo.groups.exists(g, g in %s)", list(groups)))
+		add("no-exempt-groups",
+			fmt.Sprintf("!request.userInfo.groups.exists(g, g in %s)", list(groups)))
 	}
 	return conditions
 }
@@ -232,7 +253,9 @@ func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.M
 var virtualGroups = []string{"authentication.k8s.io", "authorization.k8s.io"}
 
 func matchesVirtual(rule admissionregistrationv1.RuleWithOperations) bool {
-	return slices.ContainsFunc(rule.APIGroups, func(group string) bool { return group == "*" || slices.Contains(virtualGroups, group) })
+	return slices.ContainsFunc(rule.APIGroups, func(group string) bool {
+		return group == "*" || slices.Contains(virtualGroups, group)
+	})
 }
 
 // list returns a list of strings in CEL.

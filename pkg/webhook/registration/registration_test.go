@@ -34,10 +34,15 @@ import (
 
 func newPolicy(name string, adjust ...func(*wasmadmission.Policy)) *wasmadmission.Policy {
 	p := &wasmadmission.Policy{
-		Name: name, FailurePolicy: admissionregistrationv1.Fail, MatchPolicy: admissionregistrationv1.Equivalent, Mode: wasmadmission.ModeProtect,
+		Name: name, FailurePolicy: admissionregistrationv1.Fail,
+		MatchPolicy: admissionregistrationv1.Equivalent, Mode: wasmadmission.ModeProtect,
 		Rules: []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{""},
+				APIVersions: []string{"v1"},
+				Resources:   []string{"pods"},
+			},
 		}},
 	}
 	for _, a := range adjust {
@@ -50,7 +55,10 @@ func mutating(p *wasmadmission.Policy) { p.Mutating = true }
 
 func target() Target {
 	return Target{
-		Name: "wasm-admission", Service: &admissionregistrationv1.ServiceReference{Namespace: "system", Name: "webhook"},
+		Name: "wasm-admission", Service: &admissionregistrationv1.ServiceReference{
+			Namespace: "system",
+			Name:      "webhook",
+		},
 		CABundle: []byte("CA"), ExcludedNamespaces: []string{"system"},
 	}
 }
@@ -72,18 +80,26 @@ func TestWebhooksOfPolicies(t *testing.T) {
 			require.Equal(t, admissionregistrationv1.SideEffectClassNone, *w.SideEffects)
 			require.Equal(t, admissionregistrationv1.AllScopes, *w.Rules[0].Scope)
 			require.Empty(t, w.MatchConditions)
-			require.Equal(t, []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: "NotIn", Values: []string{"system"}}}, w.NamespaceSelector.MatchExpressions)
+			require.Equal(t,
+				[]metav1.LabelSelectorRequirement{{
+					Key: "kubernetes.io/metadata.name", Operator: "NotIn",
+					Values: []string{"system"},
+				}}, w.NamespaceSelector.MatchExpressions)
 		}},
-		{"url", nil, func(x *Target) { x.Service, x.URL = nil, "https://127.0.0.1:8443/" }, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
-			require.Nil(t, w.ClientConfig.Service)
-			require.Equal(t, "https://127.0.0.1:8443/validate/p", *w.ClientConfig.URL)
-		}},
-		{"monitor mode never refuses", func(p *wasmadmission.Policy) { p.Mode = wasmadmission.ModeMonitor }, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
+		{"url", nil, func(x *Target) { x.Service, x.URL = nil, "https://127.0.0.1:8443/" },
+			func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
+				require.Nil(t, w.ClientConfig.Service)
+				require.Equal(t, "https://127.0.0.1:8443/validate/p", *w.ClientConfig.URL)
+			}},
+		{"monitor mode never refuses", func(p *wasmadmission.Policy) {
+			p.Mode = wasmadmission.ModeMonitor
+		}, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
 			require.Equal(t, admissionregistrationv1.Ignore, *w.FailurePolicy)
 		}},
-		{"timeout", func(p *wasmadmission.Policy) { p.TimeoutSeconds = new(int32(3)) }, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
-			require.Equal(t, int32(3), *w.TimeoutSeconds)
-		}},
+		{"timeout", func(p *wasmadmission.Policy) { p.TimeoutSeconds = new(int32(3)) }, nil,
+			func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
+				require.Equal(t, int32(3), *w.TimeoutSeconds)
+			}},
 		{"side effects", func(p *wasmadmission.Policy) {
 			p.SideEffects = new(admissionregistrationv1.SideEffectClassNoneOnDryRun)
 		}, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
@@ -95,35 +111,57 @@ func TestWebhooksOfPolicies(t *testing.T) {
 			p.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"c": "d"}}
 		}, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
 			require.Equal(t, map[string]string{"a": "b"}, w.NamespaceSelector.MatchLabels)
-			require.Equal(t, metav1.LabelSelectorRequirement{Key: "kubernetes.io/metadata.name", Operator: "In", Values: []string{"n"}}, w.NamespaceSelector.MatchExpressions[0])
+			require.Equal(t, metav1.LabelSelectorRequirement{
+				Key:      "kubernetes.io/metadata.name",
+				Operator: "In",
+				Values:   []string{"n"},
+			}, w.NamespaceSelector.MatchExpressions[0])
 			require.Len(t, w.NamespaceSelector.MatchExpressions, 2)
 			require.Equal(t, map[string]string{"c": "d"}, w.ObjectSelector.MatchLabels)
 		}},
 		{"exemptions", nil, func(x *Target) {
-			x.Exemptions = wasmadmission.Exemptions{Usernames: []string{`a"b`, "é"}, Groups: []string{"g"}, Namespaces: []string{"kube-system", "system"}}
+			x.Exemptions = wasmadmission.Exemptions{
+				Usernames:  []string{`a"b`, "é"},
+				Groups:     []string{"g"},
+				Namespaces: []string{"kube-system", "system"},
+			}
 		}, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
 			require.Equal(t, []admissionregistrationv1.MatchCondition{
-				{Name: "no-exempt-users", Expression: `!(request.userInfo.username in ["a\"b", "\u00e9"])`},
-				{Name: "no-exempt-groups", Expression: `!request.userInfo.groups.exists(g, g in ["g"])`},
+				{
+					Name:       "no-exempt-users",
+					Expression: `!(request.userInfo.username in ["a\"b", "\u00e9"])`,
+				},
+				{
+					Name:       "no-exempt-groups",
+					Expression: `!request.userInfo.groups.exists(g, g in ["g"])`,
+				},
 			}, w.MatchConditions)
-			require.Equal(t, []string{"kube-system", "system"}, w.NamespaceSelector.MatchExpressions[0].Values)
+			require.Equal(t, []string{"kube-system", "system"},
+				w.NamespaceSelector.MatchExpressions[0].Values)
 		}},
 		{"everything", func(p *wasmadmission.Policy) {
 			p.Rules[0].APIGroups, p.Rules[0].Resources = []string{"*"}, []string{"*/*"}
 		}, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
 			require.Equal(t, []admissionregistrationv1.MatchCondition{
-				{Name: "no-virtual-resources", Expression: `!(request.resource.group in ["authentication.k8s.io", "authorization.k8s.io"])`},
+				{
+					Name:       "no-virtual-resources",
+					Expression: `!(request.resource.group in ["authentication.k8s.io", "authorization.k8s.io"])`,
+				},
 			}, w.MatchConditions)
 		}},
 		{"own match conditions stay ours", func(p *wasmadmission.Policy) {
-			p.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "c", Expression: "namespaceObject != null"}}
+			p.MatchConditions = []admissionregistrationv1.MatchCondition{{
+				Name: "c", Expression: "namespaceObject != null",
+			}}
 		}, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
 			require.Empty(t, w.MatchConditions)
 		}},
-		{"long name", func(p *wasmadmission.Policy) { p.Name = strings.Repeat("a", 250) }, nil, func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
-			require.Less(t, len(w.Name), 254)
-			require.Equal(t, "/validate/"+strings.Repeat("a", 250), *w.ClientConfig.Service.Path)
-		}},
+		{"long name", func(p *wasmadmission.Policy) { p.Name = strings.Repeat("a", 250) }, nil,
+			func(t *testing.T, w *admissionregistrationv1.ValidatingWebhook) {
+				require.Less(t, len(w.Name), 254)
+				require.Equal(t, "/validate/"+strings.Repeat("a", 250),
+					*w.ClientConfig.Service.Path)
+			}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			x := target()
@@ -143,16 +181,21 @@ func TestWebhooksOfPolicies(t *testing.T) {
 
 func TestMutatingWebhooksAreInTheOrderOfPolicies(t *testing.T) {
 	x := target()
-	c := x.Configurations([]*wasmadmission.Policy{newPolicy("a", mutating), newPolicy("a-b", mutating), newPolicy("c"), newPolicy("d", mutating, func(p *wasmadmission.Policy) {
-		p.ReinvocationPolicy = admissionregistrationv1.NeverReinvocationPolicy
-	})})
+	c :=
+		x.Configurations([]*wasmadmission.Policy{newPolicy("a", mutating),
+			newPolicy("a-b", mutating), newPolicy("c"),
+			newPolicy("d", mutating, func(p *wasmadmission.Policy) {
+				p.ReinvocationPolicy = admissionregistrationv1.NeverReinvocationPolicy
+			})})
 	require.Len(t, c.Validating.Webhooks, 1)
 	require.Len(t, c.Mutating.Webhooks, 3)
 	for n, path := range []string{"/mutate/a", "/mutate/a-b", "/mutate/d"} {
 		require.Equal(t, path, *c.Mutating.Webhooks[n].ClientConfig.Service.Path)
 	}
-	require.Equal(t, admissionregistrationv1.IfNeededReinvocationPolicy, *c.Mutating.Webhooks[0].ReinvocationPolicy)
-	require.Equal(t, admissionregistrationv1.NeverReinvocationPolicy, *c.Mutating.Webhooks[2].ReinvocationPolicy)
+	require.Equal(t, admissionregistrationv1.IfNeededReinvocationPolicy,
+		*c.Mutating.Webhooks[0].ReinvocationPolicy)
+	require.Equal(t, admissionregistrationv1.NeverReinvocationPolicy,
+		*c.Mutating.Webhooks[2].ReinvocationPolicy)
 }
 
 // server is one of several that write configurations.
@@ -168,9 +211,11 @@ func (w *Writer) have(policies ...*wasmadmission.Policy) {
 	w.policies, w.known, w.pending.policies = policies, true, true
 }
 
-func validatingOf(t *testing.T, client *fake.Clientset) *admissionregistrationv1.ValidatingWebhookConfiguration {
+func validatingOf(t *testing.T,
+	client *fake.Clientset) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	t.Helper()
-	c, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "wasm-admission", metav1.GetOptions{})
+	c, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Get(t.Context(), "wasm-admission", metav1.GetOptions{})
 	require.NoError(t, err)
 	return c
 }
@@ -206,12 +251,15 @@ func TestConfigurationsAreWrittenOnceAndMended(t *testing.T) {
 
 	is := validatingOf(t, client)
 	is.Webhooks[0].FailurePolicy = new(admissionregistrationv1.Ignore)
-	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), is, metav1.UpdateOptions{})
+	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Update(t.Context(), is, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	require.NoError(t, w.Write(t.Context()))
-	require.Equal(t, admissionregistrationv1.Fail, *validatingOf(t, client).Webhooks[0].FailurePolicy)
+	require.Equal(t, admissionregistrationv1.Fail,
+		*validatingOf(t, client).Webhooks[0].FailurePolicy)
 
-	require.NoError(t, client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), "wasm-admission", metav1.DeleteOptions{}))
+	require.NoError(t, client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Delete(t.Context(), "wasm-admission", metav1.DeleteOptions{}))
 	require.NoError(t, w.Write(t.Context()))
 	require.Equal(t, []string{"/validate/p"}, paths(validatingOf(t, client)))
 }
@@ -227,7 +275,8 @@ func TestNothingIsWrittenBeforeThePoliciesAreKnown(t *testing.T) {
 // The last change has its way, and servers with other policies do not take turns.
 func TestServersWithOtherPoliciesDoNotTakeTurns(t *testing.T) {
 	client := fake.NewClientset()
-	first, second := server(client, target(), newPolicy("p")), server(client, target(), newPolicy("p"), newPolicy("q"))
+	first, second := server(client, target(), newPolicy("p")),
+		server(client, target(), newPolicy("p"), newPolicy("q"))
 	require.NoError(t, first.Write(t.Context()))
 	require.NoError(t, second.Write(t.Context()))
 	require.Equal(t, []string{"/validate/p", "/validate/q"}, paths(validatingOf(t, client)))
@@ -247,14 +296,21 @@ func TestCertificates(t *testing.T) {
 	require.NoError(t, w.Write(t.Context()))
 	is := validatingOf(t, client)
 	is.Webhooks[0].ClientConfig.CABundle = []byte("injected")
-	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), is, metav1.UpdateOptions{})
+	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Update(t.Context(), is, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	w.have(newPolicy("p"), newPolicy("q"))
 	require.NoError(t, w.Write(t.Context()))
-	require.Equal(t, "injected", string(validatingOf(t, client).Webhooks[0].ClientConfig.CABundle), "somebody else's certificates stay")
+	require.Equal(t, "injected", string(validatingOf(t, client).Webhooks[0].ClientConfig.CABundle),
+		"somebody else's certificates stay")
 
 	bundle := "one"
-	old, rotated := server(client, target(), newPolicy("p")), NewWriter(Options{Client: client, Target: target(), CABundle: func() []byte { return []byte(bundle) }})
+	old, rotated := server(client, target(), newPolicy("p")),
+		NewWriter(Options{
+			Client:   client,
+			Target:   target(),
+			CABundle: func() []byte { return []byte(bundle) },
+		})
 	rotated.have(newPolicy("p"))
 	require.NoError(t, rotated.Write(t.Context()))
 	require.NoError(t, old.Write(t.Context()))
@@ -278,9 +334,11 @@ func TestPoliciesThatMoveAreNeverGone(t *testing.T) {
 	})
 	check := func() {
 		api := client.AdmissionregistrationV1()
-		v, err := api.ValidatingWebhookConfigurations().Get(context.Background(), "wasm-admission", metav1.GetOptions{})
+		v, err := api.ValidatingWebhookConfigurations().Get(context.Background(), "wasm-admission",
+			metav1.GetOptions{})
 		require.NoError(t, err)
-		m, err := api.MutatingWebhookConfigurations().Get(context.Background(), "wasm-admission", metav1.GetOptions{})
+		m, err := api.MutatingWebhookConfigurations().Get(context.Background(), "wasm-admission",
+			metav1.GetOptions{})
 		require.NoError(t, err)
 		names := map[string]bool{}
 		for n := range v.Webhooks {
@@ -295,13 +353,14 @@ func TestPoliciesThatMoveAreNeverGone(t *testing.T) {
 	w.have(newPolicy("p", mutating), newPolicy("q"))
 	for fail := 1; ; fail++ {
 		n := 0
-		client.PrependReactor("update", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
-			n++
-			if n >= fail {
-				return true, nil, errors.New("interrupted")
-			}
-			return false, nil, nil
-		})
+		client.PrependReactor("update", "*",
+			func(clienttesting.Action) (bool, runtime.Object, error) {
+				n++
+				if n >= fail {
+					return true, nil, errors.New("interrupted")
+				}
+				return false, nil, nil
+			})
 		err := w.Write(t.Context())
 		client.ReactionChain = client.ReactionChain[1:]
 		check()
@@ -315,9 +374,12 @@ func TestPoliciesThatMoveAreNeverGone(t *testing.T) {
 }
 
 func TestConfigurationsOfOthersAreLeftAlone(t *testing.T) {
-	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "wasm-admission"}})
+	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "wasm-admission"},
+	})
 	w := server(client, target(), newPolicy("p"))
-	require.ErrorContains(t, w.Write(t.Context()), "writing validatingwebhookconfigurations/wasm-admission: it is somebody else's")
+	require.ErrorContains(t, w.Write(t.Context()),
+		"writing validatingwebhookconfigurations/wasm-admission: it is somebody else's")
 	require.ErrorContains(t, w.Write(t.Context()), "somebody else's", "it stays to be written")
 	require.Zero(t, writes(client))
 }

@@ -42,50 +42,56 @@ type kind[T metav1.Object, W any] struct {
 	// webhooks returns the webhooks of a configuration; name and client return parts of a webhook.
 	webhooks func(T) *[]W
 	name     func(*W) string
-	client   func(*W) *admissionregistrationv1.WebhookClientConfig
+	client   func(*W) *clientConfig
 }
 
-func validatingKind(c kubernetes.Interface) *kind[*admissionregistrationv1.ValidatingWebhookConfiguration, admissionregistrationv1.ValidatingWebhook] {
-	return &kind[*admissionregistrationv1.ValidatingWebhookConfiguration, admissionregistrationv1.ValidatingWebhook]{
-		api: c.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
-		webhooks: func(c *admissionregistrationv1.ValidatingWebhookConfiguration) *[]admissionregistrationv1.ValidatingWebhook {
-			return &c.Webhooks
-		},
-		name: func(w *admissionregistrationv1.ValidatingWebhook) string { return w.Name },
-		client: func(w *admissionregistrationv1.ValidatingWebhook) *admissionregistrationv1.WebhookClientConfig {
-			return &w.ClientConfig
-		},
+// The long names of the API, for short.
+type (
+	validatingConfiguration = admissionregistrationv1.ValidatingWebhookConfiguration
+	mutatingConfiguration   = admissionregistrationv1.MutatingWebhookConfiguration
+	validatingWebhook       = admissionregistrationv1.ValidatingWebhook
+	mutatingWebhook         = admissionregistrationv1.MutatingWebhook
+	clientConfig            = admissionregistrationv1.WebhookClientConfig
+)
+
+func validatingKind(c kubernetes.Interface) *kind[*validatingConfiguration, validatingWebhook] {
+	return &kind[*validatingConfiguration, validatingWebhook]{
+		api:      c.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
+		webhooks: func(c *validatingConfiguration) *[]validatingWebhook { return &c.Webhooks },
+		name:     func(w *validatingWebhook) string { return w.Name },
+		client:   func(w *validatingWebhook) *clientConfig { return &w.ClientConfig },
 	}
 }
 
-func mutatingKind(c kubernetes.Interface) *kind[*admissionregistrationv1.MutatingWebhookConfiguration, admissionregistrationv1.MutatingWebhook] {
-	return &kind[*admissionregistrationv1.MutatingWebhookConfiguration, admissionregistrationv1.MutatingWebhook]{
-		api: c.AdmissionregistrationV1().MutatingWebhookConfigurations(),
-		webhooks: func(c *admissionregistrationv1.MutatingWebhookConfiguration) *[]admissionregistrationv1.MutatingWebhook {
-			return &c.Webhooks
-		},
-		name: func(w *admissionregistrationv1.MutatingWebhook) string { return w.Name },
-		client: func(w *admissionregistrationv1.MutatingWebhook) *admissionregistrationv1.WebhookClientConfig {
-			return &w.ClientConfig
-		},
+func mutatingKind(c kubernetes.Interface) *kind[*mutatingConfiguration, mutatingWebhook] {
+	return &kind[*mutatingConfiguration, mutatingWebhook]{
+		api:      c.AdmissionregistrationV1().MutatingWebhookConfigurations(),
+		webhooks: func(c *mutatingConfiguration) *[]mutatingWebhook { return &c.Webhooks },
+		name:     func(w *mutatingWebhook) string { return w.Name },
+		client:   func(w *mutatingWebhook) *clientConfig { return &w.ClientConfig },
 	}
 }
 
-// write writes both configurations. It first writes all that is new and then removes what is old. So
-// a policy that moves from one configuration to the other is in both for a moment, and never in none.
+// write writes both configurations. It first writes all that is new and then removes what is old.
+// So a policy that moves from one configuration to the other is in both for a moment, and never in
+// none.
 func write(ctx context.Context, c kubernetes.Interface, want Configurations, changed news) error {
 	validating, mutating := validatingKind(c), mutatingKind(c)
 	pass := func(stayValidating, stayMutating sets.Set[string]) error {
-		if err := validating.write(ctx, want.Validating.DeepCopy(), changed, stayValidating); err != nil {
-			return fmt.Errorf("writing validatingwebhookconfigurations/%s: %w", want.Validating.Name, err)
+		if err := validating.write(ctx, want.Validating.DeepCopy(), changed, stayValidating); err !=
+			nil {
+			return fmt.Errorf("writing validatingwebhookconfigurations/%s: %w",
+				want.Validating.Name, err)
 		}
 		if err := mutating.write(ctx, want.Mutating.DeepCopy(), changed, stayMutating); err != nil {
-			return fmt.Errorf("writing mutatingwebhookconfigurations/%s: %w", want.Mutating.Name, err)
+			return fmt.Errorf("writing mutatingwebhookconfigurations/%s: %w", want.Mutating.Name,
+				err)
 		}
 		return nil
 	}
 	if changed.policies {
-		if err := pass(mutating.names(want.Mutating), validating.names(want.Validating)); err != nil {
+		if err := pass(mutating.names(want.Mutating), validating.names(want.Validating)); err !=
+			nil {
 			return err
 		}
 	}
@@ -111,7 +117,9 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 		return err
 	}
 	if is.GetLabels()[managedByLabel] != managedBy {
-		return fmt.Errorf("it is somebody else's, without label %s=%s: remove it, or choose another name with --configuration-name", managedByLabel, managedBy)
+		return fmt.Errorf(
+			"it is somebody else's, without label %s=%s: remove it, or choose another name with --configuration-name",
+			managedByLabel, managedBy)
 	}
 	own := is.GetAnnotations()[hashAnnotation] == want.GetAnnotations()[hashAnnotation]
 	if !own && !changed.policies {
@@ -148,7 +156,8 @@ func (k *kind[T, W]) keep(is, want T, changed news, stay sets.Set[string]) {
 	}
 	for n := range *wanted {
 		client := k.client(&(*wanted)[n])
-		if bundle := bundles[k.name(&(*wanted)[n])]; len(bundle) > 0 && (changed == news{} || len(client.CABundle) == 0) {
+		if bundle := bundles[k.name(&(*wanted)[n])]; len(bundle) > 0 &&
+			(changed == news{} || len(client.CABundle) == 0) {
 			client.CABundle = bundle
 		}
 	}

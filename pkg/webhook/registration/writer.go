@@ -51,10 +51,10 @@ type Options struct {
 
 // Writer keeps the webhook configurations in step with the policies that are served.
 //
-// Several servers may each have a writer. A server whose policies have changed writes: while a change
-// reaches one server after another, the last one wins. A server whose policies have not changed only
-// repairs its own configurations: those that are gone, or that somebody changed without a change of
-// policies. So two servers do not take turns.
+// Several servers may each have a writer. A server whose policies have changed writes: while a
+// change reaches one server after another, the last one wins. A server whose policies have not
+// changed only repairs its own configurations: those that are gone, or that somebody changed
+// without a change of policies. So two servers do not take turns.
 //
 // Nothing is removed when a server ends. Requests that no server answers fail by the policies'
 // failure policies.
@@ -108,7 +108,9 @@ func (w *Writer) Run(ctx context.Context) {
 		next := lookEvery
 		if err := w.Write(ctx); err != nil && ctx.Err() == nil {
 			next = retryEvery
-			klog.FromContext(ctx).Error(err, "Webhook configurations are not up to date: the apiserver may ask policies that are gone, or not ask those that are new")
+			klog.FromContext(ctx).
+				Error(err,
+					"Webhook configurations are not up to date: the apiserver may ask policies that are gone, or not ask those that are new")
 		}
 		timer := w.options.Clock.NewTimer(next)
 		select {
@@ -134,9 +136,11 @@ func (w *Writer) Write(ctx context.Context) error {
 	if w.options.CABundle != nil {
 		w.options.Target.CABundle = w.options.CABundle()
 	}
-	if err := write(ctx, w.options.Client, w.options.Target.Configurations(policies), changed); err != nil {
+	if err := write(ctx, w.options.Client, w.options.Target.Configurations(policies),
+		changed); err != nil {
 		w.mu.Lock()
-		w.pending.policies, w.pending.certificates = w.pending.policies || changed.policies, w.pending.certificates || changed.certificates
+		w.pending.policies, w.pending.certificates = w.pending.policies ||
+			changed.policies, w.pending.certificates || changed.certificates
 		w.mu.Unlock()
 		return err
 	}

@@ -32,7 +32,8 @@ const LevelTrace = slog.LevelDebug - 4
 // them it keeps. Attributes become fields. Each record is a host call; one that fails is
 // dropped, since a log is no reason to reject anything.
 func New(level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(host{}, &slog.HandlerOptions{Level: level, ReplaceAttr: rename}))
+	return slog.New(slog.NewJSONHandler(host{},
+		&slog.HandlerOptions{Level: level, ReplaceAttr: rename}))
 }
 
 // rename gives what slog adds by itself the names that hosts know. The host has its own clock.
@@ -71,6 +72,7 @@ func name(level slog.Level) string {
 type host struct{}
 
 func (host) Write(record []byte) (int, error) {
-	_, err := guest.HostCall("kubewarden", "tracing", "log", []byte(strings.TrimSpace(string(record))))
+	_, err := guest.HostCall("kubewarden", "tracing", "log",
+		[]byte(strings.TrimSpace(string(record))))
 	return len(record), err
 }

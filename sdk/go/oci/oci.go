@@ -97,29 +97,56 @@ type signature struct {
 
 // VerifyPublicKeys verifies that an image is signed with every one of the keys, in PEM, and
 // that the signatures have the annotations. It returns the digest of what is signed.
-func VerifyPublicKeys(image string, keys []string, annotations map[string]string) (digest string, err error) {
-	return verify(signature{Type: "SigstorePubKeyVerify", Image: image, PublicKeys: keys, Annotations: annotations})
+func VerifyPublicKeys(image string, keys []string,
+	annotations map[string]string) (digest string, err error) {
+	return verify(signature{
+		Type:        "SigstorePubKeyVerify",
+		Image:       image,
+		PublicKeys:  keys,
+		Annotations: annotations,
+	})
 }
 
 // VerifyKeyless is [VerifyPublicKeys] for signatures of identities.
-func VerifyKeyless(image string, identities []Identity, annotations map[string]string) (digest string, err error) {
-	return verify(signature{Type: "SigstoreKeylessVerify", Image: image, Identities: identities, Annotations: annotations})
+func VerifyKeyless(image string, identities []Identity,
+	annotations map[string]string) (digest string, err error) {
+	return verify(signature{
+		Type:        "SigstoreKeylessVerify",
+		Image:       image,
+		Identities:  identities,
+		Annotations: annotations,
+	})
 }
 
 // VerifyKeylessPrefix is [VerifyKeyless] for subjects that begin with a URL.
-func VerifyKeylessPrefix(image string, identities []PrefixIdentity, annotations map[string]string) (digest string, err error) {
-	return verify(signature{Type: "SigstoreKeylessPrefixVerify", Image: image, PrefixIdentities: identities, Annotations: annotations})
+func VerifyKeylessPrefix(image string, identities []PrefixIdentity,
+	annotations map[string]string) (digest string, err error) {
+	return verify(signature{
+		Type:             "SigstoreKeylessPrefixVerify",
+		Image:            image,
+		PrefixIdentities: identities,
+		Annotations:      annotations,
+	})
 }
 
 // VerifyGitHubActions is [VerifyPublicKeys] for signatures of GitHub Actions in a repository of
 // an owner, or in any if repo is empty.
-func VerifyGitHubActions(image, owner, repo string, annotations map[string]string) (digest string, err error) {
-	return verify(signature{Type: "SigstoreGithubActionsVerify", Image: image, Owner: owner, Repo: repo, Annotations: annotations})
+func VerifyGitHubActions(image, owner, repo string,
+	annotations map[string]string) (digest string, err error) {
+	return verify(signature{
+		Type:        "SigstoreGithubActionsVerify",
+		Image:       image,
+		Owner:       owner,
+		Repo:        repo,
+		Annotations: annotations,
+	})
 }
 
 // VerifyCertificate is [VerifyPublicKeys] for a signature with the key of a certificate.
-func VerifyCertificate(image string, identity CertificateIdentity, annotations map[string]string) (digest string, err error) {
-	s := signature{Type: "SigstoreCertificateVerify", Image: image, Certificate: identity.Certificate,
+func VerifyCertificate(image string, identity CertificateIdentity,
+	annotations map[string]string) (digest string, err error) {
+	s := signature{Type: "SigstoreCertificateVerify", Image: image,
+		Certificate:  identity.Certificate,
 		RequireRekor: &identity.RequireRekorBundle, Annotations: annotations}
 	if identity.Chain != nil {
 		chain := make([]capability.Bytes, len(identity.Chain))

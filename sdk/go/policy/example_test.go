@@ -60,7 +60,10 @@ func ExampleRegister() {
 
 // A type with the fields that a policy looks at is enough.
 func ExampleObject() {
-	r := &policy.Request{Object: json.RawMessage(`{"kind":"Pod","spec":{"hostNetwork":true,"containers":[{"name":"web"}]}}`)}
+	r := &policy.Request{
+		Object: json.RawMessage(
+			`{"kind":"Pod","spec":{"hostNetwork":true,"containers":[{"name":"web"}]}}`),
+	}
 	pod, err := policy.Object[struct {
 		Spec struct {
 			HostNetwork bool `json:"hostNetwork"`
@@ -86,7 +89,9 @@ func ExampleMutate() {
 		}
 		return policy.Mutate(object).WithWarnings("the network of the host is not for Pods"), nil
 	}
-	response, err := validate(&policy.Request{Object: json.RawMessage(`{"spec":{"hostNetwork":true}}`)}, policy.NoSettings{})
+	response, err := validate(&policy.Request{
+		Object: json.RawMessage(`{"spec":{"hostNetwork":true}}`),
+	}, policy.NoSettings{})
 	fmt.Println(response.Accepted, response.Warnings, err)
 	// Output: true [the network of the host is not for Pods] <nil>
 }

@@ -45,7 +45,8 @@ func SetNestedField(object map[string]any, value any, fields ...string) error {
 	for n, field := range fields[:last] {
 		next, ok := object[field].(map[string]any)
 		if !ok && object[field] != nil {
-			return fmt.Errorf("%s: an object is expected, not %T", strings.Join(fields[:n+1], "."), object[field])
+			return fmt.Errorf("%s: an object is expected, not %T", strings.Join(fields[:n+1], "."),
+				object[field])
 		}
 		if next == nil {
 			next = map[string]any{}

@@ -78,18 +78,25 @@ func TestValidate(t *testing.T) {
 		{"accept", `{"request":{},"settings":{}}`, `{"accepted":true}`, ""},
 		{"settings first", `{"settings":{},"request":{}}`, `{"accepted":true}`, ""},
 		{"mutate", `{"request":{"object":{"n":9007199254740993}},"settings":{"do":"object"}}`,
-			`{"accepted":true,"mutated_object":{"metadata":{"labels":{"a":"b"}},"n":9007199254740993}}`, ""},
-		{"no object", `{"request":{"object":null},"settings":{"do":"object"}}`, "", "the request carries no object"},
-		{"object that is none", `{"request":{"object":[]},"settings":{"do":"object"}}`, "", "decode the request's object: json: cannot unmarshal array"},
+			`{"accepted":true,"mutated_object":{"metadata":{"labels":{"a":"b"}},"n":9007199254740993}}`,
+			""},
+		{"no object", `{"request":{"object":null},"settings":{"do":"object"}}`, "",
+			"the request carries no object"},
+		{"object that is none", `{"request":{"object":[]},"settings":{"do":"object"}}`, "",
+			"decode the request's object: json: cannot unmarshal array"},
 		{"panic", `{"request":{},"settings":{"do":"panic"}}`, "", "panic: what a mess"},
-		{"panic of the runtime", `{"request":{},"settings":{"do":"dereference"}}`, "", "panic: runtime error: invalid memory address"},
+		{"panic of the runtime", `{"request":{},"settings":{"do":"dereference"}}`, "",
+			"panic: runtime error: invalid memory address"},
 		{"error beside a verdict", `{"request":{},"settings":{"do":"fail"}}`, "", "cannot tell"},
-		{"mutated into nothing", `{"request":{},"settings":{"do":"unmarshalable"}}`, "", "encode the mutated object: json: unsupported type"},
+		{"mutated into nothing", `{"request":{},"settings":{"do":"unmarshalable"}}`, "",
+			"encode the mutated object: json: unsupported type"},
 		{"unknown setting", `{"request":{},"settings":{"a":1}}`, "", `settings: unknown field "a"`},
 		{"no settings", `{"request":{}}`, "", "decode the review: there are no settings"},
 		{"no request", `{"settings":{}}`, "", "decode the review: there is no request"},
-		{"request that is none", `{"request":[],"settings":{}}`, "", "decode the review: request: unexpected '['"},
-		{"field that is none", `{"request":{"uid":1},"settings":{}}`, "", "decode the review: request: uid: json: cannot unmarshal number"},
+		{"request that is none", `{"request":[],"settings":{}}`, "",
+			"decode the review: request: unexpected '['"},
+		{"field that is none", `{"request":{"uid":1},"settings":{}}`, "",
+			"decode the review: request: uid: json: cannot unmarshal number"},
 		{"breaks off", `{"request":{},"settings":{}`, "", "decode the review: unexpected end"},
 		{"two reviews", `{"request":{},"settings":{}} {}`, "", "decode the review: unexpected '{'"},
 		{"nothing", ``, "", "decode the review: unexpected end"},
@@ -103,11 +110,19 @@ func TestValidate(t *testing.T) {
 
 func TestRequest(t *testing.T) {
 	want := &Request{
-		UID: "u", Kind: GroupVersionKind{"apps", "v1", "Deployment"}, Resource: GroupVersionResource{"apps", "v1", "deployments"},
-		SubResource: "scale", RequestKind: GroupVersionKind{"a", "b", "c"}, RequestResource: GroupVersionResource{"d", "e", "f"},
+		UID: "u", Kind: GroupVersionKind{"apps", "v1", "Deployment"},
+		Resource:    GroupVersionResource{"apps", "v1", "deployments"},
+		SubResource: "scale", RequestKind: GroupVersionKind{"a", "b", "c"},
+		RequestResource:    GroupVersionResource{"d", "e", "f"},
 		RequestSubResource: "status", Name: "n", Namespace: "shop", Operation: Update,
-		UserInfo: UserInfo{Username: "ann", UID: "1", Groups: []string{"dev"}, Extra: map[string][]string{"k": {"v"}}},
-		Object:   json.RawMessage(`{"a":1}`), OldObject: json.RawMessage(`{"a":2}`), Options: json.RawMessage(`{}`), DryRun: true,
+		UserInfo: UserInfo{
+			Username: "ann",
+			UID:      "1",
+			Groups:   []string{"dev"},
+			Extra:    map[string][]string{"k": {"v"}},
+		},
+		Object: json.RawMessage(`{"a":1}`), OldObject: json.RawMessage(`{"a":2}`),
+		Options: json.RawMessage(`{}`), DryRun: true,
 	}
 	text, err := json.Marshal(want)
 	if err != nil {
@@ -117,7 +132,10 @@ func TestRequest(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(seen, want) {
 		t.Errorf("%v: got %+v, want %+v", err, seen, want)
 	}
-	if _, err = guest.Call("validate", []byte(`{"request":{"new":[1],"userInfo":null,"kind":null,"options":null},"settings":{}}`)); err != nil {
+	if _, err = guest.Call("validate",
+		[]byte(
+			`{"request":{"new":[1],"userInfo":null,"kind":null,"options":null},"settings":{}}`)); err !=
+		nil {
 		t.Error(err)
 	}
 	if !reflect.DeepEqual(seen, &Request{}) {
@@ -148,7 +166,8 @@ func TestValidateSettings(t *testing.T) {
 			answer = []byte(`{"valid":true}`)
 		}
 		var decoded, wanted map[string]any
-		if err = errors.Join(err, json.Unmarshal(got, &decoded), json.Unmarshal(answer, &wanted)); err != nil || !maps.Equal(decoded, wanted) {
+		if err = errors.Join(err, json.Unmarshal(got, &decoded),
+			json.Unmarshal(answer, &wanted)); err != nil || !maps.Equal(decoded, wanted) {
 			t.Errorf("%s: %s, %v, want %s", settings, got, err, answer)
 		}
 	}
@@ -168,9 +187,16 @@ func TestProtocol(t *testing.T) {
 }
 
 func TestPartialObjectMetadata(t *testing.T) {
-	r := &Request{OldObject: json.RawMessage(`{"apiVersion":"v1","spec":{"a":["}"]},"kind":"Pod","metadata":{"name":"web","labels":{"a":"b"},"deletionTimestamp":null}}`)}
+	r := &Request{
+		OldObject: json.RawMessage(
+			`{"apiVersion":"v1","spec":{"a":["}"]},"kind":"Pod","metadata":{"name":"web","labels":{"a":"b"},"deletionTimestamp":null}}`),
+	}
 	got, err := OldObject[PartialObjectMetadata](r)
-	want := PartialObjectMetadata{APIVersion: "v1", Kind: "Pod", Metadata: ObjectMeta{Name: "web", Labels: map[string]string{"a": "b"}}}
+	want := PartialObjectMetadata{
+		APIVersion: "v1",
+		Kind:       "Pod",
+		Metadata:   ObjectMeta{Name: "web", Labels: map[string]string{"a": "b"}},
+	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v: got %+v, want %+v", err, got, want)
 	}
@@ -188,12 +214,15 @@ func TestResponse(t *testing.T) {
 	for want, response := range map[string]Response{
 		`{"accepted":false}`: {},
 		`{"accepted":true}`:  Accept(),
-		`{"accepted":false,"message":"no \u003ca\u003e"}`:         Rejectf("no <%s>", "a"),
-		`{"accepted":false,"message":"no","code":403}`:            Reject("no").WithCode(403),
-		`{"accepted":true,"warnings":["a","b"]}`:                  Accept().WithWarnings("a").WithWarnings("b"),
-		`{"accepted":true,"audit_annotations":{"a":"2","b":"1"}}`: Accept().WithAuditAnnotation("a", "1").WithAuditAnnotation("b", "1").WithAuditAnnotation("a", "2"),
-		`{"accepted":true,"mutated_object":{"a": "<"}}`:           Mutate(json.RawMessage(`{"a": "<"}`)),
-		`{"accepted":true,"mutated_object":{"A":1}}`:              Mutate(struct{ A int }{1}),
+		`{"accepted":false,"message":"no \u003ca\u003e"}`: Rejectf("no <%s>", "a"),
+		`{"accepted":false,"message":"no","code":403}`:    Reject("no").WithCode(403),
+		`{"accepted":true,"warnings":["a","b"]}`: Accept().WithWarnings("a").
+			WithWarnings("b"),
+		`{"accepted":true,"audit_annotations":{"a":"2","b":"1"}}`: Accept().WithAuditAnnotation("a",
+			"1").WithAuditAnnotation("b", "1").WithAuditAnnotation("a", "2"),
+		`{"accepted":true,"mutated_object":{"a": "<"}}`: Mutate(
+			json.RawMessage(`{"a": "<"}`)),
+		`{"accepted":true,"mutated_object":{"A":1}}`: Mutate(struct{ A int }{1}),
 		`{"new":1}`: RawResponse(json.RawMessage(`{"new":1}`)),
 	} {
 		got, err := response.encode()
@@ -229,8 +258,10 @@ func TestNestedField(t *testing.T) {
 			t.Error(fields, value)
 		}
 	}
-	expect(t, nil, SetNestedField(object, 1, "a", "b", "c"), "", "a.b: an object is expected, not string")
-	expect(t, nil, SetNestedField(object, 1, "list", "c"), "", "list: an object is expected, not []interface {}")
+	expect(t, nil, SetNestedField(object, 1, "a", "b", "c"), "",
+		"a.b: an object is expected, not string")
+	expect(t, nil, SetNestedField(object, 1, "list", "c"), "",
+		"list: an object is expected, not []interface {}")
 }
 
 func TestHost(t *testing.T) {
@@ -245,7 +276,8 @@ func TestHost(t *testing.T) {
 	if !errors.As(err, &hostError) || hostError != "the log is full" {
 		t.Error(err)
 	}
-	expect(t, []byte(payload), nil, `kubewarden tracing log {"degrees":30,"level":"warning","message":"hot"}`, "")
+	expect(t, []byte(payload), nil,
+		`kubewarden tracing log {"degrees":30,"level":"warning","message":"hot"}`, "")
 }
 
 func expect(t *testing.T, got []byte, err error, want, wantErr string) {

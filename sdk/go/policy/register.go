@@ -79,7 +79,8 @@ func register[S any](validate func(review []byte) (Response, error)) {
 
 // readReview reads a review: its request with a function, which is given where the request
 // begins and returns where it ends, and its settings.
-func readReview[S any](review []byte, request func(review []byte, at int) (end int, err error)) (settings S, err error) {
+func readReview[S any](review []byte,
+	request func(review []byte, at int) (end int, err error)) (settings S, err error) {
 	var text []byte
 	requested := false
 	end, err := jsontext.Walk(review, 0, func(name string, at int) (end int, err error) {

@@ -38,7 +38,8 @@ func decodeSettings[S any](text []byte) (settings S, err error) {
 		// The value of a number comes with it if it does not fit.
 		value := strings.TrimPrefix(mismatch.Value, "number ")
 		return settings, fmt.Errorf("%s: %s is expected, not %s",
-			cmp.Or(mismatch.Field, "the settings"), describe(mismatch.Type), cmp.Or(jsonTypes[value], value))
+			cmp.Or(mismatch.Field, "the settings"), describe(mismatch.Type),
+			cmp.Or(jsonTypes[value], value))
 	}
 	if err != nil {
 		// Unknown fields have no type of error.
@@ -49,7 +50,8 @@ func decodeSettings[S any](text []byte) (settings S, err error) {
 
 // jsonTypes are what encoding/json calls the types of JSON, and what people do.
 var jsonTypes = map[string]string{
-	"string": "a string", "bool": "a boolean", "number": "a number", "array": "a list", "object": "an object",
+	"string": "a string", "bool": "a boolean", "number": "a number", "array": "a list",
+	"object": "an object",
 }
 
 // describe says what values of a Go type are in JSON.

@@ -50,7 +50,8 @@ func (h *Host) call(namespace, operation string, payload []byte) ([]byte, error)
 	case "tracing/log":
 		h.Logs = append(h.Logs, payload)
 		return nil, nil
-	case "kubernetes/get_resource", "kubernetes/list_resources_all", "kubernetes/list_resources_by_namespace":
+	case "kubernetes/get_resource", "kubernetes/list_resources_all",
+		"kubernetes/list_resources_by_namespace":
 		return h.look(operation, payload)
 	}
 	return nil, fmt.Errorf("%s: no answer is known: add one to Host.Calls", path)
@@ -88,7 +89,8 @@ func (h *Host) look(operation string, payload []byte) ([]byte, error) {
 		if err := json.Unmarshal(text, &found); err != nil {
 			return nil, err
 		}
-		inNamespace := request.Namespace == found.Metadata.Namespace || operation == "list_resources_all"
+		inNamespace := request.Namespace == found.Metadata.Namespace ||
+			operation == "list_resources_all"
 		if found.APIVersion != request.APIVersion || found.Kind != request.Kind || !inNamespace {
 			continue
 		}
@@ -102,6 +104,7 @@ func (h *Host) look(operation string, payload []byte) ([]byte, error) {
 			request.APIVersion, request.Kind, request.Name, request.Namespace)
 	}
 	return json.Marshal(map[string]any{
-		"apiVersion": request.APIVersion, "kind": request.Kind + "List", "metadata": map[string]any{}, "items": items,
+		"apiVersion": request.APIVersion, "kind": request.Kind + "List",
+		"metadata": map[string]any{}, "items": items,
 	})
 }

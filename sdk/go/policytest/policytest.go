@@ -65,7 +65,8 @@ var running sync.Mutex
 // of settings. An error is a failed evaluation; a panic of the policy is one too.
 func (p *Policy) Validate(request, settings any) (policy.Response, error) {
 	c := testCase{request: encode(request), settings: encode(settings)}
-	answer, err := p.call("validate", fmt.Appendf(nil, `{"request":%s,"settings":%s}`, c.request, c.settings), &c)
+	answer, err := p.call("validate",
+		fmt.Appendf(nil, `{"request":%s,"settings":%s}`, c.request, c.settings), &c)
 	if err == nil {
 		c.response, err = decodeResponse(answer)
 	}
@@ -104,7 +105,8 @@ func (p *Policy) call(operation string, payload []byte, c *testCase) (answer []b
 			// Hosts say so too.
 			err = fmt.Errorf("Callback evaluation failure: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
 		}
-		c.exchanges = append(c.exchanges, exchange{namespace + "/" + operation, payload, answer, err})
+		c.exchanges = append(c.exchanges,
+			exchange{namespace + "/" + operation, payload, answer, err})
 		return answer, err
 	}
 	guest.WithHost(host, func() { answer, err = guest.Call(operation, payload) })

@@ -28,10 +28,12 @@ import (
 )
 
 func init() {
-	policy.RegisterRaw(func(calls []struct{ Namespace, Operation, Payload string }, _ policy.NoSettings) (policy.Response, error) {
+	policy.RegisterRaw(func(calls []struct{ Namespace, Operation, Payload string },
+		_ policy.NoSettings) (policy.Response, error) {
 		var answers []string
 		for _, c := range calls {
-			answer, err := policy.HostCall("kubewarden", c.Namespace, c.Operation, []byte(c.Payload))
+			answer, err := policy.HostCall("kubewarden", c.Namespace, c.Operation,
+				[]byte(c.Payload))
 			answers = append(answers, fmt.Sprint(string(answer), " ", err))
 		}
 		if len(calls) == 0 {
@@ -44,39 +46,60 @@ func init() {
 type call struct{ Namespace, Operation, Payload string }
 
 func TestHost(t *testing.T) {
-	namespace := json.RawMessage(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`)
-	pod := json.RawMessage(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop"}}`)
+	namespace := json.RawMessage(
+		`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`)
+	pod := json.RawMessage(
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","namespace":"shop"}}`)
 	p := &Policy{Host: Host{
 		Objects: []any{namespace, pod},
 		Calls: map[string]func(json.RawMessage) (any, error){
 			"net/v1/dns_lookup_host": func(payload json.RawMessage) (any, error) {
 				return map[string]any{"ips": []string{string(payload)}}, nil
 			},
-			"oci/v1/manifest_digest": func(json.RawMessage) (any, error) { return nil, errors.New("no registry") },
+			"oci/v1/manifest_digest": func(json.RawMessage) (any, error) {
+				return nil, errors.New("no registry")
+			},
 		},
 	}}
 	for _, tc := range []struct {
 		call call
 		want string
 	}{
-		{call{"kubernetes", "get_resource", `{"api_version":"v1","kind":"Namespace","name":"shop"}`}, string(namespace) + " <nil>"},
-		{call{"kubernetes", "get_resource", `{"api_version":"v1","kind":"Pod","name":"web","namespace":"shop"}`}, string(pod) + " <nil>"},
+		{call{
+			"kubernetes", "get_resource", `{"api_version":"v1","kind":"Namespace","name":"shop"}`,
+		}, string(namespace) + " <nil>"},
+		{call{
+			"kubernetes", "get_resource",
+			`{"api_version":"v1","kind":"Pod","name":"web","namespace":"shop"}`,
+		}, string(pod) + " <nil>"},
 		{
-			call{"kubernetes", "get_resource", `{"api_version":"v1","kind":"Pod","name":"web","namespace":"attic"}`},
+			call{
+				"kubernetes", "get_resource",
+				`{"api_version":"v1","kind":"Pod","name":"web","namespace":"attic"}`,
+			},
 			" Callback evaluation failure: Cannot find v1/Pod named 'web' inside of namespace 'attic'",
 		},
-		{call{"kubernetes", "list_resources_all", `{"api_version":"v1","kind":"Pod"}`}, `{"apiVersion":"v1","items":[` + string(pod) + `],"kind":"PodList","metadata":{}} <nil>`},
+		{call{"kubernetes", "list_resources_all", `{"api_version":"v1","kind":"Pod"}`},
+			`{"apiVersion":"v1","items":[` + string(pod) +
+				`],"kind":"PodList","metadata":{}} <nil>`},
 		{
-			call{"kubernetes", "list_resources_by_namespace", `{"api_version":"v1","kind":"Pod","namespace":"attic"}`},
+			call{
+				"kubernetes", "list_resources_by_namespace",
+				`{"api_version":"v1","kind":"Pod","namespace":"attic"}`,
+			},
 			`{"apiVersion":"v1","items":[],"kind":"PodList","metadata":{}} <nil>`,
 		},
 		{
-			call{"kubernetes", "list_resources_all", `{"api_version":"v1","kind":"Pod","label_selector":"a=b"}`},
+			call{
+				"kubernetes", "list_resources_all",
+				`{"api_version":"v1","kind":"Pod","label_selector":"a=b"}`,
+			},
 			" Callback evaluation failure: selectors are not evaluated here: add an answer to Host.Calls",
 		},
 		{call{"net", "v1/dns_lookup_host", `1`}, `{"ips":["1"]} <nil>`},
 		{call{"oci", "v1/manifest_digest", `"i"`}, " Callback evaluation failure: no registry"},
-		{call{"oci", "v1/oci_manifest", `"i"`}, " Callback evaluation failure: oci/v1/oci_manifest: no answer is known: add one to Host.Calls"},
+		{call{"oci", "v1/oci_manifest", `"i"`},
+			" Callback evaluation failure: oci/v1/oci_manifest: no answer is known: add one to Host.Calls"},
 		{call{"tracing", "log", `{"a":1}`}, " <nil>"},
 	} {
 		response, err := p.Validate([]call{tc.call}, nil)
@@ -95,12 +118,16 @@ func TestHost(t *testing.T) {
 // TestSession shows how host calls are named in what wasmctl replays.
 func TestSession(t *testing.T) {
 	for path, tc := range map[string]struct{ payload, want string }{
-		"kubernetes/get_resource":          {`{"api_version":"v1"}`, `!KubernetesGetResource {"api_version":"v1"}`},
-		"kubernetes/can_i":                 {`{"disable_cache":true}`, `!KubernetesCanI {"disable_cache":true}`},
-		"oci/v1/manifest_digest":           {`"i"`, `!OciManifestDigest {"image":"i"}`},
-		"net/v1/dns_lookup_host":           {`"h"`, `!DNSLookupHost {"host":"h"}`},
-		"crypto/v1/is_certificate_trusted": {`{"cert":{}}`, `!CryptoIsCertificateTrusted {"request":{"cert":{}}}`},
-		"oci/v2/verify":                    {`{"type":"SigstorePubKeyVerify","image":"i"}`, `!SigstorePubKeyVerify {"image":"i"}`},
+		"kubernetes/get_resource": {`{"api_version":"v1"}`,
+			`!KubernetesGetResource {"api_version":"v1"}`},
+		"kubernetes/can_i": {`{"disable_cache":true}`,
+			`!KubernetesCanI {"disable_cache":true}`},
+		"oci/v1/manifest_digest": {`"i"`, `!OciManifestDigest {"image":"i"}`},
+		"net/v1/dns_lookup_host": {`"h"`, `!DNSLookupHost {"host":"h"}`},
+		"crypto/v1/is_certificate_trusted": {`{"cert":{}}`,
+			`!CryptoIsCertificateTrusted {"request":{"cert":{}}}`},
+		"oci/v2/verify": {`{"type":"SigstorePubKeyVerify","image":"i"}`,
+			`!SigstorePubKeyVerify {"image":"i"}`},
 	} {
 		request, err := (&exchange{path: path, payload: []byte(tc.payload)}).request()
 		if err != nil || request != tc.want {

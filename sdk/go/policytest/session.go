@@ -60,7 +60,8 @@ func session(exchanges []exchange) ([]byte, error) {
 			// The host that replays it says the rest.
 			response = map[string]any{"type": "Error", "message": errors.Unwrap(e.err).Error()}
 		}
-		recorded = append(recorded, map[string]any{"type": "Exchange", "request": request, "response": response})
+		recorded = append(recorded,
+			map[string]any{"type": "Exchange", "request": request, "response": response})
 	}
 	return json.Marshal(recorded)
 }

@@ -36,7 +36,9 @@ func (p *Policy) CheckWasm(t *testing.T) {
 	if wasmctl == "" {
 		var err error
 		if wasmctl, err = exec.LookPath("wasmctl"); err != nil {
-			t.Skipf("the policy is not tried in WebAssembly: %v: install wasmctl or name it in the variable WASMCTL", err)
+			t.Skipf(
+				"the policy is not tried in WebAssembly: %v: install wasmctl or name it in the variable WASMCTL",
+				err)
 		}
 	}
 	if len(p.cases) == 0 {
@@ -51,7 +53,8 @@ func (p *Policy) CheckWasm(t *testing.T) {
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", module, ".")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	run(t, build)
-	run(t, exec.Command(wasmctl, "annotate", "--metadata-path", metadata, "--output-path", module, module))
+	run(t, exec.Command(wasmctl, "annotate", "--metadata-path", metadata, "--output-path", module,
+		module))
 	if err := p.writeCases(directory); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +105,8 @@ func (p *Policy) writeCases(directory string) error {
 			fallthrough
 		default:
 			expect["message"], expect["code"] = c.response.Message, c.response.Code
-			expect["warnings"], expect["auditAnnotations"] = c.response.Warnings, c.response.AuditAnnotations
+			expect["warnings"], expect["auditAnnotations"] = c.response.Warnings,
+				c.response.AuditAnnotations
 		}
 		cases = append(cases, written)
 	}

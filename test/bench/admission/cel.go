@@ -33,15 +33,19 @@ func createCELPolicies(ctx context.Context, client kubernetes.Interface) error {
 		binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 			ObjectMeta: policy.ObjectMeta,
 			Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-				PolicyName:        policy.Name,
-				ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+				PolicyName: policy.Name,
+				ValidationActions: []admissionregistrationv1.ValidationAction{
+					admissionregistrationv1.Deny,
+				},
 			},
 		}
 		api := client.AdmissionregistrationV1()
-		if _, err := api.ValidatingAdmissionPolicies().Create(ctx, policy, metav1.CreateOptions{}); err != nil {
+		if _, err := api.ValidatingAdmissionPolicies().
+			Create(ctx, policy, metav1.CreateOptions{}); err != nil {
 			return err
 		}
-		if _, err := api.ValidatingAdmissionPolicyBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		if _, err := api.ValidatingAdmissionPolicyBindings().
+			Create(ctx, binding, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -53,7 +57,10 @@ func createCELPolicies(ctx context.Context, client kubernetes.Interface) error {
 func celPolicy(n int) *admissionregistrationv1.ValidatingAdmissionPolicy {
 	var rules []string
 	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {
-		rules = append(rules, fmt.Sprintf("object.spec.?%s.orValue([]).all(c, !c.?securityContext.?privileged.orValue(false))", kind))
+		rules = append(rules,
+			fmt.Sprintf(
+				"object.spec.?%s.orValue([]).all(c, !c.?securityContext.?privileged.orValue(false))",
+				kind))
 	}
 	return &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bench-%d.example.com", n)},
@@ -62,12 +69,19 @@ func celPolicy(n int) *admissionregistrationv1.ValidatingAdmissionPolicy {
 			MatchConstraints: &admissionregistrationv1.MatchResources{
 				NamespaceSelector: namespacesOf(byCEL, n),
 				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+					Operations: []admissionregistrationv1.OperationType{
+						admissionregistrationv1.Create,
+					},
+					Rule: admissionregistrationv1.Rule{
+						APIGroups:   []string{""},
+						APIVersions: []string{"v1"},
+						Resources:   []string{"pods"},
+					},
 				}}},
 			},
 			Validations: []admissionregistrationv1.Validation{{
-				Expression: strings.Join(rules, " && "), Message: "Privileged container is not allowed",
+				Expression: strings.Join(rules, " && "),
+				Message:    "Privileged container is not allowed",
 			}},
 		},
 	}

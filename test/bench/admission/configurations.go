@@ -32,9 +32,13 @@ type mechanism struct {
 var (
 	inProcess = mechanism{counter: "apiserver_wasm_admission_evaluation_duration_seconds_count{"}
 	byCEL     = mechanism{counter: "apiserver_validating_admission_policy_check_total{"}
-	byWebhook = mechanism{"apiserver_admission_webhook_request_total{", `name="` + ourWebhooks + `-`}
+	byWebhook = mechanism{
+		"apiserver_admission_webhook_request_total{", `name="` + ourWebhooks + `-`,
+	}
 	// byPolicyServer is Kubewarden's policy-server.
-	byPolicyServer = mechanism{"apiserver_admission_webhook_request_total{", `name="` + policyServerWebhooks + `-`}
+	byPolicyServer = mechanism{
+		"apiserver_admission_webhook_request_total{", `name="` + policyServerWebhooks + `-`,
+	}
 )
 
 // What the names of webhooks begin with.
@@ -65,7 +69,8 @@ func allConfigurations(withPolicyServer bool) []configuration {
 		{"hook22", byWebhook, 22},
 	}
 	if withPolicyServer {
-		all = append(all, configuration{"kw1", byPolicyServer, 1}, configuration{"kw10", byPolicyServer, 10}, configuration{"kw22", byPolicyServer, 22})
+		all = append(all, configuration{"kw1", byPolicyServer, 1},
+			configuration{"kw10", byPolicyServer, 10}, configuration{"kw22", byPolicyServer, 22})
 	}
 	return all
 }

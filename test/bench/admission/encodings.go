@@ -54,7 +54,10 @@ func (p countedPod) DeepCopyObject() runtime.Object {
 func countEncodings(ctx context.Context, directory string) (err error) {
 	const policies, requests = 10, 100
 	// The code is kept where the server looks for it, which need then not compile.
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, CacheDirectory: filepath.Join(directory, "compiled")})
+	e, err := engine.New(engine.Options{
+		Compilation:    engine.InProcess,
+		CacheDirectory: filepath.Join(directory, "compiled"),
+	})
 	if err != nil {
 		return err
 	}
@@ -80,7 +83,8 @@ func countEncodings(ctx context.Context, directory string) (err error) {
 	}
 	counted := countedPod{Pod: pod, encodings: new(atomic.Int64)}
 	for range requests {
-		if err := dispatcher.Validate(ctx, sample.Creation(counted), sample.ObjectInterfaces()); err != nil {
+		if err := dispatcher.Validate(ctx, sample.Creation(counted),
+			sample.ObjectInterfaces()); err != nil {
 			return err
 		}
 	}

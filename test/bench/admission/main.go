@@ -42,10 +42,12 @@ import (
 )
 
 func main() {
-	serve := flag.String("serve", "", "serve the modules in a directory as webhooks until standard input ends; for the command itself")
+	serve := flag.String("serve", "",
+		"serve the modules in a directory as webhooks until standard input ends; for the command itself")
 	plot := flag.String("plot", "", "draw what policies add to the latency into a file, as SVG")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()), os.Interrupt)
+	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()),
+		os.Interrupt)
 	defer stop()
 	work := func(ctx context.Context) error { return run(ctx, *plot) }
 	if *serve != "" {

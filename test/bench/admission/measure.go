@@ -56,7 +56,8 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
 	for round := range 1 + rounds {
 		for _, n := range random.Perm(len(contestants)) {
-			b, into := benches[contestants[n].bench], &results[contestants[n].bench][contestants[n].configuration]
+			b, into := benches[contestants[n].bench],
+				&results[contestants[n].bench][contestants[n].configuration]
 			name := b.configurations[contestants[n].configuration].name
 			measured, err := b.batch(ctx, name)
 			if err != nil {
@@ -94,7 +95,8 @@ func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 		return result{}, err
 	}
 	r.cpu = after - before
-	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
+		metav1.ListOptions{})
 }
 
 // processorTime is what the processes have used together.

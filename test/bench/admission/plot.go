@@ -55,18 +55,28 @@ func draw(added map[string]time.Duration) []byte {
 	x := func(policies int) float64 { return plotLeft + plotAcross*float64(policies)/float64(most) }
 	y := func(ms float64) float64 { return plotTop + plotUpwards*(1-ms/top) }
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", plotWidth, plotHeight, plotWidth, plotHeight)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+
+			"\n",
+		plotWidth, plotHeight, plotWidth, plotHeight)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", plotWidth, plotHeight)
-	fmt.Fprintf(&b, `<text x="%d" y="22" font-weight="bold">Added to the creation of a Pod at the median, in ms, by the number of policies</text>`+"\n", plotLeft)
+	fmt.Fprintf(&b,
+		`<text x="%d" y="22" font-weight="bold">Added to the creation of a Pod at the median, in ms, by the number of policies</text>`+
+			"\n",
+		plotLeft)
 	for n := range 6 {
 		ms := top * float64(n) / 5
-		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#e4e7eb"/>`+"\n", plotLeft, plotLeft+plotAcross, y(ms), y(ms))
-		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end" fill="#555555">%.3g</text>`+"\n", plotLeft-8, y(ms)+4, ms)
+		fmt.Fprintf(&b, `<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="#e4e7eb"/>`+"\n",
+			plotLeft, plotLeft+plotAcross, y(ms), y(ms))
+		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end" fill="#555555">%.3g</text>`+"\n",
+			plotLeft-8, y(ms)+4, ms)
 	}
-	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle" fill="#555555">0</text>`+"\n", plotLeft, plotTop+plotUpwards+18)
+	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle" fill="#555555">0</text>`+"\n",
+		plotLeft, plotTop+plotUpwards+18)
 	for _, c := range configurations {
 		if c.mechanism == inProcess {
-			fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle" fill="#555555">%d</text>`+"\n", x(c.policies), plotTop+plotUpwards+18, c.policies)
+			fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle" fill="#555555">%d</text>`+
+				"\n", x(c.policies), plotTop+plotUpwards+18, c.policies)
 		}
 	}
 	below := math.Inf(-1) // the labels at the right do not overlap
@@ -86,8 +96,10 @@ func draw(added map[string]time.Duration) []byte {
 			continue // it was not measured
 		}
 		below = max(y(last), below+16)
-		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), c.color)
-		fmt.Fprintf(&b, `<text x="%d" y="%.1f" fill="%s">%s</text>`+"\n", plotLeft+plotAcross+10, below+4, c.color, label)
+		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
+			strings.Join(points, " "), c.color)
+		fmt.Fprintf(&b, `<text x="%d" y="%.1f" fill="%s">%s</text>`+"\n", plotLeft+plotAcross+10,
+			below+4, c.color, label)
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()

@@ -39,9 +39,11 @@ func (b *bench) report(results []result) added {
 	sum := added{map[string]time.Duration{}, map[string]time.Duration{}}
 	for n, c := range b.configurations[1:] {
 		r := results[n+1]
-		sum.p50[c.name], sum.cpu[c.name] = r.quantile(50)-none.quantile(50), (r.cpu-none.cpu)/requests
+		sum.p50[c.name], sum.cpu[c.name] = r.quantile(50)-none.quantile(50),
+			(r.cpu-none.cpu)/requests
 		figure.Print(b.prefix+"added_p50_ms_"+c.name, milliseconds(sum.p50[c.name]), "ms")
-		figure.Print(b.prefix+"added_p99_ms_"+c.name, milliseconds(r.quantile(99)-none.quantile(99)), "ms")
+		figure.Print(b.prefix+"added_p99_ms_"+c.name,
+			milliseconds(r.quantile(99)-none.quantile(99)), "ms")
 		figure.Print(b.prefix+"added_cpu_us_"+c.name, microseconds(sum.cpu[c.name]), "us")
 	}
 	return sum
@@ -51,8 +53,10 @@ func (b *bench) report(results []result) added {
 // same policies add: one figure of the latency at the median, one of processor time.
 func compare(ours added, baseline *added) {
 	ratio := func(name, to string, other added, otherName string) {
-		figure.Print("ratio_"+name+"_to_"+to, float64(ours.p50[name])/float64(other.p50[otherName]), "ratio")
-		figure.Print("ratio_cpu_"+name+"_to_"+to, float64(ours.cpu[name])/float64(other.cpu[otherName]), "ratio")
+		figure.Print("ratio_"+name+"_to_"+to, float64(ours.p50[name])/float64(other.p50[otherName]),
+			"ratio")
+		figure.Print("ratio_cpu_"+name+"_to_"+to,
+			float64(ours.cpu[name])/float64(other.cpu[otherName]), "ratio")
 	}
 	for _, c := range configurations {
 		name := fmt.Sprintf("wasm%d", c.policies)

@@ -93,25 +93,37 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 	}
 	// It comes without the ServiceAccount plugin, which wants accounts that
 	// nobody makes here.
-	if b.server, err = harness.New(harness.Options{Binary: binary, FeatureGate: true, AdmissionConfig: config}); err != nil {
+	if b.server, err = harness.New(harness.Options{
+		Binary:          binary,
+		FeatureGate:     true,
+		AdmissionConfig: config,
+	}); err != nil {
 		return err
 	}
 	b.client = b.server.Clientset()
 	for _, c := range b.configurations {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
-		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		namespace := &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   c.name,
+				Labels: map[string]string{namespaceLabel: c.name},
+			},
+		}
+		if _, err := b.client.CoreV1().Namespaces().
+			Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
 	if b.policyServer != nil {
-		if err := createWebhooks(ctx, b.client, policyServerWebhooks, byPolicyServer, b.policyServer.Endpoint); err != nil {
+		if err := createWebhooks(ctx, b.client, policyServerWebhooks, byPolicyServer,
+			b.policyServer.Endpoint); err != nil {
 			return err
 		}
 	}
 	if b.hooks == nil {
 		return nil
 	}
-	return errors.Join(createWebhooks(ctx, b.client, ourWebhooks, byWebhook, b.hooks.endpoint), createCELPolicies(ctx, b.client))
+	return errors.Join(createWebhooks(ctx, b.client, ourWebhooks, byWebhook, b.hooks.endpoint),
+		createCELPolicies(ctx, b.client))
 }
 
 // stop ends the processes that were started.
@@ -147,7 +159,11 @@ func pod() (*corev1.Pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	pod.ObjectMeta = metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations, OwnerReferences: pod.OwnerReferences}
+	pod.ObjectMeta = metav1.ObjectMeta{
+		Labels:          pod.Labels,
+		Annotations:     pod.Annotations,
+		OwnerReferences: pod.OwnerReferences,
+	}
 	pod.Status = corev1.PodStatus{}
 	return pod, nil
 }
@@ -157,12 +173,16 @@ func pod() (*corev1.Pod, error) {
 // mostly do.
 func admissionConfiguration(directory, state string) (string, error) {
 	config := &v1alpha1.WasmAdmissionConfiguration{
-		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(),
+			Kind:       "WasmAdmissionConfiguration",
+		},
 		StateDirectory: state,
 	}
 	for n, p := range sample.PodPolicies(directory, most(inProcess)) {
 		config.Policies = append(config.Policies, v1alpha1.Policy{
-			Name: p.Name, Module: p.Module, Rules: p.Rules, NamespaceSelector: namespacesOf(inProcess, n),
+			Name: p.Name, Module: p.Module, Rules: p.Rules,
+			NamespaceSelector: namespacesOf(inProcess, n),
 		})
 	}
 	raw, err := json.Marshal(config)
@@ -170,8 +190,13 @@ func admissionConfiguration(directory, state string) (string, error) {
 		return "", fmt.Errorf("encoding the plugin's configuration: %w", err)
 	}
 	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
-		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
-		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: apiserverv1.SchemeGroupVersion.String(),
+			Kind:       "AdmissionConfiguration",
+		},
+		Plugins: []apiserverv1.AdmissionPluginConfiguration{{
+			Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw},
+		}},
 	})
 	return string(whole), err
 }

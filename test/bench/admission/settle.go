@@ -38,10 +38,11 @@ const settleTimeout = time.Minute
 func (b *bench) settle(ctx context.Context) error {
 	for _, c := range b.configurations {
 		var last error
-		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true, func(context.Context) (bool, error) {
-			last = b.probe(ctx, c)
-			return last == nil, nil
-		})
+		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true,
+			func(context.Context) (bool, error) {
+				last = b.probe(ctx, c)
+				return last == nil, nil
+			})
 		if err != nil {
 			return fmt.Errorf("configuration %s is not in effect: %w", c.name, last)
 		}
@@ -57,7 +58,8 @@ func (b *bench) probe(ctx context.Context, c configuration) error {
 	}
 	privileged := b.named("privileged")
 	privileged.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
-	_, refusal := b.client.CoreV1().Pods(c.name).Create(ctx, privileged, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, refusal := b.client.CoreV1().Pods(c.name).
+		Create(ctx, privileged, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	after, err := b.checks(ctx)
 	if err != nil {
 		return err
@@ -67,7 +69,8 @@ func (b *bench) probe(ctx context.Context, c configuration) error {
 		return refusal
 	case c.policies > 0 && refusal == nil:
 		return errors.New("a privileged Pod is admitted")
-	case c.policies > 0 && !strings.Contains(refusal.Error(), "Privileged container is not allowed"):
+	case c.policies > 0 &&
+		!strings.Contains(refusal.Error(), "Privileged container is not allowed"):
 		return fmt.Errorf("a privileged Pod is refused for another reason: %w", refusal)
 	}
 	for m := range after {

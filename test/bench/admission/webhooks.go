@@ -99,11 +99,15 @@ func serveWebhooks(ctx context.Context, directory string) (err error) {
 }
 
 // createWebhooks registers the webhooks of a server, the names of which begin with a prefix.
-func createWebhooks(ctx context.Context, client kubernetes.Interface, prefix string, m mechanism, endpoint webhook.Endpoint) error {
-	config := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: prefix}}
+func createWebhooks(ctx context.Context, client kubernetes.Interface, prefix string, m mechanism,
+	endpoint webhook.Endpoint) error {
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: prefix},
+	}
 	for n := range most(m) {
 		config.Webhooks = append(config.Webhooks, endpoint.Webhook(prefix, n, namespacesOf(m, n)))
 	}
-	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, config, metav1.CreateOptions{})
+	_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Create(ctx, config, metav1.CreateOptions{})
 	return err
 }

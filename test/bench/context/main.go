@@ -49,7 +49,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()), os.Interrupt)
+	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()),
+		os.Interrupt)
 	defer stop()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "context:", err)

@@ -47,18 +47,30 @@ func (b *bench) populate(ctx context.Context) error {
 		return err
 	}
 	return inParallel(ctx, pods, func(ctx context.Context, n int) error {
-		_, err := b.client.CoreV1().Pods(fmt.Sprint("ns-", n%100)).Create(ctx, pod(fmt.Sprint("pod-", n)), metav1.CreateOptions{})
+		_, err := b.client.CoreV1().Pods(fmt.Sprint("ns-", n%100)).
+			Create(ctx, pod(fmt.Sprint("pod-", n)), metav1.CreateOptions{})
 		return err
 	})
 }
 
 // pod returns a pod, which takes 1.7 KB in a list.
 func pod(name string) *corev1.Pod {
-	quantities := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m"), corev1.ResourceMemory: resource.MustParse("128Mi")}
+	quantities := corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("100m"),
+		corev1.ResourceMemory: resource.MustParse("128Mi"),
+	}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": "web", "app.kubernetes.io/instance": "web-production", "pod-template-hash": "5d4f8c7b9"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name,
+			Labels: map[string]string{
+				"app.kubernetes.io/name":     "web",
+				"app.kubernetes.io/instance": "web-production",
+				"pod-template-hash":          "5d4f8c7b9",
+			},
+		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			Name: "web", Image: "registry.example.com/team/web:1.2.3", Args: []string{"--port=8080", "--log-level=info"},
+			Name: "web", Image: "registry.example.com/team/web:1.2.3",
+			Args:      []string{"--port=8080", "--log-level=info"},
 			Ports:     []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
 			Resources: corev1.ResourceRequirements{Requests: quantities, Limits: quantities},
 			Env:       []corev1.EnvVar{{Name: "DATABASE_HOST", Value: "database.default.svc"}},
@@ -80,13 +92,16 @@ func inParallel(ctx context.Context, count int, work func(context.Context, int) 
 func (b *bench) settle(ctx context.Context) error {
 	for _, c := range configurations {
 		var last error
-		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true, func(ctx context.Context) (bool, error) {
-			_, err := b.client.CoreV1().Pods(c.name).Create(ctx, pod("probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-			if err != nil && ctx.Err() == nil {
-				last = err
-			}
-			return err == nil, nil
-		})
+		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true,
+			func(ctx context.Context) (bool, error) {
+				_, err := b.client.CoreV1().Pods(c.name).
+					Create(ctx, pod("probe"),
+						metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				if err != nil && ctx.Err() == nil {
+					last = err
+				}
+				return err == nil, nil
+			})
 		if err != nil {
 			return fmt.Errorf("configuration %s is not in effect: %w", c.name, last)
 		}

@@ -32,15 +32,21 @@ import (
 func (b *bench) cacheRatio(ctx context.Context) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	k, err := kubernetes.New(ctx, kubernetes.Options{Client: b.server.Dynamic(), Discovery: b.server.Clientset().DiscoveryClient})
+	k, err := kubernetes.New(ctx,
+		kubernetes.Options{
+			Client:    b.server.Dynamic(),
+			Discovery: b.server.Clientset().DiscoveryClient,
+		})
 	if err != nil {
 		return 0, err
 	}
 	caller := &capabilities.Caller{Policy: "bench", Resources: []abi.ContextAwareResource{
-		{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"}, {APIVersion: "v1", Kind: "Node"},
+		{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"},
+		{APIVersion: "v1", Kind: "Node"},
 	}}
 	// What clients need at all is not counted.
-	if _, err := k.Call(ctx, caller, "list_resources_all", []byte(`{"api_version": "v1", "kind": "Node"}`)); err != nil {
+	if _, err := k.Call(ctx, caller, "list_resources_all",
+		[]byte(`{"api_version": "v1", "kind": "Node"}`)); err != nil {
 		return 0, err
 	}
 	before, asked := heap(), 0

@@ -38,7 +38,8 @@ func (m *measurement) report() {
 	figure.Print("late_p99_ms", milliseconds(quantile(m.late, 99)), "ms")
 	for n, c := range configurations {
 		for _, percent := range []int{50, 99} {
-			figure.Print(fmt.Sprintf("create_%s_p%d_ms", c.figure(), percent), milliseconds(quantile(slices.Concat(m.latencies[n]...), percent)), "ms")
+			figure.Print(fmt.Sprintf("create_%s_p%d_ms", c.figure(), percent),
+				milliseconds(quantile(slices.Concat(m.latencies[n]...), percent)), "ms")
 		}
 	}
 	for n, c := range configurations[1:] {

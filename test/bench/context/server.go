@@ -50,7 +50,8 @@ type configuration struct {
 	base int
 	// module and settings are the policy's; without a module there is none.
 	module, settings string
-	// seldom is for requests that take so long that there are a tenth as many: others would wait for them.
+	// seldom is for requests that take so long that there are a tenth as many: others would wait
+	// for them.
 	seldom bool
 }
 
@@ -64,11 +65,16 @@ var configurations = []configuration{
 	without:   {name: "none"},
 	accepting: {"accept", without, acceptPath, "{}", false},
 	{name: "none-again", base: without},
-	{"list-3000-namespaces", accepting, listPath, `{"api_version": "v1", "kind": "Namespace"}`, false},
+	{"list-3000-namespaces", accepting, listPath, `{"api_version": "v1", "kind": "Namespace"}`,
+		false},
 	{"list-10000-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod"}`, false},
-	{"read-3000-namespaces", accepting, listPath, `{"api_version": "v1", "kind": "Namespace", "then": "read"}`, false},
-	{"read-10000-masked-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod", "field_masks": ["spec.nodeName"], "then": "read"}`, false},
-	{"read-10000-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod", "then": "read"}`, true},
+	{"read-3000-namespaces", accepting, listPath,
+		`{"api_version": "v1", "kind": "Namespace", "then": "read"}`, false},
+	{"read-10000-masked-pods", accepting, listPath,
+		`{"api_version": "v1", "kind": "Pod", "field_masks": ["spec.nodeName"], "then": "read"}`,
+		false},
+	{"read-10000-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod", "then": "read"}`,
+		true},
 }
 
 // namespaceLabel is the label of namespaces whose value is the configuration's name.
@@ -87,7 +93,8 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		if err != nil {
 			return nil, fmt.Errorf("run this from the root of the repository: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600); err !=
+			nil {
 			return nil, err
 		}
 	}
@@ -96,7 +103,10 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{}
-	if b.server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
+	if b.server, err = harness.New(harness.Options{
+		FeatureGate:     true,
+		AdmissionConfig: config,
+	}); err != nil {
 		return nil, err
 	}
 	b.client = b.server.Clientset()
@@ -104,8 +114,14 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		return nil, err
 	}
 	for _, c := range configurations {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
-		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		namespace := &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   c.name,
+				Labels: map[string]string{namespaceLabel: c.name},
+			},
+		}
+		if _, err := b.client.CoreV1().Namespaces().
+			Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return nil, err
 		}
 	}
@@ -117,8 +133,14 @@ func start(ctx context.Context, directory string) (*bench, error) {
 func (b *bench) letPoliciesSee(ctx context.Context) error {
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "policies"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-view"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission"}},
+		RoleRef: rbacv1.RoleRef{
+			APIGroup: rbacv1.GroupName,
+			Kind:     "ClusterRole",
+			Name:     "system:aggregate-to-view",
+		},
+		Subjects: []rbacv1.Subject{{
+			APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission",
+		}},
 	}
 	_, err := b.client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
 	return err
@@ -127,7 +149,10 @@ func (b *bench) letPoliciesSee(ctx context.Context) error {
 // admissionConfiguration returns the content of a server's AdmissionConfiguration file.
 func admissionConfiguration(directory string) (string, error) {
 	config := &v1alpha1.WasmAdmissionConfiguration{
-		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(),
+			Kind:       "WasmAdmissionConfiguration",
+		},
 		StateDirectory: directory,
 	}
 	size := resource.MustParse("64Mi") // whole pods take more than policies are given by default
@@ -137,14 +162,23 @@ func admissionConfiguration(directory string) (string, error) {
 			continue
 		}
 		config.Policies = append(config.Policies, v1alpha1.Policy{
-			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(c.module)), Settings: runtime.RawExtension{Raw: []byte(c.settings)},
+			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(c.module)),
+			Settings: runtime.RawExtension{Raw: []byte(c.settings)},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups:   []string{""},
+					APIVersions: []string{"v1"},
+					Resources:   []string{"pods"},
+				},
 			}},
-			NamespaceSelector:     &metav1.LabelSelector{MatchLabels: map[string]string{namespaceLabel: c.name}},
-			ContextAwareResources: []v1alpha1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"}},
-			HostCapabilities:      []string{"kubernetes/list_resources_all"},
+			NamespaceSelector: &metav1.LabelSelector{
+				MatchLabels: map[string]string{namespaceLabel: c.name},
+			},
+			ContextAwareResources: []v1alpha1.ContextAwareResource{{
+				APIVersion: "v1", Kind: "Namespace",
+			}, {APIVersion: "v1", Kind: "Pod"}},
+			HostCapabilities: []string{"kubernetes/list_resources_all"},
 		})
 	}
 	raw, err := json.Marshal(config)
@@ -152,8 +186,13 @@ func admissionConfiguration(directory string) (string, error) {
 		return "", fmt.Errorf("encoding the plugin's configuration: %w", err)
 	}
 	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
-		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
-		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: apiserverv1.SchemeGroupVersion.String(),
+			Kind:       "AdmissionConfiguration",
+		},
+		Plugins: []apiserverv1.AdmissionPluginConfiguration{{
+			Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw},
+		}},
 	})
 	return string(whole), err
 }

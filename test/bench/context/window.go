@@ -59,7 +59,9 @@ func plan(random *rand.Rand, each int) []request {
 		}
 		requests = append(requests, slices.Repeat([]request{{configuration: n}}, count)...)
 	}
-	random.Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
+	random.Shuffle(len(requests), func(i, j int) {
+		requests[i], requests[j] = requests[j], requests[i]
+	})
 	for n := range requests {
 		requests[n].due = time.Duration((float64(n/clients) + random.Float64()) * float64(interval))
 	}
@@ -81,7 +83,8 @@ func (b *bench) window(ctx context.Context, requests []request) (use, error) {
 		group.Go(func() error {
 			for n := client; n < len(requests); n += clients {
 				if err := b.send(ctx, start, &requests[n], fmt.Sprint("pod-", n)); err != nil {
-					return fmt.Errorf("configuration %s: %w", configurations[requests[n].configuration].name, err)
+					return fmt.Errorf("configuration %s: %w",
+						configurations[requests[n].configuration].name, err)
 				}
 			}
 			return nil
@@ -104,7 +107,8 @@ func (b *bench) send(ctx context.Context, start time.Time, r *request, name stri
 		return context.Cause(ctx)
 	}
 	r.late = time.Since(due)
-	_, err := b.client.CoreV1().Pods(configurations[r.configuration].name).Create(ctx, wanted, metav1.CreateOptions{})
+	_, err := b.client.CoreV1().Pods(configurations[r.configuration].name).
+		Create(ctx, wanted, metav1.CreateOptions{})
 	r.latency = time.Since(due)
 	return err
 }
@@ -129,12 +133,13 @@ func (b *bench) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return wait.PollUntilContextTimeout(ctx, interval, settleTimeout, false, func(context.Context) (bool, error) {
-		now, err := figure.ProcessorTimeOf(b.server.PID())
-		used := now - before
-		before = now
-		return used < interval/5, err
-	})
+	return wait.PollUntilContextTimeout(ctx, interval, settleTimeout, false,
+		func(context.Context) (bool, error) {
+			now, err := figure.ProcessorTimeOf(b.server.PID())
+			used := now - before
+			before = now
+			return used < interval/5, err
+		})
 }
 
 // used returns the processor time that the server and this process have used so far.
@@ -144,7 +149,8 @@ func (b *bench) used() (use, error) {
 }
 
 func (u *use) add(other use) {
-	u.lasted, u.server, u.client = u.lasted+other.lasted, u.server+other.server, u.client+other.client
+	u.lasted, u.server, u.client = u.lasted+other.lasted, u.server+other.server,
+		u.client+other.client
 }
 
 // percent returns processor time as a part of what the machine has.

@@ -74,11 +74,14 @@ func run(ctx context.Context) (err error) {
 // things, on a server that traces and has not sampled it.
 func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) error {
 	const policies = 22
-	wanted := []string{"pods", "deployments", "services", "ingresses", "configmaps", "secrets", "namespaces"}
+	wanted := []string{
+		"pods", "deployments", "services", "ingresses", "configmaps", "secrets", "namespaces",
+	}
 	var specs []wasmadmission.Policy
 	for n := range policies {
 		for _, mutating := range []bool{false, true} {
-			policy := sample.Policy(fmt.Sprintf("policy-%d-%t", n, mutating), sample.ModulePath(directory, 0), wanted[n%len(wanted)])
+			policy := sample.Policy(fmt.Sprintf("policy-%d-%t", n, mutating),
+				sample.ModulePath(directory, 0), wanted[n%len(wanted)])
 			policy.Mutating = mutating
 			specs = append(specs, policy)
 		}
@@ -97,7 +100,8 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	attr := sample.Renewal()
 	interfaces := sample.ObjectInterfaces()
 	unsampled := request(ctx, sdktrace.NeverSample())
-	for prefix, phase := range map[string]func(context.Context, admission.Attributes, admission.ObjectInterfaces) error{
+	for prefix, phase := range map[string]func(context.Context, admission.Attributes,
+		admission.ObjectInterfaces) error{
 		"no_match": dispatcher.Validate, "no_match_admit": dispatcher.Admit,
 	} {
 		result := testing.Benchmark(func(b *testing.B) {

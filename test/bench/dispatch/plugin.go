@@ -34,10 +34,13 @@ import (
 
 // newPlugin returns Kubernetes' own plugin that calls webhooks, calling the
 // first of a server. Closing stop ends what runs beside it.
-func newPlugin(ctx context.Context, endpoint webhook.Endpoint) (plugin *validating.Plugin, stop chan struct{}, err error) {
+func newPlugin(ctx context.Context,
+	endpoint webhook.Endpoint) (plugin *validating.Plugin, stop chan struct{}, err error) {
 	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
-		Webhooks:   []admissionregistrationv1.ValidatingWebhook{endpoint.Webhook("bench", 0, &metav1.LabelSelector{})},
+		Webhooks: []admissionregistrationv1.ValidatingWebhook{
+			endpoint.Webhook("bench", 0, &metav1.LabelSelector{}),
+		},
 	})
 	plugin, err = validating.NewValidatingAdmissionWebhook(nil)
 	if err != nil {
@@ -46,9 +49,10 @@ func newPlugin(ctx context.Context, endpoint webhook.Endpoint) (plugin *validati
 	factory := informers.NewSharedInformerFactory(client, 0)
 	plugin.SetExternalKubeClientSet(client)
 	plugin.SetExternalKubeInformerFactory(factory)
-	plugin.SetAuthenticationInfoResolverWrapper(func(webhookutil.AuthenticationInfoResolver) webhookutil.AuthenticationInfoResolver {
-		return anonymous{}
-	})
+	plugin.SetAuthenticationInfoResolverWrapper(
+		func(webhookutil.AuthenticationInfoResolver) webhookutil.AuthenticationInfoResolver {
+			return anonymous{}
+		})
 	if err := plugin.ValidateInitialization(); err != nil {
 		return nil, nil, err
 	}

@@ -39,7 +39,8 @@ func (forgotten) Shutdown(context.Context) error                             { r
 
 // request returns the context of a request as the apiserver's tracing makes it.
 func request(ctx context.Context, sampler sdktrace.Sampler) context.Context {
-	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithBatcher(forgotten{}))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler),
+		sdktrace.WithBatcher(forgotten{}))
 	ctx, _ = provider.Tracer("server").Start(ctx, "request")
 	return ctx
 }
@@ -76,7 +77,8 @@ func measureSpans(ctx context.Context, e *engine.Engine, directory string) error
 		return err
 	}
 	attr, interfaces := sample.Creation(pod), sample.ObjectInterfaces()
-	sampled, unsampled := request(ctx, sdktrace.AlwaysSample()), request(ctx, sdktrace.NeverSample())
+	sampled, unsampled := request(ctx, sdktrace.AlwaysSample()),
+		request(ctx, sdktrace.NeverSample())
 	cpu, _, err := figure.Interleave(4*rounds, batch,
 		func() error { return dispatcher.Validate(sampled, attr, interfaces) },
 		func() error { return dispatcher.Validate(unsampled, attr, interfaces) })

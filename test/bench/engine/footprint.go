@@ -54,9 +54,17 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 		variants[n] = sample.Variant(binary, n)
 	}
 	m := &meeting{}
-	options := engine.Options{Compilation: engine.InProcess, CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}, Recorder: m}
-	for range 2 { // once to compile, and once so that nothing of that is left to be given back later
-		if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error { return nil }); err != nil {
+	options := engine.Options{
+		Compilation:    engine.InProcess,
+		CacheDirectory: directory,
+		Limits:         engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30},
+		Recorder:       m,
+	}
+	// once to compile, and once so that nothing of that is left to be given back later
+	for range 2 {
+		if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error {
+			return nil
+		}); err != nil {
 			return err
 		}
 	}
@@ -65,20 +73,24 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	before, codeBefore, start := figure.ResidentBytes(), codeBytes(), time.Duration(0)
 	start = figure.ProcessorTime()
 	return withModules(b.ctx, options, variants, func(guests []*wapc.Guest) error {
-		figure.Print("warm_cache_100_modules_cpu_ms", milliseconds(figure.ProcessorTime()-start), "ms")
+		figure.Print("warm_cache_100_modules_cpu_ms", milliseconds(figure.ProcessorTime()-start),
+			"ms")
 		loaded := figure.ResidentBytes()
 		figure.Print("rss_per_rust_module_mib", float64(loaded-before)/manyModules/(1<<20), "MiB")
-		figure.Print("rss_of_code_per_rust_module_mib", float64(codeBytes()-codeBefore)/manyModules/(1<<20), "MiB")
+		figure.Print("rss_of_code_per_rust_module_mib",
+			float64(codeBytes()-codeBefore)/manyModules/(1<<20), "MiB")
 		if err := b.occupy(guests[0], m, settings); err != nil {
 			return err
 		}
-		figure.Print("rss_per_instance_kib", float64(figure.ResidentBytes()-loaded)/manyInstances/1024, "KiB")
+		figure.Print("rss_per_instance_kib",
+			float64(figure.ResidentBytes()-loaded)/manyInstances/1024, "KiB")
 		return nil
 	})
 }
 
 // withModules loads modules and hands them to use.
-func withModules(ctx context.Context, o engine.Options, modules [][]byte, use func([]*wapc.Guest) error) (err error) {
+func withModules(ctx context.Context, o engine.Options, modules [][]byte,
+	use func([]*wapc.Guest) error) (err error) {
 	e, err := engine.New(o)
 	if err != nil {
 		return err
@@ -108,7 +120,8 @@ func (b *bench) occupy(guest *wapc.Guest, m *meeting, settings []byte) error {
 		for n := range errs {
 			group.Go(func() {
 				for range times {
-					response, _, err := guest.Validate(b.ctx, evaluation.Environment, b.request, settings)
+					response, _, err := guest.Validate(b.ctx, evaluation.Environment, b.request,
+						settings)
 					errs[n] = errors.Join(errs[n], decided(response, err))
 				}
 			})
@@ -127,8 +140,8 @@ type meeting struct {
 	missing atomic.Pointer[sync.WaitGroup]
 }
 
-// expect sets how many evaluations wait for one another: the next ones, and no others may follow before it is called
-// again. With 0 none do.
+// expect sets how many evaluations wait for one another: the next ones, and no others may follow
+// before it is called again. With 0 none do.
 func (m *meeting) expect(evaluations int) {
 	missing := &sync.WaitGroup{}
 	missing.Add(evaluations)
@@ -186,9 +199,12 @@ func measureAllocations(ctx context.Context) error {
 	}
 	defer func() { _ = e.Close() }()
 	nothing := func(*engine.Instance, []uint64) {}
-	module, err := e.Load(ctx, wasm, &engine.ABI{Name: "bench", HostFunctions: []engine.HostFunction{
-		{Module: "host", Name: "refuse", Call: nothing}, {Module: "host", Name: "signal", Call: nothing}, {Module: "host", Name: "nothing", Call: nothing},
-	}})
+	module, err := e.Load(ctx, wasm,
+		&engine.ABI{Name: "bench", HostFunctions: []engine.HostFunction{
+			{Module: "host", Name: "refuse", Call: nothing},
+			{Module: "host", Name: "signal", Call: nothing},
+			{Module: "host", Name: "nothing", Call: nothing},
+		}})
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,8 @@ import (
 var guests = []struct{ language, path, settings string }{
 	{"rust", "test/policies/pod-privileged/policy.wasm", `{}`},
 	{"go", "bin/policies/required-labels.wasm", `{"labels":{"app":".+"}}`},
-	{"as", "test/policies/allowed-registries/policy.wasm", `{"registries":["registry.example.com"]}`},
+	{"as", "test/policies/allowed-registries/policy.wasm",
+		`{"registries":["registry.example.com"]}`},
 	{"c", "test/policies/no-latest-tag/policy.wasm", `{}`},
 }
 
@@ -54,14 +55,16 @@ const (
 	rounds, batch     = 15, 20
 )
 
-// rewriteOptions leave data and start function in the module, so that it runs without the engine too.
+// rewriteOptions leave data and start function in the module, so that it runs without the engine
+// too.
 var rewriteOptions = enginetest.Options{
 	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
 	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
 }
 
 func main() {
-	footprint := flag.Bool("footprint", false, "measure only what modules take to load, and in memory")
+	footprint := flag.Bool("footprint", false,
+		"measure only what modules take to load, and in memory")
 	flag.Parse()
 	if err := run(context.Background(), *footprint); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
@@ -102,7 +105,8 @@ func (b *bench) measureEvaluations() error {
 	for _, g := range guests {
 		binary, err := os.ReadFile(g.path)
 		if err != nil {
-			return fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+			return fmt.Errorf("run this from the root of the repository, after make policies: %w",
+				err)
 		}
 		if err := b.measure(g.language, binary, []byte(g.settings)); err != nil {
 			return fmt.Errorf("%s: %w", g.path, err)
@@ -179,7 +183,8 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 		figure.Print(fmt.Sprintf("%s_us_%s", language, way), figure.Microseconds(isolated[n]), "us")
 	}
 	evaluate := contestants[2]
-	figure.Print(language+"_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, evaluate()) }), "allocs")
+	figure.Print(language+"_allocs",
+		testing.AllocsPerRun(batch, func() { err = errors.Join(err, evaluate()) }), "allocs")
 	if err != nil {
 		return err
 	}

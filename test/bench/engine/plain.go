@@ -67,7 +67,8 @@ func (p *plain) buildHost(ctx context.Context) error {
 	builder := p.runtime.NewHostModuleBuilder("wapc")
 	export := func(name string, params, results int, f api.GoModuleFunc) {
 		types := bytes.Repeat([]byte{api.ValueTypeI32}, params+results)
-		builder.NewFunctionBuilder().WithGoModuleFunction(f, types[:params], types[params:]).Export(name)
+		builder.NewFunctionBuilder().WithGoModuleFunction(f, types[:params], types[params:]).
+			Export(name)
 	}
 	export("__guest_request", 2, 0, func(_ context.Context, m api.Module, stack []uint64) {
 		m.Memory().WriteString(uint32(stack[0]), operation)
@@ -106,13 +107,21 @@ func (p *plain) buildTick(ctx context.Context) error {
 		m.ExportedGlobal(rewriteOptions.ExportPrefix + "fuel").(api.MutableGlobal).Set(1 << 60)
 	}
 	_, err := p.runtime.NewHostModuleBuilder(rewriteOptions.TickModule).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(refill), nil, nil).Export(rewriteOptions.TickName).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(refill), nil, nil).
+		Export(rewriteOptions.TickName).
 		Instantiate(ctx)
 	return err
 }
 
-func (p *plain) validate(ctx context.Context, request, settings []byte) (*abi.ValidationResponse, error) {
-	p.payload = [][]byte{[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`)}
+func (p *plain) validate(ctx context.Context, request,
+	settings []byte) (*abi.ValidationResponse, error) {
+	p.payload = [][]byte{
+		[]byte(`{"request":`),
+		request,
+		[]byte(`,"settings":`),
+		settings,
+		[]byte(`}`),
+	}
 	p.size, p.response, p.failure = 0, nil, ""
 	for _, part := range p.payload {
 		p.size += len(part)

@@ -27,8 +27,9 @@ import (
 )
 
 // Limits are those of a server as it comes, or wider.
-var Limits = abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
-	HostCalls: 1000, LogLineBytes: 4 << 10}
+var Limits = abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20,
+	HostCallPayloadBytes: 4 << 20,
+	HostCalls:            1000, LogLineBytes: 4 << 10}
 
 // Environment leaves an evaluation all the time that it takes. It must not be changed.
 var Environment = &abi.Environment{Timeout: time.Minute, Limits: Limits}

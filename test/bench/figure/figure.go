@@ -43,7 +43,8 @@ func Microseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 // rounds, and returns for each the median over the rounds of the processor time
 // and of the wall-clock time that a call took. Taking turns keeps what the
 // machine does beside out of the comparison.
-func Interleave(rounds, batch int, contestants ...func() error) (cpu, wall []time.Duration, err error) {
+func Interleave(rounds, batch int,
+	contestants ...func() error) (cpu, wall []time.Duration, err error) {
 	cpus := make([][]time.Duration, len(contestants))
 	walls := make([][]time.Duration, len(contestants))
 	for range rounds {

@@ -57,7 +57,8 @@ func ResidentBytes() int64 {
 func collect() {
 	for range 2 {
 		done := make(chan struct{})
-		runtime.SetFinalizer(&struct{ keep *int }{}, func(any) { close(done) }) // without a pointer it might share its memory
+		// without a pointer it might share its memory
+		runtime.SetFinalizer(&struct{ keep *int }{}, func(any) { close(done) })
 		runtime.GC()
 		<-done // finalizers run one after another
 	}

@@ -31,14 +31,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// host is the library alone, with one instance of a module, and as little as guests need of a host. Its clock
-// and its randomness are the same in every run.
+// host is the library alone, with one instance of a module, and as little as guests need of a host.
+// Its clock and its randomness are the same in every run.
 type host struct {
 	runtime wazero.Runtime
 	guest   api.Module
 	ticks   int64
 
-	// operation and payload are what a guest is given, request and response and failure what it says.
+	// operation and payload are what a guest is given, request and response and failure what it
+	// says.
 	operation, payload []byte
 	response, failure  []byte
 	// input is the standard input of a program.
@@ -53,12 +54,16 @@ const portion = 1 << 50
 const namespace = `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"ann"}}}`
 
 // features are all that the rewriter accepts.
-const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst |
 	experimental.CoreFeaturesTypedFunctionReferences
 
 // newHost instantiates a module, and has its start functions run unless it is a program.
 func newHost(ctx context.Context, module []byte, m mode) (*host, error) {
-	h := &host{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features))}
+	h := &host{
+		runtime: wazero.NewRuntimeWithConfig(ctx,
+			wazero.NewRuntimeConfig().WithCoreFeatures(features)),
+	}
 	if err := h.instantiate(ctx, module, m == program); err != nil {
 		return nil, errors.Join(err, h.runtime.Close(ctx))
 	}
@@ -68,14 +73,16 @@ func newHost(ctx context.Context, module []byte, m mode) (*host, error) {
 func (h *host) instantiate(ctx context.Context, module []byte, command bool) error {
 	wasi := h.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	wasi.NewFunctionBuilder().WithFunc(func(code uint32) { panic(sys.NewExitError(code)) }).Export("proc_exit")
+	wasi.NewFunctionBuilder().WithFunc(func(code uint32) { panic(sys.NewExitError(code)) }).
+		Export("proc_exit")
 	if _, err := wasi.Instantiate(ctx); err != nil {
 		return err
 	}
 	if err := errors.Join(h.buildWaPC(ctx), h.buildOther(ctx)); err != nil {
 		return err
 	}
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithArgs("policy.wasm", operation).
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().
+		WithArgs("policy.wasm", operation).
 		WithStdin(&h.input).WithStdout(&h.output).WithStderr(&h.errors)
 	var err error
 	if h.guest, err = h.runtime.InstantiateWithConfig(ctx, module, config); err != nil || command {
@@ -102,16 +109,24 @@ func ended(err error) error {
 
 func (h *host) buildWaPC(ctx context.Context) error {
 	builder := h.runtime.NewHostModuleBuilder("wapc")
-	export := func(name string, function any) { builder.NewFunctionBuilder().WithFunc(function).Export(name) }
+	export := func(name string, function any) {
+		builder.NewFunctionBuilder().WithFunc(function).Export(name)
+	}
 	export("__guest_request", func(_ context.Context, m api.Module, operation, payload uint32) {
 		m.Memory().Write(operation, h.operation)
 		m.Memory().Write(payload, h.payload)
 	})
-	export("__guest_response", func(_ context.Context, m api.Module, start, length uint32) { h.response = read(m, start, length) })
-	export("__guest_error", func(_ context.Context, m api.Module, start, length uint32) { h.failure = read(m, start, length) })
+	export("__guest_response", func(_ context.Context, m api.Module, start, length uint32) {
+		h.response = read(m, start, length)
+	})
+	export("__guest_error", func(_ context.Context, m api.Module, start, length uint32) {
+		h.failure = read(m, start, length)
+	})
 	export("__host_call", func(_, _, _, _, _, _, _, _ uint32) uint32 { return 1 })
 	export("__host_response_len", func() uint32 { return uint32(len(namespace)) })
-	export("__host_response", func(_ context.Context, m api.Module, start uint32) { m.Memory().WriteString(start, namespace) })
+	export("__host_response", func(_ context.Context, m api.Module, start uint32) {
+		m.Memory().WriteString(start, namespace)
+	})
 	export("__host_error_len", func() uint32 { return 0 })
 	export("__host_error", func(_ uint32) {})
 	export("__console_log", func(_, _ uint32) {})
@@ -122,13 +137,20 @@ func (h *host) buildWaPC(ctx context.Context) error {
 // buildOther makes what programs and guests in Rego import, and the tick.
 func (h *host) buildOther(ctx context.Context) error {
 	_, err := h.runtime.NewHostModuleBuilder("host").NewFunctionBuilder().
-		WithFunc(func(_, _, _, _, _, _, _, _ uint32) uint32 { h.input.WriteString(namespace); return 0 }).Export("call").Instantiate(ctx)
+		WithFunc(func(_, _, _, _, _, _, _, _ uint32) uint32 {
+			h.input.WriteString(namespace)
+			return 0
+		}).Export("call").Instantiate(ctx)
 	if err != nil {
 		return err
 	}
 	builder := h.runtime.NewHostModuleBuilder("env")
-	export := func(name string, function any) { builder.NewFunctionBuilder().WithFunc(function).Export(name) }
-	export("opa_abort", func(_ context.Context, m api.Module, start uint32) { panic(errors.New("aborted")) })
+	export := func(name string, function any) {
+		builder.NewFunctionBuilder().WithFunc(function).Export(name)
+	}
+	export("opa_abort", func(_ context.Context, m api.Module, start uint32) {
+		panic(errors.New("aborted"))
+	})
 	export("opa_println", func(_ uint32) {})
 	export("opa_builtin0", func(_, _ uint32) uint32 { return 0 })
 	export("opa_builtin1", func(_, _, _ uint32) uint32 { return 0 })
@@ -138,11 +160,12 @@ func (h *host) buildOther(ctx context.Context) error {
 	if _, err := builder.Instantiate(ctx); err != nil {
 		return err
 	}
-	_, err = h.runtime.NewHostModuleBuilder(rewriteOptions.TickModule).NewFunctionBuilder().WithFunc(func(_ context.Context, m api.Module) {
-		h.ticks++
-		fuel := m.ExportedGlobal(rewriteOptions.ExportPrefix + "fuel").(api.MutableGlobal)
-		fuel.Set(fuel.Get() + portion)
-	}).Export(rewriteOptions.TickName).Instantiate(ctx)
+	_, err = h.runtime.NewHostModuleBuilder(rewriteOptions.TickModule).NewFunctionBuilder().
+		WithFunc(func(_ context.Context, m api.Module) {
+			h.ticks++
+			fuel := m.ExportedGlobal(rewriteOptions.ExportPrefix + "fuel").(api.MutableGlobal)
+			fuel.Set(fuel.Get() + portion)
+		}).Export(rewriteOptions.TickName).Instantiate(ctx)
 	return err
 }
 
@@ -174,9 +197,11 @@ func read(m api.Module, start, length uint32) []byte {
 
 // guestCall evaluates with a guest of waPC.
 func (h *host) guestCall(ctx context.Context, request, settings string) error {
-	h.operation, h.payload = []byte(operation), []byte(`{"request":`+request+`,"settings":`+settings+`}`)
+	h.operation, h.payload = []byte(operation),
+		[]byte(`{"request":`+request+`,"settings":`+settings+`}`)
 	h.response, h.failure = nil, nil
-	results, err := h.guest.ExportedFunction("__guest_call").Call(ctx, uint64(len(h.operation)), uint64(len(h.payload)))
+	results, err := h.guest.ExportedFunction("__guest_call").Call(ctx, uint64(len(h.operation)),
+		uint64(len(h.payload)))
 	if err == nil && results[0] != 1 {
 		err = fmt.Errorf("guest failed: %s", h.failure)
 	}

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command fuel compares the fuel that sample policies burn with the instructions that they execute, on a small object and
-// on one of 1.5 MB with 40,000 annotations.
+// Command fuel compares the fuel that sample policies burn with the instructions that they execute,
+// on a small object and on one of 1.5 MB with 40,000 annotations.
 package main
 
 import (
@@ -37,7 +37,8 @@ const (
 	annotations = 40_000
 )
 
-// rewriteOptions leave data and start function in the module, so that it runs without the engine too.
+// rewriteOptions leave data and start function in the module, so that it runs without the engine
+// too.
 var rewriteOptions = enginetest.Options{
 	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
 	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: 1_000_000,
@@ -67,7 +68,8 @@ func run(ctx context.Context) error {
 func measure(ctx context.Context, g *guest) (most float64, err error) {
 	binary, err := os.ReadFile(g.path)
 	if err != nil {
-		return 0, fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+		return 0,
+			fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
 	}
 	if binary, err = adoptMemory(binary); err != nil {
 		return 0, err
@@ -98,18 +100,21 @@ func measure(ctx context.Context, g *guest) (most float64, err error) {
 			return 0, err
 		}
 		if metered != plain {
-			return 0, fmt.Errorf("answers %q where it pays fuel and %q where it counts", metered, plain)
+			return 0,
+				fmt.Errorf("answers %q where it pays fuel and %q where it counts", metered, plain)
 		}
 		ratio := float64(fuel) / float64(instructions)
 		most = max(most, ratio)
-		fmt.Printf("%-26s %8d bytes %11d instructions %11d fuel, ratio %.2f\n", g.name, len(request), instructions, fuel, ratio)
+		fmt.Printf("%-26s %8d bytes %11d instructions %11d fuel, ratio %.2f\n", g.name,
+			len(request), instructions, fuel, ratio)
 	}
 	return most, nil
 }
 
-// evaluate evaluates a request with a new instance of a module that pays fuel or counts, and returns how much that came to,
-// and the answer.
-func evaluate(ctx context.Context, g *guest, module []byte, request string) (units int64, answer string, err error) {
+// evaluate evaluates a request with a new instance of a module that pays fuel or counts, and
+// returns how much that came to, and the answer.
+func evaluate(ctx context.Context, g *guest, module []byte,
+	request string) (units int64, answer string, err error) {
 	h, err := newHost(ctx, module, g.mode)
 	if err != nil {
 		return 0, "", err

@@ -48,7 +48,8 @@ const (
 type collectorWaits struct{ idle, native, attacked, plain figure.Waits }
 
 // holdsLongest finds the module that has the collector wait for the longest.
-func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (worst attacker, err error) {
+func holdsLongest(ctx context.Context, e *engine.Engine,
+	attackers []attacker) (worst attacker, err error) {
 	most := -1.0
 	for _, a := range attackers {
 		guest, err := wapc.Load(ctx, e, a.wasm)
@@ -56,7 +57,9 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 			return worst, err
 		}
 		var waits figure.Waits
-		collect(&waits, glance, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits, glance, func() {
+			_, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`))
+		})
 		guest.Close()
 		if wait := waits.Quantile(0.99); wait > most {
 			most, worst = wait, a
@@ -68,7 +71,8 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 // measureCollector has the collector run all the time: beside nothing, beside Go
 // code, an attacker, or a module that plain wazero runs without metering on every
 // core, by turns.
-func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (waits *collectorWaits, err error) {
+func measureCollector(ctx context.Context, e *engine.Engine,
+	wasm []byte) (waits *collectorWaits, err error) {
 	guest, err := wapc.Load(ctx, e, wasm)
 	if err != nil {
 		return nil, err
@@ -83,14 +87,19 @@ func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (waits
 	for range rounds {
 		collect(&waits.idle, period, nil)
 		collect(&waits.native, period, native)
-		collect(&waits.attacked, period, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits.attacked, period, func() {
+			_, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`))
+		})
 		collect(&waits.plain, period, func() { p.attack(ctx) })
 	}
 	if failed := p.failed.Load(); failed != nil {
 		return nil, *failed
 	}
 	if most := waits.plain.Quantile(1); most < spinning.Seconds()/4 {
-		return nil, fmt.Errorf("the collector waited for %g s beside plain wazero, which ran for %s at a time: it was not attacked", most, spinning)
+		return nil,
+			fmt.Errorf(
+				"the collector waited for %g s beside plain wazero, which ran for %s at a time: it was not attacked",
+				most, spinning)
 	}
 	return waits, nil
 }

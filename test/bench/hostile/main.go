@@ -55,7 +55,10 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Timeout: deadline}})
+	e, err := engine.New(engine.Options{
+		Compilation: engine.InProcess,
+		Limits:      engine.Limits{Timeout: deadline},
+	})
 	if err != nil {
 		return err
 	}
@@ -71,7 +74,8 @@ func run(ctx context.Context) (err error) {
 	slices.Sort(all)
 	slices.SortFunc(attackers, func(a, b attacker) int { return int(b.most() - a.most()) })
 	for _, a := range attackers[:min(8, len(attackers))] {
-		fmt.Fprintf(os.Stderr, "%-32s %6.1f ms past its deadline, median %6.1f ms\n", a.name, milliseconds(a.most()), milliseconds(a.median()))
+		fmt.Fprintf(os.Stderr, "%-32s %6.1f ms past its deadline, median %6.1f ms\n", a.name,
+			milliseconds(a.most()), milliseconds(a.median()))
 	}
 	figure.Print("hostile_modules", float64(len(attackers)), "modules")
 	figure.Print("hostile_overshoot_p99_ms", milliseconds(all[len(all)*99/100]), "ms")
@@ -86,8 +90,10 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	figure.Print("gc_wait_excess_p999_ms", 1e3*(waits.attacked.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
-	figure.Print("gc_wait_excess_native_p999_ms", 1e3*(waits.native.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
+	figure.Print("gc_wait_excess_p999_ms",
+		1e3*(waits.attacked.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
+	figure.Print("gc_wait_excess_native_p999_ms",
+		1e3*(waits.native.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
 	figure.Print("gc_wait_plain_wazero_max_ms", 1e3*waits.plain.Quantile(1), "ms")
 	return nil
 }
@@ -134,7 +140,9 @@ func measureOvershoot(ctx context.Context, e *engine.Engine) ([]attacker, error)
 		attackers = append(attackers, a)
 	}
 	if len(attackers) == 0 {
-		return nil, fmt.Errorf("no module in test/wat/hostile can be loaded: run this from the root of the repository")
+		return nil,
+			fmt.Errorf(
+				"no module in test/wat/hostile can be loaded: run this from the root of the repository")
 	}
 	return attackers, nil
 }

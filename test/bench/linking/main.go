@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command linking measures what it costs a process to have what verifies signatures linked, and a trust root loaded,
-// beside the plugin.
+// Command linking measures what it costs a process to have what verifies signatures linked, and a
+// trust root loaded, beside the plugin.
 package main
 
 import (
@@ -65,7 +65,8 @@ func measure() error {
 // program builds a program, and returns its size and its memory.
 func program(directory, name string) (size, memory int64, err error) {
 	binary := filepath.Join(directory, name)
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./test/bench/linking/"+name)
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary,
+		"./test/bench/linking/"+name)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return 0, 0, err

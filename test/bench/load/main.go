@@ -104,11 +104,17 @@ func (b *bench) warm(ctx context.Context, where engine.Compilation) error {
 	return b.load(ctx, where, filepath.Join(b.directory, fmt.Sprint(b.starts)), 0)
 }
 
-// load loads all modules, as many at a time as there are processors, which is how a set of policies is
-// loaded. So many must have been compiled.
-func (b *bench) load(ctx context.Context, where engine.Compilation, directory string, compiled int) (err error) {
+// load loads all modules, as many at a time as there are processors, which is how a set of policies
+// is loaded. So many must have been compiled.
+func (b *bench) load(ctx context.Context, where engine.Compilation, directory string,
+	compiled int) (err error) {
 	var count counter
-	e, err := engine.New(engine.Options{Compilation: where, CacheDirectory: directory, Recorder: &count, Limits: engine.Limits{PoolBytes: 8 << 30}})
+	e, err := engine.New(engine.Options{
+		Compilation:    where,
+		CacheDirectory: directory,
+		Recorder:       &count,
+		Limits:         engine.Limits{PoolBytes: 8 << 30},
+	})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,8 @@ var modes = []mode{
 	{"wapc_go_us", "bin/modes/wapc.wasm", loadWaPC},
 	{"wasi_go_us", "bin/modes/wasi.wasm", loadWASI},
 	{"rego_opa_us", "bin/modes/opa.wasm", topdown.Loader(abi.ExecutionModeOPA)},
-	{"rego_gatekeeper_us", "bin/modes/gatekeeper.wasm", topdown.Loader(abi.ExecutionModeGatekeeper)},
+	{"rego_gatekeeper_us", "bin/modes/gatekeeper.wasm",
+		topdown.Loader(abi.ExecutionModeGatekeeper)},
 }
 
 func loadWaPC(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {

@@ -97,7 +97,11 @@ func (s *server) start(ctx context.Context) (err error) {
 	if s.pod, err = sample.Pod(); err != nil {
 		return err
 	}
-	s.pod.ObjectMeta = metav1.ObjectMeta{Labels: s.pod.Labels, Annotations: s.pod.Annotations, OwnerReferences: s.pod.OwnerReferences}
+	s.pod.ObjectMeta = metav1.ObjectMeta{
+		Labels:          s.pod.Labels,
+		Annotations:     s.pod.Annotations,
+		OwnerReferences: s.pod.OwnerReferences,
+	}
 	s.pod.Status = corev1.PodStatus{}
 	if s.directory, err = os.MkdirTemp("", "bench-parts-"); err != nil {
 		return err
@@ -109,12 +113,17 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Server, err = harness.New(harness.Options{Binary: s.binary, FeatureGate: true, AdmissionConfig: config}); err != nil {
+	if s.Server, err = harness.New(harness.Options{
+		Binary:          s.binary,
+		FeatureGate:     true,
+		AdmissionConfig: config,
+	}); err != nil {
 		return err
 	}
 	for _, name := range namespaces {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if _, err := s.Clientset().CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		if _, err := s.Clientset().CoreV1().Namespaces().
+			Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -132,19 +141,29 @@ func (s *server) stop() (err error) {
 func configuration(directory string) (string, error) {
 	policy := sample.PodPolicies(directory, 1)[0]
 	raw, err := json.Marshal(&v1alpha1.WasmAdmissionConfiguration{
-		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(),
+			Kind:       "WasmAdmissionConfiguration",
+		},
 		StateDirectory: filepath.Clean(directory),
 		Policies: []v1alpha1.Policy{{
 			Name: policy.Name, Module: policy.Module, Rules: policy.Rules,
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespaces[1]}},
+			NamespaceSelector: &metav1.LabelSelector{
+				MatchLabels: map[string]string{corev1.LabelMetadataName: namespaces[1]},
+			},
 		}},
 	})
 	if err != nil {
 		return "", err
 	}
 	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
-		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
-		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+		TypeMeta: metav1.TypeMeta{
+			APIVersion: apiserverv1.SchemeGroupVersion.String(),
+			Kind:       "AdmissionConfiguration",
+		},
+		Plugins: []apiserverv1.AdmissionPluginConfiguration{{
+			Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw},
+		}},
 	})
 	return string(whole), err
 }

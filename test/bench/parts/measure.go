@@ -40,7 +40,8 @@ var parts = []struct {
 	{"guest", []string{"runtime._ExternalCode"}},
 	{"reset", []string{"pkg/engine.(*Module).takeBack"}},
 	{"decoding", []string{"pkg/abi.Decode", "pkg/abi.decode"}},
-	{"encoding", []string{"internal/apijson.", "pkg/dispatch.encode", "pkg/dispatch.(*review).encode"}},
+	{"encoding",
+		[]string{"internal/apijson.", "pkg/dispatch.encode", "pkg/dispatch.(*review).encode"}},
 	{"conversion", []string{"admission.NewVersionedAttributes"}},
 	{"matching", []string{"pkg/dispatch.(*matcher).match"}},
 	{"handover", []string{"pkg/abi", "pkg/engine", "tetratelabs/wazero"}},
@@ -52,7 +53,10 @@ const (
 	rest      = "server"
 )
 
-var collecting = []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart"}
+var collecting = []string{
+	"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge",
+	"runtime.gcStart",
+}
 
 // measurement is the sum of what was measured in a namespace.
 type measurement struct {
@@ -118,7 +122,8 @@ func (s *server) measure(ctx context.Context, namespace string, counts bool) err
 			if err := m.add(ctx, s.directory, a.profile); err != nil {
 				return err
 			}
-			return pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+			return pods.DeleteCollection(ctx,
+				metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
 		default:
 			pod := s.pod.DeepCopy()
 			pod.Name = fmt.Sprintf("pod-%d", m.requests)
@@ -206,13 +211,19 @@ func (s *server) report() {
 	}
 	figure.Print(s.prefix+"part_requests", float64(one.requests), "requests")
 	for _, p := range parts {
-		figure.Print(s.prefix+"part_"+p.name+"_us", added(func(m *measurement) float64 { return m.parts[p.name] }), "us")
+		figure.Print(s.prefix+"part_"+p.name+"_us",
+			added(func(m *measurement) float64 { return m.parts[p.name] }), "us")
 	}
 	for _, name := range []string{collector, rest} {
-		figure.Print(s.prefix+"part_"+name+"_us", added(func(m *measurement) float64 { return m.parts[name] }), "us")
+		figure.Print(s.prefix+"part_"+name+"_us",
+			added(func(m *measurement) float64 { return m.parts[name] }), "us")
 	}
-	figure.Print(s.prefix+"part_waiting_us", 1e6*added(func(m *measurement) float64 { return m.waited }), "us")
-	figure.Print(s.prefix+"part_all_us", added(func(m *measurement) float64 { return figure.Microseconds(m.cpu) }), "us")
-	figure.Print(s.prefix+"garbage_bytes", added(func(m *measurement) float64 { return m.bytes }), "bytes")
-	figure.Print(s.prefix+"garbage_pieces", added(func(m *measurement) float64 { return m.pieces }), "allocations")
+	figure.Print(s.prefix+"part_waiting_us",
+		1e6*added(func(m *measurement) float64 { return m.waited }), "us")
+	figure.Print(s.prefix+"part_all_us",
+		added(func(m *measurement) float64 { return figure.Microseconds(m.cpu) }), "us")
+	figure.Print(s.prefix+"garbage_bytes", added(func(m *measurement) float64 { return m.bytes }),
+		"bytes")
+	figure.Print(s.prefix+"garbage_pieces", added(func(m *measurement) float64 { return m.pieces }),
+		"allocations")
 }

@@ -62,7 +62,8 @@ func Start(ctx context.Context, modules string, policies int) (s *Server, err er
 	s = &Server{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("starting %s=%s: %w", Variable, os.Getenv(Variable), err), s.Stop())
+			err = errors.Join(fmt.Errorf("starting %s=%s: %w", Variable, os.Getenv(Variable), err),
+				s.Stop())
 			s = nil
 		}
 	}()
@@ -79,8 +80,9 @@ func Start(ctx context.Context, modules string, policies int) (s *Server, err er
 	for n := range policies {
 		s.URLs = append(s.URLs, fmt.Sprintf("https://127.0.0.1:%s/validate/%s", port, name(n)))
 	}
-	s.command = exec.Command(os.Getenv(Variable), "--addr=127.0.0.1", "--port="+port, "--readiness-probe-port="+readiness,
-		"--policies="+s.path("policies.yml"), "--policies-download-dir="+s.directory, "--sigstore-cache-dir="+s.directory,
+	s.command = exec.Command(os.Getenv(Variable), "--addr=127.0.0.1", "--port="+port,
+		"--readiness-probe-port="+readiness, "--policies="+s.path("policies.yml"),
+		"--policies-download-dir="+s.directory, "--sigstore-cache-dir="+s.directory,
 		"--cert-file="+s.path("tls.crt"), "--key-file="+s.path("tls.key"),
 		"--ignore-kubernetes-connection-failure", "--log-level=error")
 	s.command.Stderr = os.Stderr
@@ -98,18 +100,26 @@ func (s *Server) path(name string) string { return filepath.Join(s.directory, na
 func (s *Server) configure(modules string, policies int) error {
 	entries := map[string]any{}
 	for n := range policies {
-		entries[name(n)] = map[string]any{"module": "file://" + sample.ModulePath(modules, n), "settings": map[string]any{}}
+		entries[name(n)] = map[string]any{
+			"module":   "file://" + sample.ModulePath(modules, n),
+			"settings": map[string]any{},
+		}
 	}
 	list, err := json.Marshal(entries) // JSON is YAML too
 	if err != nil {
 		return err
 	}
-	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost",
+		[]net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return err
 	}
 	s.CABundle = certificate // who signed it is in it
-	for name, content := range map[string][]byte{"policies.yml": list, "tls.crt": certificate, "tls.key": key} {
+	for name, content := range map[string][]byte{
+		"policies.yml": list,
+		"tls.crt":      certificate,
+		"tls.key":      key,
+	} {
 		if err := os.WriteFile(s.path(name), content, 0o600); err != nil {
 			return err
 		}
@@ -125,7 +135,8 @@ func freePorts(ctx context.Context) (first, second string, err error) {
 		if err != nil {
 			return "", "", err
 		}
-		defer func() { _ = listener.Close() }() // nothing was sent; the second must not get the first's port
+		// nothing was sent; the second must not get the first's port
+		defer func() { _ = listener.Close() }()
 		if _, ports[n], err = net.SplitHostPort(listener.Addr().String()); err != nil {
 			return "", "", err
 		}

@@ -63,21 +63,26 @@ func Creation(pod interface {
 	runtime.Object
 	metav1.Object
 }) admission.Attributes {
-	return admission.NewAttributesRecord(pod, nil, pod.GetObjectKind().GroupVersionKind(), pod.GetNamespace(), pod.GetName(),
-		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false,
-		&user.DefaultInfo{
-			Name:   "system:serviceaccount:kube-system:replicaset-controller",
-			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
+	return admission.NewAttributesRecord(pod, nil, pod.GetObjectKind().GroupVersionKind(),
+		pod.GetNamespace(), pod.GetName(), corev1.SchemeGroupVersion.WithResource("pods"), "",
+		admission.Create, &metav1.CreateOptions{}, false, &user.DefaultInfo{
+			Name: "system:serviceaccount:kube-system:replicaset-controller",
+			Groups: []string{
+				"system:serviceaccounts", "system:serviceaccounts:kube-system",
+				"system:authenticated",
+			},
 		})
 }
 
 // Renewal returns the attributes of a node's renewal of its Lease, the most frequent
 // request of a cluster where nothing happens.
 func Renewal() admission.Attributes {
-	lease := &coordinationv1.Lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}}
-	return admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
-		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false,
-		&user.DefaultInfo{Name: "system:node:node-1"})
+	lease := &coordinationv1.Lease{
+		TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"},
+	}
+	return admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease",
+		"node-1", coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update,
+		&metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
 }
 
 // ObjectInterfaces are those of a server that serves events in two groups.

@@ -43,7 +43,8 @@ const modulePath = "test/policies/pod-privileged/policy.wasm"
 // code and its instances.
 func Variant(binary []byte, n int) []byte {
 	name := "variant " + strconv.Itoa(n)
-	return append(bytes.Clone(binary), append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
+	return append(bytes.Clone(binary),
+		append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
 }
 
 // WriteModules writes n variants of the policy into directory, which nobody but
@@ -77,8 +78,14 @@ func Policy(name, path, resource string) wasmadmission.Policy {
 		MatchPolicy:   admissionregistrationv1.Equivalent,
 		Mode:          wasmadmission.ModeProtect,
 		Rules: []admissionregistrationv1.RuleWithOperations{{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"", "apps", "networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+			Operations: []admissionregistrationv1.OperationType{
+				admissionregistrationv1.Create, admissionregistrationv1.Update,
+			},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{"", "apps", "networking.k8s.io"},
+				APIVersions: []string{"v1"},
+				Resources:   []string{resource},
+			},
 		}},
 	}
 }
@@ -95,7 +102,8 @@ func PodPolicies(directory string, n int) []wasmadmission.Policy {
 
 // Load makes policies ready, under the limits of a configuration that sets none.
 // The caller closes the set.
-func Load(ctx context.Context, e *engine.Engine, policies ...wasmadmission.Policy) (*policyset.Set, error) {
+func Load(ctx context.Context, e *engine.Engine,
+	policies ...wasmadmission.Policy) (*policyset.Set, error) {
 	unset, err := assembly.Decode(nil)
 	if err != nil {
 		return nil, err

@@ -50,8 +50,10 @@ const starts = 3
 
 func main() {
 	engine.ServeCompilations()
-	directory := flag.String("directory", "", "measure the policies in a directory; for the command itself")
-	requests := flag.Bool("requests", false, "measure requests and a change too; for the command itself")
+	directory := flag.String("directory", "",
+		"measure the policies in a directory; for the command itself")
+	requests := flag.Bool("requests", false,
+		"measure requests and a change too; for the command itself")
 	flag.Parse()
 	ctx := klog.NewContext(context.Background(), logr.Discard())
 	work := run
@@ -113,7 +115,8 @@ type processes struct{ cold, warm *result }
 
 // start starts so many policies of so many modules again and again, and has requests
 // measured at the last time.
-func start(ctx context.Context, modules string, policies, of int, requests bool) (p processes, err error) {
+func start(ctx context.Context, modules string, policies, of int,
+	requests bool) (p processes, err error) {
 	directory := filepath.Join(modules, fmt.Sprintf("%d-of-%d", policies, of))
 	if err := writePolicies(directory, modules, policies, of); err != nil {
 		return p, err
@@ -127,8 +130,10 @@ func start(ctx context.Context, modules string, policies, of int, requests bool)
 			return p, err
 		}
 		if p.warm != nil { // the least is what it takes when nothing else goes on
-			next.Start, next.Processor = min(next.Start, p.warm.Start), min(next.Processor, p.warm.Processor)
-			next.Resident, next.WithGarbage = min(next.Resident, p.warm.Resident), min(next.WithGarbage, p.warm.WithGarbage)
+			next.Start, next.Processor = min(next.Start, p.warm.Start),
+				min(next.Processor, p.warm.Processor)
+			next.Resident, next.WithGarbage = min(next.Resident, p.warm.Resident),
+				min(next.WithGarbage, p.warm.WithGarbage)
 		}
 		p.warm = next
 	}
@@ -141,7 +146,8 @@ func process(ctx context.Context, directory string, requests bool) (*result, err
 	if err != nil {
 		return nil, err
 	}
-	command := exec.CommandContext(ctx, self, "-directory="+directory, fmt.Sprintf("-requests=%t", requests))
+	command := exec.CommandContext(ctx, self, "-directory="+directory,
+		fmt.Sprintf("-requests=%t", requests))
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
@@ -154,10 +160,12 @@ func process(ctx context.Context, directory string, requests bool) (*result, err
 // report prints what policies add to a process without any.
 func report(name string, none, p processes) {
 	figure.Print(name+"_added_mib", float64(p.warm.Resident-none.warm.Resident)/(1<<20), "MiB")
-	figure.Print(name+"_added_with_garbage_mib", float64(p.warm.WithGarbage-none.warm.WithGarbage)/(1<<20), "MiB")
+	figure.Print(name+"_added_with_garbage_mib",
+		float64(p.warm.WithGarbage-none.warm.WithGarbage)/(1<<20), "MiB")
 	figure.Print(name+"_added_start_cold_ms", milliseconds(p.cold.Start-none.cold.Start), "ms")
 	figure.Print(name+"_added_start_warm_ms", milliseconds(p.warm.Start-none.warm.Start), "ms")
-	figure.Print(name+"_added_start_warm_cpu_ms", milliseconds(p.warm.Processor-none.warm.Processor), "ms")
+	figure.Print(name+"_added_start_warm_cpu_ms",
+		milliseconds(p.warm.Processor-none.warm.Processor), "ms")
 }
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }

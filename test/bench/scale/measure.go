@@ -77,7 +77,8 @@ func serve(ctx context.Context, directory string) (*reload.Manager, error) {
 	data, err := json.Marshal(map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policyDirectory": manifests(directory), "stateDirectory": state(directory),
-		"reload": map[string]any{"loadTimeout": "1h"}, // a busy machine is slow to compile 300 modules
+		// a busy machine is slow to compile 300 modules
+		"reload": map[string]any{"loadTimeout": "1h"},
 	})
 	if err != nil {
 		return nil, err
@@ -99,7 +100,8 @@ func serve(ctx context.Context, directory string) (*reload.Manager, error) {
 
 const rounds, batch = 15, 100
 
-func (r *result) measure(ctx context.Context, dispatcher *dispatch.Dispatcher, manager *reload.Manager, directory string) error {
+func (r *result) measure(ctx context.Context, dispatcher *dispatch.Dispatcher,
+	manager *reload.Manager, directory string) error {
 	pod, err := sample.Pod()
 	if err != nil {
 		return err
@@ -114,7 +116,9 @@ func (r *result) measure(ctx context.Context, dispatcher *dispatch.Dispatcher, m
 		}
 	})
 	r.NoMatch = float64(result.T.Nanoseconds()) / float64(result.N)
-	cpu, _, err := figure.Interleave(rounds, batch, func() error { return dispatcher.Validate(ctx, wanted, interfaces) })
+	cpu, _, err := figure.Interleave(rounds, batch, func() error {
+		return dispatcher.Validate(ctx, wanted, interfaces)
+	})
 	if err != nil {
 		return err
 	}
@@ -123,7 +127,8 @@ func (r *result) measure(ctx context.Context, dispatcher *dispatch.Dispatcher, m
 	return err
 }
 
-// change changes the message of the first policy some times, and returns the median of what that takes.
+// change changes the message of the first policy some times, and returns the median of what that
+// takes.
 func change(ctx context.Context, manager *reload.Manager, directory string) (time.Duration, error) {
 	const changes, patience = 5, time.Minute
 	ctx, stop := context.WithCancel(ctx)
@@ -135,7 +140,8 @@ func change(ctx context.Context, manager *reload.Manager, directory string) (tim
 	var took []time.Duration
 	for n := range changes {
 		used := figure.ProcessorTime()
-		if err := writePolicy(directory, 0, "pods", sample.ModulePath(filepath.Dir(directory), 0), fmt.Sprint("edition ", n)); err != nil {
+		if err := writePolicy(directory, 0, "pods", sample.ModulePath(filepath.Dir(directory), 0),
+			fmt.Sprint("edition ", n)); err != nil {
 			return 0, err
 		}
 		select {

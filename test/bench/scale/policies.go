@@ -26,7 +26,9 @@ import (
 )
 
 // resources are what the policies want, in turn, but for the first policy: it alone wants Pods.
-var resources = []string{"deployments", "services", "ingresses", "configmaps", "secrets", "namespaces"}
+var resources = []string{
+	"deployments", "services", "ingresses", "configmaps", "secrets", "namespaces",
+}
 
 // What a directory of policies holds.
 func manifests(directory string) string { return filepath.Join(directory, "policies") }
@@ -44,7 +46,8 @@ func writePolicies(directory, modules string, policies, of int) error {
 		if n > 0 {
 			resource = resources[n%len(resources)]
 		}
-		if err := writePolicy(directory, n, resource, sample.ModulePath(modules, n%of), "privileged containers are not allowed"); err != nil {
+		if err := writePolicy(directory, n, resource, sample.ModulePath(modules, n%of),
+			"privileged containers are not allowed"); err != nil {
 			return err
 		}
 	}
@@ -64,8 +67,9 @@ func writePolicy(directory string, n int, resource, module, message string) erro
 			"settings": map[string]any{},
 			"message":  name + " says no: " + message,
 			"rules": []map[string]any{{
-				"apiGroups": []string{"", "apps", "networking.k8s.io"}, "apiVersions": []string{"v1"},
-				"resources": []string{resource}, "operations": []string{"CREATE", "UPDATE"},
+				"apiGroups":   []string{"", "apps", "networking.k8s.io"},
+				"apiVersions": []string{"v1"},
+				"resources":   []string{resource}, "operations": []string{"CREATE", "UPDATE"},
 			}},
 		},
 	})

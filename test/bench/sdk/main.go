@@ -54,7 +54,8 @@ func (namespace) Call(_ context.Context, c abi.HostCall) ([]byte, error) {
 	if c.Namespace == "tracing" {
 		return nil, nil
 	}
-	return []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"a"}}}`), nil
+	return []byte(
+		`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"a"}}}`), nil
 }
 
 func main() {

@@ -59,15 +59,17 @@ func newFresh(wasm []byte) (*fresh, error) {
 func (f *fresh) defineHost() error {
 	define := func(name string, params, results int, call func(memory []byte, args []int32)) error {
 		i32 := wasmtime.NewValType(wasmtime.KindI32)
-		ft := wasmtime.NewFuncType(slices.Repeat([]*wasmtime.ValType{i32}, params), slices.Repeat([]*wasmtime.ValType{i32}, results))
-		return f.linker.FuncNew("wapc", name, ft, func(c *wasmtime.Caller, vals []wasmtime.Val) ([]wasmtime.Val, *wasmtime.Trap) {
-			args := make([]int32, len(vals))
-			for n, v := range vals {
-				args[n] = v.I32()
-			}
-			call(c.GetExport("memory").Memory().UnsafeData(c), args)
-			return slices.Repeat([]wasmtime.Val{wasmtime.ValI32(0)}, results), nil
-		})
+		ft := wasmtime.NewFuncType(slices.Repeat([]*wasmtime.ValType{i32}, params),
+			slices.Repeat([]*wasmtime.ValType{i32}, results))
+		return f.linker.FuncNew("wapc", name, ft,
+			func(c *wasmtime.Caller, vals []wasmtime.Val) ([]wasmtime.Val, *wasmtime.Trap) {
+				args := make([]int32, len(vals))
+				for n, v := range vals {
+					args[n] = v.I32()
+				}
+				call(c.GetExport("memory").Memory().UnsafeData(c), args)
+				return slices.Repeat([]wasmtime.Val{wasmtime.ValI32(0)}, results), nil
+			})
 	}
 	nothing := func([]byte, []int32) {}
 	return errors.Join(
@@ -91,7 +93,8 @@ func (f *fresh) defineHost() error {
 }
 
 func (f *fresh) validate(request, settings []byte) (*abi.ValidationResponse, error) {
-	f.payload = slices.Concat([]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
+	f.payload = slices.Concat([]byte(`{"request":`), request, []byte(`,"settings":`), settings,
+		[]byte(`}`))
 	f.response, f.failure = nil, ""
 	store := wasmtime.NewStore(f.engine)
 	defer store.Close()
@@ -115,7 +118,8 @@ func (f *fresh) validate(request, settings []byte) (*abi.ValidationResponse, err
 			return nil, err
 		}
 	}
-	ok, err := instance.GetFunc(store, "__guest_call").Call(store, int32(len(operation)), int32(len(f.payload)))
+	ok, err := instance.GetFunc(store, "__guest_call").Call(store, int32(len(operation)),
+		int32(len(f.payload)))
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,8 @@ func run(ctx context.Context) (err error) {
 	for _, g := range guests {
 		wasm, err := os.ReadFile(g.path)
 		if err != nil {
-			return fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+			return fmt.Errorf("run this from the root of the repository, after make policies: %w",
+				err)
 		}
 		if err := compare(ctx, e, g.language, wasm, request, []byte(g.settings)); err != nil {
 			return fmt.Errorf("%s: %w", g.path, err)
@@ -68,7 +69,8 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
-func compare(ctx context.Context, e *engine.Engine, language string, wasm, request, settings []byte) error {
+func compare(ctx context.Context, e *engine.Engine, language string, wasm, request,
+	settings []byte) error {
 	guest, err := wapc.Load(ctx, e, wasm)
 	if err != nil {
 		return err

@@ -44,10 +44,14 @@ type Endpoint struct {
 
 // Webhook returns the n-th webhook of the server, asked about the creation of
 // Pods in the namespaces that the selector selects. Its name begins with prefix.
-func (e Endpoint) Webhook(prefix string, n int, namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
+func (e Endpoint) Webhook(prefix string, n int,
+	namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
 	return admissionregistrationv1.ValidatingWebhook{
-		Name:                    fmt.Sprintf("%s-%d.example.com", prefix, n),
-		ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &e.URLs[n], CABundle: e.CABundle},
+		Name: fmt.Sprintf("%s-%d.example.com", prefix, n),
+		ClientConfig: admissionregistrationv1.WebhookClientConfig{
+			URL:      &e.URLs[n],
+			CABundle: e.CABundle,
+		},
 		AdmissionReviewVersions: []string{"v1"},
 		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
 		FailurePolicy:           new(admissionregistrationv1.Fail),
@@ -57,7 +61,11 @@ func (e Endpoint) Webhook(prefix string, n int, namespaces *metav1.LabelSelector
 		TimeoutSeconds:          new(int32(10)),
 		Rules: []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-			Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			Rule: admissionregistrationv1.Rule{
+				APIGroups:   []string{""},
+				APIVersions: []string{"v1"},
+				Resources:   []string{"pods"},
+			},
 		}},
 	}
 }
@@ -72,7 +80,8 @@ type Server struct {
 // Serve starts a server that has a webhook for each policy of a set. The caller closes it,
 // before the set.
 func Serve(set *policyset.Set) (*Server, error) {
-	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost",
+		[]net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +95,8 @@ func Serve(set *policyset.Set) (*Server, error) {
 	}
 	dispatcher.Use(set)
 	s := &Server{Endpoint: Endpoint{CABundle: certificate}, close: dispatcher.Close}
-	s.server = httptest.NewUnstartedServer(webhook.NewHandler(webhook.Options{Dispatcher: dispatcher}))
+	s.server =
+		httptest.NewUnstartedServer(webhook.NewHandler(webhook.Options{Dispatcher: dispatcher}))
 	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	s.server.EnableHTTP2 = true
 	s.server.StartTLS()

@@ -54,7 +54,16 @@ type client struct {
 func newClient(body []byte) *client {
 	// The server's certificate is made for this.
 	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // loopback, in a benchmark
-	return &client{http: &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 256}}, body: body}
+	return &client{
+		http: &http.Client{
+			Transport: &http.Transport{
+				TLSClientConfig:     config,
+				ForceAttemptHTTP2:   true,
+				MaxIdleConnsPerHost: 256,
+			},
+		},
+		body: body,
+	}
 }
 
 func (c *client) close() { c.http.CloseIdleConnections() }
@@ -90,7 +99,8 @@ func (c *client) send(ctx context.Context, url string) (err error) {
 
 // closed has senders send as fast as they are answered, and returns how many reviews were
 // answered in a second, and in a second of the server's processor time.
-func closed(ctx context.Context, c *client, t target, senders int, duration time.Duration) (rate, perCore float64, err error) {
+func closed(ctx context.Context, c *client, t target, senders int,
+	duration time.Duration) (rate, perCore float64, err error) {
 	used, err := figure.ProcessorTimeOf(t.pid())
 	if err != nil {
 		return 0, 0, err
@@ -122,7 +132,8 @@ func closed(ctx context.Context, c *client, t target, senders int, duration time
 
 // open sends reviews at a rate, whether those before are answered or not, and returns the
 // 99th percentile of the time from when each was due.
-func open(ctx context.Context, c *client, t target, rate float64, duration time.Duration) (time.Duration, error) {
+func open(ctx context.Context, c *client, t target, rate float64,
+	duration time.Duration) (time.Duration, error) {
 	var (
 		senders sync.WaitGroup
 		lock    sync.Mutex

@@ -55,7 +55,9 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	body := fmt.Appendf(nil, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":%s}`, bytes.TrimSpace(request))
+	body := fmt.Appendf(nil,
+		`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":%s}`,
+		bytes.TrimSpace(request))
 	figure.Print("webhook_review_bytes", float64(len(body)), "bytes")
 	directory, err := os.MkdirTemp("", "bench-webhook-")
 	if err != nil {
@@ -82,7 +84,8 @@ func run(ctx context.Context) (err error) {
 type results struct{ perCore, oneSender, rate, p99, idle, loaded []float64 }
 
 // compare measures the servers with some policies.
-func compare(ctx context.Context, cluster *harness.Server, directory string, policies int, body []byte) (err error) {
+func compare(ctx context.Context, cluster *harness.Server, directory string, policies int,
+	body []byte) (err error) {
 	targets, err := start(ctx, cluster, directory, policies)
 	for _, t := range targets {
 		defer func() { err = errors.Join(err, t.stop()) }()

@@ -40,7 +40,8 @@ type target interface {
 }
 
 // start starts the servers that there are.
-func start(ctx context.Context, cluster *harness.Server, directory string, policies int) ([]target, error) {
+func start(ctx context.Context, cluster *harness.Server, directory string,
+	policies int) ([]target, error) {
 	w, err := startWebhook(cluster, directory, policies)
 	if err != nil {
 		return nil, err
@@ -66,13 +67,21 @@ func startWebhook(cluster *harness.Server, modules string, policies int) (*webho
 	}
 	list := make([]map[string]any, policies)
 	for n := range list {
-		list[n] = map[string]any{"name": fmt.Sprintf("policy-%d", n), "module": "file://" + sample.ModulePath(modules, n)}
+		list[n] = map[string]any{
+			"name":   fmt.Sprintf("policy-%d", n),
+			"module": "file://" + sample.ModulePath(modules, n),
+		}
 	}
-	config, err := yaml.Marshal(map[string]any{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration", "policies": list})
+	config, err := yaml.Marshal(map[string]any{
+		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1",
+		"kind":       "WasmAdmissionConfiguration",
+		"policies":   list,
+	})
 	if err != nil {
 		return nil, err
 	}
-	server, err := cluster.NewWebhook(directory, string(config), "--write-webhook-configurations=false")
+	server, err := cluster.NewWebhook(directory, string(config),
+		"--write-webhook-configurations=false")
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(directory))
 	}

@@ -41,7 +41,9 @@ type cluster struct {
 // newCluster starts three etcds and no server yet.
 func newCluster(t *testing.T) *cluster {
 	c := &cluster{}
-	require.NoError(t, os.WriteFile(scratch+"/tokens.csv", []byte(token+`,admin,admin,"system:masters"`+"\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(scratch+"/tokens.csv", []byte(token+`,admin,admin,"system:masters"`+"\n"),
+			0o600))
 	_, _, err := keyutil.LoadOrGenerateKeyFile(scratch + "/service-accounts.key")
 	require.NoError(t, err)
 	for n := range c.nodes {
@@ -54,7 +56,9 @@ func newCluster(t *testing.T) *cluster {
 	}
 	c.hammer = &hammer.Hammer{
 		// Each writer stays with one server, so that those of others go on while one is away.
-		Client:       func(writer int) (dynamic.Interface, error) { return c.nodes[writer%len(c.nodes)].dynamic, nil },
+		Client: func(writer int) (dynamic.Interface, error) {
+			return c.nodes[writer%len(c.nodes)].dynamic, nil
+		},
 		Pace:         pace,
 		AllowedEvery: 20,
 	}

@@ -83,7 +83,11 @@ func badChange(t *testing.T, c *cluster) {
 	n := c.nodes[0]
 	version, err := n.serves(t.Context())
 	require.NoError(t, err)
-	for bad, reason := range map[string]string{"not-yaml": "policies.yaml", "too-few": "minimumPolicies", "no-module": "missing.wasm"} {
+	for bad, reason := range map[string]string{
+		"not-yaml":  "policies.yaml",
+		"too-few":   "minimumPolicies",
+		"no-module": "missing.wasm",
+	} {
 		n.choose(t, bad)
 		c.requireRefused(t, n, version, reason)
 		c.watcher.requireState(t, n, status.StateRefused)
@@ -107,7 +111,9 @@ func badChange(t *testing.T, c *cluster) {
 	c.requireRefused(t, n, version, "a set that an earlier process kept is served")
 	c.requireUnharmed(t)
 	n.choose(t, version)
-	hammer.Eventually(t, "the change is mended", func() error { return n.get(t, "/readyz/wasm-admission-policies") })
+	hammer.Eventually(t, "the change is mended", func() error {
+		return n.get(t, "/readyz/wasm-admission-policies")
+	})
 	n.keepLastGood = false
 	require.NoError(t, n.server.Stop())
 	c.restart(t, n)

@@ -123,7 +123,8 @@ func clocksOff(t *testing.T, c *cluster) {
 		require.NoError(t, n.server.Stop())
 		n.clockOffset = offset
 		c.restart(t, n)
-		require.InDelta(t, offset.Seconds(), time.Until(n.clock(t)).Seconds(), 600, "the clock of %s is off", n.name)
+		require.InDelta(t, offset.Seconds(), time.Until(n.clock(t)).Seconds(), 600,
+			"the clock of %s is off", n.name)
 		n.requireDenied(t)
 	}
 	before, err := c.nodes[0].serves(t.Context())
@@ -142,7 +143,8 @@ func clocksOff(t *testing.T, c *cluster) {
 		c.watcher.requireState(t, n, status.StateUnknown)
 		n.clockOffset = 0
 		c.restart(t, n)
-		require.InDelta(t, 0, time.Until(n.clock(t)).Seconds(), 600, "the clock of %s is right", n.name)
+		require.InDelta(t, 0, time.Until(n.clock(t)).Seconds(), 600, "the clock of %s is right",
+			n.name)
 	}
 }
 

@@ -37,7 +37,8 @@ const (
 	leastAttempts, leastFaults = 20_000, 8
 )
 
-var enabled = flag.Bool("chaos-ha", false, "run the test, which takes minutes and makes namespaces as root")
+var enabled = flag.Bool("chaos-ha", false,
+	"run the test, which takes minutes and makes namespaces as root")
 
 // faults happen one after another.
 var faults = []hammer.Fault[*cluster]{
@@ -86,7 +87,8 @@ func TestHighAvailability(t *testing.T) {
 
 	c.hammer.Conclude(t, hammer.Conclusion{
 		Prefix: "ha_", UnenforcedFigure: "ha_unenforced_writes", SurvivedFigure: "ha_faults",
-		Unenforced: c.unenforced(t), Survived: survived, LeastAnswered: leastAttempts, LeastSurvived: leastFaults,
+		Unenforced: c.unenforced(t), Survived: survived, LeastAnswered: leastAttempts,
+		LeastSurvived: leastFaults,
 	})
 	windows, long, shown := c.watcher.judge(t)
 	figure.Print("ha_skew_windows", float64(windows), "windows")

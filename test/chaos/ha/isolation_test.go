@@ -51,7 +51,8 @@ func isolate(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	arguments := []string{}
 	for _, argument := range os.Args[1:] {
-		if !strings.HasPrefix(argument, "-test.testlogfile") && !strings.HasPrefix(argument, "-test.coverprofile") {
+		if !strings.HasPrefix(argument, "-test.testlogfile") &&
+			!strings.HasPrefix(argument, "-test.coverprofile") {
 			arguments = append(arguments, argument)
 		}
 	}
@@ -59,8 +60,9 @@ func isolate(t *testing.T) {
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), isolated+"=1")
 	command.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
-		Pdeathsig:  syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID |
+			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
+		Pdeathsig: syscall.SIGKILL,
 	}
 	err := command.Run()
 	assert.Equal(t, before, traces(t), "links or namespaces are left behind")
@@ -103,7 +105,8 @@ func keepLogs(t *testing.T) {
 	for _, log := range logs {
 		content, err := os.ReadFile(log)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(directory, filepath.Base(filepath.Dir(log))+"-"+filepath.Base(log)), content, 0o600)
+			err = os.WriteFile(filepath.Join(directory, filepath.Base(filepath.Dir(log))+"-"+
+				filepath.Base(log)), content, 0o600)
 		}
 		require.NoError(t, err)
 	}

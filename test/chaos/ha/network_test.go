@@ -108,7 +108,8 @@ func nft(t *testing.T, n *node, rules string) {
 		require.NoError(t, err, "no nft: run `make nft`")
 		libraries, err := filepath.Glob(unpacked + "/usr/lib/*-linux-gnu")
 		require.NoError(t, err)
-		command = append(command, "env", "LD_LIBRARY_PATH="+strings.Join(libraries, ":"), unpacked+"/usr/sbin/nft")
+		command = append(command, "env", "LD_LIBRARY_PATH="+strings.Join(libraries, ":"),
+			unpacked+"/usr/sbin/nft")
 	}
 	run(t, rules, append(command, "-f", "-")...)
 }

@@ -61,7 +61,8 @@ func (c *cluster) newNode(t *testing.T, number int) *node {
 		require.NoError(t, os.MkdirAll(n.path(directory), 0o700))
 	}
 	n.config = &rest.Config{
-		Host: "https://" + n.address + ":6443", BearerToken: token, QPS: -1, Timeout: hammer.AnswerTimeout,
+		Host: "https://" + n.address + ":6443", BearerToken: token, QPS: -1,
+		Timeout: hammer.AnswerTimeout,
 		// The server signs its certificate itself.
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
 	}
@@ -82,7 +83,8 @@ func (n *node) start(t *testing.T, log string, command ...string) *harness.Progr
 	t.Helper()
 	program, err := harness.StartProgram(n.path(log), append([]string{
 		"ip", "netns", "exec", n.name, "unshare", "--uts",
-		"sh", "-c", `echo "$0" > /proc/sys/kernel/hostname && mount --bind "` + n.path() + `" "` + here + `" && exec "$@"`, n.name,
+		"sh", "-c", `echo "$0" > /proc/sys/kernel/hostname && mount --bind "` + n.path() + `" "` +
+			here + `" && exec "$@"`, n.name,
 	}, command...)...)
 	require.NoError(t, err)
 	return program
@@ -97,9 +99,12 @@ func (n *node) startEtcd(t *testing.T) {
 		members = append(members, fmt.Sprintf("%s=http://%s:2380", member.name, member.address))
 	}
 	n.etcd = n.start(t, "etcd.log", binary,
-		"--name="+n.name, "--data-dir="+here+"/etcd", "--log-level=warn", "--initial-cluster="+strings.Join(members, ","),
-		"--listen-peer-urls=http://"+n.address+":2380", "--initial-advertise-peer-urls=http://"+n.address+":2380",
-		"--listen-client-urls=http://"+n.address+":2379", "--advertise-client-urls=http://"+n.address+":2379",
+		"--name="+n.name, "--data-dir="+here+"/etcd", "--log-level=warn",
+		"--initial-cluster="+strings.Join(members, ","),
+		"--listen-peer-urls=http://"+n.address+":2380", "--initial-advertise-peer-urls=http://"+
+			n.address+":2380",
+		"--listen-client-urls=http://"+n.address+":2379", "--advertise-client-urls=http://"+
+			n.address+":2379",
 		// As slow as machines that run this and other things.
 		"--heartbeat-interval=200", "--election-timeout=2000")
 }
@@ -117,15 +122,19 @@ func (n *node) startServer(t *testing.T, off bool) {
 		command = append(command, binary)
 	}
 	if !off {
-		require.NoError(t, os.WriteFile(n.path("admission.yaml"), []byte(n.admissionConfig()), 0o600))
-		command = append(command, "--feature-gates=WasmAdmission=true", "--admission-control-config-file="+here+"/admission.yaml")
+		require.NoError(t,
+			os.WriteFile(n.path("admission.yaml"), []byte(n.admissionConfig()), 0o600))
+		command = append(command, "--feature-gates=WasmAdmission=true",
+			"--admission-control-config-file="+here+"/admission.yaml")
 	}
 	n.server = n.start(t, "kube-apiserver.log", append(command,
 		"--etcd-servers=http://"+n.address+":2379",
-		"--bind-address=0.0.0.0", "--advertise-address="+n.address, "--cert-dir="+here+"/certificates",
-		"--token-auth-file="+scratch+"/tokens.csv", "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
+		"--bind-address=0.0.0.0", "--advertise-address="+n.address,
+		"--cert-dir="+here+"/certificates", "--token-auth-file="+scratch+"/tokens.csv",
+		"--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+scratch+"/service-accounts.key", "--service-account-signing-key-file="+scratch+"/service-accounts.key",
+		"--service-account-key-file="+scratch+"/service-accounts.key",
+		"--service-account-signing-key-file="+scratch+"/service-accounts.key",
 		// Nothing creates service accounts; it is policies that refuse privileged Pods.
 		"--disable-admission-plugins=ServiceAccount", "--allow-privileged=true")...)
 }
@@ -145,7 +154,8 @@ func (n *node) requireReady(t *testing.T) {
 
 // get asks the server for a path that answers with code 200.
 func (n *node) get(t *testing.T, path string) error {
-	raw, err := kubernetes.NewForConfigOrDie(n.config).RESTClient().Get().AbsPath(path).DoRaw(t.Context())
+	raw, err := kubernetes.NewForConfigOrDie(n.config).RESTClient().Get().AbsPath(path).
+		DoRaw(t.Context())
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", n.name, err, raw)
 	}
@@ -157,7 +167,10 @@ func (n *node) clock(t *testing.T) time.Time {
 	t.Helper()
 	transport, err := rest.TransportFor(n.config)
 	require.NoError(t, err)
-	answer, err := (&http.Client{Transport: transport, Timeout: hammer.AnswerTimeout}).Get(n.config.Host + "/livez")
+	answer, err := (&http.Client{
+		Transport: transport,
+		Timeout:   hammer.AnswerTimeout,
+	}).Get(n.config.Host + "/livez")
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
 	now, err := http.ParseTime(answer.Header.Get("Date"))
@@ -196,7 +209,8 @@ func thaw(t *testing.T, p *harness.Program) {
 // leads is whether the node's etcd says that it leads.
 func (n *node) leads(t *testing.T) (bool, error) {
 	client := http.Client{Timeout: time.Second}
-	answer, err := client.Post("http://"+n.address+":2379/v3/maintenance/status", "application/json", bytes.NewReader([]byte("{}")))
+	answer, err := client.Post("http://"+n.address+":2379/v3/maintenance/status",
+		"application/json", bytes.NewReader([]byte("{}")))
 	if err != nil {
 		return false, err
 	}

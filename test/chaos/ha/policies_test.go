@@ -31,21 +31,26 @@ import (
 // versions are the policies in two versions. Both forbid what the writers try. Between them
 // a module changes, a policy is renamed, its settings are loosened, and one is added.
 var versions = map[string]string{
-	"v1": manifest("no-privileged-pods", "file://MODULES/pod-privileged-v1.wasm", `rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods, replicationcontrollers], operations: [CREATE, UPDATE]},
+	"v1": manifest("no-privileged-pods", "file://MODULES/pod-privileged-v1.wasm",
+		`rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods, replicationcontrollers], operations: [CREATE, UPDATE]},
     {apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], operations: [UPDATE]},
     {apiGroups: [apps], apiVersions: [v1], resources: [deployments, replicasets, statefulsets, daemonsets], operations: [CREATE, UPDATE]},
     {apiGroups: [batch], apiVersions: [v1], resources: [jobs, cronjobs], operations: [CREATE, UPDATE]}]`) +
-		manifest("team-label", "file://MODULES/required-labels.wasm", `settings: {labels: {team: "^[a-z]+$"}}
+		manifest("team-label", "file://MODULES/required-labels.wasm",
+			`settings: {labels: {team: "^[a-z]+$"}}
   `+onConfigMaps),
-	"v2": manifest("no-privileged-pods", "file://MODULES/pod-privileged-v2.wasm", `rules: [{apiGroups: ["", apps, batch], apiVersions: [v1], operations: [CREATE, UPDATE],
+	"v2": manifest("no-privileged-pods", "file://MODULES/pod-privileged-v2.wasm",
+		`rules: [{apiGroups: ["", apps, batch], apiVersions: [v1], operations: [CREATE, UPDATE],
     resources: [pods, pods/ephemeralcontainers, replicationcontrollers, deployments, replicasets, statefulsets, daemonsets, jobs, cronjobs]}]`) +
-		manifest("team-label-with-hyphens", "file://MODULES/required-labels.wasm", `settings: {labels: {team: "^[a-z]+(-[a-z]+)*$"}}
+		manifest("team-label-with-hyphens", "file://MODULES/required-labels.wasm",
+			`settings: {labels: {team: "^[a-z]+(-[a-z]+)*$"}}
   `+onConfigMaps) +
 		manifest("watched", "file://MODULES/accept.wasm", `mode: monitor
   `+onConfigMaps),
-	"not-yaml":  "kind: [",
-	"too-few":   manifest("watched", "file://MODULES/accept.wasm", onConfigMaps),
-	"no-module": manifest("watched", "file://MODULES/accept.wasm", onConfigMaps) + manifest("team-label", "file://MODULES/missing.wasm", onConfigMaps),
+	"not-yaml": "kind: [",
+	"too-few":  manifest("watched", "file://MODULES/accept.wasm", onConfigMaps),
+	"no-module": manifest("watched", "file://MODULES/accept.wasm", onConfigMaps) +
+		manifest("team-label", "file://MODULES/missing.wasm", onConfigMaps),
 }
 
 const onConfigMaps = `rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]`
@@ -72,7 +77,9 @@ func (n *node) placePolicies(t *testing.T) {
 	n.placeModules(t)
 	for version, manifests := range versions {
 		require.NoError(t, os.Mkdir(n.path(version), 0o700))
-		require.NoError(t, os.WriteFile(n.path(version, "policies.yaml"), []byte(strings.ReplaceAll(manifests, "MODULES", here+"/modules")), 0o600))
+		require.NoError(t,
+			os.WriteFile(n.path(version, "policies.yaml"),
+				[]byte(strings.ReplaceAll(manifests, "MODULES", here+"/modules")), 0o600))
 	}
 	n.choose(t, "v1")
 }
@@ -87,7 +94,8 @@ func (n *node) placeModules(t *testing.T) {
 	privileged := read("test/policies/pod-privileged/policy.wasm")
 	for name, content := range map[string][]byte{
 		"pod-privileged-v1.wasm": privileged,
-		"pod-privileged-v2.wasm": append(privileged, 0, 2, 1, '2'), // a custom section makes it another
+		// a custom section makes it another
+		"pod-privileged-v2.wasm": append(privileged, 0, 2, 1, '2'),
 		"required-labels.wasm":   read("bin/policies/required-labels.wasm"),
 		"accept.wasm":            read("test/wat/accept.wasm"),
 	} {

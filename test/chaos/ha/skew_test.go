@@ -61,7 +61,8 @@ type watcher struct {
 func newWatcher(nodes [3]*node) *watcher {
 	w := &watcher{nodes: nodes}
 	for n, node := range nodes {
-		w.observers[n] = status.NewObserver(kubernetes.NewForConfigOrDie(node.config).CoordinationV1(), status.Place{}, clock.RealClock{})
+		w.observers[n] = status.NewObserver(kubernetes.NewForConfigOrDie(node.config).
+			CoordinationV1(), status.Place{}, clock.RealClock{})
 	}
 	return w
 }
@@ -137,7 +138,8 @@ func (w *watcher) judge(t *testing.T) (all, long, shown int) {
 		if !window.shown.IsZero() {
 			told = "status told after " + window.shown.Sub(window.from).Round(look).String()
 		}
-		t.Logf("skew from %s for %s: %s", window.from.Format(time.TimeOnly), window.to.Sub(window.from).Round(look), told)
+		t.Logf("skew from %s for %s: %s", window.from.Format(time.TimeOnly),
+			window.to.Sub(window.from).Round(look), told)
 		all++
 		if window.to.Sub(window.from) > 2*renewal {
 			long++
@@ -150,14 +152,15 @@ func (w *watcher) judge(t *testing.T) (all, long, shown int) {
 // requireState waits until status says that a server is in a state.
 func (w *watcher) requireState(t *testing.T, n *node, state status.State) {
 	t.Helper()
-	w.eventually(t, fmt.Sprintf("status says that %s is %s", n.name, state), func(table *status.Table) error {
-		for _, server := range table.Servers {
-			if server.Report != nil && server.Report.Host == n.name && server.State == state {
-				return nil
+	w.eventually(t, fmt.Sprintf("status says that %s is %s", n.name, state),
+		func(table *status.Table) error {
+			for _, server := range table.Servers {
+				if server.Report != nil && server.Report.Host == n.name && server.State == state {
+					return nil
+				}
 			}
-		}
-		return fmt.Errorf("it says %s", describe(table))
-	})
+			return fmt.Errorf("it says %s", describe(table))
+		})
 }
 
 // requireSkew waits until status says that servers serve different policies.
@@ -189,7 +192,8 @@ func (w *watcher) requireLasting(t *testing.T) {
 func (w *watcher) requireClear(t *testing.T) {
 	t.Helper()
 	w.eventually(t, "status says that all is well", func(table *status.Table) error {
-		if table.Skew != "" || len(table.Servers) != len(w.nodes) || table.Count(status.StateRunning) != len(w.nodes) {
+		if table.Skew != "" || len(table.Servers) != len(w.nodes) ||
+			table.Count(status.StateRunning) != len(w.nodes) {
 			return fmt.Errorf("it says %s", describe(table))
 		}
 		return nil

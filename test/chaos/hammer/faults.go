@@ -51,7 +51,8 @@ type Fault[C any] struct {
 
 // Survive has faults happen one after another until one does harm, and checks after each
 // what after says. It returns how many neither failed nor were skipped.
-func Survive[C any](t *testing.T, cluster C, h *Hammer, faults []Fault[C], after func(*testing.T)) (survived int) {
+func Survive[C any](t *testing.T, cluster C, h *Hammer, faults []Fault[C],
+	after func(*testing.T)) (survived int) {
 	t.Helper()
 	for _, f := range faults {
 		before, began := h.Attempts(), time.Now()
@@ -61,7 +62,8 @@ func Survive[C any](t *testing.T, cluster C, h *Hammer, faults []Fault[C], after
 			after(t)
 			survived++
 		})
-		t.Logf("%s %s: %s, %d violating writes; in all %s", time.Now().Format(time.TimeOnly), f.Name, time.Since(began).Round(time.Second), h.Attempts()-before, h)
+		t.Logf("%s %s: %s, %d violating writes; in all %s", time.Now().Format(time.TimeOnly),
+			f.Name, time.Since(began).Round(time.Second), h.Attempts()-before, h)
 		if !passed {
 			break // what follows would be told of a cluster that is broken
 		}

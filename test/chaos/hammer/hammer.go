@@ -59,8 +59,10 @@ type Hammer struct {
 
 // String says what became of the writes.
 func (h *Hammer) String() string {
-	return fmt.Sprintf("%d attempts: %d denied by policy, %d refused otherwise, %d without answer, %d admitted; %d allowed writes",
-		h.attempts.Load(), h.denied.Load(), h.refused.Load(), h.unanswered.Load(), h.admitted.Load(), h.allowed.Load())
+	return fmt.Sprintf(
+		"%d attempts: %d denied by policy, %d refused otherwise, %d without answer, %d admitted; %d allowed writes",
+		h.attempts.Load(), h.denied.Load(), h.refused.Load(), h.unanswered.Load(),
+		h.admitted.Load(), h.allowed.Load())
 }
 
 // Attempts is how many violating writes were made.
@@ -162,5 +164,6 @@ func DeniedBy(err error, policy string) bool {
 	}
 	_, verdict, found := strings.Cut(err.Error(), "WasmAdmission policy \"")
 	name, verdict, _ := strings.Cut(verdict, "\" ")
-	return found && strings.HasPrefix(strings.TrimPrefix(name, "clusterwide-"), policy) && strings.HasPrefix(verdict, "denied the request")
+	return found && strings.HasPrefix(strings.TrimPrefix(name, "clusterwide-"), policy) &&
+		strings.HasPrefix(verdict, "denied the request")
 }

@@ -30,16 +30,22 @@ func TestDeniedBy(t *testing.T) {
 		name, message string
 		denied        bool
 	}{
-		{"the policy", `pods "a" is forbidden: WasmAdmission policy "no-privileged-pods" denied the request: no`, true},
-		{"from a manifest", `WasmAdmission policy "clusterwide-no-privileged-pods" denied the request`, true},
-		{"another version", `WasmAdmission policy "no-privileged-pods-v2" denied the request`, true},
+		{"the policy",
+			`pods "a" is forbidden: WasmAdmission policy "no-privileged-pods" denied the request: no`,
+			true},
+		{"from a manifest",
+			`WasmAdmission policy "clusterwide-no-privileged-pods" denied the request`, true},
+		{"another version", `WasmAdmission policy "no-privileged-pods-v2" denied the request`,
+			true},
 		{"another policy", `WasmAdmission policy "team-label" denied the request`, false},
 		{"a failure", `WasmAdmission policy "no-privileged-pods" failed: trap`, false},
 		{"another plugin", `policy "no-privileged-pods" denied the request`, false},
-		{"what the user wrote", `WasmAdmission policy "x" failed: "no-privileged-pods" denied the request`, false},
+		{"what the user wrote",
+			`WasmAdmission policy "x" failed: "no-privileged-pods" denied the request`, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			require.Equal(t, test.denied, hammer.DeniedBy(errors.New(test.message), "no-privileged-pods"))
+			require.Equal(t, test.denied,
+				hammer.DeniedBy(errors.New(test.message), "no-privileged-pods"))
 		})
 	}
 	require.False(t, hammer.DeniedBy(nil, ""))

@@ -55,7 +55,8 @@ func ConfigMap(name string, labels ...string) Object {
 // Pod returns a Pod; the server names it if name is empty.
 func Pod(name string, privileged bool) Object { return workloads[0].object(name, privileged) }
 
-func newObject(resource schema.GroupVersionResource, kind, name string, content map[string]any, labels ...string) Object {
+func newObject(resource schema.GroupVersionResource, kind, name string, content map[string]any,
+	labels ...string) Object {
 	o := Object{&unstructured.Unstructured{Object: content}, resource}
 	o.SetAPIVersion(resource.GroupVersion().String())
 	o.SetKind(kind)
@@ -87,13 +88,15 @@ var (
 	template  = []string{"spec", "template", "spec"}
 	workloads = []workload{
 		{"Pod", core("pods"), nil, []string{"spec"}, "Always"},
-		{"ReplicationController", core("replicationcontrollers"), map[string]any{"selector": selector}, template, "Always"},
+		{"ReplicationController", core("replicationcontrollers"),
+			map[string]any{"selector": selector}, template, "Always"},
 		{"Deployment", apps("deployments"), selected, template, "Always"},
 		{"ReplicaSet", apps("replicasets"), selected, template, "Always"},
 		{"StatefulSet", apps("statefulsets"), selected, template, "Always"},
 		{"DaemonSet", apps("daemonsets"), selected, template, "Always"},
 		{"Job", batch("jobs"), nil, template, "Never"},
-		{"CronJob", batch("cronjobs"), map[string]any{"schedule": "0 0 1 1 *"}, []string{"spec", "jobTemplate", "spec", "template", "spec"}, "Never"},
+		{"CronJob", batch("cronjobs"), map[string]any{"schedule": "0 0 1 1 *"},
+			[]string{"spec", "jobTemplate", "spec", "template", "spec"}, "Never"},
 	}
 )
 
@@ -112,7 +115,8 @@ func batch(resource string) schema.GroupVersionResource {
 func (w *workload) object(name string, privileged bool) Object {
 	o := newObject(w.resource, w.kind, name, map[string]any{"spec": clone(w.spec)})
 	if len(w.podSpec) > 1 && w.kind != "Job" && w.kind != "CronJob" {
-		must(unstructured.SetNestedField(o.Object, clone(selector), "spec", "template", "metadata", "labels"))
+		must(unstructured.SetNestedField(o.Object, clone(selector), "spec", "template", "metadata",
+			"labels"))
 	}
 	must(unstructured.SetNestedField(o.Object, map[string]any{
 		"restartPolicy": w.restartPolicy,
@@ -154,7 +158,8 @@ func Complying() []Object {
 
 // Create stores an object and returns the name that it has.
 func Create(ctx context.Context, client dynamic.Interface, o Object) (name string, err error) {
-	created, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured, metav1.CreateOptions{})
+	created, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured,
+		metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -163,7 +168,8 @@ func Create(ctx context.Context, client dynamic.Interface, o Object) (name strin
 
 // DryRun has a server judge an object as if it were to be stored.
 func DryRun(ctx context.Context, client dynamic.Interface, o Object) error {
-	_, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	_, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured,
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }
 
@@ -179,7 +185,10 @@ func Comply(ctx context.Context, client dynamic.Interface, o Object) error {
 // atOnce has an object go without waiting for a kubelet, or for a controller that would see
 // to what it owns: there are none.
 func atOnce() metav1.DeleteOptions {
-	return metav1.DeleteOptions{GracePeriodSeconds: new(int64), PropagationPolicy: new(metav1.DeletePropagationBackground)}
+	return metav1.DeleteOptions{
+		GracePeriodSeconds: new(int64),
+		PropagationPolicy:  new(metav1.DeletePropagationBackground),
+	}
 }
 
 func encode(o Object) []byte {

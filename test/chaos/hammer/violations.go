@@ -51,25 +51,34 @@ var Violations = func() []Violation {
 	var all []Violation
 	for n := range workloads {
 		w := &workloads[n]
-		all = append(all, Violation{"create a privileged " + w.kind, podsPolicy, func(ctx context.Context, client dynamic.Interface) error {
-			_, err := Create(ctx, client, w.object("", true))
-			return err
-		}})
+		all = append(all,
+			Violation{"create a privileged " + w.kind, podsPolicy,
+				func(ctx context.Context, client dynamic.Interface) error {
+					_, err := Create(ctx, client, w.object("", true))
+					return err
+				}})
 	}
 	return append(all,
 		Violation{"apply a privileged Pod", podsPolicy, applyPod},
-		patch("have a Deployment make privileged Pods", podsPolicy, keptDeployment, types.StrategicMergePatchType,
+		patch("have a Deployment make privileged Pods", podsPolicy, keptDeployment,
+			types.StrategicMergePatchType,
 			`{"spec":{"template":{"spec":{"containers":[{"name":"c","securityContext":{"privileged":true}}]}}}}`),
-		patch("add a privileged ephemeral container", podsPolicy, keptPod, types.StrategicMergePatchType,
-			`{"spec":{"ephemeralContainers":[{"name":"debug","image":"example.com/image:1","securityContext":{"privileged":true}}]}}`, "ephemeralcontainers"),
+		patch("add a privileged ephemeral container", podsPolicy, keptPod,
+			types.StrategicMergePatchType,
+			`{"spec":{"ephemeralContainers":[{"name":"debug","image":"example.com/image:1","securityContext":{"privileged":true}}]}}`,
+			"ephemeralcontainers"),
 		create("create a ConfigMap without the label", ConfigMap("")),
 		create("create a ConfigMap with another label", ConfigMap("", "team", "UPPER")),
-		patch("remove the label", labelsPolicy, keptConfigMap, types.MergePatchType, `{"metadata":{"labels":{"team":null}}}`),
-		patch("replace the label", labelsPolicy, patchedConfigMap, types.JSONPatchType, `[{"op":"replace","path":"/metadata/labels/team","value":"UPPER"}]`),
-		Violation{"update a ConfigMap to one without the label", labelsPolicy, func(ctx context.Context, client dynamic.Interface) error {
-			_, err := client.Resource(configMaps).Namespace(Namespace).Update(ctx, ConfigMap(updatedConfigMap.GetName()).Unstructured, metav1.UpdateOptions{})
-			return err
-		}},
+		patch("remove the label", labelsPolicy, keptConfigMap, types.MergePatchType,
+			`{"metadata":{"labels":{"team":null}}}`),
+		patch("replace the label", labelsPolicy, patchedConfigMap, types.JSONPatchType,
+			`[{"op":"replace","path":"/metadata/labels/team","value":"UPPER"}]`),
+		Violation{"update a ConfigMap to one without the label", labelsPolicy,
+			func(ctx context.Context, client dynamic.Interface) error {
+				_, err := client.Resource(configMaps).Namespace(Namespace).Update(ctx,
+					ConfigMap(updatedConfigMap.GetName()).Unstructured, metav1.UpdateOptions{})
+				return err
+			}},
 	)
 }()
 
@@ -80,7 +89,9 @@ var (
 	updatedConfigMap = ConfigMap("kept-from-updates", "team", "blue")
 	keptDeployment   = workloads[2].object("kept", false)
 	keptPod          = Pod("kept", false)
-	kept             = []Object{keptConfigMap, patchedConfigMap, updatedConfigMap, keptDeployment, keptPod}
+	kept             = []Object{
+		keptConfigMap, patchedConfigMap, updatedConfigMap, keptDeployment, keptPod,
+	}
 )
 
 func create(name string, o Object) Violation {
@@ -90,16 +101,19 @@ func create(name string, o Object) Violation {
 	}}
 }
 
-func patch(name, policy string, o Object, kind types.PatchType, content string, subresources ...string) Violation {
+func patch(name, policy string, o Object, kind types.PatchType, content string,
+	subresources ...string) Violation {
 	return Violation{name, policy, func(ctx context.Context, client dynamic.Interface) error {
-		_, err := client.Resource(o.resource).Namespace(Namespace).Patch(ctx, o.GetName(), kind, []byte(content), metav1.PatchOptions{}, subresources...)
+		_, err := client.Resource(o.resource).Namespace(Namespace).Patch(ctx, o.GetName(), kind,
+			[]byte(content), metav1.PatchOptions{}, subresources...)
 		return err
 	}}
 }
 
 func applyPod(ctx context.Context, client dynamic.Interface) error {
 	o := Pod("applied", true)
-	_, err := client.Resource(o.resource).Namespace(Namespace).Patch(ctx, o.GetName(), types.ApplyPatchType, encode(o), metav1.PatchOptions{FieldManager: "chaos"})
+	_, err := client.Resource(o.resource).Namespace(Namespace).Patch(ctx, o.GetName(),
+		types.ApplyPatchType, encode(o), metav1.PatchOptions{FieldManager: "chaos"})
 	return err
 }
 
@@ -108,7 +122,8 @@ func applyPod(ctx context.Context, client dynamic.Interface) error {
 // for anything else.
 func Prove(ctx context.Context, client dynamic.Interface) error {
 	namespace := newObject(core("namespaces"), "Namespace", Namespace, map[string]any{})
-	if _, err := client.Resource(namespace.resource).Create(ctx, namespace.Unstructured, metav1.CreateOptions{}); err != nil {
+	if _, err := client.Resource(namespace.resource).Create(ctx, namespace.Unstructured,
+		metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	if err := keep(ctx, client); err != nil {
@@ -127,7 +142,8 @@ func Prove(ctx context.Context, client dynamic.Interface) error {
 		}
 	}
 	for _, resource := range resources() {
-		if err := client.Resource(resource).Namespace(Namespace).DeleteCollection(ctx, atOnce(), metav1.ListOptions{}); err != nil {
+		if err := client.Resource(resource).Namespace(Namespace).DeleteCollection(ctx, atOnce(),
+			metav1.ListOptions{}); err != nil {
 			return err
 		}
 	}
@@ -165,7 +181,8 @@ var teamLabel = regexp.MustCompile("^[a-z]+$")
 func Violating(ctx context.Context, client dynamic.Interface) (violating int, err error) {
 	var missing []error
 	for _, o := range kept {
-		if _, err := client.Resource(o.resource).Namespace(Namespace).Get(ctx, o.GetName(), metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		if _, err := client.Resource(o.resource).Namespace(Namespace).
+			Get(ctx, o.GetName(), metav1.GetOptions{}); apierrors.IsNotFound(err) {
 			missing = append(missing, err)
 		} else if err != nil {
 			return 0, err
@@ -203,7 +220,8 @@ func privileged(object map[string]any, podSpec []string) bool {
 	for _, field := range []string{"containers", "initContainers", "ephemeralContainers"} {
 		containers, _ := spec[field].([]any)
 		for _, c := range containers {
-			if is, _, err := unstructured.NestedBool(c.(map[string]any), "securityContext", "privileged"); err == nil && is {
+			if is, _, err := unstructured.NestedBool(c.(map[string]any), "securityContext",
+				"privileged"); err == nil && is {
 				return true
 			}
 		}

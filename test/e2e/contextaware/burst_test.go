@@ -56,9 +56,15 @@ plugins:
 // openEyes lets the user see what viewers do.
 func openEyes(t *testing.T, s *harness.Server) {
 	t.Helper()
-	_, err := s.Clientset().RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-view"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}}, metav1.CreateOptions{})
+	_, err := s.Clientset().RbacV1().ClusterRoleBindings().
+		Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+			RoleRef: rbacv1.RoleRef{
+				APIGroup: rbacv1.GroupName,
+				Kind:     "ClusterRole",
+				Name:     "system:aggregate-to-view",
+			},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}},
+			metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 
@@ -85,18 +91,21 @@ func TestABurstOfListsSwitchesNoPolicyOff(t *testing.T) {
 `, "list-requested.wasm", "list-resources.wasm")
 	openEyes(t, s)
 	judge := func(selector, text string) error {
-		_, err := s.Clientset().CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"},
-			Data:       map[string]string{"api_version": "v1", "kind": "Pod", selector: text},
-		}, metav1.CreateOptions{})
+		_, err := s.Clientset().CoreV1().ConfigMaps("default").
+			Create(t.Context(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"},
+				Data:       map[string]string{"api_version": "v1", "kind": "Pod", selector: text},
+			}, metav1.CreateOptions{})
 		return err
 	}
 	serve := func() error {
 		_, err := s.Clientset().CoreV1().ServiceAccounts("default").Create(t.Context(),
-			&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}}, metav1.CreateOptions{})
+			&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}},
+			metav1.CreateOptions{})
 		return err
 	}
-	eventually(t, func() bool { return judge("label_selector", "app=x") != nil && serve() == nil }, "what the user may see, policies see")
+	eventually(t, func() bool { return judge("label_selector", "app=x") != nil && serve() == nil },
+		"what the user may see, policies see")
 
 	for _, burst := range []struct {
 		selector, text string

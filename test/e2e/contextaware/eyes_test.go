@@ -35,12 +35,18 @@ import (
 func bind(t *testing.T, namespace, user string, resources, names []string) {
 	t.Helper()
 	client := server.Clientset().RbacV1()
-	_, err := client.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user},
-		Rules: []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: resources, ResourceNames: names, Verbs: []string{"get", "list", "watch"}}}}, metav1.CreateOptions{})
+	_, err := client.Roles(namespace).
+		Create(t.Context(), &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user},
+			Rules: []rbacv1.PolicyRule{{
+				APIGroups: []string{""}, Resources: resources, ResourceNames: names,
+				Verbs: []string{"get", "list", "watch"},
+			}}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = client.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}}}, metav1.CreateOptions{})
+	_, err = client.RoleBindings(namespace).
+		Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}}},
+			metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 
@@ -53,17 +59,29 @@ func TestEveryLookIsTheUsers(t *testing.T) {
 	newConfigMap(t, ns, "c", nil)
 	const remedy = "; bind the user to a role with verbs get, list and watch on configmaps, or configure another user"
 	for payload, want := range map[[2]string]string{
-		{"list_resources_all", `{"api_version": "v1", "kind": "ConfigMap"}`}:                                                          `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in all namespaces` + remedy,
-		{"list_resources_by_namespace", `{"api_version": "v1", "kind": "ConfigMap", "namespace": "` + ns + `"}`}:                      `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
-		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `"}`}:                        `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
-		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `", "disable_cache": true}`}: `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
+		{"list_resources_all",
+			`{"api_version": "v1", "kind": "ConfigMap"}`}: `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in all namespaces` +
+			remedy,
+		{"list_resources_by_namespace",
+			`{"api_version": "v1", "kind": "ConfigMap", "namespace": "` + ns +
+				`"}`}: `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in the namespace "` +
+			ns + `"` + remedy,
+		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` +
+			ns +
+			`"}`}: `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` +
+			ns + `"` + remedy,
+		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` +
+			ns +
+			`", "disable_cache": true}`}: `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` +
+			ns + `"` + remedy,
 	} {
 		_, err := l.call(t, payload[0], payload[1])
 		require.EqualError(t, err, "Callback evaluation failure: "+want, payload)
 	}
 	for _, mode := range []abi.ExecutionMode{abi.ExecutionModeOPA, abi.ExecutionModeGatekeeper} {
 		_, _, err := l.Inventory(&l.caller).Inventory(t.Context(), mode)
-		require.ErrorContains(t, err, `user "blind", as whom policies read the cluster, cannot list resource`)
+		require.ErrorContains(t, err,
+			`user "blind", as whom policies read the cluster, cannot list resource`)
 	}
 }
 
@@ -85,7 +103,8 @@ func TestUsersSeeWhatTheyMay(t *testing.T) {
 		_, err := l.call(t, "list_resources_by_namespace", fmt.Sprintf(list, ns))
 		return err == nil
 	}, "the role is known")
-	require.Equal(t, []string{ns + "/c", ns + "/d"}, l.names(t, "list_resources_by_namespace", fmt.Sprintf(list, ns)))
+	require.Equal(t, []string{ns + "/c", ns + "/d"},
+		l.names(t, "list_resources_by_namespace", fmt.Sprintf(list, ns)))
 	_, err := l.call(t, "list_resources_by_namespace", fmt.Sprintf(list, other))
 	require.ErrorContains(t, err, "cannot list")
 	_, err = l.call(t, "list_resources_all", `{"api_version": "v1", "kind": "ConfigMap"}`)
@@ -130,12 +149,15 @@ func TestTheServerDecidesAboutItsClient(t *testing.T) {
 func TestSecretsNeedTheirGrant(t *testing.T) {
 	ns := newNamespace(t, nil)
 	_, err := server.Clientset().CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "s"}, StringData: map[string]string{"password": "hunter2"}}, metav1.CreateOptions{})
+		ObjectMeta: metav1.ObjectMeta{Name: "s"},
+		StringData: map[string]string{"password": "hunter2"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	calls := map[string]string{
-		"get_resource":                `{"api_version": "v1", "kind": "Secret", "name": "s", "namespace": "` + ns + `"}`,
-		"list_resources_by_namespace": `{"api_version": "v1", "kind": "Secret", "namespace": "` + ns + `"}`,
-		"list_resources_all":          `{"api_version": "v1", "kind": "Secret", "field_masks": ["data"]}`,
+		"get_resource": `{"api_version": "v1", "kind": "Secret", "name": "s", "namespace": "` +
+			ns + `"}`,
+		"list_resources_by_namespace": `{"api_version": "v1", "kind": "Secret", "namespace": "` +
+			ns + `"}`,
+		"list_resources_all": `{"api_version": "v1", "kind": "Secret", "field_masks": ["data"]}`,
 	}
 	const refused = "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported."
 	granted := newLooker(t, options(), secrets)

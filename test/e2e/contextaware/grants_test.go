@@ -50,7 +50,9 @@ var grants = []struct {
 	reader                    bool
 }{
 	{"none", "", "", false},
-	{"kinds", "", "{apiVersion: v1, kind: Namespace}, {apiVersion: v1, kind: ConfigMap}, {apiVersion: v1, kind: Secret}", true},
+	{"kinds", "",
+		"{apiVersion: v1, kind: Namespace}, {apiVersion: v1, kind: ConfigMap}, {apiVersion: v1, kind: Secret}",
+		true},
 	{"capabilities", "'*'", "", true},
 	{"both", "'*'", "{apiVersion: v1, kind: Namespace}, {apiVersion: v1, kind: ConfigMap}", true},
 	{"secrets-named", "'*'", "{apiVersion: v1, kind: Secret}", false},
@@ -84,7 +86,8 @@ func tellingConfig(directory string) string {
 			if teller == "wapc" || teller == "wasi" {
 				calls = g.capabilities
 			}
-			fmt.Fprintf(&policies, "    - {name: %s, module: 'file://%s/%s.wasm', hostCapabilities: [%s], contextAwareResources: [%s], objectSelector: {matchLabels: {try: %s}}}\n",
+			fmt.Fprintf(&policies,
+				"    - {name: %s, module: 'file://%s/%s.wasm', hostCapabilities: [%s], contextAwareResources: [%s], objectSelector: {matchLabels: {try: %s}}}\n",
 				name, directory, teller, calls, g.kinds, name)
 		}
 	}
@@ -117,21 +120,36 @@ const password, secretly = "hunter2", "aHVudGVyMg=="
 
 func startTelling(t *testing.T) *telling {
 	t.Helper()
-	s := &telling{Server: harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: tellingConfig(copyModules(t, tellers))})}
+	s := &telling{
+		Server: harness.Start(t,
+			harness.Options{
+				FeatureGate:     true,
+				AdmissionConfig: tellingConfig(copyModules(t, tellers)),
+			}),
+	}
 	s.client = s.Clientset()
-	_, err := s.client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eyes"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"namespaces", "configmaps", "secrets"}, Verbs: []string{"get", "list", "watch"}},
-	}}, metav1.CreateOptions{})
+	_, err := s.client.RbacV1().ClusterRoles().Create(t.Context(),
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eyes"}, Rules: []rbacv1.PolicyRule{
+			{
+				APIGroups: []string{""}, Resources: []string{"namespaces", "configmaps", "secrets"},
+				Verbs: []string{"get", "list", "watch"},
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = s.client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eyes"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission"}}}, metav1.CreateOptions{})
+	_, err = s.client.RbacV1().ClusterRoleBindings().
+		Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eyes"},
+			Subjects: []rbacv1.Subject{{
+				APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission",
+			}}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = s.client.CoreV1().Secrets("default").Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: "s"}, StringData: map[string]string{"password": password}}, metav1.CreateOptions{})
+		ObjectMeta: metav1.ObjectMeta{Name: "s"},
+		StringData: map[string]string{"password": password}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	eventually(t, func() bool {
-		return strings.Contains(s.ask(t, "wapc-secrets", "kubernetes/get_resource", getSecret), secretly)
+		return strings.Contains(s.ask(t, "wapc-secrets", "kubernetes/get_resource", getSecret),
+			secretly)
 	}, "the role takes effect")
 	return s
 }
@@ -142,8 +160,16 @@ func (s *telling) ask(t *testing.T, policy, path, payload string) string {
 	t.Helper()
 	namespace, operation, _ := strings.Cut(path, "/")
 	_, err := s.client.CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "any-", Labels: map[string]string{"try": policy}},
-		BinaryData: map[string][]byte{"binding": []byte("kubewarden"), "namespace": []byte(namespace), "operation": []byte(operation), "payload": []byte(payload)},
+		ObjectMeta: metav1.ObjectMeta{
+			GenerateName: "any-",
+			Labels:       map[string]string{"try": policy},
+		},
+		BinaryData: map[string][]byte{
+			"binding":   []byte("kubewarden"),
+			"namespace": []byte(namespace),
+			"operation": []byte(operation),
+			"payload":   []byte(payload),
+		},
 	}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	status := apierrors.APIStatus(nil)
 	require.ErrorAs(t, err, &status)
@@ -163,39 +189,52 @@ func hostCalls(t *testing.T) map[string][2]string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now(),
+		NotAfter:     time.Now().Add(time.Hour),
+	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
 	var numbers []int
 	for _, b := range certificate {
 		numbers = append(numbers, int(b))
 	}
-	crypto, err := json.Marshal(map[string]any{"cert": map[string]any{"encoding": "Der", "data": numbers}})
+	crypto, err := json.Marshal(map[string]any{
+		"cert": map[string]any{"encoding": "Der", "data": numbers},
+	})
 	require.NoError(t, err)
 
 	const noImages = "which policies may not ask about"
 	return map[string][2]string{
-		"kubernetes/get_resource":                {`{"api_version": "v1", "kind": "Namespace", "name": "default"}`, `answered: {"apiVersion":"v1","kind":"Namespace"`},
-		"kubernetes/list_resources_all":          {`{"api_version": "v1", "kind": "Namespace"}`, `"kind":"NamespaceList"`},
-		"kubernetes/list_resources_by_namespace": {`{"api_version": "v1", "kind": "ConfigMap", "namespace": "default"}`, `"kind":"ConfigMapList"`},
+		"kubernetes/get_resource": {`{"api_version": "v1", "kind": "Namespace", "name": "default"}`,
+			`answered: {"apiVersion":"v1","kind":"Namespace"`},
+		"kubernetes/list_resources_all": {`{"api_version": "v1", "kind": "Namespace"}`,
+			`"kind":"NamespaceList"`},
+		"kubernetes/list_resources_by_namespace": {`{"api_version": "v1", "kind": "ConfigMap", "namespace": "default"}`,
+			`"kind":"ConfigMapList"`},
 		"kubernetes/can_i": {`{"subject_access_review": {"user": "system:wasm-admission", "resource_attributes": {"resource": "secrets", "verb": "get"}}}`,
 			`answered: {"allowed":true`},
 		"net/v1/dns_lookup_host":           {`"localhost"`, `answered: {"ips":[`},
 		"crypto/v1/is_certificate_trusted": {string(crypto), `answered: {"trusted":false`},
-		"oci/v1/verify":                    {`{"SigstorePubKeyVerify": {"image": "busybox", "pub_keys": ["x"]}}`, noImages},
-		"oci/v2/verify":                    {`{"type": "SigstorePubKeyVerify", "image": "busybox", "pub_keys": ["x"]}`, noImages},
-		"oci/v1/manifest_digest":           {`"busybox"`, noImages},
-		"oci/v1/oci_manifest":              {`"busybox"`, noImages},
-		"oci/v1/oci_manifest_config":       {`"busybox"`, noImages},
+		"oci/v1/verify": {`{"SigstorePubKeyVerify": {"image": "busybox", "pub_keys": ["x"]}}`,
+			noImages},
+		"oci/v2/verify": {`{"type": "SigstorePubKeyVerify", "image": "busybox", "pub_keys": ["x"]}`,
+			noImages},
+		"oci/v1/manifest_digest":     {`"busybox"`, noImages},
+		"oci/v1/oci_manifest":        {`"busybox"`, noImages},
+		"oci/v1/oci_manifest_config": {`"busybox"`, noImages},
 	}
 }
 
 func withoutCapability(path string) string {
-	return "denied the request: failed: Policy has not been granted access to the '" + path + "' host capability. The violation has been reported."
+	return "denied the request: failed: Policy has not been granted access to the '" + path +
+		"' host capability. The violation has been reported."
 }
 
 func withoutKind(apiVersion, kind string) string {
-	return "denied the request: failed: Policy has not been granted access to Kubernetes " + apiVersion + "/" + kind + " resources. The violation has been reported."
+	return "denied the request: failed: Policy has not been granted access to Kubernetes " +
+		apiVersion + "/" + kind + " resources. The violation has been reported."
 }
 
 // In process, a policy without a grant gets nothing, of any capability and by either
@@ -210,7 +249,8 @@ func TestGrantsOnTheServer(t *testing.T) {
 				payload, answer := calls[path][0], calls[path][1]
 				require.Contains(t, s.ask(t, caller+"-both", path, payload), answer)
 				for _, without := range []string{"none", "kinds"} {
-					require.Equal(t, withoutCapability(path), s.ask(t, caller+"-"+without, path, payload))
+					require.Equal(t, withoutCapability(path),
+						s.ask(t, caller+"-"+without, path, payload))
 				}
 				looks := strings.HasPrefix(path, "kubernetes/") && path != "kubernetes/can_i"
 				withoutKinds := s.ask(t, caller+"-capabilities", path, payload)
@@ -221,8 +261,11 @@ func TestGrantsOnTheServer(t *testing.T) {
 				kind := regexp.MustCompile(`"kind": "(\w+)"`).FindStringSubmatch(payload)[1]
 				require.Equal(t, withoutKind("v1", kind), withoutKinds)
 			}
-			s.ask(t, caller+"-none", "tracing/log", `{"level": "info", "message": "from `+caller+`"}`)
-			eventually(t, func() bool { return strings.Contains(s.Logs(), `text="from `+caller+`"`) }, "needs no grant")
+			s.ask(t, caller+"-none", "tracing/log", `{"level": "info", "message": "from `+caller+
+				`"}`)
+			eventually(t, func() bool {
+				return strings.Contains(s.Logs(), `text="from `+caller+`"`)
+			}, "needs no grant")
 		})
 	}
 	t.Run("secrets", func(t *testing.T) { checkSecrets(t, s) })
@@ -244,46 +287,73 @@ func checkSecrets(t *testing.T, s *telling) {
 			// First, so that it is held for those who may not.
 			require.Contains(t, s.ask(t, caller+"-secrets", path, payload), secretly)
 			for _, without := range []string{"none", "kinds"} {
-				require.Equal(t, withoutCapability(path), s.ask(t, caller+"-"+without, path, payload))
+				require.Equal(t, withoutCapability(path),
+					s.ask(t, caller+"-"+without, path, payload))
 			}
 			for _, without := range []string{"capabilities", "both", "secrets-named"} {
-				require.Equal(t, withoutKind("v1", "Secret"), s.ask(t, caller+"-"+without, path, payload))
+				require.Equal(t, withoutKind("v1", "Secret"),
+					s.ask(t, caller+"-"+without, path, payload))
 			}
-			for _, masked := range []string{`"field_masks": ["data.password"]`, `"field_masks": ["metadata"]`, `"disable_cache": true`, `"label_selector": "!x"`} {
-				require.Equal(t, withoutKind("v1", "Secret"), s.ask(t, caller+"-secrets-named", path, strings.Replace(payload, "{", "{"+masked+", ", 1)))
+			for _, masked := range []string{
+				`"field_masks": ["data.password"]`, `"field_masks": ["metadata"]`,
+				`"disable_cache": true`, `"label_selector": "!x"`,
+			} {
+				require.Equal(t, withoutKind("v1", "Secret"),
+					s.ask(t, caller+"-secrets-named", path,
+						strings.Replace(payload, "{", "{"+masked+", ", 1)))
 			}
 		}
 	}
 	for _, teller := range []string{"opa", "gatekeeper"} {
 		require.Contains(t, s.ask(t, teller+"-secrets", "", ""), secretly)
-		require.Contains(t, s.ask(t, teller+"-kinds", "", ""), secretly, "no host capability is needed for data")
+		require.Contains(t, s.ask(t, teller+"-kinds", "", ""), secretly,
+			"no host capability is needed for data")
 		require.Equal(t, "denied the request: sees nothing", s.ask(t, teller+"-none", "", ""))
-		require.Equal(t, "denied the request: sees nothing", s.ask(t, teller+"-capabilities", "", ""))
+		require.Equal(t, "denied the request: sees nothing",
+			s.ask(t, teller+"-capabilities", "", ""))
 		both := s.ask(t, teller+"-both", "", "")
 		require.Contains(t, both, `"kube-system"`)
 		require.NotContains(t, both, secretly)
 		require.NotContains(t, strings.ToLower(both), "secret")
-		require.Contains(t, s.ask(t, teller+"-secrets-named", "", ""), "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported.")
+		require.Contains(t, s.ask(t, teller+"-secrets-named", "", ""),
+			"Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported.")
 	}
-	eventually(t, func() bool { return strings.Contains(s.Logs(), "Secrets need a separate grant") }, "the log says how to grant it")
+	eventually(t, func() bool {
+		return strings.Contains(s.Logs(), "Secrets need a separate grant")
+	}, "the log says how to grant it")
 }
 
 // checkNamesOfKinds asks for Secrets, and for kinds that were granted, by other names.
 func checkNamesOfKinds(t *testing.T, s *telling) {
 	t.Helper()
 	names := [][2]string{
-		{"v1", "secret"}, {"v1", "Secrets"}, {"v1", "secrets"}, {"v1", "SECRET"}, {"v1", "Secret "}, {"v1", " Secret"}, {"v1", "SecretList"}, {"v1", "Secret/s"},
-		{"v1", "Secret\x00"}, {"v1", "ConfigMap\x00Secret"}, {"v1", "ConfigMap/../Secret"}, {"v1", "Ѕecret"}, {"v1", "*"}, {"v1", ""},
-		{"", "Secret"}, {"/v1", "Secret"}, {"core/v1", "Secret"}, {"v1 ", "Secret"}, {"V1", "Secret"}, {"v1/", "Secret"}, {"v1/../v1", "Secret"}, {"*", "Secret"},
-		{"v1", "configmap"}, {"v1", "configmaps"}, {"", "ConfigMap"}, {"core/v1", "ConfigMap"}, {"v1/namespaces/default/secrets/s?", "ConfigMap"},
+		{"v1", "secret"}, {"v1", "Secrets"}, {"v1", "secrets"}, {"v1", "SECRET"}, {"v1", "Secret "},
+		{"v1", " Secret"}, {"v1", "SecretList"}, {"v1", "Secret/s"},
+		{"v1", "Secret\x00"}, {"v1", "ConfigMap\x00Secret"}, {"v1", "ConfigMap/../Secret"},
+		{"v1", "Ѕecret"}, {"v1", "*"}, {"v1", ""},
+		{"", "Secret"}, {"/v1", "Secret"}, {"core/v1", "Secret"}, {"v1 ", "Secret"},
+		{"V1", "Secret"}, {"v1/", "Secret"}, {"v1/../v1", "Secret"}, {"*", "Secret"},
+		{"v1", "configmap"}, {"v1", "configmaps"}, {"", "ConfigMap"}, {"core/v1", "ConfigMap"},
+		{"v1/namespaces/default/secrets/s?", "ConfigMap"},
 	}
 	for _, caller := range callers {
 		for _, name := range names {
 			payload := bytes.Buffer{}
-			require.NoError(t, json.NewEncoder(&payload).Encode(map[string]string{"api_version": name[0], "kind": name[1], "name": "s", "namespace": "default"}))
-			for _, path := range []string{"kubernetes/get_resource", "kubernetes/list_resources_all", "kubernetes/list_resources_by_namespace"} {
+			require.NoError(t,
+				json.NewEncoder(&payload).
+					Encode(map[string]string{
+						"api_version": name[0],
+						"kind":        name[1],
+						"name":        "s",
+						"namespace":   "default",
+					}))
+			for _, path := range []string{
+				"kubernetes/get_resource", "kubernetes/list_resources_all",
+				"kubernetes/list_resources_by_namespace",
+			} {
 				for _, without := range []string{"both", "secrets-named"} {
-					require.Equal(t, withoutKind(name[0], name[1]), s.ask(t, caller+"-"+without, path, payload.String()), "%q %s", name, path)
+					require.Equal(t, withoutKind(name[0], name[1]),
+						s.ask(t, caller+"-"+without, path, payload.String()), "%q %s", name, path)
 				}
 			}
 		}
@@ -312,7 +382,8 @@ func checkNamesOfKinds(t *testing.T, s *telling) {
 func checkWhatIsKept(t *testing.T, s *telling) {
 	t.Helper()
 	get := `{"api_version": "v1", "kind": "Namespace", "name": %q}`
-	review := `{"subject_access_review": {"user": %q, "resource_attributes": {"resource": "secrets", "verb": "get"}}}`
+	review :=
+		`{"subject_access_review": {"user": %q, "resource_attributes": {"resource": "secrets", "verb": "get"}}}`
 	for _, test := range []struct {
 		operation, payload string
 		names              []string
@@ -323,7 +394,9 @@ func checkWhatIsKept(t *testing.T, s *telling) {
 	} {
 		before := s.asked(t, test.operation)
 		for _, name := range test.names {
-			require.Contains(t, s.ask(t, "wapc-both", "kubernetes/"+test.operation, fmt.Sprintf(test.payload, name)), "answered: ")
+			require.Contains(t,
+				s.ask(t, "wapc-both", "kubernetes/"+test.operation,
+					fmt.Sprintf(test.payload, name)), "answered: ")
 		}
 		require.Equal(t, test.asked, s.asked(t, test.operation)-before, test.operation)
 	}
@@ -334,7 +407,8 @@ func (s *telling) asked(t *testing.T, operation string) int {
 	t.Helper()
 	metrics, err := s.Metrics(t.Context())
 	require.NoError(t, err)
-	line := regexp.MustCompile(`apiserver_wasm_admission_cluster_looks_total\{operation="` + operation + `",result="asked"\} (\d+)`)
+	line := regexp.MustCompile(`apiserver_wasm_admission_cluster_looks_total\{operation="` +
+		operation + `",result="asked"\} (\d+)`)
 	count, err := strconv.Atoi(line.FindStringSubmatch(metrics)[1])
 	require.NoError(t, err)
 	return count

@@ -46,8 +46,10 @@ func TestInventoryFollowsTheCluster(t *testing.T) {
 	require.Nil(t, l.Inventory(&newLooker(t, options()).caller), "no kinds, no inventory")
 
 	for mode, paths := range map[abi.ExecutionMode][2][]string{
-		abi.ExecutionModeOPA:        {{"namespaces", ns, "metadata", "name"}, {"configmaps", ns, "c", "data", "a"}},
-		abi.ExecutionModeGatekeeper: {{"cluster", "v1", "Namespace", ns, "metadata", "name"}, {"namespace", ns, "v1", "ConfigMap", "c", "data", "a"}},
+		abi.ExecutionModeOPA: {{"namespaces", ns, "metadata", "name"},
+			{"configmaps", ns, "c", "data", "a"}},
+		abi.ExecutionModeGatekeeper: {{"cluster", "v1", "Namespace", ns, "metadata", "name"},
+			{"namespace", ns, "v1", "ConfigMap", "c", "data", "a"}},
 	} {
 		document, generation, err := inventory.Inventory(t.Context(), mode)
 		require.NoError(t, err)
@@ -76,7 +78,9 @@ func TestInventoryFollowsTheCluster(t *testing.T) {
 	_, _, err := inventory.Inventory(t.Context(), abi.ExecutionModeWaPC)
 	require.EqualError(t, err, `policies of execution mode "kubewarden-wapc" have no inventory`)
 
-	broken := newLooker(t, options(), namespaces, abi.ContextAwareResource{APIVersion: "example.com/v1", Kind: "Gone"})
+	broken := newLooker(t, options(), namespaces,
+		abi.ContextAwareResource{APIVersion: "example.com/v1", Kind: "Gone"})
 	_, _, err = broken.Inventory(&broken.caller).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.EqualError(t, err, "Cannot find resource example.com/v1/Gone", "one that fails fails all")
+	require.EqualError(t, err, "Cannot find resource example.com/v1/Gone",
+		"one that fails fails all")
 }

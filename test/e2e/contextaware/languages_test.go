@@ -37,8 +37,10 @@ import (
 
 // What the policies say.
 const (
-	refuses, logs               = "namespace bare has no label owner", "label owner is taken from namespace owned"
-	programRefuses, programLogs = "neither the object nor namespace bare has label owner", "label owner is inherited from namespace owned: alice"
+	refuses, logs = "namespace bare has no label owner",
+		"label owner is taken from namespace owned"
+	programRefuses, programLogs = "neither the object nor namespace bare has label owner",
+		"label owner is inherited from namespace owned: alice"
 )
 
 // labelling are policies of one rule in each language, and in each execution mode that can
@@ -53,12 +55,17 @@ var labelling = []struct {
 	// refuses and logs are what it says.
 	refuses, logs string
 }{
-	{"rust", "test/policies/label-from-namespace-rust/policy.wasm", "kubernetes/get_resource", refuses, logs},
+	{"rust", "test/policies/label-from-namespace-rust/policy.wasm", "kubernetes/get_resource",
+		refuses, logs},
 	{"go", "bin/policies/label-from-namespace-go.wasm", "kubernetes/get_resource", refuses, logs},
-	{"assemblyscript", "test/policies/label-from-namespace-as/policy.wasm", "kubernetes/get_resource", refuses, logs},
-	{"c", "test/policies/label-from-namespace-c/policy.wasm", "kubernetes/get_resource", refuses, logs},
-	{"go-program", "bin/policies/inherit-owner.wasm", "kubernetes/get_resource", programRefuses, programLogs},
-	{"go-program-optimized", "test/policies/inherit-owner/optimized.wasm", "kubernetes/get_resource", programRefuses, programLogs},
+	{"assemblyscript", "test/policies/label-from-namespace-as/policy.wasm",
+		"kubernetes/get_resource", refuses, logs},
+	{"c", "test/policies/label-from-namespace-c/policy.wasm", "kubernetes/get_resource", refuses,
+		logs},
+	{"go-program", "bin/policies/inherit-owner.wasm", "kubernetes/get_resource", programRefuses,
+		programLogs},
+	{"go-program-optimized", "test/policies/inherit-owner/optimized.wasm",
+		"kubernetes/get_resource", programRefuses, programLogs},
 	{"rego", "test/policies/label-from-namespace-rego/policy.wasm", "", refuses, logs},
 }
 
@@ -111,19 +118,37 @@ func startInEveryLanguage(t *testing.T) (*harness.Server, *kubernetes.Clientset)
 	for _, p := range labelling {
 		modules[p.name] = p.module
 	}
-	s := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: inEveryLanguage(copyModules(t, modules))})
+	s := harness.Start(t, harness.Options{
+		FeatureGate:     true,
+		AdmissionConfig: inEveryLanguage(copyModules(t, modules)),
+	})
 	client := s.Clientset()
-	_, err := client.RbacV1().ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eyes"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get", "list"}},
-		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: []string{"list"}},
-	}}, metav1.CreateOptions{})
+	_, err := client.RbacV1().ClusterRoles().Create(t.Context(),
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "eyes"}, Rules: []rbacv1.PolicyRule{
+			{
+				APIGroups: []string{""}, Resources: []string{"namespaces"},
+				Verbs: []string{"get", "list"},
+			},
+			{
+				APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"},
+				Verbs: []string{"list"},
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eyes"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission"}}}, metav1.CreateOptions{})
+	_, err = client.RbacV1().ClusterRoleBindings().
+		Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eyes"},
+			Subjects: []rbacv1.Subject{{
+				APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission",
+			}}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	for name, labels := range map[string]map[string]string{"owned": {"owner": "alice"}, "bare": nil} {
-		_, err = client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}, metav1.CreateOptions{})
+	for name, labels := range map[string]map[string]string{
+		"owned": {"owner": "alice"},
+		"bare":  nil,
+	} {
+		_, err = client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
+		}, metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 	return s, client
@@ -148,20 +173,29 @@ func TestEveryLanguage(t *testing.T) {
 	s, client := startInEveryLanguage(t)
 	requireLogged := func(t *testing.T, policy, text string) {
 		t.Helper()
-		line := regexp.MustCompile(`"Policy log" policy="` + policy + `" level="info" text="` + regexp.QuoteMeta(text) + `"`)
+		line := regexp.MustCompile(`"Policy log" policy="` + policy + `" level="info" text="` +
+			regexp.QuoteMeta(text) + `"`)
 		eventually(t, func() bool { return line.MatchString(s.Logs()) }, text)
 	}
 	for _, p := range labelling {
 		t.Run(p.name, func(t *testing.T) {
-			object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: p.name, Labels: map[string]string{"try": p.name}}}
+			object := &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{
+					Name:   p.name,
+					Labels: map[string]string{"try": p.name},
+				},
+			}
 			var created *corev1.ConfigMap
 			eventually(t, func() bool {
 				var err error
-				created, err = client.CoreV1().ConfigMaps("owned").Create(t.Context(), object, metav1.CreateOptions{})
+				created, err = client.CoreV1().ConfigMaps("owned").Create(t.Context(), object,
+					metav1.CreateOptions{})
 				return err == nil
 			}, "the role takes effect")
-			require.Equal(t, map[string]string{"try": p.name, "owner": "alice"}, created.Labels, "of the namespace in the cluster")
-			_, err := client.CoreV1().ConfigMaps("bare").Create(t.Context(), object, metav1.CreateOptions{})
+			require.Equal(t, map[string]string{"try": p.name, "owner": "alice"}, created.Labels,
+				"of the namespace in the cluster")
+			_, err := client.CoreV1().ConfigMaps("bare").Create(t.Context(), object,
+				metav1.CreateOptions{})
 			require.ErrorContains(t, err, p.refuses)
 			requireLogged(t, p.name, p.logs)
 		})
@@ -178,12 +212,16 @@ func checkTeamLabel(t *testing.T, client *kubernetes.Clientset) {
 	t.Helper()
 	pod := func(name string, labels map[string]string) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "registry.example.com/web:1"}}}}
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{Name: "c", Image: "registry.example.com/web:1"}},
+			}}
 	}
-	created, err := client.CoreV1().Pods("default").Create(t.Context(), pod("blue", map[string]string{"try": "team-label", "team": "blue"}), metav1.CreateOptions{})
+	created, err := client.CoreV1().Pods("default").Create(t.Context(),
+		pod("blue", map[string]string{"try": "team-label", "team": "blue"}), metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "alice", created.Annotations["example.com/owner"])
-	_, err = client.CoreV1().Pods("default").Create(t.Context(), pod("none", map[string]string{"try": "team-label"}), metav1.CreateOptions{})
+	_, err = client.CoreV1().Pods("default").Create(t.Context(),
+		pod("none", map[string]string{"try": "team-label"}), metav1.CreateOptions{})
 	require.ErrorContains(t, err, "label team is missing")
 }
 
@@ -191,17 +229,26 @@ func checkTeamLabel(t *testing.T, client *kubernetes.Clientset) {
 func checkUniqueHosts(t *testing.T, client *kubernetes.Clientset) {
 	t.Helper()
 	ingress := func(name string) *networkingv1.Ingress {
-		return &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: networkingv1.IngressSpec{
-			DefaultBackend: &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "web", Port: networkingv1.ServiceBackendPort{Number: 80}}},
-			Rules:          []networkingv1.IngressRule{{Host: "shop.example.com"}},
-		}}
+		return &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: networkingv1.IngressSpec{
+				DefaultBackend: &networkingv1.IngressBackend{
+					Service: &networkingv1.IngressServiceBackend{
+						Name: "web",
+						Port: networkingv1.ServiceBackendPort{Number: 80},
+					},
+				},
+				Rules: []networkingv1.IngressRule{{Host: "shop.example.com"}},
+			}}
 	}
-	_, err := client.NetworkingV1().Ingresses("default").Create(t.Context(), ingress("first"), metav1.CreateOptions{})
+	_, err := client.NetworkingV1().Ingresses("default").Create(t.Context(), ingress("first"),
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 	eventually(t, func() bool {
-		_, err := client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		_, err := client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"),
+			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil
 	}, "the inventory follows the cluster")
-	_, err = client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"), metav1.CreateOptions{})
+	_, err = client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"),
+		metav1.CreateOptions{})
 	require.ErrorContains(t, err, "host shop.example.com belongs to Ingress default/first")
 }

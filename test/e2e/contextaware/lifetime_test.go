@@ -94,18 +94,23 @@ func TestUnusedCachesStop(t *testing.T) {
 	clock.Step(20 * time.Second)
 	eventually(t, func() bool { return recorder.caches() == 1 }, "the one that was not used stops")
 	clock.Step(2 * time.Minute)
-	eventually(t, func() bool { return recorder.caches() == 0 && recorder.stopped("idle") == 2 }, "the other stops")
+	eventually(t, func() bool { return recorder.caches() == 0 && recorder.stopped("idle") == 2 },
+		"the other stops")
 	require.Zero(t, recorder.bytes)
 	require.Subset(t, l.names(t, "list_resources_all", list), before, "it starts again")
-	require.Equal(t, 2, recorder.looks["list_resources_all cached"]+recorder.looks["list_resources_all asked"]-2)
+	require.Equal(t, 2, recorder.looks["list_resources_all cached"]+
+		recorder.looks["list_resources_all asked"]-2)
 }
 
 // fill makes objects of some size.
 func fill(t *testing.T, namespace string, count, bytes int) {
 	t.Helper()
 	for n := range count {
-		_, err := server.Clientset().CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("fill-", n)}, Data: map[string]string{"x": strings.Repeat("x", bytes)}}, metav1.CreateOptions{})
+		_, err := server.Clientset().CoreV1().ConfigMaps(namespace).
+			Create(t.Context(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("fill-", n)},
+				Data:       map[string]string{"x": strings.Repeat("x", bytes)}},
+				metav1.CreateOptions{})
 		require.NoError(t, err)
 	}
 }
@@ -118,26 +123,33 @@ func TestMemoryIsBounded(t *testing.T) {
 	o, recorder := options(), newNotes()
 	o.MemoryBytes, o.Recorder = 700<<10, recorder
 	l := newLooker(t, o, configMaps, namespaces)
-	list := `{"api_version": "v1", "kind": "ConfigMap", "field_selector": "metadata.namespace=%s", "field_masks": %s}`
+	list :=
+		`{"api_version": "v1", "kind": "ConfigMap", "field_selector": "metadata.namespace=%s", "field_masks": %s}`
 
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, first, "[]")), 4)
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
-	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, second, "[]")), 4, "the first has to go")
+	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, second, "[]")), 4,
+		"the first has to go")
 	require.Equal(t, 1, recorder.stopped("evicted"))
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
 	require.Equal(t, 1, recorder.stopped("too_large"), "those of all namespaces were tried, once")
 
 	_, err := l.call(t, "list_resources_all", fmt.Sprintf(list, large, "[]"))
-	require.EqualError(t, err, "Callback evaluation failure: the list of v1/ConfigMap does not fit into the memory for what policies read of the cluster, 716800 bytes: "+
-		"raise that limit, or have the policy ask for less with field masks, selectors or a namespace")
+	require.EqualError(t, err,
+		"Callback evaluation failure: the list of v1/ConfigMap does not fit into the memory for what policies read of the cluster, 716800 bytes: "+
+			"raise that limit, or have the policy ask for less with field masks, selectors or a namespace")
 	require.Equal(t, 2, recorder.stopped("too_large"))
-	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, large, `["kind"]`)), 20, "as the error says")
+	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, large, `["kind"]`)), 20,
+		"as the error says")
 
 	// Of all namespaces, there are too many; of one, not.
-	require.Len(t, l.names(t, "list_resources_by_namespace", fmt.Sprintf(`{"api_version": "v1", "kind": "ConfigMap", "namespace": %q}`, first)), 4)
+	require.Len(t,
+		l.names(t, "list_resources_by_namespace",
+			fmt.Sprintf(`{"api_version": "v1", "kind": "ConfigMap", "namespace": %q}`, first)), 4)
 
 	_, _, err = l.Inventory(&l.caller).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.ErrorContains(t, err, "does not fit into the memory for what policies read of the cluster")
+	require.ErrorContains(t, err,
+		"does not fit into the memory for what policies read of the cluster")
 }
 
 // A list that grows too large is refused from then on.
@@ -146,7 +158,8 @@ func TestListsThatGrowAreBounded(t *testing.T) {
 	o, recorder := options(), newNotes()
 	o.MemoryBytes, o.Recorder = 300<<10, recorder
 	l := newLooker(t, o, configMaps)
-	list := fmt.Sprintf(`{"api_version": "v1", "kind": "ConfigMap", "field_selector": "metadata.namespace=%s"}`, ns)
+	list := fmt.Sprintf(
+		`{"api_version": "v1", "kind": "ConfigMap", "field_selector": "metadata.namespace=%s"}`, ns)
 	require.Empty(t, l.names(t, "list_resources_all", list))
 	fill(t, ns, 5, 100<<10)
 	eventually(t, func() bool {
@@ -156,23 +169,49 @@ func TestListsThatGrowAreBounded(t *testing.T) {
 }
 
 var (
-	crds       = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	widgets    = schema.GroupVersionResource{Group: "example.com", Version: "v1", Resource: "widgets"}
+	crds = schema.GroupVersionResource{
+		Group:    "apiextensions.k8s.io",
+		Version:  "v1",
+		Resource: "customresourcedefinitions",
+	}
+	widgets = schema.GroupVersionResource{
+		Group:    "example.com",
+		Version:  "v1",
+		Resource: "widgets",
+	}
 	widgetKind = abi.ContextAwareResource{APIVersion: "example.com/v1", Kind: "Widget"}
 )
 
 // createWidgets makes a custom resource and an object of it.
 func createWidgets(t *testing.T, scope string) {
 	t.Helper()
-	_, err := server.Dynamic().Resource(crds).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{"name": "widgets.example.com"},
-		"spec": map[string]any{
-			"group": "example.com", "scope": scope, "names": map[string]any{"plural": "widgets", "kind": "Widget"},
-			"versions": []any{map[string]any{"name": "v1", "served": true, "storage": true, "schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}}}},
-		},
-	}}, metav1.CreateOptions{})
+	_, err := server.Dynamic().Resource(crds).
+		Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": map[string]any{"name": "widgets.example.com"},
+			"spec": map[string]any{
+				"group": "example.com", "scope": scope,
+				"names": map[string]any{"plural": "widgets", "kind": "Widget"},
+				"versions": []any{
+					map[string]any{
+						"name":    "v1",
+						"served":  true,
+						"storage": true,
+						"schema": map[string]any{
+							"openAPIV3Schema": map[string]any{"type": "object"},
+						},
+					},
+				},
+			},
+		}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	widget := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "example.com/v1", "kind": "Widget", "metadata": map[string]any{"name": "w"}}}
+	widget := &unstructured.Unstructured{
+		Object: map[string]any{
+			"apiVersion": "example.com/v1",
+			"kind":       "Widget",
+			"metadata":   map[string]any{"name": "w"},
+		},
+	}
 	var client dynamic.ResourceInterface = server.Dynamic().Resource(widgets)
 	if scope == "Namespaced" {
 		client = server.Dynamic().Resource(widgets).Namespace("default")
@@ -185,12 +224,15 @@ func createWidgets(t *testing.T, scope string) {
 
 func deleteWidgets(t *testing.T) {
 	t.Helper()
-	require.NoError(t, server.Dynamic().Resource(crds).Delete(t.Context(), "widgets.example.com", metav1.DeleteOptions{}))
+	require.NoError(t,
+		server.Dynamic().Resource(crds).Delete(t.Context(), "widgets.example.com",
+			metav1.DeleteOptions{}))
 }
 
 func TestCustomResourcesComeAndGo(t *testing.T) {
 	l := newLooker(t, options(), widgetKind)
-	list, get := `{"api_version": "example.com/v1", "kind": "Widget"}`, `{"api_version": "example.com/v1", "kind": "Widget", "name": "w", "disable_cache": true}`
+	list, get := `{"api_version": "example.com/v1", "kind": "Widget"}`,
+		`{"api_version": "example.com/v1", "kind": "Widget", "name": "w", "disable_cache": true}`
 	const missing = "Callback evaluation failure: Cannot find resource example.com/v1/Widget"
 	for _, operation := range []string{"list_resources_all", "get_resource"} {
 		_, err := l.call(t, operation, get)
@@ -199,7 +241,8 @@ func TestCustomResourcesComeAndGo(t *testing.T) {
 	found := func(want ...string) func() bool {
 		return func() bool {
 			answer, err := l.call(t, "list_resources_all", list)
-			return err == nil && strings.Count(string(answer), `"kind":"Widget"`) == len(want) && strings.Contains(string(answer), strings.Join(want, ""))
+			return err == nil && strings.Count(string(answer), `"kind":"Widget"`) == len(want) &&
+				strings.Contains(string(answer), strings.Join(want, ""))
 		}
 	}
 	gone := func() bool {
@@ -215,7 +258,9 @@ func TestCustomResourcesComeAndGo(t *testing.T) {
 	eventually(t, found(`"namespace":"default","name":"w"`), "it came back, in namespaces")
 	eventually(t, func() bool {
 		_, err := l.call(t, "get_resource", get)
-		return err != nil && err.Error() == "Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
+		return err != nil &&
+			err.Error() ==
+				"Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
 	}, "its scope is known")
 	deleteWidgets(t)
 	eventually(t, gone, "it went again")
@@ -236,7 +281,10 @@ func TestNothingWaitsForAServerThatIsNotReady(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 
-	for name, host := range map[string]string{"hanging": hanging.URL, "absent": "http://" + listener.Addr().String()} {
+	for name, host := range map[string]string{
+		"hanging": hanging.URL,
+		"absent":  "http://" + listener.Addr().String(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			config := &rest.Config{Host: host}
 			o := options()

@@ -39,17 +39,20 @@ func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
 	client := inProcess.Clientset()
 	create := func() error {
 		_, err := client.CoreV1().ConfigMaps("default").Create(t.Context(),
-			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}}, metav1.CreateOptions{})
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}},
+			metav1.CreateOptions{})
 		return err
 	}
-	require.ErrorContains(t, create(), `user "eyes", as whom policies read the cluster, cannot list resource "namespaces" in API group "" in all namespaces`)
+	require.ErrorContains(t, create(),
+		`user "eyes", as whom policies read the cluster, cannot list resource "namespaces" in API group "" in all namespaces`)
 
 	openEyes(t, inProcess)
 	eventually(t, func() bool { return create() == nil }, "what the user may see, the policy sees")
 
 	metrics, err := inProcess.Metrics(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, metrics, `apiserver_wasm_admission_cluster_looks_total{operation="list_resources_all",result="denied"}`)
+	require.Contains(t, metrics,
+		`apiserver_wasm_admission_cluster_looks_total{operation="list_resources_all",result="denied"}`)
 	require.Contains(t, metrics, "apiserver_wasm_admission_cluster_caches 1\n")
 	require.NotContains(t, inProcess.Logs(), "panic")
 }

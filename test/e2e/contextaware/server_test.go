@@ -66,14 +66,18 @@ func run(m *testing.M) (code int) {
 // reviews is an authorizer that has the server decide.
 type reviews struct{}
 
-func (reviews) Authorize(ctx context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-	review, err := server.Clientset().AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
-		Spec: authorizationv1.SubjectAccessReviewSpec{User: a.GetUser().GetName(), Groups: a.GetUser().GetGroups(),
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: a.GetVerb(), Group: a.GetAPIGroup(), Version: a.GetAPIVersion(), Resource: a.GetResource(),
-				Subresource: a.GetSubresource(), Namespace: a.GetNamespace(), Name: a.GetName(),
-			}},
-	}, metav1.CreateOptions{})
+func (reviews) Authorize(ctx context.Context,
+	a authorizer.Attributes) (authorizer.Decision, string, error) {
+	review, err := server.Clientset().AuthorizationV1().SubjectAccessReviews().
+		Create(ctx, &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{User: a.GetUser().GetName(),
+				Groups: a.GetUser().GetGroups(),
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Verb: a.GetVerb(), Group: a.GetAPIGroup(), Version: a.GetAPIVersion(),
+					Resource:    a.GetResource(),
+					Subresource: a.GetSubresource(), Namespace: a.GetNamespace(), Name: a.GetName(),
+				}},
+		}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
 		return authorizer.DecisionNoOpinion, "", err
@@ -89,7 +93,8 @@ func (reviews) Authorize(ctx context.Context, a authorizer.Attributes) (authoriz
 func options() kubernetes.Options {
 	return kubernetes.Options{
 		Client: server.Dynamic(), Discovery: server.Clientset().DiscoveryClient,
-		Authorizer: reviews{}, User: &user.DefaultInfo{Name: "eyes", Groups: []string{"system:masters"}},
+		Authorizer: reviews{},
+		User:       &user.DefaultInfo{Name: "eyes", Groups: []string{"system:masters"}},
 	}
 }
 
@@ -143,7 +148,8 @@ func (l *looker) items(t *testing.T, operation, payload string) []unstructured.U
 func newNamespace(t *testing.T, labels map[string]string) string {
 	t.Helper()
 	created, err := server.Clientset().CoreV1().Namespaces().Create(t.Context(),
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "ns-", Labels: labels}}, metav1.CreateOptions{})
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "ns-", Labels: labels}},
+		metav1.CreateOptions{})
 	require.NoError(t, err)
 	return created.Name
 }
@@ -151,10 +157,18 @@ func newNamespace(t *testing.T, labels map[string]string) string {
 // newConfigMap makes one with data that is applied, as by kubectl.
 func newConfigMap(t *testing.T, namespace, name string, labels map[string]string) {
 	t.Helper()
-	_, err := server.Clientset().CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels, Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "kept": "<&>"}},
-		Data:       map[string]string{"a": "1", "b": "2"},
-	}, metav1.CreateOptions{})
+	_, err := server.Clientset().CoreV1().ConfigMaps(namespace).
+		Create(t.Context(), &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   name,
+				Labels: labels,
+				Annotations: map[string]string{
+					corev1.LastAppliedConfigAnnotation: "{}",
+					"kept":                             "<&>",
+				},
+			},
+			Data: map[string]string{"a": "1", "b": "2"},
+		}, metav1.CreateOptions{})
 	require.NoError(t, err)
 }
 

@@ -76,7 +76,9 @@ func (s *Server) Kubectl(ctx context.Context, args ...string) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	return execute(ctx, binary, append([]string{"--kubeconfig=" + s.kubeconfig, "--cache-dir=" + s.dir + "/kubectl-cache"}, args...)...)
+	return execute(ctx, binary,
+		append([]string{"--kubeconfig=" + s.kubeconfig, "--cache-dir=" + s.dir + "/kubectl-cache"},
+			args...)...)
 }
 
 // Execute runs the kube-apiserver binary with args to its end.
@@ -96,5 +98,9 @@ func execute(ctx context.Context, binary string, args ...string) (Output, error)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && ctx.Err() == nil {
 		err = nil
 	}
-	return Output{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: cmd.ProcessState.ExitCode()}, err
+	return Output{
+		Stdout:   stdout.String(),
+		Stderr:   stderr.String(),
+		ExitCode: cmd.ProcessState.ExitCode(),
+	}, err
 }

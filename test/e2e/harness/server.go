@@ -119,7 +119,8 @@ func StartExpectingFailure(t testing.TB, opts Options) (exitCode int, stderr str
 	require.NoError(t, err)
 	if err := s.becomeReady(); err == nil {
 		_ = s.Stop()
-		require.FailNow(t, "kube-apiserver became ready, but should have refused to start", s.Logs())
+		require.FailNow(t, "kube-apiserver became ready, but should have refused to start",
+			s.Logs())
 	}
 	return s.process.exitCode(), s.Logs()
 }
@@ -161,7 +162,8 @@ func launch(opts Options) (_ *Server, err error) {
 		args = append(args, "--audit-policy-file="+file, "--audit-log-path="+s.auditLog())
 	}
 	command := append(append(slices.Clone(opts.Wrapper), binary), append(args, opts.Args...)...)
-	s.process, err = startProcess(command[0], command[1:], filepath.Join(s.dir, "kube-apiserver.log"))
+	s.process, err = startProcess(command[0], command[1:],
+		filepath.Join(s.dir, "kube-apiserver.log"))
 	if err != nil {
 		return nil, errors.Join(err, s.removeTemporary())
 	}

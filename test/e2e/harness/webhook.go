@@ -53,7 +53,10 @@ func WebhookBinary() (string, error) {
 		return "", err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no webhook server to test: run `make webhook`, or set WASM_ADMISSION_WEBHOOK: %w", err)
+		return "",
+			fmt.Errorf(
+				"no webhook server to test: run `make webhook`, or set WASM_ADMISSION_WEBHOOK: %w",
+				err)
 	}
 	return path, nil
 }
@@ -73,18 +76,23 @@ func (s *Server) NewWebhook(dir, configuration string, args ...string) (*Webhook
 	if w.StatusAddress, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(configuration), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(configuration), 0o600); err !=
+		nil {
 		return nil, err
 	}
 	if err := w.NewCertificate(); err != nil {
 		return nil, err
 	}
 	command := []string{
-		"--config=" + filepath.Join(dir, "config.yaml"), "--kubeconfig=" + s.kubeconfig, "--bind-address=" + w.Address, "--status-address=" + w.StatusAddress,
-		"--tls-cert-file=" + w.certificate(), "--tls-private-key-file=" + filepath.Join(dir, "tls.key"), "--ca-bundle-file=" + w.certificate(), "--url=https://" + w.Address,
+		"--config=" + filepath.Join(dir, "config.yaml"), "--kubeconfig=" + s.kubeconfig,
+		"--bind-address=" + w.Address, "--status-address=" + w.StatusAddress,
+		"--tls-cert-file=" + w.certificate(),
+		"--tls-private-key-file=" + filepath.Join(dir, "tls.key"),
+		"--ca-bundle-file=" + w.certificate(), "--url=https://" + w.Address,
 		"--drain-delay=0s",
 	}
-	if w.process, err = startProcess(binary, append(command, args...), filepath.Join(dir, "webhook.log")); err != nil {
+	if w.process, err = startProcess(binary, append(command, args...),
+		filepath.Join(dir, "webhook.log")); err != nil {
 		return nil, err
 	}
 	if err := w.becomeReady(); err != nil {
@@ -124,11 +132,13 @@ func (w *Webhook) certificate() string { return filepath.Join(w.dir, "tls.crt") 
 
 // NewCertificate replaces the certificate and its key.
 func (w *Webhook) NewCertificate() error {
-	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost",
+		[]net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return err
 	}
-	return errors.Join(replace(filepath.Join(w.dir, "tls.key"), key), replace(w.certificate(), certificate))
+	return errors.Join(replace(filepath.Join(w.dir, "tls.key"), key),
+		replace(w.certificate(), certificate))
 }
 
 // replace puts a new file in the place of another.
@@ -152,7 +162,8 @@ func (w *Webhook) becomeReady() error {
 		}
 		select {
 		case <-w.process.done:
-			return fmt.Errorf("%s ended before it was ready: %s", w.process.cmd.Path, w.process.cmd.ProcessState)
+			return fmt.Errorf("%s ended before it was ready: %s", w.process.cmd.Path,
+				w.process.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("%s was not ready in time: %w", w.process.cmd.Path, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
@@ -162,7 +173,8 @@ func (w *Webhook) becomeReady() error {
 
 // Get returns the answer of the status address to GET path.
 func (w *Webhook) Get(ctx context.Context, path string) (status int, body string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.StatusAddress+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.StatusAddress+path,
+		nil)
 	if err != nil {
 		return 0, "", err
 	}

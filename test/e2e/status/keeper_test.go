@@ -56,11 +56,20 @@ func told(t *status.Table) *status.Table {
 func join(t *testing.T, s *harness.Server, host string, failures *[]string) *member {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	m := &member{T: t, clock: clocktesting.NewFakeClock(time.Unix(1e9, 0)), tables: make(chan *status.Table, 1)}
+	m := &member{
+		T:      t,
+		clock:  clocktesting.NewFakeClock(time.Unix(1e9, 0)),
+		tables: make(chan *status.Table, 1),
+	}
 	m.keeper = status.NewKeeper(status.KeeperOptions{
-		Leases: s.Clientset().CoordinationV1(), Host: host, Address: "10.0.0.1:6443", Clock: m.clock,
+		Leases: s.Clientset().CoordinationV1(), Host: host, Address: "10.0.0.1:6443",
+		Clock: m.clock,
 		Report: func() status.Report {
-			return status.Report{Running: strings.Repeat("a", 64), Desired: strings.Repeat("a", 64), Failures: *failures}
+			return status.Report{
+				Running:  strings.Repeat("a", 64),
+				Desired:  strings.Repeat("a", 64),
+				Failures: *failures,
+			}
 		},
 		Observe: func(table *status.Table) {
 			select {
@@ -132,7 +141,8 @@ func TestKeeper(t *testing.T) {
 	})
 	t.Run("comes back when its Lease is removed or changed", func(t *testing.T) {
 		m := join(t, s, "a", &none)
-		require.NoError(t, all.Delete(t.Context(), status.Name("a", "10.0.0.1:6443"), metav1.DeleteOptions{}))
+		require.NoError(t,
+			all.Delete(t.Context(), status.Name("a", "10.0.0.1:6443"), metav1.DeleteOptions{}))
 		require.Equal(t, []string{"a "}, hosts(m.after(40*time.Second)))
 		lease := leases(t, s)[0]
 		lease.Annotations["other"] = "x"
@@ -148,7 +158,8 @@ func TestKeeper(t *testing.T) {
 		second := join(t, s, "a", &none)
 		table := first.after(40 * time.Second)
 		require.Len(t, table.Servers, 2)
-		require.Contains(t, strings.Join(hosts(table), "\n"), "another server renews Lease "+status.Name("a", "10.0.0.1:6443"))
+		require.Contains(t, strings.Join(hosts(table), "\n"), "another server renews Lease "+
+			status.Name("a", "10.0.0.1:6443"))
 		require.Len(t, second.after(40*time.Second).Servers, 2, "it goes on")
 		second.end()
 		require.NoError(t, second.keeper.Remove(t.Context()))
@@ -186,8 +197,10 @@ func TestKeeper(t *testing.T) {
 	t.Run("a server without the feature takes back what it told", func(t *testing.T) {
 		join(t, s, "a", &none).end()
 		require.Len(t, leases(t, s), 1)
-		require.NoError(t, status.Withdraw(t.Context(), s.Clientset().CoordinationV1(), "a", "10.0.0.1:6443"))
-		require.NoError(t, status.Withdraw(t.Context(), s.Clientset().CoordinationV1(), "a", "10.0.0.1:6443"))
+		require.NoError(t,
+			status.Withdraw(t.Context(), s.Clientset().CoordinationV1(), "a", "10.0.0.1:6443"))
+		require.NoError(t,
+			status.Withdraw(t.Context(), s.Clientset().CoordinationV1(), "a", "10.0.0.1:6443"))
 		require.Empty(t, leases(t, s))
 	})
 }

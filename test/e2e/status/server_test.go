@@ -48,7 +48,8 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(home) }()
 	tool = filepath.Join(home, "wasmctl")
-	if output, err := exec.Command("go", "build", "-o", tool, "../../../cmd/wasmctl").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-o", tool, "../../../cmd/wasmctl").
+		CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building wasmctl: %v\n%s", err, output)
 		return 1
 	}
@@ -98,7 +99,8 @@ spec:
 // start starts a server that takes its policies from its directory.
 func (c *cluster) start(name string) *harness.Server {
 	c.Helper()
-	s, err := harness.New(harness.Options{EtcdURL: c.etcd.URL, Dir: c.path(name), FeatureGate: true, AdmissionConfig: `apiVersion: apiserver.config.k8s.io/v1
+	s, err := harness.New(harness.Options{EtcdURL: c.etcd.URL, Dir: c.path(name), FeatureGate: true,
+		AdmissionConfig: `apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
 plugins:
 - name: WasmAdmission
@@ -122,12 +124,17 @@ plugins:
 func (c *cluster) wasmctl(s *harness.Server, arguments ...string) harness.Output {
 	c.Helper()
 	var stdout, stderr bytes.Buffer
-	command := exec.CommandContext(c.Context(), tool, append([]string{"status", "--kubeconfig", s.Kubeconfig()}, arguments...)...)
+	command := exec.CommandContext(c.Context(), tool,
+		append([]string{"status", "--kubeconfig", s.Kubeconfig()}, arguments...)...)
 	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
 		require.ErrorAs(c, err, new(*exec.ExitError))
 	}
-	return harness.Output{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: command.ProcessState.ExitCode()}
+	return harness.Output{
+		Stdout:   stdout.String(),
+		Stderr:   stderr.String(),
+		ExitCode: command.ProcessState.ExitCode(),
+	}
 }
 
 // becomes waits until wasmctl status, with further arguments, exits with a code and prints all
@@ -145,7 +152,8 @@ func (c *cluster) becomes(s *harness.Server, code int, arguments []string, texts
 		return last.ExitCode == code
 	}
 	for end := time.Now().Add(2 * time.Minute); !ok(); {
-		require.True(c, time.Now().Before(end), "exit code %d, %s%s", last.ExitCode, last.Stdout, last.Stderr)
+		require.True(c, time.Now().Before(end), "exit code %d, %s%s", last.ExitCode, last.Stdout,
+			last.Stderr)
 	}
 	return last.Stdout
 }

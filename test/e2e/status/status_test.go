@@ -32,7 +32,8 @@ import (
 
 func leases(t *testing.T, s *harness.Server) []coordinationv1.Lease {
 	t.Helper()
-	list, err := s.Clientset().CoordinationV1().Leases(status.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: status.Selector})
+	list, err := s.Clientset().CoordinationV1().Leases(status.Namespace).
+		List(t.Context(), metav1.ListOptions{LabelSelector: status.Selector})
 	require.NoError(t, err)
 	return list.Items
 }
@@ -47,14 +48,20 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	a, b := c.start("a"), c.start("b")
 
 	c.becomes(a, 0, nil, " running ")
-	require.Eventually(t, func() bool { return len(leases(t, a)) == 2 }, time.Minute, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return len(leases(t, a)) == 2 }, time.Minute,
+		100*time.Millisecond)
 	table := c.becomes(b, 0, nil, " running ")
-	require.Regexp(t, `^SERVER +ADDRESS +STATE +RUNNING +DESIRED +SINCE +POLICIES +VERSION +RENEWED\n(\S+ +[\d.]+:\d+ +running +[0-9a-f]{8} +[0-9a-f]{8} +\S+Z +1 +.*commit.* +\S+ ago\n){2}$`, table)
+	require.Regexp(t,
+		`^SERVER +ADDRESS +STATE +RUNNING +DESIRED +SINCE +POLICIES +VERSION +RENEWED\n(\S+ +[\d.]+:\d+ +running +[0-9a-f]{8} +[0-9a-f]{8} +\S+Z +1 +.*commit.* +\S+ ago\n){2}$`,
+		table)
 
 	t.Run("kubectl", func(t *testing.T) {
-		got, err := a.Kubectl(t.Context(), "get", "lease", "-n", "kube-system", "-l", status.Selector, "-L", status.RunningLabel, "-L", status.StateLabel)
+		got, err := a.Kubectl(t.Context(), "get", "lease", "-n", "kube-system", "-l",
+			status.Selector, "-L", status.RunningLabel, "-L", status.StateLabel)
 		require.NoError(t, err)
-		require.Regexp(t, `(?m)^wasm-admission-apiserver-\S+ +\S+ running=([0-9a-f]{8}) desired=[0-9a-f]{8} 1 policy +\S+ +[0-9a-f]{8} +running$`, got.Stdout)
+		require.Regexp(t,
+			`(?m)^wasm-admission-apiserver-\S+ +\S+ running=([0-9a-f]{8}) desired=[0-9a-f]{8} 1 policy +\S+ +[0-9a-f]{8} +running$`,
+			got.Stdout)
 	})
 	t.Run("json", func(t *testing.T) {
 		var table status.Table
@@ -67,13 +74,16 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	t.Run("others are evaluated", func(t *testing.T) {
 		own := leases(t, a)[0]
 		own.Labels["a"] = "b"
-		_, err := a.Clientset().CoordinationV1().Leases(status.Namespace).Update(t.Context(), &own, metav1.UpdateOptions{})
+		_, err := a.Clientset().CoordinationV1().Leases(status.Namespace).
+			Update(t.Context(), &own, metav1.UpdateOptions{})
 		require.ErrorContains(t, err, `policy "clusterwide-no-leases" denied`)
-		err = a.Clientset().CoordinationV1().Leases(status.Namespace).Delete(t.Context(), own.Name, metav1.DeleteOptions{})
+		err = a.Clientset().CoordinationV1().Leases(status.Namespace).Delete(t.Context(), own.Name,
+			metav1.DeleteOptions{})
 		require.ErrorContains(t, err, `policy "clusterwide-no-leases" denied`)
 	})
 	t.Run("metrics", func(t *testing.T) {
-		require.Eventually(t, func() bool { return metric(t, a, `servers{state="running"} 2`) }, time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return metric(t, a, `servers{state="running"} 2`) },
+			time.Minute, 100*time.Millisecond)
 		require.True(t, metric(t, a, "servers_running_sets 1"))
 	})
 	t.Run("a bad change", func(t *testing.T) {
@@ -84,21 +94,25 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	t.Run("skew", func(t *testing.T) {
 		c.policy("b", "bad", "deny.wasm", "", "configmaps")
 		c.becomes(b, 3, nil, "skew: servers run 2 different sets of policies")
-		require.Eventually(t, func() bool { return metric(t, a, "servers_running_sets 2") }, time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return metric(t, a, "servers_running_sets 2") },
+			time.Minute, 100*time.Millisecond)
 		require.NoError(t, os.Remove(c.path("b.d", "bad.yaml")))
 		c.becomes(a, 0, nil)
 	})
 	t.Run("an orderly end", func(t *testing.T) {
 		third := c.start("c")
-		require.Eventually(t, func() bool { return len(leases(t, a)) == 3 }, time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(leases(t, a)) == 3 }, time.Minute,
+			100*time.Millisecond)
 		require.NoError(t, third.Stop())
 		require.Len(t, leases(t, a), 2)
 	})
 	t.Run("a crash", func(t *testing.T) {
 		b.Kill9()
 		c.becomes(a, 5, nil, " unknown ", "is not renewed")
-		require.Eventually(t, func() bool { return metric(t, a, `servers{state="unknown"} 1`) }, time.Minute, 100*time.Millisecond)
-		require.Eventually(t, func() bool { return len(leases(t, a)) == 1 }, 2*time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return metric(t, a, `servers{state="unknown"} 1`) },
+			time.Minute, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(leases(t, a)) == 1 }, 2*time.Minute,
+			100*time.Millisecond)
 		c.becomes(a, 0, nil)
 	})
 }

@@ -39,7 +39,8 @@ func TestWebhookServersTellTheirStatus(t *testing.T) {
 	require.NoError(t, os.WriteFile(c.path("deny.wasm"), module, 0o600))
 	start := func(name, resource string) *harness.Webhook {
 		require.NoError(t, os.MkdirAll(c.path(name), 0o700))
-		w, err := s.NewWebhook(c.path(name), fmt.Sprintf(`apiVersion: wasm.admission.config.k8s.io/v1alpha1
+		w, err := s.NewWebhook(c.path(name),
+			fmt.Sprintf(`apiVersion: wasm.admission.config.k8s.io/v1alpha1
 kind: WasmAdmissionConfiguration
 policies:
 - name: p
@@ -53,12 +54,14 @@ policies:
 	first, second := start("first", "pods"), start("second", "pods")
 	c.becomes(s, 0, []string{"--webhooks", "default"}, " running ")
 	other := start("other", "configmaps")
-	c.becomes(s, 3, []string{"--webhooks", "default"}, "skew: servers run 2 different sets of policies")
+	c.becomes(s, 3, []string{"--webhooks", "default"},
+		"skew: servers run 2 different sets of policies")
 	require.NoError(t, other.Stop())
 	c.becomes(s, 0, []string{"--webhooks", "default"})
 	require.NoError(t, first.Stop())
 	require.NoError(t, second.Stop())
-	left, err := s.Clientset().CoordinationV1().Leases("default").List(t.Context(), metav1.ListOptions{LabelSelector: status.Webhooks("default").Selector()})
+	left, err := s.Clientset().CoordinationV1().Leases("default").
+		List(t.Context(), metav1.ListOptions{LabelSelector: status.Webhooks("default").Selector()})
 	require.NoError(t, err)
 	require.Empty(t, left.Items)
 }

@@ -64,7 +64,11 @@ func Receive(ctx context.Context) (*Receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Receiver{Address: listener.Addr().String(), server: grpc.NewServer(), news: make(chan struct{})}
+	r := &Receiver{
+		Address: listener.Addr().String(),
+		server:  grpc.NewServer(),
+		news:    make(chan struct{}),
+	}
 	collector.RegisterTraceServiceServer(r.server, r)
 	go func() { _ = r.server.Serve(listener) }() // until it is closed
 	return r, nil
@@ -74,7 +78,8 @@ func Receive(ctx context.Context) (*Receiver, error) {
 func (r *Receiver) Close() { r.server.Stop() }
 
 // Export implements the service.
-func (r *Receiver) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (r *Receiver) Export(_ context.Context,
+	request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, resource := range request.GetResourceSpans() {
@@ -91,8 +96,10 @@ func (r *Receiver) Export(_ context.Context, request *collector.ExportTraceServi
 
 func read(s *trace.Span) Span {
 	span := Span{
-		Trace: hex.EncodeToString(s.GetTraceId()), ID: hex.EncodeToString(s.GetSpanId()), Parent: hex.EncodeToString(s.GetParentSpanId()), Name: s.GetName(),
-		Start: time.Unix(0, int64(s.GetStartTimeUnixNano())), End: time.Unix(0, int64(s.GetEndTimeUnixNano())),
+		Trace: hex.EncodeToString(s.GetTraceId()), ID: hex.EncodeToString(s.GetSpanId()),
+		Parent: hex.EncodeToString(s.GetParentSpanId()), Name: s.GetName(),
+		Start:      time.Unix(0, int64(s.GetStartTimeUnixNano())),
+		End:        time.Unix(0, int64(s.GetEndTimeUnixNano())),
 		Attributes: map[string]string{}, Status: s.GetStatus().GetMessage(),
 	}
 	for _, attribute := range s.GetAttributes() {

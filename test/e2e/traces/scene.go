@@ -72,7 +72,9 @@ type Scene struct {
 // Begin starts the server, which sends its spans to an address. Root is the root of the
 // repository. The caller stops it, and removes what is in the directory.
 func Begin(ctx context.Context, root, directory, address string) (_ *Scene, err error) {
-	for _, policy := range []string{"label-from-namespace-rust", "pod-privileged", "no-latest-tag"} {
+	for _, policy := range []string{
+		"label-from-namespace-rust", "pod-privileged", "no-latest-tag",
+	} {
 		wasm, err := os.ReadFile(filepath.Join(root, "test", "policies", policy, "policy.wasm"))
 		if err != nil {
 			return nil, err
@@ -93,7 +95,11 @@ samplingRatePerMillion: 1000000
 	if err := os.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100"); err != nil {
 		return nil, err
 	}
-	server, err := harness.New(harness.Options{FeatureGate: true, AdmissionConfig: fmt.Sprintf(configuration, directory), Args: []string{"--tracing-config-file=" + tracing}})
+	server, err := harness.New(harness.Options{
+		FeatureGate:     true,
+		AdmissionConfig: fmt.Sprintf(configuration, directory),
+		Args:            []string{"--tracing-config-file=" + tracing},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -105,27 +111,40 @@ samplingRatePerMillion: 1000000
 
 // prepare makes a namespace with an owner, which the policies may see.
 func prepare(ctx context.Context, client kubernetes.Interface) error {
-	_, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{"owner": "secret-team"}}}, metav1.CreateOptions{})
+	_, err := client.CoreV1().Namespaces().
+		Create(ctx, &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   namespace,
+				Labels: map[string]string{"owner": "secret-team"},
+			},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}},
+		RoleRef: rbacv1.RoleRef{
+			APIGroup: rbacv1.GroupName,
+			Kind:     "ClusterRole",
+			Name:     "cluster-admin",
+		},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}},
 	}, metav1.CreateOptions{})
 	return err
 }
 
 // CreatePod has the server create a Pod, and returns the audit ID of the request, which is in
 // its trace, and what the server says.
-func (s *Scene) CreatePod(ctx context.Context, name, image string, privileged bool) (auditID string, created *corev1.Pod, err error) {
+func (s *Scene) CreatePod(ctx context.Context, name, image string,
+	privileged bool) (auditID string, created *corev1.Pod, err error) {
 	auditID = string(uuid.NewUUID())
 	created = &corev1.Pod{}
-	err = s.Clientset().CoreV1().RESTClient().Post().SetHeader(audit.HeaderAuditID, auditID).Namespace(namespace).Resource("pods").Body(&corev1.Pod{
+	err = s.Clientset().CoreV1().RESTClient().Post().SetHeader(audit.HeaderAuditID, auditID).
+		Namespace(namespace).Resource("pods").Body(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
-			Name: "main", Image: image, SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
+			Name: "main", Image: image,
+			SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
 		}}},
 	}).Do(ctx).Into(created)
 	return auditID, created, err

@@ -37,7 +37,8 @@ func inside(trace []traces.Span, parent traces.Span) tree {
 	within := tree{}
 	for _, span := range trace {
 		if span.Parent == parent.ID {
-			within[strings.TrimSpace(span.Name+" "+span.Attributes[spans.PolicyName]+span.Attributes[spans.Capability])] = span
+			within[strings.TrimSpace(span.Name+" "+span.Attributes[spans.PolicyName]+
+				span.Attributes[spans.Capability])] = span
 		}
 	}
 	return within
@@ -51,7 +52,8 @@ func one(t *testing.T, trace []traces.Span, name string) traces.Span {
 		switch {
 		case span.Name != name:
 		case span.Attributes[spans.Again] == "true":
-			require.Equal(t, "0", span.Attributes[spans.Policies], "the one that mutates is not asked again")
+			require.Equal(t, "0", span.Attributes[spans.Policies],
+				"the one that mutates is not asked again")
 		default:
 			found = append(found, span)
 		}
@@ -82,7 +84,8 @@ func TestTracesOfRequests(t *testing.T) {
 		{"denied", "registry.example.com/hidden:1", true, true, "accepted", "denied"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			auditID, pod, err := scene.CreatePod(ctx, test.name+"-hidden", test.image, test.privileged)
+			auditID, pod, err := scene.CreatePod(ctx, test.name+"-hidden", test.image,
+				test.privileged)
 			require.Equal(t, test.denied, err != nil, "%v", err)
 			trace, err := receiver.Request(ctx, auditID)
 			require.NoError(t, err)
@@ -94,7 +97,8 @@ func TestTracesOfRequests(t *testing.T) {
 				require.Equal(t, "CREATE", phase.Attributes[spans.Operation])
 			}
 			require.Equal(t, "true", admit.Attributes[spans.Allowed])
-			require.Equal(t, map[bool]string{true: "false", false: "true"}[test.denied], validate.Attributes[spans.Allowed])
+			require.Equal(t, map[bool]string{true: "false", false: "true"}[test.denied],
+				validate.Attributes[spans.Allowed])
 
 			mutators := inside(trace, admit)
 			require.Len(t, mutators, 1)
@@ -107,7 +111,8 @@ func TestTracesOfRequests(t *testing.T) {
 
 			validators := inside(trace, validate)
 			require.Len(t, validators, 2)
-			latest, privileged := validators[spans.Policy+" no-latest-tag"], validators[spans.Policy+" no-privileged-pods"]
+			latest, privileged := validators[spans.Policy+" no-latest-tag"],
+				validators[spans.Policy+" no-privileged-pods"]
 			requireUsage(t, latest, test.latest)
 			require.Equal(t, "monitor", latest.Attributes[spans.Mode])
 			require.Equal(t, "false", latest.Attributes[spans.Rejected])

@@ -42,7 +42,9 @@ func impersonating(t *testing.T, kubeconfig []byte, user string) []byte {
 // TestLintAgainstTheServer compares configurations with what the server runs.
 func TestLintAgainstTheServer(t *testing.T) {
 	lint := func(config string, flags ...string) (set string, same bool) {
-		got := call(t, nil, append([]string{"lint", "-o", "json", "--against", server.Kubeconfig(), config}, flags...)...)
+		got := call(t, nil,
+			append([]string{"lint", "-o", "json", "--against", server.Kubeconfig(), config},
+				flags...)...)
 		require.Zero(t, got.ExitCode, got.Stdout+got.Stderr)
 		var report struct {
 			Hash   string
@@ -61,7 +63,8 @@ func TestLintAgainstTheServer(t *testing.T) {
 	require.True(t, same)
 
 	other := filepath.Join(t.TempDir(), "admission.yaml")
-	require.NoError(t, os.WriteFile(other, []byte(configuration("pods/ephemeralcontainers")), 0o600))
+	require.NoError(t,
+		os.WriteFile(other, []byte(configuration("pods/ephemeralcontainers")), 0o600))
 	otherSet, same := lint(other)
 	require.False(t, same)
 	require.NotEqual(t, set, otherSet)
@@ -80,5 +83,6 @@ func TestLintAgainstTheServer(t *testing.T) {
 	require.NoError(t, os.WriteFile(nobody, impersonating(t, text, "nobody"), 0o600))
 	got = call(t, nil, "lint", "--against", nobody, own)
 	require.Equal(t, 1, got.ExitCode)
-	require.Contains(t, got.Stderr, "/metrics answered 403: the user of the kubeconfig needs to be allowed to get it")
+	require.Contains(t, got.Stderr,
+		"/metrics answered 403: the user of the kubeconfig needs to be allowed to get it")
 }

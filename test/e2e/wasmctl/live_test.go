@@ -40,25 +40,36 @@ type sample struct {
 }
 
 func samples() map[string]*sample {
-	get := []string{"!KubernetesGetResource\napi_version: v1\ndisable_cache: false\nkind: Namespace\nname: shop\n"}
+	get := []string{
+		"!KubernetesGetResource\napi_version: v1\ndisable_cache: false\nkind: Namespace\nname: shop\n",
+	}
 	return map[string]*sample{
 		"waPC": {
-			policy: policies + "label-from-namespace-c/policy.wasm", request: policies + "label-from-namespace-c/testdata/pod-create.json", settings: `{"label":"owner"}`,
+			policy: policies + "label-from-namespace-c/policy.wasm", request: policies +
+				"label-from-namespace-c/testdata/pod-create.json", settings: `{"label":"owner"}`,
 			verdict: `"allowed":true`, patch: `"cluster-itself"`, asked: get,
 		},
 		"WASI": {
-			policy: policies + "inherit-owner/optimized.wasm", request: policies + "inherit-owner/testdata/pod-create.json", settings: `{"label":"owner"}`,
+			policy: policies + "inherit-owner/optimized.wasm", request: policies +
+				"inherit-owner/testdata/pod-create.json", settings: `{"label":"owner"}`,
 			verdict: `"allowed":true`, patch: `"cluster-itself"`, asked: get,
 		},
 		"Gatekeeper": {
-			policy: policies + "unique-ingress-host/policy.wasm", request: policies + "unique-ingress-host/testdata/ingress-create-taken.json", settings: "{}",
+			policy: policies + "unique-ingress-host/policy.wasm", request: policies +
+				"unique-ingress-host/testdata/ingress-create-taken.json", settings: "{}",
 			verdict: `"allowed":false`, message: "host a.example.com belongs to Ingress shop/real",
-			asked: []string{"!KubernetesListResourceAll\napi_version: networking.k8s.io/v1\nkind: Ingress\n"},
+			asked: []string{
+				"!KubernetesListResourceAll\napi_version: networking.k8s.io/v1\nkind: Ingress\n",
+			},
 		},
 		"OPA": {
-			policy: policies + "label-from-namespace-rego/policy.wasm", request: policies + "label-from-namespace-rego/testdata/pod-create.json", settings: `{"label":"owner"}`,
+			policy: policies + "label-from-namespace-rego/policy.wasm", request: policies +
+				"label-from-namespace-rego/testdata/pod-create.json", settings: `{"label":"owner"}`,
 			verdict: `"allowed":true`, patch: `"cluster-itself"`,
-			asked: []string{"!KubernetesListResourceAll\napi_version: v1\nkind: Namespace\n", "!KubernetesGetResourcePluralName\napi_version: v1\nkind: Namespace\n"},
+			asked: []string{
+				"!KubernetesListResourceAll\napi_version: v1\nkind: Namespace\n",
+				"!KubernetesGetResourcePluralName\napi_version: v1\nkind: Namespace\n",
+			},
 		},
 	}
 }
@@ -67,11 +78,24 @@ func samples() map[string]*sample {
 func populate(t *testing.T) {
 	t.Helper()
 	client := server.Clientset()
-	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"owner": "cluster-itself"}}}, metav1.CreateOptions{})
+	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   "shop",
+			Labels: map[string]string{"owner": "cluster-itself"},
+		},
+	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = client.NetworkingV1().Ingresses("shop").Create(t.Context(), &networkingv1.Ingress{
 		ObjectMeta: metav1.ObjectMeta{Name: "real"},
-		Spec:       networkingv1.IngressSpec{DefaultBackend: &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "web", Port: networkingv1.ServiceBackendPort{Number: 80}}}, Rules: []networkingv1.IngressRule{{Host: "a.example.com"}}},
+		Spec: networkingv1.IngressSpec{
+			DefaultBackend: &networkingv1.IngressBackend{
+				Service: &networkingv1.IngressServiceBackend{
+					Name: "web",
+					Port: networkingv1.ServiceBackendPort{Number: 80},
+				},
+			},
+			Rules: []networkingv1.IngressRule{{Host: "a.example.com"}},
+		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 }
@@ -109,12 +133,20 @@ func TestLiveRecordedReplayed(t *testing.T) {
 	for name, s := range samples() {
 		t.Run(name, func(t *testing.T) {
 			recording := filepath.Join(t.TempDir(), "session.yml")
-			arguments := []string{"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request, "--settings-json", s.settings, s.policy}
+			arguments := []string{
+				"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request,
+				"--settings-json", s.settings, s.policy,
+			}
 
 			for _, way := range []struct{ variables, flags []string }{
 				{nil, []string{"--kubeconfig", server.Kubeconfig()}},
 				{[]string{"KUBECONFIG=" + server.Kubeconfig()}, nil},
-				{nil, []string{"--kubeconfig", server.Kubeconfig(), "--record-host-capabilities-interactions", recording}},
+				{nil, []string{
+					"--kubeconfig",
+					server.Kubeconfig(),
+					"--record-host-capabilities-interactions",
+					recording,
+				}},
 			} {
 				live := call(t, way.variables, append(arguments, way.flags...)...)
 				require.Zero(t, live.ExitCode, live.Stderr)
@@ -128,7 +160,8 @@ func TestLiveRecordedReplayed(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, s.asked, asked(t, text))
 
-			replayed := call(t, nil, append(arguments, "--replay-host-capabilities-interactions", recording)...)
+			replayed := call(t, nil,
+				append(arguments, "--replay-host-capabilities-interactions", recording)...)
 			require.Zero(t, replayed.ExitCode, replayed.Stderr)
 			s.check(t, replayed.Stdout)
 			require.NotContains(t, replayed.Stderr, "Warning")
@@ -151,12 +184,18 @@ func TestWhatTheUserMayNotSee(t *testing.T) {
 	for name, s := range samples() {
 		t.Run(name, func(t *testing.T) {
 			recording := filepath.Join(t.TempDir(), "session.yml")
-			arguments := []string{"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request, "--settings-json", s.settings, s.policy}
-			live := call(t, nil, append(arguments, "--kubeconfig", nobody, "--record-host-capabilities-interactions", recording)...)
+			arguments := []string{
+				"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request,
+				"--settings-json", s.settings, s.policy,
+			}
+			live := call(t, nil,
+				append(arguments, "--kubeconfig", nobody, "--record-host-capabilities-interactions",
+					recording)...)
 			require.Zero(t, live.ExitCode, live.Stderr)
 			require.Contains(t, live.Stdout, `"allowed":false`)
 			require.Contains(t, live.Stdout, `\"nobody\" cannot `)
-			replayed := call(t, nil, append(arguments, "--replay-host-capabilities-interactions", recording)...)
+			replayed := call(t, nil,
+				append(arguments, "--replay-host-capabilities-interactions", recording)...)
 			require.Equal(t, live.Stdout, replayed.Stdout)
 		})
 	}

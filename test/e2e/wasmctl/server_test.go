@@ -51,7 +51,8 @@ func run(m *testing.M) (code int) {
 	}
 	defer func() { _ = os.RemoveAll(home) }()
 	tool = filepath.Join(home, "wasmctl")
-	if output, err := exec.Command("go", "build", "-o", tool, "../../../cmd/wasmctl").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-o", tool, "../../../cmd/wasmctl").
+		CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building wasmctl: %v\n%s", err, output)
 		return 1
 	}
@@ -110,5 +111,9 @@ func call(t *testing.T, variables []string, arguments ...string) harness.Output 
 	if err != nil {
 		require.ErrorAs(t, err, new(*exec.ExitError))
 	}
-	return harness.Output{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: command.ProcessState.ExitCode()}
+	return harness.Output{
+		Stdout:   stdout.String(),
+		Stderr:   stderr.String(),
+		ExitCode: command.ProcessState.ExitCode(),
+	}
 }

@@ -32,7 +32,12 @@ func TestTop(t *testing.T) {
 	create := func(privileged bool) error {
 		_, err := server.Clientset().CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"},
-			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i", SecurityContext: &corev1.SecurityContext{Privileged: &privileged}}}},
+			Spec: corev1.PodSpec{
+				Containers: []corev1.Container{{
+					Name: "c", Image: "i",
+					SecurityContext: &corev1.SecurityContext{Privileged: &privileged},
+				}},
+			},
 		}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
 	}
@@ -49,7 +54,9 @@ func TestTop(t *testing.T) {
 		got := call(t, nil, append([]string{"top", "--once", "--sort", "denials"}, from...)...)
 		require.Zero(t, got.ExitCode, got.Stderr)
 		require.Empty(t, got.Stderr)
-		require.Regexp(t, `^POLICY +EVALS +DENIED +FAILED +CHANGED +TIME +FUEL +TIME/EVAL +FUEL/EVAL +BREAKER\npod-privileged +3 +2 +0 +0 +[\d.]+[mµ]s +[\d.]+k? +[\d.]+[mµ]s +[\d.]+k? +closed\n$`, got.Stdout)
+		require.Regexp(t,
+			`^POLICY +EVALS +DENIED +FAILED +CHANGED +TIME +FUEL +TIME/EVAL +FUEL/EVAL +BREAKER\npod-privileged +3 +2 +0 +0 +[\d.]+[mµ]s +[\d.]+k? +[\d.]+[mµ]s +[\d.]+k? +closed\n$`,
+			got.Stdout)
 	}
 
 	nobody := filepath.Join(t.TempDir(), "kubeconfig")

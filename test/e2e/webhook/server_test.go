@@ -89,7 +89,8 @@ func copyModules(directory string) error {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(filepath.Join(directory, filepath.Base(file)), wasm, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(directory, filepath.Base(file)), wasm,
+				0o600); err != nil {
 				return err
 			}
 		}
@@ -101,18 +102,26 @@ func copyModules(directory string) error {
 // directory with the modules, and NAMESPACES for a label of namespaces that are this test's.
 func configuration(t *testing.T, text string) string {
 	t.Helper()
-	text = strings.NewReplacer("MODULES", "file://"+modules, "NAMESPACES", "namespaceSelector: {matchLabels: {test: "+t.Name()+"}}").Replace(text)
-	return "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" + text
+	text = strings.NewReplacer("MODULES", "file://"+modules, "NAMESPACES",
+		"namespaceSelector: {matchLabels: {test: "+t.Name()+"}}").Replace(text)
+	return "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" +
+		text
 }
 
 // namespace makes a namespace of this test.
 func namespace(t *testing.T, labels ...string) string {
 	t.Helper()
-	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "ns-", Labels: map[string]string{"test": t.Name()}}}
+	n := &corev1.Namespace{
+		ObjectMeta: metav1.ObjectMeta{
+			GenerateName: "ns-",
+			Labels:       map[string]string{"test": t.Name()},
+		},
+	}
 	for i := 0; i < len(labels); i += 2 {
 		n.Labels[labels[i]] = labels[i+1]
 	}
-	created, err := server.Clientset().CoreV1().Namespaces().Create(t.Context(), n, metav1.CreateOptions{})
+	created, err := server.Clientset().CoreV1().Namespaces().
+		Create(t.Context(), n, metav1.CreateOptions{})
 	require.NoError(t, err)
 	return created.Name
 }
@@ -120,11 +129,14 @@ func namespace(t *testing.T, labels ...string) string {
 // create creates a config map with labels, and returns it as it was stored.
 func create(t *testing.T, namespace string, labels ...string) (*corev1.ConfigMap, error) {
 	t.Helper()
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-", Labels: map[string]string{}}}
+	object := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "c-", Labels: map[string]string{}},
+	}
 	for i := 0; i < len(labels); i += 2 {
 		object.Labels[labels[i]] = labels[i+1]
 	}
-	return server.Clientset().CoreV1().ConfigMaps(namespace).Create(t.Context(), object, metav1.CreateOptions{})
+	return server.Clientset().CoreV1().ConfigMaps(namespace).Create(t.Context(), object,
+		metav1.CreateOptions{})
 }
 
 // start starts a webhook server, and returns once the apiserver asks it. Its policies are to
@@ -148,8 +160,11 @@ const configMaps = `rules: [{apiGroups: [""], apiVersions: [v1], resources: [con
 func removeConfigurations(t *testing.T) {
 	t.Helper()
 	api := server.Clientset().AdmissionregistrationV1()
-	for _, remove := range []func(context.Context, string, metav1.DeleteOptions) error{api.ValidatingWebhookConfigurations().Delete, api.MutatingWebhookConfigurations().Delete} {
-		if err := remove(context.Background(), "wasm-admission", metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+	for _, remove := range []func(context.Context, string, metav1.DeleteOptions) error{
+		api.ValidatingWebhookConfigurations().Delete, api.MutatingWebhookConfigurations().Delete,
+	} {
+		if err := remove(context.Background(), "wasm-admission",
+			metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 			require.NoError(t, err)
 		}
 	}

@@ -104,7 +104,8 @@ policies:
 		code    int32
 		message string
 	}{
-		"deny":       {451, `admission webhook "deny.policy.wasm.admission.k8s.io" denied the request: WasmAdmission policy "deny" denied the request: denied by deny.wat`},
+		"deny": {451,
+			`admission webhook "deny.policy.wasm.admission.k8s.io" denied the request: WasmAdmission policy "deny" denied the request: denied by deny.wat`},
 		"group":      {400, "the group says no"},
 		"trap-fail":  {500, `WasmAdmission policy "trap-fail" failed: `},
 		"everything": {451, "denied by deny.wat"},
@@ -129,12 +130,14 @@ policies:
 	require.NotContains(t, object.Labels, "team")
 	object, err = create(t, ns, "try", "order")
 	require.NoError(t, err)
-	require.Equal(t, "first", object.Labels["team"], "each sees the object as the one before left it")
+	require.Equal(t, "first", object.Labels["team"],
+		"each sees the object as the one before left it")
 	require.Equal(t, "yes", object.Labels["second"])
 
 	_, metrics, err := w.Get(t.Context(), "/metrics")
 	require.NoError(t, err)
-	require.Contains(t, metrics, `apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="denied",policy="deny",rejected="true",type="validate"} 1`)
+	require.Contains(t, metrics,
+		`apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="denied",policy="deny",rejected="true",type="validate"} 1`)
 	requireAudited(t)
 }
 
@@ -146,7 +149,8 @@ func requireAudited(t *testing.T) {
 		events, err := server.AuditEvents()
 		require.NoError(t, err)
 		for _, event := range events {
-			if event.Stage == auditv1.StageResponseComplete && strings.Contains(event.Annotations[key], part) {
+			if event.Stage == auditv1.StageResponseComplete &&
+				strings.Contains(event.Annotations[key], part) {
 				return true
 			}
 		}
@@ -182,13 +186,18 @@ policies:
 	api := server.Clientset().RbacV1()
 	_, err = api.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get", "list", "watch"}}},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{""}, Resources: []string{"namespaces"},
+			Verbs: []string{"get", "list", "watch"},
+		}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "eyes"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "system:wasm-admission"}},
+		Subjects: []rbacv1.Subject{{
+			Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "system:wasm-admission",
+		}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	eventually(t, func() bool {
@@ -235,8 +244,11 @@ policies:
 	ns := namespace(t)
 	_, err := create(t, ns, "try", "deny")
 	require.ErrorContains(t, err, "denied by deny.wat")
-	require.NoError(t, os.WriteFile(file, []byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\npolicies: [deny]\nreason: this test\nuntil: "+
-		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(file,
+			[]byte(
+				"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\npolicies: [deny]\nreason: this test\nuntil: "+
+					time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"), 0o600))
 	eventually(t, func() bool {
 		_, err := create(t, ns, "try", "deny")
 		return err == nil
@@ -259,9 +271,12 @@ func policyDirectory(t *testing.T) (directory string, exchange func(manifests st
 		n++
 		data := filepath.Join(volume, fmt.Sprintf("..%d", n))
 		require.NoError(t, os.Mkdir(data, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(data, "policies.yaml"), []byte(strings.ReplaceAll(manifests, "MODULES", "file://"+modules)), 0o600))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(data, "policies.yaml"),
+				[]byte(strings.ReplaceAll(manifests, "MODULES", "file://"+modules)), 0o600))
 		require.NoError(t, os.Symlink(filepath.Base(data), filepath.Join(volume, "..data.new")))
-		require.NoError(t, os.Rename(filepath.Join(volume, "..data.new"), filepath.Join(volume, "..data")))
+		require.NoError(t,
+			os.Rename(filepath.Join(volume, "..data.new"), filepath.Join(volume, "..data")))
 	}
 }
 
@@ -291,10 +306,12 @@ policies:
 `)
 	ns := namespace(t)
 	names := func() (names []string) {
-		c, err := server.Clientset().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "wasm-admission", metav1.GetOptions{})
+		c, err := server.Clientset().AdmissionregistrationV1().ValidatingWebhookConfigurations().
+			Get(t.Context(), "wasm-admission", metav1.GetOptions{})
 		require.NoError(t, err)
 		for n := range c.Webhooks {
-			names = append(names, strings.TrimSuffix(c.Webhooks[n].Name, ".policy.wasm.admission.k8s.io"))
+			names = append(names,
+				strings.TrimSuffix(c.Webhooks[n].Name, ".policy.wasm.admission.k8s.io"))
 		}
 		return names
 	}
@@ -371,7 +388,8 @@ func TestCertificatesAreExchanged(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(certificate.Raw), served())
 	eventually(t, func() bool {
-		c, err := server.Clientset().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "wasm-admission", metav1.GetOptions{})
+		c, err := server.Clientset().AdmissionregistrationV1().ValidatingWebhookConfigurations().
+			Get(t.Context(), "wasm-admission", metav1.GetOptions{})
 		require.NoError(t, err)
 		return string(c.Webhooks[0].ClientConfig.CABundle) == string(bundle)
 	})
@@ -415,7 +433,8 @@ policies:
 - {name: a, module: MODULES/accept.wasm, NAMESPACES, `+configMaps+`}
 `), "--client-ca-file="+authority)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // it is refused
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+w.Address+"/validate/a", strings.NewReader("{}"))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://"+w.Address+"/validate/a", strings.NewReader("{}"))
 	require.NoError(t, err)
 	response, err := client.Do(request)
 	if err == nil {
@@ -431,15 +450,22 @@ policies:
 - {name: v, module: MODULES/deny.wasm, `+configMaps+`}
 - {name: m, module: MODULES/add-defaults.wasm, mutating: true, settings: {labels: {team: none}}, `+configMaps+`}
 `)), 0o600))
-	output, err := harness.ExecuteWebhook(t.Context(), "--config="+file, "--service=system/webhook:8443", "--print-webhook-configurations")
+	output, err := harness.ExecuteWebhook(t.Context(), "--config="+file,
+		"--service=system/webhook:8443", "--print-webhook-configurations")
 	require.NoError(t, err)
 	require.Zero(t, output.ExitCode, output.Stderr)
-	for _, part := range []string{"kind: MutatingWebhookConfiguration", "kind: ValidatingWebhookConfiguration", "path: /mutate/m", "path: /validate/v", "port: 8443"} {
+	for _, part := range []string{
+		"kind: MutatingWebhookConfiguration", "kind: ValidatingWebhookConfiguration",
+		"path: /mutate/m", "path: /validate/v", "port: 8443",
+	} {
 		require.Contains(t, output.Stdout, part)
 	}
-	output, err = harness.ExecuteWebhook(t.Context(), "--config="+file, "--url=http://plain", "--max-requests=0", "--print-webhook-configurations")
+	output, err = harness.ExecuteWebhook(t.Context(), "--config="+file, "--url=http://plain",
+		"--max-requests=0", "--print-webhook-configurations")
 	require.NoError(t, err)
 	require.Equal(t, 1, output.ExitCode)
-	require.Contains(t, output.Stderr, `wasm-admission-webhook: --url: "http://plain": must be https://host`)
-	require.Contains(t, output.Stderr, `wasm-admission-webhook: --max-requests: 0: must be positive`)
+	require.Contains(t, output.Stderr,
+		`wasm-admission-webhook: --url: "http://plain": must be https://host`)
+	require.Contains(t, output.Stderr,
+		`wasm-admission-webhook: --max-requests: 0: must be positive`)
 }

@@ -33,7 +33,8 @@ func main() {
 			return
 		}
 		for {
-			if child, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); child <= 0 || err != nil {
+			if child, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); child <= 0 ||
+				err != nil {
 				break
 			}
 		}

@@ -27,7 +27,10 @@ import (
 
 // change applies the settings to an object and reports whether that made a difference.
 func change(object map[string]any, s settings) (changed bool, err error) {
-	for name, values := range map[string]map[string]string{"labels": s.Labels, "annotations": s.Annotations} {
+	for name, values := range map[string]map[string]string{
+		"labels":      s.Labels,
+		"annotations": s.Annotations,
+	} {
 		added, err := add(object, name, values)
 		if err != nil {
 			return false, err
@@ -44,7 +47,8 @@ func change(object map[string]any, s settings) (changed bool, err error) {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(s.Maximums)) {
-		if parent, name := find(object, path); parent != nil && exceeds(parent[name], s.Maximums[path]) {
+		if parent, name := find(object, path); parent != nil &&
+			exceeds(parent[name], s.Maximums[path]) {
 			parent[name] = json.Number(strconv.FormatInt(s.Maximums[path], 10))
 			changed = true
 		}

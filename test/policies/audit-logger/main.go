@@ -50,7 +50,8 @@ func main() {}
 
 func validate(request *policy.Request, _ policy.NoSettings) (policy.Response, error) {
 	summary := summarise(request)
-	response := policy.Accept().WithWarnings("this request is recorded: "+summary).WithAuditAnnotation("recorded", summary)
+	response := policy.Accept().WithWarnings("this request is recorded: "+summary).
+		WithAuditAnnotation("recorded", summary)
 
 	// A log that fails must not stop the cluster: the user is told instead.
 	if err := trace(request, summary); err != nil {
@@ -91,7 +92,8 @@ func summarise(request *policy.Request) string {
 	if request.Namespace != "" {
 		name = request.Namespace + "/" + name
 	}
-	return fmt.Sprintf("%s: %s %s %s", request.UserInfo.Username, request.Operation, resource(request), name)
+	return fmt.Sprintf("%s: %s %s %s", request.UserInfo.Username, request.Operation,
+		resource(request), name)
 }
 
 // resource renders the resource as kubectl writes it: deployments.apps/scale.

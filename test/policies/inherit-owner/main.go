@@ -71,7 +71,8 @@ func validate(payload string) (string, error) {
 	}
 	if owner == "" {
 		return `{"accepted":false,"code":403,"message":` +
-			rawjson.Quote("neither the object nor namespace "+namespace+" has label "+label) + "}", nil
+			rawjson.Quote("neither the object nor namespace "+namespace+" has label "+label) +
+			"}", nil
 	}
 	mutated := rawjson.Add(object, label, rawjson.Quote(owner), "metadata", "labels")
 	if mutated == object {
@@ -84,7 +85,8 @@ func validate(payload string) (string, error) {
 // ownerOf looks the label up in the namespace; "" is none.
 func ownerOf(namespace, label string) (string, error) {
 	object, err := wasi.HostCall("kubewarden", "kubernetes", "get_resource",
-		`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(namespace)+`,"namespace":null,"disable_cache":false}`)
+		`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(namespace)+
+			`,"namespace":null,"disable_cache":false}`)
 	if err != nil {
 		return "", errors.New("looking up namespace " + namespace + ": " + err.Error())
 	}
@@ -96,7 +98,8 @@ func ownerOf(namespace, label string) (string, error) {
 // reason to refuse anything.
 func report(namespace, label, owner string) {
 	text := "label " + label + " is inherited from namespace " + namespace + ": " + owner
-	if _, err := wasi.HostCall("kubewarden", "tracing", "log", `{"level":"info","message":`+rawjson.Quote(text)+"}"); err != nil {
+	if _, err := wasi.HostCall("kubewarden", "tracing", "log",
+		`{"level":"info","message":`+rawjson.Quote(text)+"}"); err != nil {
 		text = "tracing: " + err.Error()
 	}
 	_, _ = os.Stderr.WriteString(text + "\n")

@@ -51,13 +51,18 @@ func validate(r *policy.Request, s settings) (policy.Response, error) {
 	if r.Namespace == "" || r.Operation != policy.Create && r.Operation != policy.Update {
 		return policy.Accept(), nil
 	}
-	namespace, err := kubernetes.Get[policy.PartialObjectMetadata](kubernetes.GetOptions{APIVersion: "v1", Kind: "Namespace", Name: r.Namespace})
+	namespace, err := kubernetes.Get[policy.PartialObjectMetadata](kubernetes.GetOptions{
+		APIVersion: "v1",
+		Kind:       "Namespace",
+		Name:       r.Namespace,
+	})
 	if err != nil {
 		return policy.Rejectf("looking up namespace %s: %v", r.Namespace, err).WithCode(500), nil
 	}
 	value, found := namespace.Metadata.Labels[s.Label]
 	if !found {
-		return policy.Rejectf("namespace %s has no label %s", r.Namespace, s.Label).WithCode(403), nil
+		return policy.Rejectf("namespace %s has no label %s", r.Namespace, s.Label).WithCode(403),
+			nil
 	}
 	if r.Object == nil {
 		return policy.Response{}, policy.ErrNoObject

@@ -82,7 +82,8 @@ func validate(r *policy.Request, s settings) (policy.Response, error) {
 		case !ok:
 			faults = append(faults, fmt.Sprintf("label %q is missing", label))
 		case !pattern.MatchString(value):
-			faults = append(faults, fmt.Sprintf("label %q is %q and does not match %q", label, value, pattern))
+			faults = append(faults,
+				fmt.Sprintf("label %q is %q and does not match %q", label, value, pattern))
 		}
 	}
 	if len(faults) > 0 {

@@ -40,7 +40,8 @@ import (
 	"github.com/distribution/distribution/v3/configuration"
 	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // registers itself
 	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers itself
+	// registers itself
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/bcrypt"
@@ -51,11 +52,14 @@ func main() {
 	root := flag.String("root", "", "directory to keep everything in, which exists")
 	certificate := flag.String("certificate", "", "certificate in PEM; empty means plain HTTP")
 	key := flag.String("key", "", "key of the certificate in PEM")
-	inMemory := flag.Bool("in-memory", false, "have go-containerregistry serve, which keeps everything in memory and has no users")
+	inMemory := flag.Bool("in-memory", false,
+		"have go-containerregistry serve, which keeps everything in memory and has no users")
 	referrers := flag.Bool("referrers", false, "serve the referrers API; only with -in-memory")
-	user := flag.String("user", "", "name:password of the only user; empty means that everybody may do everything")
+	user := flag.String("user", "",
+		"name:password of the only user; empty means that everybody may do everything")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Serves a registry for tests until its standard input ends: keep that open, as by sleep 1h | registry -root DIRECTORY.")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(),
+			"Serves a registry for tests until its standard input ends: keep that open, as by sleep 1h | registry -root DIRECTORY.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -69,7 +73,8 @@ func main() {
 	logrus.SetOutput(io.Discard)
 	if *inMemory {
 		quiet := ggcr.Logger(log.New(io.Discard, "", 0))
-		if err := serve(*address, *certificate, *key, ggcr.New(quiet, ggcr.WithReferrersSupport(*referrers))); err != nil {
+		if err := serve(*address, *certificate, *key,
+			ggcr.New(quiet, ggcr.WithReferrersSupport(*referrers))); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -79,9 +84,12 @@ func main() {
 		if err := writeUser(users, *user); err != nil {
 			log.Fatal(err)
 		}
-		c.Auth = configuration.Auth{"htpasswd": configuration.Parameters{"realm": "tests", "path": users}}
+		c.Auth = configuration.Auth{
+			"htpasswd": configuration.Parameters{"realm": "tests", "path": users},
+		}
 	}
-	if err := serve(*address, *certificate, *key, handlers.NewApp(context.Background(), c)); err != nil {
+	if err := serve(*address, *certificate, *key, handlers.NewApp(context.Background(), c)); err !=
+		nil {
 		log.Fatal(err)
 	}
 }
@@ -111,7 +119,11 @@ func serve(address, certificate, key string, handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
 	fmt.Println(listener.Addr())
 	if certificate == "" {
 		return server.Serve(listener)

@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package keyless signs modules for tests as identities, with an instance of Sigstore in the process.
+// Package keyless signs modules for tests as identities, with an instance of Sigstore in the
+// process.
 package keyless
 
 import (
@@ -52,7 +53,8 @@ func (i *Instance) TrustedRoot(t testing.TB) []byte {
 	for id, log := range logs {
 		log.ID, _ = hex.DecodeString(id) // the library has the digits there
 	}
-	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01, i.virtual.FulcioCertificateAuthorities(), nil, i.virtual.TimestampingAuthorities(), logs)
+	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
+		i.virtual.FulcioCertificateAuthorities(), nil, i.virtual.TimestampingAuthorities(), logs)
 	require.NoError(t, err)
 	content, err := r.MarshalJSON()
 	require.NoError(t, err)
@@ -62,14 +64,21 @@ func (i *Instance) TrustedRoot(t testing.TB) []byte {
 // ClientTrustConfig returns the instance's ClientTrustConfig, as Kubewarden takes it.
 func (i *Instance) ClientTrustConfig(t testing.TB) []byte {
 	t.Helper()
-	return append(append([]byte(`{"mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json", "trustedRoot": `), i.TrustedRoot(t)...), '}')
+	return append(
+		append(
+			[]byte(
+				`{"mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json", "trustedRoot": `),
+			i.TrustedRoot(t)...),
+		'}')
 }
 
 // Bundle returns what cosign 3 has refer to a manifest, signed by an e-mail address that an issuer
 // vouches for.
-func (i *Instance) Bundle(t testing.TB, email, issuer, manifest string, annotations map[string]string) []byte {
+func (i *Instance) Bundle(t testing.TB, email, issuer, manifest string,
+	annotations map[string]string) []byte {
 	t.Helper()
-	made, err := i.virtual.AttestHashedRekordV2(email, issuer, signing.StatementPayload(t, manifest, signing.PredicateType, annotations))
+	made, err := i.virtual.AttestHashedRekordV2(email, issuer,
+		signing.StatementPayload(t, manifest, signing.PredicateType, annotations))
 	require.NoError(t, err)
 	content, err := made.VerificationContent()
 	require.NoError(t, err)
@@ -85,12 +94,19 @@ func (i *Instance) Bundle(t testing.TB, email, issuer, manifest string, annotati
 	bundle, err := protojson.Marshal(&protobundle.Bundle{
 		MediaType: registry.BundleMediaType,
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
-			Payload: payload, PayloadType: envelope.PayloadType, Signatures: []*protodsse.Signature{{Sig: signature.Signature()}},
+			Payload: payload, PayloadType: envelope.PayloadType,
+			Signatures: []*protodsse.Signature{{Sig: signature.Signature()}},
 		}},
 		VerificationMaterial: &protobundle.VerificationMaterial{
-			Content:                   &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw}},
-			TlogEntries:               []*protorekor.TransparencyLogEntry{entries[0].TransparencyLogEntry()},
-			TimestampVerificationData: &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamps[0]}}},
+			Content: &protobundle.VerificationMaterial_Certificate{
+				Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw},
+			},
+			TlogEntries: []*protorekor.TransparencyLogEntry{
+				entries[0].TransparencyLogEntry(),
+			},
+			TimestampVerificationData: &protobundle.TimestampVerificationData{
+				Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamps[0]}},
+			},
 		},
 	})
 	require.NoError(t, err)

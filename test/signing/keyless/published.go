@@ -40,12 +40,15 @@ func Publish(t testing.TB, r *registry.Registry, prefix string, policy []byte) s
 		manifest = r.Push(t, prefix+name, "v1", policy)
 	}
 	r.PushSignatures(t, prefix+"/old", manifest, key.Layer(t, manifest, prod))
-	r.PushReferrer(t, prefix+"/bundled", manifest, registry.BundleMediaType, key.Bundle(t, manifest, prod))
-	r.PushReferrer(t, prefix+"/keyless", manifest, registry.BundleMediaType, instance.Bundle(t, "ann@example.com", "https://issuer.example.com", manifest, nil))
+	r.PushReferrer(t, prefix+"/bundled", manifest, registry.BundleMediaType,
+		key.Bundle(t, manifest, prod))
+	r.PushReferrer(t, prefix+"/keyless", manifest, registry.BundleMediaType,
+		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", manifest, nil))
 	directory := t.TempDir()
 	for name, content := range map[string][]byte{
-		"cosign.pub": []byte(key.PEM), "foreign.pub": []byte(signing.NewKey(t).PEM), "trust_config.json": instance.ClientTrustConfig(t),
-		"policy.wasm": policy, "policy.wasm.sigstore.json": key.FileBundle(t, policy),
+		"cosign.pub": []byte(key.PEM), "foreign.pub": []byte(signing.NewKey(t).PEM),
+		"trust_config.json": instance.ClientTrustConfig(t),
+		"policy.wasm":       policy, "policy.wasm.sigstore.json": key.FileBundle(t, policy),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name), content, 0o600))
 	}

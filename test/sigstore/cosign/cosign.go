@@ -49,7 +49,8 @@ type Cosign struct {
 	binary string
 }
 
-// New returns the cosign that `make cosign` builds. Without it the test is skipped: building it takes minutes.
+// New returns the cosign that `make cosign` builds. Without it the test is skipped: building it
+// takes minutes.
 func New(t testing.TB) *Cosign {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
@@ -68,7 +69,10 @@ func (c *Cosign) Run(arguments ...string) error {
 	command := exec.CommandContext(c.t.Context(), c.binary, arguments...)
 	command.Dir = c.Directory
 	// Nothing of the user's is read or written, and no repository is asked.
-	command.Env = []string{"HOME=" + c.Directory, "PATH=" + os.Getenv("PATH"), "COSIGN_PASSWORD=", "SIGSTORE_NO_CACHE=true"}
+	command.Env = []string{
+		"HOME=" + c.Directory, "PATH=" + os.Getenv("PATH"), "COSIGN_PASSWORD=",
+		"SIGSTORE_NO_CACHE=true",
+	}
 	output, err := command.CombinedOutput()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
@@ -100,7 +104,8 @@ func (c *Cosign) Write(name string, content []byte) {
 	require.NoError(c.t, os.WriteFile(c.Path(name), content, 0o600))
 }
 
-// Key makes a key of a kind, and returns its public half in PEM. NAME.key and NAME.pub are its files.
+// Key makes a key of a kind, and returns its public half in PEM. NAME.key and NAME.pub are its
+// files.
 func (c *Cosign) Key(kind, name string) []byte {
 	c.t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(newKey(c.t, kind))
@@ -136,7 +141,8 @@ func (c *Cosign) Sign(name, reference string, old bool, more ...string) {
 	c.t.Helper()
 	arguments := []string{"sign", "--yes", "--key", name + ".key", "--allow-http-registry"}
 	if old {
-		arguments = append(arguments, "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false")
+		arguments = append(arguments, "--use-signing-config=false", "--tlog-upload=false",
+			"--new-bundle-format=false")
 	} else {
 		arguments = append(arguments, "--signing-config", "signing-config.json")
 	}
@@ -146,18 +152,22 @@ func (c *Cosign) Sign(name, reference string, old bool, more ...string) {
 // SignFile signs a file of the directory, and writes FILE.sigstore.json beside it.
 func (c *Cosign) SignFile(name, file string) {
 	c.t.Helper()
-	c.Must("sign-blob", "--yes", "--key", name+".key", "--signing-config", "signing-config.json", "--bundle", file+".sigstore.json", file)
+	c.Must("sign-blob", "--yes", "--key", name+".key", "--signing-config", "signing-config.json",
+		"--bundle", file+".sigstore.json", file)
 }
 
 // Verify has cosign verify an image.
 func (c *Cosign) Verify(name, reference string, more ...string) error {
 	c.t.Helper()
-	arguments := []string{"verify", "--key", name + ".pub", "--insecure-ignore-tlog", "--allow-http-registry"}
+	arguments := []string{
+		"verify", "--key", name + ".pub", "--insecure-ignore-tlog", "--allow-http-registry",
+	}
 	return c.Run(append(append(arguments, more...), reference)...)
 }
 
 // VerifyFile has cosign verify a file of the directory.
 func (c *Cosign) VerifyFile(name, file, bundle string) error {
 	c.t.Helper()
-	return c.Run("verify-blob", "--key", name+".pub", "--insecure-ignore-tlog", "--bundle", bundle, file)
+	return c.Run("verify-blob", "--key", name+".pub", "--insecure-ignore-tlog", "--bundle", bundle,
+		file)
 }

@@ -28,26 +28,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// testAirGap has a server start with nothing but what wasmctl bundle wrote of signed policies, and refuse it once it was
-// tampered with.
+// testAirGap has a server start with nothing but what wasmctl bundle wrote of signed policies, and
+// refuse it once it was tampered with.
 func (x *table) testAirGap(t *testing.T, b subjects) {
 	directory := t.TempDir()
 	in := func(name string) string { return filepath.Join(directory, name) }
 	var policies []policy
 	for what, m := range map[string]signed{
-		"key-bundle": b.keyBundle, "key-layer": b.keyLayer, "email-bundle": b.emailBundle, "email-layer": b.emailLayer,
+		"key-bundle": b.keyBundle, "key-layer": b.keyLayer, "email-bundle": b.emailBundle,
+		"email-layer":     b.emailLayer,
 		"workflow-bundle": b.workflowBundle, "workflow-layer": b.workflowLayer,
 	} {
-		policies = append(policies, policy{name: what, module: x.deployTo(x.plain, m), demands: []map[string]any{m.demand}})
+		policies = append(policies,
+			policy{name: what, module: x.deployTo(x.plain, m), demands: []map[string]any{m.demand}})
 	}
 	configuration := func() string {
-		return x.configuration("", map[string]any{"sources": map[string]any{"layout": in("policies.tar")}}, policies...)
+		return x.configuration("",
+			map[string]any{"sources": map[string]any{"layout": in("policies.tar")}}, policies...)
 	}
 	require.NoError(t, os.WriteFile(in("admission.json"), []byte(configuration()), 0o600))
-	require.NoError(t, os.WriteFile(in("sources.json"), []byte(x.json(map[string]any{"insecure_sources": []string{x.plain.Host}})), 0o600))
+	require.NoError(t,
+		os.WriteFile(in("sources.json"),
+			[]byte(x.json(map[string]any{"insecure_sources": []string{x.plain.Host}})), 0o600))
 	for _, command := range [][]string{
 		{"go", "build", "-o", in("wasmctl"), "../../../cmd/wasmctl"},
-		{in("wasmctl"), "bundle", "-o", in("policies.tar"), "--sources-path", in("sources.json"), in("admission.json")},
+		{in("wasmctl"), "bundle", "-o", in("policies.tar"), "--sources-path", in("sources.json"),
+			in("admission.json")},
 		{in("wasmctl"), "bundle", "--verify", in("policies.tar"), in("admission.json")},
 	} {
 		output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput()
@@ -57,7 +63,10 @@ func (x *table) testAirGap(t *testing.T, b subjects) {
 
 	content, err := os.ReadFile(in("policies.tar"))
 	require.NoError(t, err)
-	for what, signature := range map[string][]byte{"email-bundle": b.emailBundle.bundle, "workflow-bundle": b.workflowBundle.bundle} {
+	for what, signature := range map[string][]byte{
+		"email-bundle":    b.emailBundle.bundle,
+		"workflow-bundle": b.workflowBundle.bundle,
+	} {
 		at := bytes.Index(content, signature)
 		require.Positive(t, at, what)
 		tampered := bytes.Clone(content)

@@ -14,6 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package e2e holds the real kube-apiserver against what the real cosign signs with a private instance of the real
-// Sigstore: what is signed as demanded is served, and everything else refused. See `make e2e-sigstore`.
+// Package e2e holds the real kube-apiserver against what the real cosign signs with a private
+// instance of the real Sigstore: what is signed as demanded is served, and everything else refused.
+// See `make e2e-sigstore`.
 package e2e

@@ -119,8 +119,8 @@ func text(way []step) (name string) {
 	return name[1:]
 }
 
-// unsaid are parts of a bundle that say nothing: a hint which key to try, and what a log says of an entry that whoever
-// verifies it makes out of the signature and of what the log has signed.
+// unsaid are parts of a bundle that say nothing: a hint which key to try, and what a log says of an
+// entry that whoever verifies it makes out of the signature and of what the log has signed.
 var unsaid = map[string]bool{
 	"verificationMaterial.publicKey.hint":                        true,
 	"verificationMaterial.tlogEntries.0.kindVersion.kind":        true,

@@ -59,20 +59,27 @@ func (s *suite) json(v any) string {
 	return string(content)
 }
 
-// configuration is what a server starts with. Its state is in a new directory unless one is given. More are further fields
-// of the plugin's configuration.
+// configuration is what a server starts with. Its state is in a new directory unless one is given.
+// More are further fields of the plugin's configuration.
 func (s *suite) configuration(state string, more map[string]any, policies ...policy) string {
-	return s.json(map[string]any{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": []any{
-		map[string]any{"name": "WasmAdmission", "configuration": s.plugin(state, more, policies...)},
-	}})
+	return s.json(map[string]any{"apiVersion": "apiserver.config.k8s.io/v1",
+		"kind": "AdmissionConfiguration", "plugins": []any{
+			map[string]any{
+				"name":          "WasmAdmission",
+				"configuration": s.plugin(state, more, policies...),
+			},
+		}})
 }
 
 // plugin is the plugin's configuration.
 func (s *suite) plugin(state string, more map[string]any, policies ...policy) map[string]any {
 	c := map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
-		"sources":      map[string]any{"insecure": []string{s.plain.Host, s.other.Host}},
-		"verification": map[string]any{"required": false, "trustRoot": map[string]any{"file": s.instance.Path(instance.TrustedRoot)}},
+		"sources": map[string]any{"insecure": []string{s.plain.Host, s.other.Host}},
+		"verification": map[string]any{
+			"required":  false,
+			"trustRoot": map[string]any{"file": s.instance.Path(instance.TrustedRoot)},
+		},
 	}
 	if state == "" {
 		state = filepath.Join(s.TempDir(), "state")
@@ -84,8 +91,16 @@ func (s *suite) plugin(state string, more map[string]any, policies ...policy) ma
 	var list []any
 	for _, p := range policies {
 		one := map[string]any{
-			"name": p.name, "module": p.module, "verification": map[string]any{"config": config(p.demands, p.choice, 1)},
-			"rules": []any{map[string]any{"apiGroups": []string{""}, "apiVersions": []string{"v1"}, "resources": []string{"configmaps"}, "operations": []string{"CREATE"}}},
+			"name": p.name, "module": p.module,
+			"verification": map[string]any{"config": config(p.demands, p.choice, 1)},
+			"rules": []any{
+				map[string]any{
+					"apiGroups":   []string{""},
+					"apiVersions": []string{"v1"},
+					"resources":   []string{"configmaps"},
+					"operations":  []string{"CREATE"},
+				},
+			},
 		}
 		if p.demands == nil && p.choice == nil {
 			delete(one, "verification")
@@ -113,7 +128,8 @@ func (s *suite) serves(t *testing.T, options harness.Options) *harness.Server {
 // refused has a server refuse to start, and returns its lines.
 func (s *suite) refused(t *testing.T, admission string) []string {
 	t.Helper()
-	code, stderr := harness.StartExpectingFailure(t, harness.Options{FeatureGate: true, AdmissionConfig: admission})
+	code, stderr := harness.StartExpectingFailure(t,
+		harness.Options{FeatureGate: true, AdmissionConfig: admission})
 	require.Equal(t, 1, code)
 	var lines []string
 	for line := range strings.Lines(stderr) {
@@ -129,7 +145,8 @@ func (s *suite) refused(t *testing.T, admission string) []string {
 func verdict(t *testing.T, server *harness.Server) string {
 	t.Helper()
 	_, err := server.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).Create(t.Context(),
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "any"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "any"}},
+		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
 		return err.Error()
 	}

@@ -53,62 +53,114 @@ func TestSigstore(t *testing.T) {
 	x.materials(b, foreign)
 	x.certified(b, foreign)
 	x.demands(b)
-	for what, m := range map[string]signed{"image by key": b.keyBundle, "file by key": b.keyFile, "image by address": b.emailBundle, "file by workflow": b.workflowFile} {
+	for what, m := range map[string]signed{
+		"image by key":     b.keyBundle,
+		"file by key":      b.keyFile,
+		"image by address": b.emailBundle,
+		"file by workflow": b.workflowFile,
+	} {
 		x.everyField(what, m)
 	}
 	accepted := map[string]bool{}
-	t.Run("no server starts with any of the others", func(t *testing.T) { x.testStart(t, accepted) })
-	t.Run("no server takes any of the others over", func(t *testing.T) { x.testReload(t, accepted, b) })
+	t.Run("no server starts with any of the others", func(t *testing.T) {
+		x.testStart(t, accepted)
+	})
+	t.Run("no server takes any of the others over", func(t *testing.T) {
+		x.testReload(t, accepted, b)
+	})
 	figure.Print("tamper_cases", float64(len(x.cases)+x.started), "count")
 	figure.Print("tamper_accepted", float64(len(accepted)), "count")
 	require.GreaterOrEqual(t, len(x.cases), 100)
 	require.Empty(t, accepted)
 }
 
-// testServed has a server start with everything that cosign has signed, as it was read and written again for the cases:
-// what refuses them is what was changed.
+// testServed has a server start with everything that cosign has signed, as it was read and written
+// again for the cases: what refuses them is what was changed.
 func (x *table) testServed(t *testing.T, b subjects) {
 	var policies []policy
 	for what, m := range map[string]signed{
-		"key-bundle": b.keyBundle, "key-logged": b.keyLogged, "key-layer": b.keyLayer, "key-file": b.keyFile, "key-file-logged": b.keyFileLogged,
+		"key-bundle": b.keyBundle, "key-logged": b.keyLogged, "key-layer": b.keyLayer,
+		"key-file": b.keyFile, "key-file-logged": b.keyFileLogged,
 		"email-bundle": b.emailBundle, "email-layer": b.emailLayer, "email-file": b.emailFile,
-		"workflow-bundle": b.workflowBundle, "workflow-layer": b.workflowLayer, "workflow-file": b.workflowFile,
-		"rsa-layer": b.rsaLayer, "edwards-bundle": b.edwardsBundle,
+		"workflow-bundle": b.workflowBundle, "workflow-layer": b.workflowLayer,
+		"workflow-file": b.workflowFile,
+		"rsa-layer":     b.rsaLayer, "edwards-bundle": b.edwardsBundle,
 	} {
 		modules := []string{x.deploy(m)}
 		if !m.isFile {
 			modules = []string{x.deployTo(x.plain, m), x.deployTo(x.other, m)}
 		}
 		for n, module := range modules {
-			policies = append(policies, policy{name: fmt.Sprintf("%s-%d", what, n), module: module, demands: []map[string]any{m.demand}})
+			policies = append(policies, policy{
+				name:    fmt.Sprintf("%s-%d", what, n),
+				module:  module,
+				demands: []map[string]any{m.demand},
+			})
 		}
 	}
 	annotated := map[string]any{"annotations": map[string]string{"env": "prod"}}
 	for field, value := range b.keyBundle.demand {
 		annotated[field] = value
 	}
-	flow := x.fromIssuer(instance.GitHub, map[string]string{"urlPrefix": "https://github.com/example/policies"})
+	flow := x.fromIssuer(instance.GitHub,
+		map[string]string{"urlPrefix": "https://github.com/example/policies"})
 	both := b.emailBundle
 	both.layer = b.keyLayer.layer
-	// What the keys of the instance's parts are used for makes signatures that are good, at the right time.
+	// What the keys of the instance's parts are used for makes signatures that are good, at the
+	// right time.
 	again, stamped := b.emailLayer, b.emailFile
-	again.layer = &registry.Layer{Payload: again.layer.Payload, Annotations: maps.Clone(again.layer.Annotations)}
-	again.layer.Annotations[logAnnotation] = string(x.loggedAt([]byte(again.layer.Annotations[logAnnotation]), time.Now(), x.instance.Keys))
-	stamped.bundle = x.put(stamped.bundle, x.timestampOf(x.signature(stamped.bundle), time.Now(), x.instance.Keys), timestampWay...)
+	again.layer = &registry.Layer{
+		Payload:     again.layer.Payload,
+		Annotations: maps.Clone(again.layer.Annotations),
+	}
+	again.layer.Annotations[logAnnotation] =
+		string(x.loggedAt([]byte(again.layer.Annotations[logAnnotation]), time.Now(),
+			x.instance.Keys))
+	stamped.bundle = x.put(stamped.bundle,
+		x.timestampOf(x.signature(stamped.bundle), time.Now(), x.instance.Keys), timestampWay...)
 	policies = append(policies,
-		policy{name: "annotated-bundle", module: x.deploy(b.keyBundle), demands: []map[string]any{annotated}},
-		policy{name: "annotated-layer", module: x.deploy(b.keyLayer), demands: []map[string]any{annotated}},
-		policy{name: "owner", module: x.deploy(b.workflowBundle), demands: []map[string]any{x.fromGitHub(owner, "")}},
-		policy{name: "url-prefix", module: x.deploy(b.workflowBundle), demands: []map[string]any{flow}},
-		policy{name: "both-formats", module: x.deploy(both), demands: []map[string]any{annotated, b.emailBundle.demand}},
-		policy{name: "logged-again", module: x.deploy(again), demands: []map[string]any{again.demand}},
-		policy{name: "stamped-again", module: x.deploy(stamped), demands: []map[string]any{stamped.demand}},
+		policy{
+			name:    "annotated-bundle",
+			module:  x.deploy(b.keyBundle),
+			demands: []map[string]any{annotated},
+		},
+		policy{
+			name:    "annotated-layer",
+			module:  x.deploy(b.keyLayer),
+			demands: []map[string]any{annotated},
+		},
+		policy{
+			name:    "owner",
+			module:  x.deploy(b.workflowBundle),
+			demands: []map[string]any{x.fromGitHub(owner, "")},
+		},
+		policy{
+			name:    "url-prefix",
+			module:  x.deploy(b.workflowBundle),
+			demands: []map[string]any{flow},
+		},
+		policy{
+			name:    "both-formats",
+			module:  x.deploy(both),
+			demands: []map[string]any{annotated, b.emailBundle.demand},
+		},
+		policy{
+			name:    "logged-again",
+			module:  x.deploy(again),
+			demands: []map[string]any{again.demand},
+		},
+		policy{
+			name:    "stamped-again",
+			module:  x.deploy(stamped),
+			demands: []map[string]any{stamped.demand},
+		},
 		policy{name: "any-of", module: x.deploy(b.emailFile), choice: x.demanded()},
 	)
 	server := x.serves(t, harness.Options{AdmissionConfig: x.configuration("", nil, policies...)})
 	metrics, err := server.Metrics(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, metrics, fmt.Sprintf("apiserver_wasm_admission_policies %d\n", len(policies)))
+	require.Contains(t, metrics,
+		fmt.Sprintf("apiserver_wasm_admission_policies %d\n", len(policies)))
 	figure.Print("sigstore_served_policies", float64(len(policies)), "count")
 }
 
@@ -130,8 +182,10 @@ func (x *table) testStart(t *testing.T, accepted map[string]bool) {
 			t.Errorf("%s: %s is not refused", name(n), c.what)
 			continue
 		}
-		if len(found) != 1 || !strings.Contains(found[0], "not verified: ") || !strings.Contains(found[0], c.want) || !strings.Contains(found[0], "sha256:") {
-			t.Errorf("%s: %s: %d lines, want %q: %s", name(n), c.what, len(found), c.want, strings.Join(found, "\n"))
+		if len(found) != 1 || !strings.Contains(found[0], "not verified: ") ||
+			!strings.Contains(found[0], c.want) || !strings.Contains(found[0], "sha256:") {
+			t.Errorf("%s: %s: %d lines, want %q: %s", name(n), c.what, len(found), c.want,
+				strings.Join(found, "\n"))
 			continue
 		}
 		t.Logf("%s: %s", c.what, found[0])
@@ -139,7 +193,8 @@ func (x *table) testStart(t *testing.T, accepted map[string]bool) {
 	require.Len(t, lines, len(x.cases))
 }
 
-// testReload has a server run, and cases come one by one: each is a bad change, and what was served before goes on.
+// testReload has a server run, and cases come one by one: each is a bad change, and what was served
+// before goes on.
 func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))
@@ -150,7 +205,9 @@ func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 	server := x.serves(t, harness.Options{AdmissionConfig: x.configuration("", map[string]any{
 		"policyDirectory": directory, "reload": map[string]any{"interval": "5s"},
 		"verification": map[string]any{
-			"required": true, "trustRoot": map[string]any{"file": x.instance.Path(instance.TrustedRoot)}, "config": config(nil, x.demanded(), 1),
+			"required": true, "trustRoot": map[string]any{
+				"file": x.instance.Path(instance.TrustedRoot),
+			}, "config": config(nil, x.demanded(), 1),
 		},
 	})})
 	count := 0
@@ -184,10 +241,18 @@ func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 func (s *suite) writeManifest(t *testing.T, path, name, module string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path+".new", []byte(s.json(map[string]any{
-		"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": map[string]any{"name": name},
+		"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy",
+		"metadata": map[string]any{"name": name},
 		"spec": map[string]any{
 			"module": module, "mutating": false,
-			"rules": []any{map[string]any{"apiGroups": []string{""}, "apiVersions": []string{"v1"}, "resources": []string{"configmaps"}, "operations": []string{"CREATE"}}},
+			"rules": []any{
+				map[string]any{
+					"apiGroups":   []string{""},
+					"apiVersions": []string{"v1"},
+					"resources":   []string{"configmaps"},
+					"operations":  []string{"CREATE"},
+				},
+			},
 		},
 	})), 0o600))
 	require.NoError(t, os.Rename(path+".new", path))

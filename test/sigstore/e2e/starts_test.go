@@ -60,10 +60,16 @@ func (x *table) testRoots(t *testing.T, b subjects, foreign string) {
 		content    []byte
 	}{
 		{"without authorities", "has no certificate authority", without("certificateAuthorities")},
-		{"without logs and timestamp authorities", "has neither a transparency log nor a timestamp authority", without("tlogs", "timestampAuthorities")},
-		{"with authorities that are over", "is expired: its last certificate authority", over("certificateAuthorities")},
-		{"with logs and timestamp authorities that are over", "is expired: its last log or timestamp authority", over("tlogs", "timestampAuthorities")},
-		{"of a newer format", "has media type", x.put(good, "application/vnd.dev.sigstore.trustedroot+json;version=0.2", "mediaType")},
+		{"without logs and timestamp authorities",
+			"has neither a transparency log nor a timestamp authority",
+			without("tlogs", "timestampAuthorities")},
+		{"with authorities that are over", "is expired: its last certificate authority",
+			over("certificateAuthorities")},
+		{"with logs and timestamp authorities that are over",
+			"is expired: its last log or timestamp authority",
+			over("tlogs", "timestampAuthorities")},
+		{"of a newer format", "has media type",
+			x.put(good, "application/vnd.dev.sigstore.trustedroot+json;version=0.2", "mediaType")},
 		{"with something that is unknown", "cannot be read", x.put(good, "x", "unknown")},
 		{"that is empty", "is empty", nil},
 		{"that is no JSON", "is not JSON", []byte("root")},
@@ -76,7 +82,8 @@ func (x *table) testRoots(t *testing.T, b subjects, foreign string) {
 				require.NoError(t, os.WriteFile(path, root.content, 0o600))
 			}
 			lines := x.refused(t, x.configuration("", map[string]any{"verification": map[string]any{
-				"required": true, "trustRoot": map[string]any{"file": path}, "config": config([]map[string]any{b.emailBundle.demand}, nil, 0),
+				"required": true, "trustRoot": map[string]any{"file": path},
+				"config": config([]map[string]any{b.emailBundle.demand}, nil, 0),
 			}}, policy{name: "signed", module: x.deploy(b.emailBundle)}))
 			require.Len(t, lines, 1)
 			require.Contains(t, lines[0], root.want)
@@ -97,37 +104,46 @@ func (x *table) foreignRoot(t *testing.T, directory string) []byte {
 
 // testClientTrustConfig has a server start with the document that Kubewarden has.
 func (x *table) testClientTrustConfig(t *testing.T, b subjects) {
-	x.serves(t, harness.Options{AdmissionConfig: x.configuration("", map[string]any{"verification": map[string]any{
-		"required": true, "trustRoot": map[string]any{"file": x.instance.Path(instance.ClientTrustConfig)}, "config": config([]map[string]any{b.emailBundle.demand}, nil, 0),
-	}}, policy{name: "signed", module: x.deploy(b.emailBundle)})})
+	x.serves(t,
+		harness.Options{AdmissionConfig: x.configuration("",
+			map[string]any{"verification": map[string]any{
+				"required": true, "trustRoot": map[string]any{
+					"file": x.instance.Path(instance.ClientTrustConfig),
+				}, "config": config([]map[string]any{b.emailBundle.demand}, nil, 0),
+			}}, policy{name: "signed", module: x.deploy(b.emailBundle)})})
 }
 
 // stored is what a server has kept of a policy below its state directory.
 type stored struct {
-	// tag and manifest are the paths of its entries in the index, of the URI and of what that stands for. evidence is that of
-	// what it was accepted by.
+	// tag and manifest are the paths of its entries in the index, of the URI and of what that
+	// stands for. evidence is that of what it was accepted by.
 	tag, manifest, evidence string
 }
 
-// testStore has a server start from what it has kept, with registries and files gone, and refuse what was changed in there.
+// testStore has a server start from what it has kept, with registries and files gone, and refuse
+// what was changed in there.
 func (x *table) testStore(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	state := filepath.Join(t.TempDir(), "state")
 	sources := map[string]any{"insecure": []string{r.Host}, "timeout": "2s"}
 	names := []string{
-		"untouched", "evidence-gone", "evidence-changed", "evidence-of-another", "evidence-foreign", "manifest-changed", "manifest-of-another",
+		"untouched", "evidence-gone", "evidence-changed", "evidence-of-another", "evidence-foreign",
+		"manifest-changed", "manifest-of-another",
 		"index-gone", "index-to-another-module", "index-to-another-manifest", "module-changed",
 	}
 	var policies []policy
 	for n, name := range names {
-		wasm := append(x.wasm[:len(x.wasm):len(x.wasm)], 0, 2, 1, byte('a'+n)) // each has its own file
+		// each has its own file
+		wasm := append(x.wasm[:len(x.wasm):len(x.wasm)], 0, 2, 1, byte('a'+n))
 		m := x.image(r, wasm, x.byEmail(email), false)
-		policies = append(policies, policy{name: name, module: x.deployTo(r, m), demands: []map[string]any{m.demand}})
+		policies = append(policies,
+			policy{name: name, module: x.deployTo(r, m), demands: []map[string]any{m.demand}})
 	}
 	admission := x.configuration(state, map[string]any{"sources": sources}, policies...)
 	require.NoError(t, x.serves(t, harness.Options{AdmissionConfig: admission}).Stop())
 	r.Stop()
-	require.NoError(t, x.serves(t, harness.Options{AdmissionConfig: admission}).Stop(), "the registry is gone")
+	require.NoError(t, x.serves(t, harness.Options{AdmissionConfig: admission}).Stop(),
+		"the registry is gone")
 
 	files := x.storedFiles(t, state, policies)
 	x.tamperStore(t, state, files)
@@ -141,7 +157,9 @@ func (x *table) testStore(t *testing.T) {
 	x.started += len(names) - 1
 
 	// With an empty store there is nothing to go by.
-	lines = x.refused(t, x.configuration(filepath.Join(t.TempDir(), "empty"), map[string]any{"sources": sources}, policies[0]))
+	lines = x.refused(t,
+		x.configuration(filepath.Join(t.TempDir(), "empty"), map[string]any{"sources": sources},
+			policies[0]))
 	require.Len(t, lines, 1)
 	require.Contains(t, lines[0], "policies[untouched].module: ")
 	x.started++
@@ -189,7 +207,9 @@ func readFile(t *testing.T, path string) []byte {
 // tamperStore changes what the store has of each policy but the first, as its name says.
 func (x *table) tamperStore(t *testing.T, state string, files map[string]stored) {
 	t.Helper()
-	write := func(path string, content []byte) { require.NoError(t, os.WriteFile(path, content, 0o600)) }
+	write := func(path string, content []byte) {
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+	}
 	change := func(name, field string, change func(any) any) {
 		path := files[name].evidence
 		write(path, x.edit(readFile(t, path), []step{field}, change))
@@ -206,23 +226,34 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 			return x.edit(x.decoded(v), []step{"dsseEnvelope", "signatures", 0, "sig"}, bend)
 		})
 	})
-	change("evidence-of-another", "evidence", func(any) any { return x.at(readFile(t, files["untouched"].evidence), "evidence") })
+	change("evidence-of-another", "evidence", func(any) any {
+		return x.at(readFile(t, files["untouched"].evidence), "evidence")
+	})
 	foreign := x.image(x.plain, x.wasm, x.byEmail("boss@example.com"), false)
 	change("evidence-foreign", "evidence", func(any) any {
-		return []byte(x.json(map[string]any{"candidates": []any{map[string]any{"Bundle": foreign.bundle}}}))
+		return []byte(x.json(map[string]any{
+			"candidates": []any{map[string]any{"Bundle": foreign.bundle}},
+		}))
 	})
 	change("manifest-changed", "manifest", bend)
-	change("manifest-of-another", "manifest", func(any) any { return x.at(readFile(t, files["untouched"].evidence), "manifest") })
+	change("manifest-of-another", "manifest", func(any) any {
+		return x.at(readFile(t, files["untouched"].evidence), "manifest")
+	})
 	require.NoError(t, os.Remove(files["index-gone"].tag))
-	for _, path := range []string{files["index-to-another-module"].tag, files["index-to-another-module"].manifest} {
+	for _, path := range []string{
+		files["index-to-another-module"].tag, files["index-to-another-module"].manifest,
+	} {
 		replace(path, digest("index-to-another-module"), digest("untouched"))
 	}
 	other := x.at(readFile(t, files["untouched"].tag), "manifest").(string) //nolint:forcetypeassert // the store wrote it
 	own := x.at(readFile(t, files["index-to-another-manifest"].tag), "manifest").(string)
-	for _, path := range []string{files["index-to-another-manifest"].tag, files["index-to-another-manifest"].manifest} {
+	for _, path := range []string{
+		files["index-to-another-manifest"].tag, files["index-to-another-manifest"].manifest,
+	} {
 		replace(path, own, other)
 	}
-	module := filepath.Join(state, "modules", "sha256", strings.TrimPrefix(digest("module-changed"), "sha256:")+".wasm")
+	module := filepath.Join(state, "modules", "sha256",
+		strings.TrimPrefix(digest("module-changed"), "sha256:")+".wasm")
 	write(module, append(readFile(t, module), 0, 2, 1, 'z'))
 }
 
@@ -230,8 +261,10 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 func (x *table) testMovedTag(t *testing.T, b subjects) {
 	r := registry.Start(t, registry.Options{})
 	admission := func(state string, p policy) string {
-		p.name, p.module, p.demands = "moved", "registry://"+r.Host+"/moved:v1", []map[string]any{b.keyLayer.demand}
-		return x.configuration(state, map[string]any{"sources": map[string]any{"insecure": []string{r.Host}}}, p)
+		p.name, p.module, p.demands = "moved", "registry://"+r.Host+"/moved:v1",
+			[]map[string]any{b.keyLayer.demand}
+		return x.configuration(state,
+			map[string]any{"sources": map[string]any{"insecure": []string{r.Host}}}, p)
 	}
 	x.attach(r, "moved", r.Push(x, "moved", "v1", x.wasm), b.keyLayer)
 	x.serves(t, harness.Options{AdmissionConfig: admission("", policy{})})
@@ -244,22 +277,34 @@ func (x *table) testMovedTag(t *testing.T, b subjects) {
 
 // testMirror has modules and signatures come from a mirror.
 func (x *table) testMirror(t *testing.T, b subjects) {
-	source, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{InMemory: true, Referrers: true})
+	source, mirror := registry.Start(t, registry.Options{}),
+		registry.Start(t, registry.Options{InMemory: true, Referrers: true})
 	admission := func(name string) string {
 		return x.configuration("", map[string]any{"sources": map[string]any{
 			"insecure": []string{source.Host, mirror.Host},
-			"mirrors":  []any{map[string]any{"prefix": "registry://" + source.Host + "/", "replacement": "registry://" + mirror.Host + "/copies/"}},
-		}}, policy{name: name, module: "registry://" + source.Host + "/" + name + ":v1", demands: []map[string]any{b.workflowBundle.demand}})
+			"mirrors": []any{
+				map[string]any{
+					"prefix":      "registry://" + source.Host + "/",
+					"replacement": "registry://" + mirror.Host + "/copies/",
+				},
+			},
+		}}, policy{
+			name:    name,
+			module:  "registry://" + source.Host + "/" + name + ":v1",
+			demands: []map[string]any{b.workflowBundle.demand},
+		})
 	}
 	unsigned := signed{wasm: x.wasm}
 	foreign := x.image(x.plain, x.wasm, x.byWorkflow("evil/"+repository, workflow, ref), false)
 	for name, at := range map[string]struct{ source, mirror signed }{
-		"at-the-source": {b.workflowBundle, unsigned}, "foreign-at-the-mirror": {unsigned, foreign}, "nowhere": {unsigned, unsigned},
+		"at-the-source": {b.workflowBundle, unsigned}, "foreign-at-the-mirror": {unsigned, foreign},
+		"nowhere": {unsigned, unsigned},
 	} {
 		x.attach(source, name, source.Push(x, name, "v1", x.wasm), at.source)
 		x.attach(mirror, "copies/"+name, mirror.Push(x, "copies/"+name, "v1", x.wasm), at.mirror)
 	}
-	x.attach(mirror, "copies/at-the-mirror", mirror.Push(x, "copies/at-the-mirror", "v1", x.wasm), b.workflowBundle)
+	x.attach(mirror, "copies/at-the-mirror", mirror.Push(x, "copies/at-the-mirror", "v1", x.wasm),
+		b.workflowBundle)
 	x.serves(t, harness.Options{AdmissionConfig: admission("at-the-mirror")})
 	x.serves(t, harness.Options{AdmissionConfig: admission("at-the-source")})
 	for _, name := range []string{"foreign-at-the-mirror", "nowhere"} {

@@ -75,9 +75,16 @@ func newSuite(t *testing.T) *suite {
 	t.Cleanup(func() { require.NoError(t, i.Stop()) })
 	s := &suite{
 		T: t, instance: i, cosign: cosign.New(t), modules: private(), keys: map[string]string{},
-		plain: registry.Start(t, registry.Options{}), other: registry.Start(t, registry.Options{InMemory: true, Referrers: true}),
+		plain: registry.Start(t, registry.Options{}),
+		other: registry.Start(t, registry.Options{InMemory: true, Referrers: true}),
 	}
-	for name, kind := range map[string]string{"own": "p256", "second": "p256", "foreign": "p256", "edwards": "ed25519", "rsa": "rsa2048"} {
+	for name, kind := range map[string]string{
+		"own":     "p256",
+		"second":  "p256",
+		"foreign": "p256",
+		"edwards": "ed25519",
+		"rsa":     "rsa2048",
+	} {
 		s.keys[name] = string(s.cosign.Key(kind, name))
 	}
 	s.wasm, err = os.ReadFile("../../wat/deny.wasm")
@@ -85,8 +92,8 @@ func newSuite(t *testing.T) *suite {
 	return s
 }
 
-// identity is somebody who signs: arguments of cosign, and of cosign in its older format, and what a verification config says
-// of them.
+// identity is somebody who signs: arguments of cosign, and of cosign in its older format, and what
+// a verification config says of them.
 type identity struct {
 	arguments, older []string
 	demand           map[string]any
@@ -97,9 +104,11 @@ func (s *suite) byKey(name string, logged bool) identity {
 	key := []string{"--key", name + ".key"}
 	arguments := append(key[:2:2], "--signing-config", "signing-config.json")
 	if logged {
-		arguments = append(key[:2:2], "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot))
+		arguments = append(key[:2:2], "--signing-config", s.instance.Path(instance.SigningConfig),
+			"--trusted-root", s.instance.Path(instance.TrustedRoot))
 	}
-	older := append(key[:2:2], "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false")
+	older := append(key[:2:2], "--use-signing-config=false", "--tlog-upload=false",
+		"--new-bundle-format=false")
 	return identity{arguments, older, map[string]any{"kind": "pubKey", "key": s.keys[name]}}
 }
 
@@ -109,14 +118,22 @@ func (s *suite) byToken(token string, err error, demand map[string]any) identity
 	file := fmt.Sprintf("token-%x", sha256.Sum256([]byte(token)))
 	s.cosign.Write(file, []byte(token))
 	return identity{
-		[]string{"--identity-token", file, "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot)},
+		[]string{
+			"--identity-token",
+			file,
+			"--signing-config",
+			s.instance.Path(instance.SigningConfig),
+			"--trusted-root",
+			s.instance.Path(instance.TrustedRoot),
+		},
 		append([]string{"--identity-token", file}, s.instance.OlderArguments()...), demand,
 	}
 }
 
 func (s *suite) byEmail(address string) identity {
 	token, err := s.instance.Issuer.Email(address)
-	return s.byToken(token, err, s.fromIssuer(s.instance.Issuer.URL, map[string]string{"equal": address}))
+	return s.byToken(token, err,
+		s.fromIssuer(s.instance.Issuer.URL, map[string]string{"equal": address}))
 }
 
 func (s *suite) byWorkflow(repo, file, at string) identity {
@@ -147,7 +164,8 @@ type signed struct {
 }
 
 // image has cosign sign an image, in the format of cosign 2 if old is set.
-func (s *suite) image(r *registry.Registry, wasm []byte, who identity, old bool, more ...string) signed {
+func (s *suite) image(r *registry.Registry, wasm []byte, who identity, old bool,
+	more ...string) signed {
 	s.count++
 	name := fmt.Sprintf("signed/%d", s.count)
 	reference := r.Host + "/" + name + "@" + r.Push(s, name, "v1", wasm)
@@ -167,7 +185,10 @@ func (s *suite) attestation(r *registry.Registry, who identity) signed {
 	name := fmt.Sprintf("signed/%d", s.count)
 	s.cosign.Write("predicate.json", []byte(`{"verdict":"harmless"}`))
 	reference := r.Host + "/" + name + "@" + r.Push(s, name, "v1", s.wasm)
-	s.cosign.Must(append(append([]string{"attest", "--yes", "--allow-http-registry", "--predicate", "predicate.json"}, who.arguments...), reference)...)
+	s.cosign.Must(
+		append(append([]string{
+			"attest", "--yes", "--allow-http-registry", "--predicate", "predicate.json",
+		}, who.arguments...), reference)...)
 	return s.fetch(r, name, signed{wasm: s.wasm, demand: who.demand})
 }
 
@@ -202,7 +223,8 @@ func layerOf(candidate *verification.Candidate) *registry.Layer {
 		signatureAnnotation: base64.StdEncoding.EncodeToString(candidate.Signature),
 	}}
 	for name, content := range map[string][]byte{
-		certificateAnnotation: candidate.Certificate, chainAnnotation: candidate.Chain, logAnnotation: candidate.RekorBundle,
+		certificateAnnotation: candidate.Certificate, chainAnnotation: candidate.Chain,
+		logAnnotation: candidate.RekorBundle,
 	} {
 		if len(content) > 0 {
 			layer.Annotations[name] = string(content)
@@ -214,7 +236,8 @@ func layerOf(candidate *verification.Candidate) *registry.Layer {
 // file has cosign sign a file.
 func (s *suite) file(wasm []byte, who identity) signed {
 	s.cosign.Write("file.wasm", wasm)
-	s.cosign.Must(append(append([]string{"sign-blob", "--yes", "--bundle", "file.json"}, who.arguments...), "file.wasm")...)
+	s.cosign.Must(append(append([]string{"sign-blob", "--yes", "--bundle", "file.json"},
+		who.arguments...), "file.wasm")...)
 	return signed{wasm: wasm, isFile: true, demand: who.demand, bundle: s.cosign.Read("file.json")}
 }
 
@@ -223,8 +246,8 @@ func (s *suite) another() []byte {
 	return append(s.wasm[:len(s.wasm):len(s.wasm)], 0, 2, 1, 'a') // an empty custom section
 }
 
-// deploy puts a module and its signature into a place of their own, and returns the module's URI. Images go to both
-// registries in turn.
+// deploy puts a module and its signature into a place of their own, and returns the module's URI.
+// Images go to both registries in turn.
 func (s *suite) deploy(m signed) string {
 	s.count++
 	if !m.isFile {

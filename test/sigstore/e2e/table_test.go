@@ -31,14 +31,16 @@ type subjects struct {
 }
 
 func (x *table) sign() (b subjects) {
-	own, mail, flow := x.byKey("own", false), x.byEmail(email), x.byWorkflow(owner+"/"+repository, workflow, ref)
+	own, mail, flow := x.byKey("own", false), x.byEmail(email),
+		x.byWorkflow(owner+"/"+repository, workflow, ref)
 	b.keyBundle = x.image(x.plain, x.wasm, own, false, "--annotations", "env=prod")
 	b.keyLogged = x.image(x.other, x.wasm, x.byKey("own", true), false)
 	b.keyLayer = x.image(x.plain, x.wasm, own, true, "--annotations", "env=prod")
 	b.keyFile = x.file(x.wasm, own)
 	b.keyFileLogged = x.file(x.wasm, x.byKey("own", true))
 	b.emailBundle = x.image(x.plain, x.wasm, mail, false, "--annotations", "env=prod")
-	x.image(x.plain, x.another(), mail, true) // takes index 0 of the log, which would be as good as none
+	// takes index 0 of the log, which would be as good as none
+	x.image(x.plain, x.another(), mail, true)
 	b.emailLayer = x.image(x.other, x.wasm, mail, true, "--annotations", "env=prod")
 	b.workflowLayer = x.image(x.plain, x.wasm, flow, true)
 	b.emailFile = x.file(x.wasm, mail)
@@ -49,7 +51,8 @@ func (x *table) sign() (b subjects) {
 	return b
 }
 
-// demanded is what all servers here demand: a signature by the key, by the e-mail address, or by the workflow.
+// demanded is what all servers here demand: a signature by the key, by the e-mail address, or by
+// the workflow.
 func (x *table) demanded() []map[string]any {
 	return []map[string]any{
 		x.byKey("own", false).demand,
@@ -71,27 +74,41 @@ func (x *table) foreign() {
 		{"a foreign key, logged", "not by key", x.byKey("foreign", true)},
 		{"a key of another kind", "not by key", x.byKey("edwards", false)},
 		{"another address", `by "boss@example.com"`, x.byEmail("boss@example.com")},
-		{"an address that begins alike", `by "releases@example.com.evil.test"`, x.byEmail(email + ".evil.test")},
+		{"an address that begins alike", `by "releases@example.com.evil.test"`,
+			x.byEmail(email + ".evil.test")},
 		{"an address that ends alike", `by "xreleases@example.com"`, x.byEmail("x" + email)},
 		{"an address in capitals", `by "Releases@example.com"`, x.byEmail("Releases@example.com")},
-		{"a workflow of another owner", `by "https://github.com/evil/`, x.byWorkflow("evil/"+repository, workflow, ref)},
-		{"a workflow of an owner that begins alike", `by "https://github.com/examples/`, x.byWorkflow(owner+"s/"+repository, workflow, ref)},
-		{"a workflow of another repository", `by "https://github.com/example/other/`, x.byWorkflow(owner+"/other", workflow, ref)},
-		{"a workflow of a repository that begins alike", `by "https://github.com/example/policies-fork/`, x.byWorkflow(owner+"/"+repository+"-fork", workflow, ref)},
-		{"a workflow of a repository in capitals", `by "https://github.com/example/Policies/`, x.byWorkflow(owner+"/Policies", workflow, ref)},
+		{"a workflow of another owner", `by "https://github.com/evil/`,
+			x.byWorkflow("evil/"+repository, workflow, ref)},
+		{"a workflow of an owner that begins alike", `by "https://github.com/examples/`,
+			x.byWorkflow(owner+"s/"+repository, workflow, ref)},
+		{"a workflow of another repository", `by "https://github.com/example/other/`,
+			x.byWorkflow(owner+"/other", workflow, ref)},
+		{"a workflow of a repository that begins alike",
+			`by "https://github.com/example/policies-fork/`,
+			x.byWorkflow(owner+"/"+repository+"-fork", workflow, ref)},
+		{"a workflow of a repository in capitals", `by "https://github.com/example/Policies/`,
+			x.byWorkflow(owner+"/Policies", workflow, ref)},
 	} {
 		x.refuse("image by "+who.what, who.want, x.image(x.plain, x.wasm, who.identity, false))
 		x.refuse("file by "+who.what, "", x.file(x.wasm, who.identity))
 	}
-	x.refuse("layer by a foreign key", "not by key", x.image(x.other, x.wasm, x.byKey("foreign", false), true))
-	x.refuse("layer by a key of another kind", "not by key", x.image(x.plain, x.wasm, x.byKey("rsa", false), true))
-	x.refuse("layer by another address", `by "boss@example.com"`, x.image(x.plain, x.wasm, x.byEmail("boss@example.com"), true))
-	x.refuse("layer by a workflow of another owner", `by "https://github.com/evil/`, x.image(x.other, x.wasm, x.byWorkflow("evil/"+repository, workflow, ref), true))
+	x.refuse("layer by a foreign key", "not by key",
+		x.image(x.other, x.wasm, x.byKey("foreign", false), true))
+	x.refuse("layer by a key of another kind", "not by key",
+		x.image(x.plain, x.wasm, x.byKey("rsa", false), true))
+	x.refuse("layer by another address", `by "boss@example.com"`,
+		x.image(x.plain, x.wasm, x.byEmail("boss@example.com"), true))
+	x.refuse("layer by a workflow of another owner", `by "https://github.com/evil/`,
+		x.image(x.other, x.wasm, x.byWorkflow("evil/"+repository, workflow, ref), true))
 	for _, who := range []struct {
 		what     string
 		identity identity
-	}{{"the key", x.byKey("own", false)}, {"the key, logged", x.byKey("own", true)}, {"the address", x.byEmail(email)}, {"the workflow", x.byWorkflow(owner+"/"+repository, workflow, ref)}} {
-		x.refuse("attestation by "+who.what, "an attestation, not a signature", x.attestation(x.other, who.identity))
+	}{{"the key", x.byKey("own", false)}, {"the key, logged", x.byKey("own", true)},
+		{"the address", x.byEmail(email)},
+		{"the workflow", x.byWorkflow(owner+"/"+repository, workflow, ref)}} {
+		x.refuse("attestation by "+who.what, "an attestation, not a signature",
+			x.attestation(x.other, who.identity))
 		of := x.image(x.other, other, who.identity, false)
 		of.wasm = x.wasm
 		x.refuse("signature of another digest by "+who.what, "", of)
@@ -99,7 +116,10 @@ func (x *table) foreign() {
 		file.wasm = x.wasm
 		x.refuse("signature of another file by "+who.what, "", file)
 	}
-	for what, who := range map[string]identity{"the key": x.byKey("own", false), "the address": x.byEmail(email)} {
+	for what, who := range map[string]identity{
+		"the key":     x.byKey("own", false),
+		"the address": x.byEmail(email),
+	} {
 		layer := x.image(x.plain, other, who, true)
 		layer.wasm = x.wasm
 		x.refuse("layer of another digest by "+what, "about another artifact", layer)
@@ -109,12 +129,20 @@ func (x *table) foreign() {
 // exchanged are signatures that stand where they do not belong.
 func (x *table) exchanged(b subjects) {
 	as := func(m signed, isFile bool) signed { m.isFile = isFile; return m }
-	x.refuse("bundle of a file, by key, beside an image", "signs a file, not an image", as(b.keyFile, false))
-	x.refuse("bundle of a file, by address, beside an image", "signs a file, not an image", as(b.emailFile, false))
-	x.refuse("bundle of an image, by key, beside a file", "a statement, not a signature of the file", as(b.keyBundle, true))
-	x.refuse("bundle of an image, by workflow, beside a file", "a statement, not a signature of the file", as(b.workflowBundle, true))
+	x.refuse("bundle of a file, by key, beside an image", "signs a file, not an image",
+		as(b.keyFile, false))
+	x.refuse("bundle of a file, by address, beside an image", "signs a file, not an image",
+		as(b.emailFile, false))
+	x.refuse("bundle of an image, by key, beside a file",
+		"a statement, not a signature of the file", as(b.keyBundle, true))
+	x.refuse("bundle of an image, by workflow, beside a file",
+		"a statement, not a signature of the file", as(b.workflowBundle, true))
 	garbage := b.emailBundle
-	for what, content := range map[string]string{"no JSON": "bundle", "an empty object": "{}", "cut": string(b.emailBundle.bundle[:len(b.emailBundle.bundle)-1])} {
+	for what, content := range map[string]string{
+		"no JSON":         "bundle",
+		"an empty object": "{}",
+		"cut":             string(b.emailBundle.bundle[:len(b.emailBundle.bundle)-1]),
+	} {
 		garbage.bundle = []byte(content)
 		x.refuse("bundle that is "+what, "", garbage)
 	}
@@ -131,7 +159,10 @@ func (x *table) layers(b subjects) {
 	good := b.keyLayer.layer
 	change := func(what, want string, payload []byte, signature string) {
 		m := b.keyLayer
-		m.layer = &registry.Layer{Payload: payload, Annotations: map[string]string{signatureAnnotation: signature}}
+		m.layer = &registry.Layer{
+			Payload:     payload,
+			Annotations: map[string]string{signatureAnnotation: signature},
+		}
 		if signature == "" {
 			m.layer.Annotations = nil
 		}
@@ -142,14 +173,19 @@ func (x *table) layers(b subjects) {
 		payload := x.edit(good.Payload, way, remove)
 		change("payload without "+text(way), "", payload, signature)
 		if _, isText := x.at(good.Payload, way...).(string); isText {
-			change("payload with "+text(way)+" changed", "", x.edit(good.Payload, way, bend), signature)
+			change("payload with "+text(way)+" changed", "", x.edit(good.Payload, way, bend),
+				signature)
 		}
 	}
-	change("payload with something behind", "", append(good.Payload[:len(good.Payload):len(good.Payload)], ' '), signature)
+	change("payload with something behind", "",
+		append(good.Payload[:len(good.Payload):len(good.Payload)], ' '), signature)
 	change("signature changed", "not by key", good.Payload, bend(signature).(string)) //nolint:forcetypeassert // a string is bent into one
-	change("signature of another payload", "not by key", good.Payload, x.image(x.plain, x.another(), x.byKey("own", false), true).layer.Annotations[signatureAnnotation])
+	change("signature of another payload", "not by key", good.Payload,
+		x.image(x.plain, x.another(), x.byKey("own", false), true).
+			layer.Annotations[signatureAnnotation])
 	change("signature missing", "", good.Payload, "")
 	change("signature that is no base64", "", good.Payload, "?")
 	change("signature in hexadecimal", "", good.Payload, "3045")
-	change("certificate as signature", "", good.Payload, base64.StdEncoding.EncodeToString(x.instance.Keys.FulcioAuthority.Raw))
+	change("certificate as signature", "", good.Payload,
+		base64.StdEncoding.EncodeToString(x.instance.Keys.FulcioAuthority.Raw))
 }

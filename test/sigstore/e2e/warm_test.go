@@ -34,15 +34,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// TestWarmStart measures what verification adds to a start with everything in the store: the same assembly as the server's
-// loads 22 policies, a third by key in the older format, by an address and by a workflow each, with verification and
-// without, in turn. See `make bench-verify`.
+// TestWarmStart measures what verification adds to a start with everything in the store: the same
+// assembly as the server's loads 22 policies, a third by key in the older format, by an address and
+// by a workflow each, with verification and without, in turn. See `make bench-verify`.
 func TestWarmStart(t *testing.T) {
 	const count, rounds = 22, 25
 	s := newSuite(t)
 	x := &table{suite: s}
 	var policies []policy
-	who := []identity{s.byKey("own", false), s.byEmail(email), s.byWorkflow(owner+"/"+repository, workflow, ref)}
+	who := []identity{
+		s.byKey("own", false),
+		s.byEmail(email),
+		s.byWorkflow(owner+"/"+repository, workflow, ref),
+	}
 	for n := range count {
 		wasm := append(s.wasm[:len(s.wasm):len(s.wasm)], 0, 2, 1, byte(n))
 		module := s.deployTo(s.plain, s.image(s.plain, wasm, who[n%len(who)], n%len(who) == 0))
@@ -51,14 +55,20 @@ func TestWarmStart(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	ctx := klog.NewContext(t.Context(), logr.Discard())
 	start := func(verification map[string]any) func() error {
-		plugin := s.plugin(state, map[string]any{"verification": verification, "compilation": map[string]any{"mode": "InProcess"}}, policies...)
+		plugin := s.plugin(state,
+			map[string]any{
+				"verification": verification,
+				"compilation":  map[string]any{"mode": "InProcess"},
+			}, policies...)
 		if verification == nil {
 			delete(plugin, "verification")
 		}
 		return func() error { return load(ctx, s.json(plugin)) }
 	}
 	verified := start(map[string]any{
-		"required": true, "trustRoot": map[string]any{"file": s.instance.Path(instance.TrustedRoot)}, "config": config(nil, x.demanded(), 1),
+		"required": true, "trustRoot": map[string]any{
+			"file": s.instance.Path(instance.TrustedRoot),
+		}, "config": config(nil, x.demanded(), 1),
 	})
 	require.NoError(t, verified(), "this one fetches and compiles")
 	cpu, wall, err := figure.Interleave(rounds, 1, start(nil), verified)

@@ -45,8 +45,13 @@ func (i *Instance) writeDocuments(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	parts := map[string]json.RawMessage{"mediaType": json.RawMessage(`"application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"`)}
-	for field, name := range map[string]string{"trustedRoot": TrustedRoot, "signingConfig": SigningConfig} {
+	parts := map[string]json.RawMessage{
+		"mediaType": json.RawMessage(`"application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"`),
+	}
+	for field, name := range map[string]string{
+		"trustedRoot":   TrustedRoot,
+		"signingConfig": SigningConfig,
+	} {
 		content, err := os.ReadFile(i.Path(name))
 		if err != nil {
 			return err
@@ -63,11 +68,13 @@ func (i *Instance) writeDocuments(ctx context.Context) error {
 // OlderArguments are those that have cosign sign in its older format with a token.
 func (i *Instance) OlderArguments() []string {
 	return []string{
-		"--use-signing-config=false", "--new-bundle-format=false", "--fulcio-url", i.Fulcio, "--rekor-url", i.OlderRekor, "--trusted-root", i.Path(TrustedRoot),
+		"--use-signing-config=false", "--new-bundle-format=false", "--fulcio-url", i.Fulcio,
+		"--rekor-url", i.OlderRekor, "--trusted-root", i.Path(TrustedRoot),
 	}
 }
 
-// WriteTrustedRoot writes a trusted_root.json for the keys in a directory, of this instance or of another.
+// WriteTrustedRoot writes a trusted_root.json for the keys in a directory, of this instance or of
+// another.
 func (i *Instance) WriteTrustedRoot(ctx context.Context, keys, path string) error {
 	of := func(name string) string { return filepath.Join(keys, name) + ",start-time=" + since() }
 	return i.cosign(
@@ -85,7 +92,9 @@ func since() string { return time.Now().Add(-24 * time.Hour).UTC().Format(time.R
 
 func (i *Instance) cosign(ctx context.Context, arguments ...string) error {
 	command := exec.CommandContext(ctx, i.options.Cosign, arguments...)
-	command.Env = []string{"HOME=" + i.options.Directory, "PATH=" + os.Getenv("PATH"), "SIGSTORE_NO_CACHE=true"}
+	command.Env = []string{
+		"HOME=" + i.options.Directory, "PATH=" + os.Getenv("PATH"), "SIGSTORE_NO_CACHE=true",
+	}
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("cosign %s: %w: %s", arguments[0], err, bytes.TrimSpace(output))
 	}

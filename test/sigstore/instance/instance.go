@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package instance starts a private instance of Sigstore on loopback, made of the real parts: Fulcio with an authority in
-// files, TesseraCT as its log of certificates, Rekor 2 with a log in files, the timestamp authority, and Rekor 1 for signatures
-// in the format of cosign 2. `make sigstore-parts` builds them. The issuer of tokens is
-// ours, and believes whoever asks. It is for tests, and for trying things out.
+// Package instance starts a private instance of Sigstore on loopback, made of the real parts:
+// Fulcio with an authority in files, TesseraCT as its log of certificates, Rekor 2 with a log in
+// files, the timestamp authority, and Rekor 1 for signatures in the format of cosign 2. `make
+// sigstore-parts` builds them. The issuer of tokens is ours, and believes whoever asks. It is for tests, and for trying things out.
 package instance
 
 import (
@@ -71,19 +71,23 @@ type Instance struct {
 // cache is where make puts what is built for tests.
 func cache(parts ...string) string {
 	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(append([]string{filepath.Dir(file), "..", "..", "..", ".cache"}, parts...)...)
+	return filepath.Join(append([]string{filepath.Dir(file), "..", "..", "..", ".cache"},
+		parts...)...)
 }
 
 // Built says which of the programs that an instance consists of is missing; nil if none is.
 func Built(options Options) error {
 	options.complete()
 	paths := []string{options.Cosign}
-	for _, name := range []string{"fulcio", "tesseract", "rekor-server", "timestamp-server", "trillian", "older-rekor-server"} {
+	for _, name := range []string{
+		"fulcio", "tesseract", "rekor-server", "timestamp-server", "trillian", "older-rekor-server",
+	} {
 		paths = append(paths, options.program(name))
 	}
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("a part of Sigstore is not built, run `make cosign sigstore-parts`: %w", err)
+			return fmt.Errorf(
+				"a part of Sigstore is not built, run `make cosign sigstore-parts`: %w", err)
 		}
 	}
 	return nil
@@ -139,7 +143,8 @@ func (i *Instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600); err != nil {
+	if err := os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600); err !=
+		nil {
 		return err
 	}
 	// One after the other: the timestamp authority serves metrics at port 2112 whatever one says, and ends without it; the
@@ -166,30 +171,42 @@ func (i *Instance) current(ports []int) []*part {
 		{
 			name: "timestamp-server", ready: i.Timestamps + "/certchain",
 			arguments: []string{
-				"serve", "--host=127.0.0.1", "--port=" + port(6), "--disable-ntp-monitoring", "--timestamp-signer=file",
-				"--file-signer-key-path=" + i.Path(timestampKeyFile), "--file-signer-passwd=none", "--certificate-chain-path=" + i.Path(timestampChainFile),
+				"serve", "--host=127.0.0.1", "--port=" + port(6), "--disable-ntp-monitoring",
+				"--timestamp-signer=file",
+				"--file-signer-key-path=" + i.Path(timestampKeyFile), "--file-signer-passwd=none",
+				"--certificate-chain-path=" + i.Path(timestampChainFile),
 			},
 		},
 		{
 			name: "tesseract", ready: i.Certificates + "/ct/v1/get-roots",
 			arguments: []string{
-				"--http_endpoint=127.0.0.1:" + port(7), "--private_key=" + i.Path(certificatesKeyFile), "--origin=" + logOrigin, "--storage_dir=" + i.Path("certificates"),
-				"--roots_pem_file=" + i.Path(fulcioChainFile), "--ext_key_usages=CodeSigning", "--batch_max_age=50ms", "--checkpoint_interval=100ms",
+				"--http_endpoint=127.0.0.1:" + port(7),
+				"--private_key=" + i.Path(certificatesKeyFile), "--origin=" + logOrigin,
+				"--storage_dir=" + i.Path("certificates"),
+				"--roots_pem_file=" + i.Path(fulcioChainFile), "--ext_key_usages=CodeSigning",
+				"--batch_max_age=50ms", "--checkpoint_interval=100ms",
 			},
 		},
 		{
-			name: "fulcio", ready: i.Fulcio + "/api/v2/trustBundle", environment: i.Issuer.environment(),
+			name: "fulcio", ready: i.Fulcio + "/api/v2/trustBundle",
+			environment: i.Issuer.environment(),
 			arguments: []string{
-				"serve", "--host=127.0.0.1", "--port=" + port(0), "--grpc-host=127.0.0.1", "--grpc-port=" + port(1), "--metrics-port=" + port(2),
-				"--legacy-unix-domain-socket=@fulcio-" + port(0), "--config-path=" + i.Path("fulcio.yaml"), "--ct-log-url=" + i.Certificates,
-				"--ca=fileca", "--fileca-cert=" + i.Path(fulcioChainFile), "--fileca-key=" + i.Path(fulcioKeyFile), "--fileca-key-passwd=none", "--fileca-watch=false",
+				"serve", "--host=127.0.0.1", "--port=" + port(0), "--grpc-host=127.0.0.1",
+				"--grpc-port=" + port(1), "--metrics-port=" + port(2),
+				"--legacy-unix-domain-socket=@fulcio-" + port(0),
+				"--config-path=" + i.Path("fulcio.yaml"), "--ct-log-url=" + i.Certificates,
+				"--ca=fileca", "--fileca-cert=" + i.Path(fulcioChainFile), "--fileca-key=" +
+					i.Path(fulcioKeyFile), "--fileca-key-passwd=none", "--fileca-watch=false",
 			},
 		},
 		{
 			name: "rekor-server", ready: i.Rekor + "/healthz",
 			arguments: []string{
-				"serve", "--http-address=127.0.0.1", "--http-port=" + port(3), "--grpc-address=127.0.0.1", "--grpc-port=" + port(4), "--http-metrics-port=" + port(5),
-				"--hostname=" + logOrigin, "--storage-dir=" + i.Path("log"), "--signer-filepath=" + i.Path(rekorKeyFile),
+				"serve", "--http-address=127.0.0.1", "--http-port=" + port(3),
+				"--grpc-address=127.0.0.1", "--grpc-port=" + port(4),
+				"--http-metrics-port=" + port(5),
+				"--hostname=" + logOrigin, "--storage-dir=" + i.Path("log"),
+				"--signer-filepath=" + i.Path(rekorKeyFile),
 				"--batch-max-age=50ms", "--checkpoint-interval=100ms",
 			},
 		},
@@ -200,12 +217,17 @@ func (i *Instance) current(ports []int) []*part {
 func (i *Instance) older(ports []int) []*part {
 	i.OlderRekor = fmt.Sprintf("http://127.0.0.1:%d", ports[9])
 	return []*part{
-		{name: "trillian", ready: fmt.Sprintf("tcp://127.0.0.1:%d", ports[8]), arguments: []string{fmt.Sprintf("-address=127.0.0.1:%d", ports[8])}},
+		{
+			name: "trillian", ready: fmt.Sprintf("tcp://127.0.0.1:%d", ports[8]),
+			arguments: []string{fmt.Sprintf("-address=127.0.0.1:%d", ports[8])},
+		},
 		{
 			name: "older-rekor-server", ready: i.OlderRekor + "/api/v1/log",
 			arguments: []string{
-				"serve", "--rekor_server.address=127.0.0.1", fmt.Sprintf("--port=%d", ports[9]), "--rekor_server.hostname=" + logOrigin,
-				fmt.Sprintf("--trillian_log_server.port=%d", ports[8]), "--rekor_server.signer=" + i.Path(olderRekorKeyFile), "--enable_retrieve_api=false",
+				"serve", "--rekor_server.address=127.0.0.1", fmt.Sprintf("--port=%d", ports[9]),
+				"--rekor_server.hostname=" + logOrigin,
+				fmt.Sprintf("--trillian_log_server.port=%d", ports[8]), "--rekor_server.signer=" +
+					i.Path(olderRekorKeyFile), "--enable_retrieve_api=false",
 			},
 		},
 	}

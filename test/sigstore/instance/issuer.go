@@ -44,8 +44,9 @@ const GitHub = "https://" + gitHubHost
 
 const gitHubHost = "token.actions.githubusercontent.com"
 
-// Issuer issues tokens for whoever they are asked for. It plays two parts: itself, for e-mail addresses, and GitHub. For
-// Fulcio to ask it in the latter's place it is a proxy, and has a certificate that Fulcio is told to trust.
+// Issuer issues tokens for whoever they are asked for. It plays two parts: itself, for e-mail
+// addresses, and GitHub. For Fulcio to ask it in the latter's place it is a proxy, and has a
+// certificate that Fulcio is told to trust.
 type Issuer struct {
 	// URL is what it calls itself.
 	URL string
@@ -82,7 +83,9 @@ func newIssuer(directory string) (*Issuer, error) {
 	i.URL, i.proxy = "http://"+plain.Addr().String(), "http://"+proxy.Addr().String()
 	i.serve(plain, i.handler(i.URL))
 	i.serve(proxy, http.HandlerFunc(i.connect))
-	i.serve(tls.NewListener(i.github, &tls.Config{Certificates: []tls.Certificate{i.certificate}, MinVersion: tls.VersionTLS12}), i.handler(GitHub))
+	i.serve(tls.NewListener(i.github,
+		&tls.Config{Certificates: []tls.Certificate{i.certificate}, MinVersion: tls.VersionTLS12}),
+		i.handler(GitHub))
 	return i, nil
 }
 
@@ -106,7 +109,8 @@ func (i *Issuer) certify() error {
 		return err
 	}
 	template := authority(gitHubHost)
-	template.IsCA, template.KeyUsage, template.DNSNames = false, x509.KeyUsageDigitalSignature, []string{gitHubHost}
+	template.IsCA, template.KeyUsage, template.DNSNames = false, x509.KeyUsageDigitalSignature,
+		[]string{gitHubHost}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	var leaf *x509.Certificate
 	var key *ecdsa.PrivateKey
@@ -114,10 +118,12 @@ func (i *Issuer) certify() error {
 		return err
 	}
 	i.certificate = tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
-	return os.WriteFile(i.authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600)
+	return os.WriteFile(i.authority,
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600)
 }
 
-// environment has Fulcio ask the issuer in place of GitHub. What is on loopback is asked without a proxy.
+// environment has Fulcio ask the issuer in place of GitHub. What is on loopback is asked without a
+// proxy.
 func (i *Issuer) environment() []string {
 	return []string{"SSL_CERT_FILE=" + i.authority, "HTTPS_PROXY=" + i.proxy}
 }
@@ -149,20 +155,25 @@ func pass(to, from net.Conn) {
 	_ = to.Close()
 }
 
-// handler serves what a client of OpenID Connect asks for, and tokens to everybody: at /token?email=ADDRESS, or at
-// /token?repository=OWNER/NAME&workflow=FILE&ref=REF.
+// handler serves what a client of OpenID Connect asks for, and tokens to everybody: at
+// /token?email=ADDRESS, or at /token?repository=OWNER/NAME&workflow=FILE&ref=REF.
 func (i *Issuer) handler(issuer string) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(v any) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) } // the client notices
+		// the client notices
+		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
 	}
 	mux.Handle("GET /.well-known/openid-configuration", answer(map[string]any{
-		"issuer": issuer, "jwks_uri": issuer + "/keys", "authorization_endpoint": issuer + "/auth", "token_endpoint": issuer + "/token",
-		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"},
+		"issuer": issuer, "jwks_uri": issuer + "/keys", "authorization_endpoint": issuer + "/auth",
+		"token_endpoint":           issuer + "/token",
+		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{
+			"public",
+		}, "id_token_signing_alg_values_supported": []string{"RS256"},
 	}))
 	mux.Handle("GET /keys", answer(map[string]any{"keys": []any{map[string]string{
 		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "1",
-		"n": base64.RawURLEncoding.EncodeToString(i.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(i.key.E)).Bytes()),
+		"n": base64.RawURLEncoding.EncodeToString(i.key.N.Bytes()),
+		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(i.key.E)).Bytes()),
 	}}}))
 	mux.HandleFunc("GET /token", func(w http.ResponseWriter, r *http.Request) {
 		token, err := i.Email(r.FormValue("email"))
@@ -183,36 +194,46 @@ func (i *Issuer) Email(address string) (string, error) {
 	return i.sign(i.URL, map[string]any{"sub": address, "email": address, "email_verified": true})
 }
 
-// Workflow returns a token of a workflow on GitHub: its repository as OWNER/NAME, the name of its file, and the ref that it
-// runs at, as refs/heads/main.
+// Workflow returns a token of a workflow on GitHub: its repository as OWNER/NAME, the name of its
+// file, and the ref that it runs at, as refs/heads/main.
 func (i *Issuer) Workflow(repository, file, ref string) (string, error) {
 	owner, _, _ := strings.Cut(repository, "/")
 	workflow := repository + "/.github/workflows/" + file + "@" + ref
 	const commit = "0123456789abcdef0123456789abcdef01234567"
 	return i.sign(GitHub, map[string]any{
-		"sub": "repo:" + repository + ":ref:" + ref, "repository": repository, "repository_owner": owner, "ref": ref, "sha": commit,
-		"workflow": file, "workflow_ref": workflow, "workflow_sha": commit, "job_workflow_ref": workflow, "job_workflow_sha": commit,
-		"event_name": "push", "run_id": "1", "run_attempt": "1", "repository_id": "2", "repository_owner_id": "3",
+		"sub": "repo:" + repository + ":ref:" + ref, "repository": repository,
+		"repository_owner": owner, "ref": ref, "sha": commit,
+		"workflow": file, "workflow_ref": workflow, "workflow_sha": commit,
+		"job_workflow_ref": workflow, "job_workflow_sha": commit,
+		"event_name": "push", "run_id": "1", "run_attempt": "1", "repository_id": "2",
+		"repository_owner_id":   "3",
 		"repository_visibility": "public", "runner_environment": "github-hosted",
 	})
 }
 
 // sign makes a token.
 func (i *Issuer) sign(issuer string, claims map[string]any) (string, error) {
-	all := map[string]any{"iss": issuer, "aud": "sigstore", "iat": time.Now().Unix(), "nbf": time.Now().Add(-time.Minute).Unix(), "exp": time.Now().Add(time.Hour).Unix()}
+	all := map[string]any{
+		"iss": issuer,
+		"aud": "sigstore",
+		"iat": time.Now().Unix(),
+		"nbf": time.Now().Add(-time.Minute).Unix(),
+		"exp": time.Now().Add(time.Hour).Unix(),
+	}
 	maps.Copy(all, claims)
 	content, err := json.Marshal(all)
 	if err != nil {
 		return "", err
 	}
-	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid":"1","typ":"JWT"}`)) + "." + base64.RawURLEncoding.EncodeToString(content)
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","kid":"1","typ":"JWT"}`)) +
+		"." + base64.RawURLEncoding.EncodeToString(content)
 	sum := sha256.Sum256([]byte(text))
 	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, sum[:])
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), err
 }
 
-// fulcioConfig says whose tokens Fulcio believes. What it says of GitHub is what the public instance says, but for environments
-// of deployments.
+// fulcioConfig says whose tokens Fulcio believes. What it says of GitHub is what the public
+// instance says, but for environments of deployments.
 func (i *Issuer) fulcioConfig() string {
 	return strings.ReplaceAll(fulcioConfig, "ISSUER", i.URL)
 }

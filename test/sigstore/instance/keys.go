@@ -46,7 +46,8 @@ const (
 	timestampChainFile     = "timestamps.pem"
 )
 
-// Keys are the keys of an instance's parts: whoever has them can say what the parts would never say.
+// Keys are the keys of an instance's parts: whoever has them can say what the parts would never
+// say.
 type Keys struct {
 	// Fulcio certifies identities, as FulcioAuthority.
 	Fulcio          *ecdsa.PrivateKey
@@ -77,8 +78,14 @@ func NewKeys(directory string) (*Keys, error) {
 		make       func() (*ecdsa.PrivateKey, []*x509.Certificate, error)
 		take       func(*ecdsa.PrivateKey, *x509.Certificate)
 	}{
-		{fulcioKeyFile, fulcioChainFile, newCodeAuthority, func(key *ecdsa.PrivateKey, c *x509.Certificate) { k.Fulcio, k.FulcioAuthority = key, c }},
-		{timestampKeyFile, timestampChainFile, newTimestampAuthority, func(key *ecdsa.PrivateKey, c *x509.Certificate) { k.Timestamps, k.TimestampAuthority = key, c }},
+		{fulcioKeyFile, fulcioChainFile, newCodeAuthority,
+			func(key *ecdsa.PrivateKey, c *x509.Certificate) {
+				k.Fulcio, k.FulcioAuthority = key, c
+			}},
+		{timestampKeyFile, timestampChainFile, newTimestampAuthority,
+			func(key *ecdsa.PrivateKey, c *x509.Certificate) {
+				k.Timestamps, k.TimestampAuthority = key, c
+			}},
 	} {
 		key, chain, err := authority.make()
 		if err != nil {
@@ -121,7 +128,10 @@ func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) 
 	if err := write(certificatesKeyFile, "EC PRIVATE KEY", certificates); err != nil {
 		return err
 	}
-	for name, key := range map[string]crypto.Signer{rekorKeyFile: k.Rekor, olderRekorKeyFile: k.OlderRekor} {
+	for name, key := range map[string]crypto.Signer{
+		rekorKeyFile:      k.Rekor,
+		olderRekorKeyFile: k.OlderRekor,
+	} {
 		der, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {
 			return err
@@ -130,7 +140,11 @@ func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) 
 			return err
 		}
 	}
-	for name, key := range map[string]crypto.Signer{rekorPublicFile: k.Rekor, olderRekorPublicFile: k.OlderRekor, certificatesPublicFile: k.Certificates} {
+	for name, key := range map[string]crypto.Signer{
+		rekorPublicFile:        k.Rekor,
+		olderRekorPublicFile:   k.OlderRekor,
+		certificatesPublicFile: k.Certificates,
+	} {
 		der, err := x509.MarshalPKIXPublicKey(key.Public())
 		if err != nil {
 			return err
@@ -142,19 +156,22 @@ func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) 
 	return nil
 }
 
-// newCodeAuthority makes Fulcio's authority: an intermediate certificate, and the root that is above it.
+// newCodeAuthority makes Fulcio's authority: an intermediate certificate, and the root that is
+// above it.
 func newCodeAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	root, rootKey, err := certify(authority("root"), nil, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	template := authority("fulcio")
-	template.ExtKeyUsage, template.MaxPathLenZero = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, true
+	template.ExtKeyUsage, template.MaxPathLenZero = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning},
+		true
 	middle, key, err := certify(template, root, rootKey)
 	return key, []*x509.Certificate{middle, root}, err
 }
 
-// newTimestampAuthority makes the timestamp authority: its certificate, and those that are above it.
+// newTimestampAuthority makes the timestamp authority: its certificate, and those that are above
+// it.
 func newTimestampAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	root, rootKey, err := certify(authority("timestamps root"), nil, nil)
 	if err != nil {
@@ -171,9 +188,12 @@ func newTimestampAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 		return nil, nil, err
 	}
 	leaf := authority("timestamps")
-	leaf.IsCA, leaf.BasicConstraintsValid, leaf.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+	leaf.IsCA, leaf.BasicConstraintsValid, leaf.KeyUsage = false, false,
+		x509.KeyUsageDigitalSignature
 	// It has to be critical.
-	leaf.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}
+	leaf.ExtraExtensions = []pkix.Extension{{
+		Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage,
+	}}
 	c, key, err := certify(leaf, middle, middleKey)
 	return key, []*x509.Certificate{c, middle, root}, err
 }
@@ -182,12 +202,14 @@ func authority(name string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:   pkix.Name{CommonName: name, Organization: []string{"a private Sigstore"}},
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 }
 
 // certify has a certificate signed by its parent, or by itself.
-func certify(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func certify(template, parent *x509.Certificate,
+	parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -195,7 +217,8 @@ func certify(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*
 	if parent == nil {
 		parent, parentKey = template, key
 	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
+	if template.SerialNumber, err = rand.Int(rand.Reader,
+		new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
 		return nil, nil, err
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)

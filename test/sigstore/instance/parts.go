@@ -54,7 +54,8 @@ func (p *part) start(ctx context.Context, options Options) error {
 	}
 	command := exec.CommandContext(ctx, options.program(p.name), p.arguments...)
 	command.Dir, command.Stdout, command.Stderr = options.Directory, log, log
-	command.Env = append([]string{"HOME=" + options.Directory, "PATH=" + os.Getenv("PATH")}, p.environment...)
+	command.Env = append([]string{"HOME=" + options.Directory, "PATH=" + os.Getenv("PATH")},
+		p.environment...)
 	// The others would wait half a minute for connections that are kept open.
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGKILL) }
 	if err := command.Start(); err != nil {
@@ -83,7 +84,8 @@ func (p *part) serves(ctx context.Context) error {
 		case <-p.done:
 			return fmt.Errorf("%s ended: %s", p.name, p.lastLines())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not serve: %w: %s", p.name, context.Cause(ctx), p.lastLines())
+			return fmt.Errorf("%s does not serve: %w: %s", p.name, context.Cause(ctx),
+				p.lastLines())
 		}
 	}
 }

@@ -43,7 +43,8 @@ func (p *parity) images() {
 			r := []*registry.Registry{p.registry, p.other}[n%2]
 			name := repositoryName(format(old), kind)
 			reference := p.push(r, name, "v1")
-			p.cosign.Sign(kind, reference, old, "--annotations", "env=prod", "--annotations", "team=a b", "--annotations", "empty=")
+			p.cosign.Sign(kind, reference, old, "--annotations", "env=prod", "--annotations",
+				"team=a b", "--annotations", "empty=")
 			prefix := "image/" + name
 			p.ask(prefix+"/right key", r, name, "v1", kind)
 			p.ask(prefix+"/right key by digest", r, name, digestPart(reference), kind)
@@ -84,8 +85,10 @@ func (p *parity) signers() {
 		p.ask("signers/"+format(old)+"/first", p.registry, name, "v1", "p256")
 		p.ask("signers/"+format(old)+"/second", p.registry, name, "v1", "second")
 		p.ask("signers/"+format(old)+"/nobody", p.registry, name, "v1", "foreign")
-		p.ask("signers/"+format(old)+"/annotation of the other", p.registry, name, "v1", "p256", "env", "prod")
-		p.ask("signers/"+format(old)+"/own annotation", p.registry, name, "v1", "second", "env", "prod")
+		p.ask("signers/"+format(old)+"/annotation of the other", p.registry, name, "v1", "p256",
+			"env", "prod")
+		p.ask("signers/"+format(old)+"/own annotation", p.registry, name, "v1", "second", "env",
+			"prod")
 	})
 	reference := p.push(p.registry, "signers/both", "v1")
 	p.cosign.Sign("p256", reference, true)
@@ -99,11 +102,16 @@ func (p *parity) signers() {
 func (p *parity) indexes() {
 	for _, recursive := range []bool{true, false} {
 		both(func(old bool) {
-			name := repositoryName(map[bool]string{true: "recursive", false: "flat"}[recursive], format(old))
-			index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+			name := repositoryName(map[bool]string{true: "recursive", false: "flat"}[recursive],
+				format(old))
+			index := ocispec.Index{
+				Versioned: specs.Versioned{SchemaVersion: 2},
+				MediaType: ocispec.MediaTypeImageIndex,
+			}
 			var children []string
 			for _, architecture := range []string{"amd64", "arm64"} {
-				layer := p.other.PushBlob(p, name, ocispec.MediaTypeImageLayer, []byte(architecture))
+				layer := p.other.PushBlob(p, name, ocispec.MediaTypeImageLayer,
+					[]byte(architecture))
 				child := p.other.PushManifest(p, name, architecture, image(layer))
 				descriptor, err := p.other.Repository(p, name).Resolve(p.Context(), architecture)
 				require.NoError(p, err)
@@ -111,7 +119,8 @@ func (p *parity) indexes() {
 				index.Manifests = append(index.Manifests, descriptor)
 				children = append(children, child)
 			}
-			reference := p.other.Host + "/" + name + "@" + p.other.PushManifest(p, name, "v1", index)
+			reference := p.other.Host + "/" + name + "@" +
+				p.other.PushManifest(p, name, "v1", index)
 			var more []string
 			if recursive {
 				more = []string{"--recursive"}
@@ -142,21 +151,27 @@ func (p *parity) moved() {
 		if old {
 			// The signatures of one image at the tag of another.
 			repository := p.registry.Repository(p, name)
-			p.copyTag(repository, signatureTag(signed.Digest.String()), repository, signatureTag(moved))
+			p.copyTag(repository, signatureTag(signed.Digest.String()), repository,
+				signatureTag(moved))
 			p.ask("moved/"+name+"/signature of another image", p.registry, name, "v1", "p256")
 			other := p.registry.Repository(p, name+"/copy")
 			p.copyTag(repository, signed.Digest.String(), other, "v1")
-			p.copyTag(repository, signatureTag(signed.Digest.String()), other, signatureTag(signed.Digest.String()))
-			p.ask("moved/"+name+"/image and signature copied", p.registry, name+"/copy", "v1", "p256")
+			p.copyTag(repository, signatureTag(signed.Digest.String()), other,
+				signatureTag(signed.Digest.String()))
+			p.ask("moved/"+name+"/image and signature copied", p.registry, name+"/copy", "v1",
+				"p256")
 		}
 	})
 	// An attestation is no signature.
 	p.cosign.Write("predicate.json", []byte(`{"verdict":"harmless"}`))
 	reference := p.push(p.registry, "moved/attested-older", "v1")
-	p.cosign.Must("attest", "--yes", "--key", "p256.key", "--allow-http-registry", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false", "--predicate", "predicate.json", reference)
+	p.cosign.Must("attest", "--yes", "--key", "p256.key", "--allow-http-registry",
+		"--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false",
+		"--predicate", "predicate.json", reference)
 	p.ask("moved/attestation, older", p.registry, "moved/attested-older", "v1", "p256")
 	reference = p.push(p.registry, "moved/both", "v1")
-	p.cosign.Must("attest", "--yes", "--key", "second.key", "--allow-http-registry", "--signing-config", "signing-config.json", "--predicate", "predicate.json", reference)
+	p.cosign.Must("attest", "--yes", "--key", "second.key", "--allow-http-registry",
+		"--signing-config", "signing-config.json", "--predicate", "predicate.json", reference)
 	p.cosign.Sign("p256", reference, false)
 	p.ask("moved/attestation beside a signature", p.registry, "moved/both", "v1", "p256")
 }
@@ -172,7 +187,8 @@ func (p *parity) oddKeys() {
 	p.keys["two"] = append(append([]byte(nil), p.keys["p256"]...), p.keys["foreign"]...)
 	p.cosign.Write("two.pub", p.keys["two"])
 	p.ask("key/two in a file", p.registry, "keys", "v1", "two")
-	p.keys["garbage"] = []byte("-----BEGIN PUBLIC KEY-----\nZ2FyYmFnZQ==\n-----END PUBLIC KEY-----\n")
+	p.keys["garbage"] =
+		[]byte("-----BEGIN PUBLIC KEY-----\nZ2FyYmFnZQ==\n-----END PUBLIC KEY-----\n")
 	p.cosign.Write("garbage.pub", p.keys["garbage"])
 	p.ask("key/garbage", p.registry, "keys", "v1", "garbage")
 	p.keys["private"] = p.cosign.Read("p256.key")

@@ -127,11 +127,13 @@ func image(layers ...ocispec.Descriptor) ocispec.Manifest {
 }
 
 // ask adds a question about an image: has a key signed it, with annotations?
-func (p *parity) ask(name string, r *registry.Registry, repository, reference, key string, annotations ...string) {
+func (p *parity) ask(name string, r *registry.Registry, repository, reference, key string,
+	annotations ...string) {
 	p.cases = append(p.cases, question{
 		name: name,
 		ours: func() error {
-			return judge(p.Context(), r.Repository(p, repository), reference, p.keys[key], annotations)
+			return judge(p.Context(), r.Repository(p, repository), reference, p.keys[key],
+				annotations)
 		},
 		theirs: func() error {
 			separator := ":"
@@ -148,7 +150,8 @@ func (p *parity) ask(name string, r *registry.Registry, repository, reference, k
 }
 
 // judge is our verdict on an image, as that of a policy that demands a key.
-func judge(ctx context.Context, repository *remote.Repository, reference string, key []byte, annotations []string) error {
+func judge(ctx context.Context, repository *remote.Repository, reference string, key []byte,
+	annotations []string) error {
 	manifest, err := repository.Resolve(ctx, reference)
 	if err != nil {
 		return err
@@ -170,7 +173,9 @@ func judge(ctx context.Context, repository *remote.Repository, reference string,
 		return err
 	}
 	artifact := verification.Artifact{Digest: manifest.Digest.String()}
-	return verification.Judge(ctx, sigstore.New(nil), artifact, discovery.Find(ctx, repository, manifest), verification.Demand{Name: "demand", Config: config})
+	return verification.Judge(ctx, sigstore.New(nil), artifact,
+		discovery.Find(ctx, repository, manifest),
+		verification.Demand{Name: "demand", Config: config})
 }
 
 // askFile adds a question about a file: has a key signed it?
@@ -180,7 +185,11 @@ func (p *parity) askFile(name, file, bundle, key string) {
 		ours: func() error {
 			content := p.cosign.Read(file)
 			candidate := &verification.Candidate{Place: bundle, Bundle: p.cosign.Read(bundle)}
-			artifact := verification.Artifact{Digest: digest.FromBytes(content).String(), IsFile: true, Content: content}
+			artifact := verification.Artifact{
+				Digest:  digest.FromBytes(content).String(),
+				IsFile:  true,
+				Content: content,
+			}
 			_, err := sigstore.New(nil).Key(p.Context(), candidate, artifact, p.keys[key])
 			return err
 		},
@@ -189,7 +198,8 @@ func (p *parity) askFile(name, file, bundle, key string) {
 }
 
 // copyTag has a tag stand for what another repository has at another.
-func (p *parity) copyTag(from *remote.Repository, reference string, to *remote.Repository, tag string) {
+func (p *parity) copyTag(from *remote.Repository, reference string, to *remote.Repository,
+	tag string) {
 	descriptor, content, err := from.Manifests().FetchReference(p.Context(), reference)
 	require.NoError(p, err)
 	defer func() { _ = content.Close() }() // it was only read
@@ -204,7 +214,8 @@ func (p *parity) copyTag(from *remote.Repository, reference string, to *remote.R
 		require.NoError(p, to.Blobs().Push(p.Context(), blob, layer))
 		require.NoError(p, layer.Close())
 	}
-	require.NoError(p, to.Manifests().PushReference(p.Context(), descriptor, bytes.NewReader(body.Bytes()), tag))
+	require.NoError(p,
+		to.Manifests().PushReference(p.Context(), descriptor, bytes.NewReader(body.Bytes()), tag))
 }
 
 // format names a format in cases.

@@ -31,9 +31,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
 )
 
-var writeSample = flag.Bool("write-sample", false, "write the sample in pkg/sigstore/testdata/cosign")
+var writeSample = flag.Bool("write-sample", false,
+	"write the sample in pkg/sigstore/testdata/cosign")
 
-// sample is what cosign made with one key: signatures of an image in both formats, and one of a file.
+// sample is what cosign made with one key: signatures of an image in both formats, and one of a
+// file.
 type sample struct {
 	Key        string          `json:"key"`
 	Digest     string          `json:"digest"`
@@ -48,13 +50,22 @@ func TestWriteSample(t *testing.T) {
 	if !*writeSample {
 		t.Skip("writes the sample: make cosign-sample")
 	}
-	p := &parity{T: t, cosign: cosign.New(t), keys: map[string][]byte{}, registry: registry.Start(t, registry.Options{})}
+	p := &parity{
+		T:        t,
+		cosign:   cosign.New(t),
+		keys:     map[string][]byte{},
+		registry: registry.Start(t, registry.Options{}),
+	}
 	for _, kind := range cosign.Kinds {
 		p.key(kind, kind)
 		reference := p.push(p.registry, kind, "v1")
 		p.cosign.Sign(kind, reference, false, "--annotations", "env=prod")
 		p.cosign.Sign(kind, reference, true, "--annotations", "env=prod")
-		s := sample{Key: string(p.keys[kind]), Digest: digestPart(reference), File: []byte("\x00asm " + kind)}
+		s := sample{
+			Key:    string(p.keys[kind]),
+			Digest: digestPart(reference),
+			File:   []byte("\x00asm " + kind),
+		}
 		p.cosign.Write("file", s.File)
 		p.cosign.SignFile(kind, "file")
 		s.FileBundle = p.cosign.Read("file.sigstore.json")
@@ -74,7 +85,8 @@ func TestWriteSample(t *testing.T) {
 		require.NoError(t, digest.Digest(s.Digest).Validate())
 		content, err := json.MarshalIndent(s, "", "  ")
 		require.NoError(t, err)
-		path := filepath.Join("..", "..", "..", "pkg", "sigstore", "testdata", "cosign", kind+".json")
+		path := filepath.Join("..", "..", "..", "pkg", "sigstore", "testdata", "cosign",
+			kind+".json")
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, append(content, '\n'), 0o600))
 	}

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command trillian is the log that Rekor 1 keeps its entries in: Trillian's own log server and sequencer, over storage in
-// memory. Its own programs want a database. It has a module of its own so that nobody who imports the library gets what
-// Trillian depends on.
+// Command trillian is the log that Rekor 1 keeps its entries in: Trillian's own log server and
+// sequencer, over storage in memory. Its own programs want a database. It has a module of its own
+// so that nobody who imports the library gets what Trillian depends on.
 //
 // It serves on loopback until it is killed, and forgets everything then.
 package main
@@ -50,13 +50,15 @@ func main() {
 func serve(ctx context.Context, address string) error {
 	storage := memory.NewTreeStorage()
 	registry := extension.Registry{
-		AdminStorage: memory.NewAdminStorage(storage), LogStorage: memory.NewLogStorage(storage, nil), QuotaManager: quota.Noop(),
+		AdminStorage: memory.NewAdminStorage(storage),
+		LogStorage:   memory.NewLogStorage(storage, nil), QuotaManager: quota.Noop(),
 	}
 	s := grpc.NewServer(grpc.UnaryInterceptor(interceptor.ErrorWrapper))
 	trillian.RegisterTrillianAdminServer(s, admin.New(registry, nil))
 	trillian.RegisterTrillianLogServer(s, server.NewTrillianLogRPCServer(registry, clock.System))
 	sequencer := trillianlog.NewOperationManager(trillianlog.OperationInfo{
-		Registry: registry, BatchSize: 50, NumWorkers: 1, RunInterval: 50 * time.Millisecond, TimeSource: clock.System,
+		Registry: registry, BatchSize: 50, NumWorkers: 1, RunInterval: 50 * time.Millisecond,
+		TimeSource: clock.System,
 	}, trillianlog.NewSequencerManager(registry, 0))
 	go sequencer.OperationLoop(ctx)
 	listener, err := net.Listen("tcp", address)

@@ -40,7 +40,9 @@ var (
 const fillers = 18
 
 func verdict(set int) string {
-	return fmt.Sprintf(`WasmAdmission policy "clusterwide-a" denied the request: set %[1]d; WasmAdmission policy "clusterwide-b" denied the request: set %[1]d`, set)
+	return fmt.Sprintf(
+		`WasmAdmission policy "clusterwide-a" denied the request: set %[1]d; WasmAdmission policy "clusterwide-b" denied the request: set %[1]d`,
+		set)
 }
 
 // policies is a policy directory that looks like the volume of a ConfigMap.
@@ -63,7 +65,8 @@ func newPolicies(modules string) (*policies, error) {
 		return nil, err
 	}
 	for _, name := range p.names() {
-		if err := os.Symlink(filepath.Join("..data", name), p.path("policies.d", name)); err != nil {
+		if err := os.Symlink(filepath.Join("..data", name), p.path("policies.d", name)); err !=
+			nil {
 			return nil, err
 		}
 	}
@@ -110,21 +113,24 @@ func (p *policies) put(set int, broken bool) error {
 		if broken && name == "b.yaml" {
 			content = content[:len(content)/2] + "\n\t{"
 		}
-		if err := os.WriteFile(p.path("policies.d", directory, name), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(p.path("policies.d", directory, name), []byte(content),
+			0o600); err != nil {
 			return err
 		}
 	}
 	if err := os.Symlink(directory, p.path("policies.d", "..data_tmp")); err != nil {
 		return err
 	}
-	if err := os.Rename(p.path("policies.d", "..data_tmp"), p.path("policies.d", "..data")); err != nil {
+	if err := os.Rename(p.path("policies.d", "..data_tmp"), p.path("policies.d", "..data")); err !=
+		nil {
 		return err
 	}
 	return os.RemoveAll(before)
 }
 
 func (p *policies) manifest(name string, set int) string {
-	guest, settings, group, resource := guests[set], fmt.Sprintf(`{told: "do:d", version: %d}`, p.version), "", "configmaps"
+	guest, settings, group, resource := guests[set],
+		fmt.Sprintf(`{told: "do:d", version: %d}`, p.version), "", "configmaps"
 	if strings.HasPrefix(name, "filler") {
 		guest, settings, group, resource = "accept", "{}", "soak.example.com", "nothings"
 	}
@@ -145,7 +151,8 @@ spec:
 // change changes the policies until the requests are enough and the changes are: in turn
 // to the other set and to other settings of the same, and each tenth time to something
 // broken. Every change is waited for.
-func (p *policies) change(ctx context.Context, server *harness.Server, report *Report, least int, enough <-chan struct{}) error {
+func (p *policies) change(ctx context.Context, server *harness.Server, report *Report, least int,
+	enough <-chan struct{}) error {
 	set := 0
 	before, err := observe(ctx, server)
 	if err != nil {
@@ -208,7 +215,8 @@ func observe(ctx context.Context, server *harness.Server) (o observation, err er
 }
 
 // changed waits until the server has taken over a change, or refused it.
-func (o observation) changed(ctx context.Context, server *harness.Server, broken bool) (observation, error) {
+func (o observation) changed(ctx context.Context, server *harness.Server,
+	broken bool) (observation, error) {
 	timeout, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {

@@ -83,7 +83,10 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, policies.remove()) }()
-	server, err := harness.New(harness.Options{FeatureGate: true, AdmissionConfig: policies.configuration()})
+	server, err := harness.New(harness.Options{
+		FeatureGate:     true,
+		AdmissionConfig: policies.configuration(),
+	})
 	if err != nil {
 		return report, err
 	}
@@ -108,7 +111,8 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	clients.Wait()
 	close(enough)
 	err = <-changing
-	report.Requests, report.Wrong, report.Lost, report.Sets, report.Examples = t.requests, t.wrong, t.lost, t.sets, t.examples
+	report.Requests, report.Wrong, report.Lost, report.Sets, report.Examples = t.requests, t.wrong,
+		t.lost, t.sets, t.examples
 	slices.Sort(report.Settings)
 	return report, err
 }
@@ -117,7 +121,9 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 func request(ctx context.Context, client corev1client.ConfigMapInterface) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	_, err := client.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "soak-"}}, metav1.CreateOptions{})
+	_, err := client.Create(ctx, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "soak-"},
+	}, metav1.CreateOptions{})
 	return err
 }
 
@@ -138,7 +144,8 @@ func (t *tally) count(err error) {
 	case err == nil:
 		t.wrong++
 		t.example("admitted")
-	case !errors.As(err, &status) || !strings.HasPrefix(status.Status().Message, "WasmAdmission policy "):
+	case !errors.As(err, &status) ||
+		!strings.HasPrefix(status.Status().Message, "WasmAdmission policy "):
 		t.lost++
 		t.example(err.Error())
 	default:

@@ -46,9 +46,11 @@ func run(ctx context.Context) (err error) {
 	for _, module := range []string{"bin/policies/add-defaults.wasm", "test/wat/answer.wasm"} {
 		wasm, err := os.ReadFile(module)
 		if err != nil {
-			return fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+			return fmt.Errorf("run this from the root of the repository, after make policies: %w",
+				err)
 		}
-		if err := os.WriteFile(filepath.Join(modules, filepath.Base(module)), wasm, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(modules, filepath.Base(module)), wasm, 0o600); err !=
+			nil {
 			return err
 		}
 	}

@@ -127,7 +127,8 @@ type (
 func isCaseFile(name string) bool {
 	extension := filepath.Ext(name)
 	base := strings.TrimSuffix(name, extension)
-	return (extension == ".yaml" || extension == ".yml") && (base == "cases" || strings.HasSuffix(base, ".cases"))
+	return (extension == ".yaml" || extension == ".yml") &&
+		(base == "cases" || strings.HasSuffix(base, ".cases"))
 }
 
 // Find returns the sorted files of cases at the given paths. In directories and below, these are
@@ -140,7 +141,8 @@ func Find(paths ...string) ([]string, error) {
 			switch {
 			case err != nil:
 				return err
-			case entry.IsDir() && at != path && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"):
+			case entry.IsDir() && at != path &&
+				(strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"):
 				return fs.SkipDir
 			case !entry.IsDir() && (at == path || isCaseFile(entry.Name())):
 				found = append(found, at)
@@ -292,7 +294,8 @@ func (e *expectEntry) check(settingsOnly bool) error {
 	case settingsOnly && e.ofResponse():
 		return errors.New("expect: a response is expected without a request: add request")
 	case e.SettingsError != nil && e.ofResponse():
-		return errors.New("expect: a policy that refuses its settings answers no request: remove settingsError, or everything else")
+		return errors.New(
+			"expect: a policy that refuses its settings answers no request: remove settingsError, or everything else")
 	case !settingsOnly && e.Allowed == nil && e.SettingsError == nil:
 		return errors.New("expect.allowed: write true or false")
 	case e.Mutated != "" && e.Unchanged:
@@ -353,7 +356,12 @@ func readBounded(path string) ([]byte, error) {
 func Filter(files []*File, text string) []*File {
 	var kept []*File
 	for _, file := range files {
-		is := &File{Path: file.Path, Cases: slices.DeleteFunc(slices.Clone(file.Cases), func(c Case) bool { return !strings.Contains(c.Name, text) })}
+		is := &File{
+			Path: file.Path,
+			Cases: slices.DeleteFunc(slices.Clone(file.Cases), func(c Case) bool {
+				return !strings.Contains(c.Name, text)
+			}),
+		}
 		if len(is.Cases) > 0 {
 			kept = append(kept, is)
 		}

@@ -38,7 +38,8 @@ type comparison struct {
 }
 
 func (c *comparison) fail(what string, expected, got any) {
-	c.failures = append(c.failures, fmt.Sprintf("%s\n  expected: %v\n  got:      %v", what, expected, got))
+	c.failures = append(c.failures,
+		fmt.Sprintf("%s\n  expected: %v\n  got:      %v", what, expected, got))
 }
 
 // settings compares whether the settings are accepted. It returns true if they are and should be.
@@ -112,7 +113,8 @@ func (c *comparison) object(request *review.Request, got *review.Response) {
 	expected := request.Object()
 	if c.expect.Object != nil {
 		if expected, err = jsonpatch.Decode(c.expect.Object); err != nil {
-			c.failures = append(c.failures, "object: the expected object is not valid JSON: "+err.Error())
+			c.failures = append(c.failures, "object: the expected object is not valid JSON: "+
+				err.Error())
 			return
 		}
 	}

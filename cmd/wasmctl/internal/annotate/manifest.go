@@ -32,7 +32,8 @@ const (
 // ManifestAnnotations returns a policy's annotations for its manifest in a registry, as kwctl
 // writes them. It trims white space and adds the source under the name that image tools read. It
 // omits annotations with several lines, and returns their sorted names.
-func ManifestAnnotations(annotations map[string]string) (kept map[string]string, severalLines []string) {
+func ManifestAnnotations(annotations map[string]string) (kept map[string]string,
+	severalLines []string) {
 	kept = map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		if value := annotations[name]; strings.Contains(strings.TrimSuffix(value, "\n"), "\n") {

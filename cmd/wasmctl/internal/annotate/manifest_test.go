@@ -35,11 +35,20 @@ func TestManifestAnnotations(t *testing.T) {
 		},
 		"source": {
 			map[string]string{sourceAnnotation: "https://example.com"},
-			map[string]string{sourceAnnotation: "https://example.com", imageSourceAnnotation: "https://example.com"}, nil,
+			map[string]string{
+				sourceAnnotation:      "https://example.com",
+				imageSourceAnnotation: "https://example.com",
+			}, nil,
 		},
 		"both sources": {
-			map[string]string{sourceAnnotation: "https://example.com", imageSourceAnnotation: "https://other.example.com"},
-			map[string]string{sourceAnnotation: "https://example.com", imageSourceAnnotation: "https://other.example.com"}, nil,
+			map[string]string{
+				sourceAnnotation:      "https://example.com",
+				imageSourceAnnotation: "https://other.example.com",
+			},
+			map[string]string{
+				sourceAnnotation:      "https://example.com",
+				imageSourceAnnotation: "https://other.example.com",
+			}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -142,7 +142,9 @@ func (m *Metadata) Undeclared(seen []string) (missing, superfluous []string) {
 	if m.HostCapabilities == nil {
 		return nil, nil
 	}
-	missing = slices.DeleteFunc(slices.Clone(seen), func(path string) bool { return slices.ContainsFunc(m.HostCapabilities, covers(path)) })
+	missing = slices.DeleteFunc(slices.Clone(seen), func(path string) bool {
+		return slices.ContainsFunc(m.HostCapabilities, covers(path))
+	})
 	superfluous = slices.DeleteFunc(slices.Clone(m.HostCapabilities), func(declared string) bool {
 		return strings.HasSuffix(declared, "*") || slices.Contains(seen, declared)
 	})

@@ -34,10 +34,14 @@ var (
 	resourceNames = namesOf[abi.ContextAwareResource]()
 	// annotationNames are the annotations that Kubewarden and Artifact Hub know.
 	annotationNames = []string{
-		"io.kubewarden.policy.title", "io.kubewarden.policy.version", "io.kubewarden.policy.description", "io.kubewarden.policy.author",
-		"io.kubewarden.policy.url", "io.kubewarden.policy.ociUrl", "io.kubewarden.policy.source", "io.kubewarden.policy.license",
-		usageAnnotation, "io.kubewarden.policy.severity", "io.kubewarden.policy.category", "io.artifacthub.resources",
-		"io.artifacthub.displayName", "io.artifacthub.keywords", "io.kubewarden.hidden-ui", "io.kubewarden.kwctl",
+		"io.kubewarden.policy.title", "io.kubewarden.policy.version",
+		"io.kubewarden.policy.description", "io.kubewarden.policy.author",
+		"io.kubewarden.policy.url", "io.kubewarden.policy.ociUrl", "io.kubewarden.policy.source",
+		"io.kubewarden.policy.license",
+		usageAnnotation, "io.kubewarden.policy.severity", "io.kubewarden.policy.category",
+		"io.artifacthub.resources",
+		"io.artifacthub.displayName", "io.artifacthub.keywords", "io.kubewarden.hidden-ui",
+		"io.kubewarden.kwctl",
 	}
 )
 
@@ -59,7 +63,9 @@ func (m *Metadata) NearMisses() (lines []string) {
 		fields, _ := value.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if meant := explain.Nearest(name, known); meant != "" && !slices.Contains(known, name) {
-				lines = append(lines, fmt.Sprintf("%s%s: no host reads a field of this name: did you mean %s?", path, name, meant))
+				lines = append(lines,
+					fmt.Sprintf("%s%s: no host reads a field of this name: did you mean %s?", path,
+						name, meant))
 			}
 		}
 	}

@@ -42,11 +42,13 @@ func readScalars(document []byte, fields map[string]any) error {
 				fields[name] = []any{}
 			}
 		case "annotations":
-			if annotations, ok := fields[name].(map[string]any); ok && value.Kind == yamlv3.MappingNode {
+			if annotations, ok := fields[name].(map[string]any); ok &&
+				value.Kind == yamlv3.MappingNode {
 				readTexts(value.Content, annotations)
 			}
 		case "mutating", "backgroundAudit":
-			if _, isBool := fields[name].(bool); isBool && !isBoolean(value.Value) && value.Kind == yamlv3.ScalarNode {
+			if _, isBool := fields[name].(bool); isBool && !isBoolean(value.Value) &&
+				value.Kind == yamlv3.ScalarNode {
 				return fmt.Errorf("%s: %q is not a boolean: write true or false", name, value.Value)
 			}
 		}

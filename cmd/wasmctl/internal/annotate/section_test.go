@@ -33,16 +33,29 @@ func custom(name, content string) string {
 func TestSection(t *testing.T) {
 	empty, types := string(preamble), "\x01\x04\x01\x60\x00\x00"
 	for _, tc := range []struct{ name, module, want, wantErr string }{
-		{name: "appended", module: empty + types, want: empty + types + custom(abi.MetadataSection, "{}")},
 		{
-			name:   "every older one is replaced, others stay",
-			module: empty + custom(abi.MetadataSection, "old") + types + custom("name", "x") + custom(abi.MetadataSection, "old"),
-			want:   empty + types + custom("name", "x") + custom(abi.MetadataSection, "{}"),
+			name: "appended", module: empty + types,
+			want: empty + types + custom(abi.MetadataSection, "{}"),
+		},
+		{
+			name: "every older one is replaced, others stay",
+			module: empty + custom(abi.MetadataSection, "old") + types + custom("name", "x") +
+				custom(abi.MetadataSection, "old"),
+			want: empty + types + custom("name", "x") + custom(abi.MetadataSection, "{}"),
 		},
 		{name: "not a module", module: "hello", wantErr: "not a WebAssembly 1.0 core module"},
-		{name: "section longer than the module", module: empty + "\x01\x7f", wantErr: "section at offset 8: truncated section"},
-		{name: "length of more than 32 bits", module: empty + "\x01\x80\x80\x80\x80\x80\x01", wantErr: "truncated section"},
-		{name: "custom section without a name", module: empty + "\x00\x00", wantErr: "truncated section"},
+		{
+			name: "section longer than the module", module: empty + "\x01\x7f",
+			wantErr: "section at offset 8: truncated section",
+		},
+		{
+			name: "length of more than 32 bits", module: empty + "\x01\x80\x80\x80\x80\x80\x01",
+			wantErr: "truncated section",
+		},
+		{
+			name: "custom section without a name", module: empty + "\x00\x00",
+			wantErr: "truncated section",
+		},
 		{name: "section without a length", module: empty + "\x01", wantErr: "truncated section"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -36,10 +36,14 @@ var operations = []string{"CREATE", "UPDATE", "DELETE", "CONNECT", wildcard}
 func (m *Metadata) validate() error {
 	onHost := m.Metadata
 	onHost.PolicyType = cmp.Or(onHost.PolicyType, "kubernetes")
-	onHost.ProtocolVersion = cmp.Or(onHost.ProtocolVersion, abi.ProtocolVersion1) // guests are asked
-	onHost.MinimumKubewardenVersion = ""                                          // another host may be newer
+	// guests are asked
+	onHost.ProtocolVersion = cmp.Or(onHost.ProtocolVersion, abi.ProtocolVersion1)
+	// another host may be newer
+	onHost.MinimumKubewardenVersion = ""
 	errs := []error{onHost.Validate()}
-	add := func(format string, arguments ...any) { errs = append(errs, fmt.Errorf(format, arguments...)) }
+	add := func(format string, arguments ...any) {
+		errs = append(errs, fmt.Errorf(format, arguments...))
+	}
 	if _, err := capabilities.ParsePatterns(m.HostCapabilities); err != nil {
 		add("hostCapabilities: %w", err)
 	}
@@ -61,12 +65,15 @@ func validateRule(r *abi.Rule) []error {
 		case len(list.entries) == 0:
 			errs = append(errs, fmt.Errorf("%s: write at least one entry", list.name))
 		case slices.Contains(list.entries, wildcard) && len(list.entries) > 1:
-			errs = append(errs, fmt.Errorf(`%s: "*" stands for all: remove the other entries`, list.name))
+			errs = append(errs,
+				fmt.Errorf(`%s: "*" stands for all: remove the other entries`, list.name))
 		}
 	}
 	for _, operation := range r.Operations {
 		if !slices.Contains(operations, operation) {
-			errs = append(errs, fmt.Errorf("operations: %q is none of %s", operation, strings.Join(operations, ", ")))
+			errs = append(errs,
+				fmt.Errorf("operations: %q is none of %s", operation,
+					strings.Join(operations, ", ")))
 		}
 	}
 	return append(errs, validateResources(r.Resources)...)
@@ -88,11 +95,15 @@ func validateResources(resources []string) []error {
 		case entry == "":
 			errs = append(errs, errors.New("resources: an entry is empty"))
 		case !isSub && entry != wildcard && has(wildcard):
-			errs = append(errs, fmt.Errorf(`resources: %q is already covered by "*": remove one`, entry))
+			errs = append(errs,
+				fmt.Errorf(`resources: %q is already covered by "*": remove one`, entry))
 		case isSub && sub != wildcard && has(resource+"/*"):
-			errs = append(errs, fmt.Errorf("resources: %q is already covered by %q: remove one", entry, resource+"/*"))
+			errs = append(errs,
+				fmt.Errorf("resources: %q is already covered by %q: remove one", entry,
+					resource+"/*"))
 		case isSub && resource != wildcard && has("*/"+sub):
-			errs = append(errs, fmt.Errorf("resources: %q is already covered by %q: remove one", entry, "*/"+sub))
+			errs = append(errs,
+				fmt.Errorf("resources: %q is already covered by %q: remove one", entry, "*/"+sub))
 		}
 	}
 	return errs

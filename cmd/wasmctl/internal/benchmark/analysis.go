@@ -65,7 +65,8 @@ func Analyze(data *Data, resamples int, random *rand.Rand) *Analysis {
 	statistics := []struct {
 		of func([]float64) float64
 		to *Interval
-	}{{mean, &a.Mean}, {stdDev, &a.StdDev}, {median, &a.Median}, {medianDeviation, &a.MAD}} // the last two sort the values
+		// the last two sort the values
+	}{{mean, &a.Mean}, {stdDev, &a.StdDev}, {median, &a.Median}, {medianDeviation, &a.MAD}}
 	drawn := make([][]float64, len(statistics))
 	for range resamples {
 		for i := range sample {
@@ -130,7 +131,11 @@ func rSquared(data *Data, slope float64) float64 {
 // interval returns an estimate with the bounds of the middle part of its distribution.
 func interval(estimate float64, distribution []float64) Interval {
 	slices.Sort(distribution)
-	return Interval{quantile(distribution, (1-confidence)/2), estimate, quantile(distribution, (1+confidence)/2)}
+	return Interval{
+		quantile(distribution, (1-confidence)/2),
+		estimate,
+		quantile(distribution, (1+confidence)/2),
+	}
 }
 
 // quantile returns a quantile of sorted values. It interpolates linearly.

@@ -51,7 +51,12 @@ type Config struct {
 
 // DefaultConfig returns the defaults of kwctl and Criterion.
 func DefaultConfig() Config {
-	return Config{WarmUp: 3 * time.Second, Measurement: 5 * time.Second, Samples: 100, Resamples: 100_000}
+	return Config{
+		WarmUp:      3 * time.Second,
+		Measurement: 5 * time.Second,
+		Samples:     100,
+		Resamples:   100_000,
+	}
 }
 
 // Data holds measurements: for each sample, the number of iterations and their total time in
@@ -135,7 +140,8 @@ func (c *Config) Plan(mean float64) (iterations []uint64, expected time.Duration
 			iterations = append(iterations, step*(sample+1))
 		}
 	}
-	return iterations, time.Duration(float64(total) * mean), step == 1 && float64(total)*mean > float64(c.Measurement)
+	return iterations, time.Duration(float64(total) * mean), step == 1 &&
+		float64(total)*mean > float64(c.Measurement)
 }
 
 // Collect measures the samples.

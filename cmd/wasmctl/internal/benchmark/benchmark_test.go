@@ -127,7 +127,8 @@ func TestAnalyzeFlat(t *testing.T) {
 func TestOutliers(t *testing.T) {
 	// The quartiles are 10 and 14, and the fences at 4, -2, 20 and 26.
 	values := []float64{-3, 3, 10, 10, 10, 12, 12, 12, 14, 14, 14, 21, 27}
-	require.Equal(t, Outliers{LowSevere: 1, LowMild: 1, HighMild: 1, HighSevere: 1}, outliers(values))
+	require.Equal(t, Outliers{LowSevere: 1, LowMild: 1, HighMild: 1, HighSevere: 1},
+		outliers(values))
 }
 
 func TestCompare(t *testing.T) {
@@ -153,7 +154,8 @@ func TestFile(t *testing.T) {
 	got, err := Read(directory)
 	require.NoError(t, err)
 	require.Nil(t, got)
-	first, second := &Data{Iterations: []uint64{5, 6}, Times: []uint64{15, 16}}, &Data{Iterations: []uint64{1, 2}, Times: []uint64{3, 1 << 40}}
+	first, second := &Data{Iterations: []uint64{5, 6}, Times: []uint64{15, 16}},
+		&Data{Iterations: []uint64{1, 2}, Times: []uint64{3, 1 << 40}}
 	require.NoError(t, first.Write(directory))
 	require.NoError(t, second.Write(directory))
 	got, err = Read(directory)
@@ -163,7 +165,8 @@ func TestFile(t *testing.T) {
 	require.NoError(t, err)
 	// tiny-bench writes these bytes.
 	require.Equal(t, []byte{2, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0,
-		15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, old)
+		15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 0}, old)
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -174,8 +177,10 @@ func TestDecodeRefuses(t *testing.T) {
 		return file
 	}
 	for name, file := range map[string][]byte{
-		"empty": nil, "short": good[:7], "cut off": good[:len(good)-1], "too long": append(bytes.Clone(good), 0),
-		"one sample": (&Data{Iterations: []uint64{1}, Times: []uint64{1}}).Encode(), "many samples": changed(7, 255),
+		"empty": nil, "short": good[:7], "cut off": good[:len(good)-1],
+		"too long":      append(bytes.Clone(good), 0),
+		"one sample":    (&Data{Iterations: []uint64{1}, Times: []uint64{1}}).Encode(),
+		"many samples":  changed(7, 255),
 		"no iterations": changed(8, 0), "for ever": changed(32, 1),
 	} {
 		_, err := Decode(file)

@@ -54,7 +54,8 @@ func Decode(file []byte) (*Data, error) {
 	}
 	count := binary.LittleEndian.Uint64(file)
 	if count < MinSamples || count > MaxSamples || uint64(len(file)) != 8+count*24 {
-		return nil, fmt.Errorf("it has %d bytes, which is not what %d samples need", len(file), count)
+		return nil,
+			fmt.Errorf("it has %d bytes, which is not what %d samples need", len(file), count)
 	}
 	data, words := &Data{}, file[8:]
 	for n := range count {
@@ -96,7 +97,8 @@ func (d *Data) Write(directory string) error {
 		return err
 	}
 	path := filepath.Join(directory, currentSample)
-	if err := os.Rename(path, filepath.Join(directory, oldSample)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Rename(path, filepath.Join(directory, oldSample)); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.WriteFile(path, d.Encode(), 0o644)

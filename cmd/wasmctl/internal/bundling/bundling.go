@@ -63,12 +63,16 @@ type Wanted struct {
 
 // requests returns the modules to fetch, sorted and without duplicates. It also returns the URIs of
 // files, which are not bundled.
-func (w *Wanted) requests(ctx context.Context) (requests []module.Request, local []string, err error) {
+func (w *Wanted) requests(ctx context.Context) (requests []module.Request, local []string,
+	err error) {
 	desired, err := reload.NewSource(w.Config).Policies(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	all := wasmadmission.WasmAdmissionConfiguration{Policies: desired.Policies, PolicyGroups: desired.PolicyGroups}
+	all := wasmadmission.WasmAdmissionConfiguration{
+		Policies:     desired.Policies,
+		PolicyGroups: desired.PolicyGroups,
+	}
 	policyset.FetchProblems(&all, func(request module.Request) error {
 		requests = append(requests, request)
 		return nil
@@ -76,7 +80,9 @@ func (w *Wanted) requests(ctx context.Context) (requests []module.Request, local
 	for _, uri := range w.URIs {
 		requests = append(requests, module.Request{URI: uri})
 	}
-	slices.SortStableFunc(requests, func(a, b module.Request) int { return strings.Compare(a.URI, b.URI) })
+	slices.SortStableFunc(requests, func(a, b module.Request) int {
+		return strings.Compare(a.URI, b.URI)
+	})
 	requests = slices.Compact(requests)
 	remote := requests[:0]
 	for _, request := range requests {
@@ -101,17 +107,24 @@ func (w *Wanted) Validate() error {
 			}
 		case "https", "http":
 			if strings.ContainsAny(uri, "?#") {
-				err = errors.Join(err, fmt.Errorf("%s: has a query or a fragment, which may be a secret and would be in the bundle: serve the module at its own path", module.Redact(uri)))
+				err = errors.Join(err,
+					fmt.Errorf(
+						"%s: has a query or a fragment, which may be a secret and would be in the bundle: serve the module at its own path",
+						module.Redact(uri)))
 			}
 		default:
-			err = errors.Join(err, fmt.Errorf("%s: is neither in a registry nor on a web server: only such modules are bundled", module.Redact(uri)))
+			err = errors.Join(err,
+				fmt.Errorf(
+					"%s: is neither in a registry nor on a web server: only such modules are bundled",
+					module.Redact(uri)))
 		}
 	}
 	return err
 }
 
 // newChecker returns a checker with the available trust root, whatever the configuration says.
-func (w *Wanted) newChecker(context.Context, *wasmadmission.WasmAdmissionConfiguration, verification.RootOptions) (verification.Checker, error) {
+func (w *Wanted) newChecker(context.Context, *wasmadmission.WasmAdmissionConfiguration,
+	verification.RootOptions) (verification.Checker, error) {
 	if w.Root == nil {
 		return sigstore.New(nil), nil
 	}

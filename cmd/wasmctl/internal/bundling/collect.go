@@ -54,24 +54,27 @@ type Collected struct {
 
 // Collect writes a layout with everything wanted into an empty directory. Adjust may change the
 // access to registries and servers. Collect refuses modules that the configuration would refuse.
-func Collect(ctx context.Context, wanted *Wanted, directory string, adjust func(*module.Options)) (*Collected, error) {
+func Collect(ctx context.Context, wanted *Wanted, directory string,
+	adjust func(*module.Options)) (*Collected, error) {
 	requests, local, err := wanted.requests(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(requests) == 0 {
-		return nil, errors.New("there is no module from a registry or a web server: nothing to bundle")
+		return nil,
+			errors.New("there is no module from a registry or a web server: nothing to bundle")
 	}
 	writer, err := layout.NewWriter(directory)
 	if err != nil {
 		return nil, err
 	}
 	c := &collector{writer: writer}
-	fetcher, err := assembly.NewFetcher(ctx, wanted.Config, wanted.newChecker, func(options *module.Options) {
-		adjust(options)
-		c.verifier, c.most = options.Verifier, options.MaxBytes
-		options.Verifier = c
-	})
+	fetcher, err := assembly.NewFetcher(ctx, wanted.Config, wanted.newChecker,
+		func(options *module.Options) {
+			adjust(options)
+			c.verifier, c.most = options.Verifier, options.MaxBytes
+			options.Verifier = c
+		})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +88,8 @@ func Collect(ctx context.Context, wanted *Wanted, directory string, adjust func(
 			problems = append(problems, err)
 			continue
 		}
-		collected.Modules = append(collected.Modules, Module{URI: request.URI, Digest: c.digest, Signatures: c.signatures})
+		collected.Modules = append(collected.Modules,
+			Module{URI: request.URI, Digest: c.digest, Signatures: c.signatures})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -209,10 +213,12 @@ func (c *collector) sign(ctx context.Context, a module.Artifact, s discovery.Man
 	return nil
 }
 
-func (c *collector) copyBlob(ctx context.Context, a module.Artifact, d ocispec.Descriptor, most int64) error {
+func (c *collector) copyBlob(ctx context.Context, a module.Artifact, d ocispec.Descriptor,
+	most int64) error {
 	switch {
 	case !moduleuri.IsDigest(d.Digest.String()):
-		return fmt.Errorf("a manifest names something by digest %.100q: only SHA-256 is supported", d.Digest)
+		return fmt.Errorf("a manifest names something by digest %.100q: only SHA-256 is supported",
+			d.Digest)
 	case d.Size < 0 || d.Size > most:
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed", d.Digest, d.Size, most)
 	case d.Size > c.left:
@@ -255,7 +261,8 @@ func (c *collector) keepFile(uri string, m *module.Module) (ocispec.Descriptor, 
 		return ocispec.Descriptor{}, err
 	}
 	if c.bundle != nil {
-		bundle, err := c.titled("application/vnd.dev.sigstore.bundle.v0.3+json", title+modules.BundleSuffix, c.bundle)
+		bundle, err := c.titled("application/vnd.dev.sigstore.bundle.v0.3+json",
+			title+modules.BundleSuffix, c.bundle)
 		if err != nil {
 			return ocispec.Descriptor{}, err
 		}
@@ -271,13 +278,15 @@ func (c *collector) titled(mediaType, title string, content []byte) (ocispec.Des
 }
 
 // artifact writes the manifest of an artifact that only this package uses.
-func (c *collector) artifact(artifactType string, annotations map[string]string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
+func (c *collector) artifact(artifactType string, annotations map[string]string,
+	layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
 	config, err := c.writer.Blob(ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Data)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	content, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: artifactType, Config: config, Layers: layers,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		ArtifactType: artifactType, Config: config, Layers: layers,
 	})
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -293,7 +302,8 @@ func (c *collector) keepRoot(root []byte) error {
 	if err != nil {
 		return err
 	}
-	entry, err := c.artifact(rootType, map[string]string{ocispec.AnnotationRefName: rootName}, layer)
+	entry, err := c.artifact(rootType, map[string]string{ocispec.AnnotationRefName: rootName},
+		layer)
 	if err != nil {
 		return err
 	}

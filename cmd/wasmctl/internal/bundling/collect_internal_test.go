@@ -44,6 +44,8 @@ func TestWhatStandsBesideAModuleIsBounded(t *testing.T) {
 		require.NoError(t, source.Push(t.Context(), d, bytes.NewReader(blob[:d.Size])))
 		require.NoError(t, c.copyBlob(t.Context(), a, d, 100))
 	}
-	require.ErrorContains(t, c.copyBlob(t.Context(), a, third, 100), "the content beside the module has more than")
-	require.ErrorContains(t, c.copyBlob(t.Context(), a, first, 99), "has 100 bytes, at most 99 are allowed")
+	require.ErrorContains(t, c.copyBlob(t.Context(), a, third, 100),
+		"the content beside the module has more than")
+	require.ErrorContains(t, c.copyBlob(t.Context(), a, first, 99),
+		"has 100 bytes, at most 99 are allowed")
 }

@@ -82,10 +82,11 @@ func (c *Checked) fetch(ctx context.Context, path string, l *layout.Layout, want
 		return err
 	}
 	c.Local = local
-	fetcher, err := assembly.NewFetcher(ctx, wanted.Config, wanted.newChecker, func(options *module.Options) {
-		options.Sources = module.Sources{Layout: path, Insecure: options.Sources.Insecure}
-		options.AnyLayout = true
-	})
+	fetcher, err := assembly.NewFetcher(ctx, wanted.Config, wanted.newChecker,
+		func(options *module.Options) {
+			options.Sources = module.Sources{Layout: path, Insecure: options.Sources.Insecure}
+			options.AnyLayout = true
+		})
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,11 @@ func (c *Checked) fetch(ctx context.Context, path string, l *layout.Layout, want
 			c.Problems = append(c.Problems, err)
 			continue
 		}
-		c.Modules = append(c.Modules, Module{URI: request.URI, Digest: m.Revision, Signatures: signaturesOf(ctx, l, request.URI, m)})
+		c.Modules = append(c.Modules, Module{
+			URI:        request.URI,
+			Digest:     m.Revision,
+			Signatures: signaturesOf(ctx, l, request.URI, m),
+		})
 	}
 	return nil
 }
@@ -226,8 +231,10 @@ func readRoot(ctx context.Context, l *layout.Layout, entry ocispec.Descriptor) (
 	if err := readManifest(ctx, l, entry, &manifest); err != nil {
 		return nil, err
 	}
-	if manifest.ArtifactType != rootType || len(manifest.Layers) != 1 || !moduleuri.IsDigest(manifest.Layers[0].Digest.String()) {
-		return nil, fmt.Errorf("its manifest has artifactType %.100q and %d layers, not %s and one", manifest.ArtifactType, len(manifest.Layers), rootType)
+	if manifest.ArtifactType != rootType || len(manifest.Layers) != 1 ||
+		!moduleuri.IsDigest(manifest.Layers[0].Digest.String()) {
+		return nil, fmt.Errorf("its manifest has artifactType %.100q and %d layers, not %s and one",
+			manifest.ArtifactType, len(manifest.Layers), rootType)
 	}
 	return l.Read(ctx, manifest.Layers[0], sigstore.MaxRootBytes)
 }

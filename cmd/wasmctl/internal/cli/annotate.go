@@ -57,20 +57,27 @@ way round.`,
 				return usagef("--metadata-path is required: name a file with the policy's metadata")
 			}
 			if f.output == "" {
-				return usagef("--output-path is required: name a file to write, which may be the module")
+				return usagef(
+					"--output-path is required: name a file to write, which may be the module")
 			}
-			for _, input := range []struct{ flag, path string }{{"metadata-path", f.metadata}, {"usage-path", f.usage}} {
+			for _, input := range []struct {
+				flag, path string
+			}{{"metadata-path", f.metadata}, {"usage-path", f.usage}} {
 				if sameFile(f.output, input.path) {
-					return usagef("--output-path would overwrite the file of --%s: name another", input.flag)
+					return usagef("--output-path would overwrite the file of --%s: name another",
+						input.flag)
 				}
 			}
 			return c.annotateModule(cmd.Context(), f, arguments[0])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the metadata, in YAML (required)")
-	flags.StringVarP(&f.output, "output-path", "o", "", "output `file`; may be the module (required)")
-	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
+	flags.StringVarP(&f.metadata, "metadata-path", "m", "",
+		"`file` with the metadata, in YAML (required)")
+	flags.StringVarP(&f.output, "output-path", "o", "",
+		"output `file`; may be the module (required)")
+	flags.StringVarP(&f.usage, "usage-path", "u", "",
+		"`file` with the policy's manual, in Markdown")
 	f.add(flags)
 	return cmd
 }
@@ -107,7 +114,8 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 		}
 		metadata.SetUsage(string(usage))
 	}
-	fetched, err := c.fetch(ctx, &sourceFlags{registryFlags: registryFlags{limitFlags: f.limitFlags}}, nil, argument)
+	fetched, err := c.fetch(ctx,
+		&sourceFlags{registryFlags: registryFlags{limitFlags: f.limitFlags}}, nil, argument)
 	if err != nil {
 		return err
 	}
@@ -121,7 +129,8 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	version := abi.ProtocolVersionUnknown
 	if metadata.ExecutionMode == abi.ExecutionModeWaPC {
 		if version, err = c.protocolVersion(ctx, f, fetched.Bytes); err != nil {
-			return fmt.Errorf("%s: asking the policy for its version of the protocol: %w", argument, err)
+			return fmt.Errorf("%s: asking the policy for its version of the protocol: %w", argument,
+				err)
 		}
 	}
 	metadata.SetProtocolVersion(version)
@@ -147,7 +156,8 @@ func checkMode(mode abi.ExecutionMode, decoded *wasm.Module) error {
 	return nil
 }
 
-func (c *command) protocolVersion(ctx context.Context, f *annotateFlags, binary []byte) (version string, err error) {
+func (c *command) protocolVersion(ctx context.Context, f *annotateFlags,
+	binary []byte) (version string, err error) {
 	limits, err := f.limits()
 	if err != nil {
 		return "", err
@@ -158,23 +168,29 @@ func (c *command) protocolVersion(ctx context.Context, f *annotateFlags, binary 
 	}
 	defer func() { err = errors.Join(err, evaluator.Close()) }()
 	defer c.Progress("Asking the policy which protocol it speaks")()
-	if version, err = evaluator.ProtocolVersion(c.quietly(ctx), binary); err == nil && version != abi.ProtocolVersion1 {
+	if version, err = evaluator.ProtocolVersion(c.quietly(ctx), binary); err == nil &&
+		version != abi.ProtocolVersion1 {
 		err = fmt.Errorf("it is %q, and only %q is supported", version, abi.ProtocolVersion1)
 	}
 	return version, err
 }
 
-func (c *command) warnOfCapabilities(metadata *annotate.Metadata, name string, binary []byte) error {
+func (c *command) warnOfCapabilities(metadata *annotate.Metadata, name string,
+	binary []byte) error {
 	report, err := inspection.Inspect(name, binary, engine.Limits{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	missing, superfluous := metadata.Undeclared(report.HostCapabilities)
 	if len(missing) > 0 {
-		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module seems to call capabilities that are not listed: %s\n", strings.Join(missing, ", "))
+		fmt.Fprintf(c.Err,
+			"Warning: hostCapabilities: the module seems to call capabilities that are not listed: %s\n",
+			strings.Join(missing, ", "))
 	}
 	if len(superfluous) > 0 {
-		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module does not seem to call capabilities that are listed: %s\n", strings.Join(superfluous, ", "))
+		fmt.Fprintf(c.Err,
+			"Warning: hostCapabilities: the module does not seem to call capabilities that are listed: %s\n",
+			strings.Join(superfluous, ", "))
 	}
 	return nil
 }

@@ -37,7 +37,8 @@ func (c *command) save() *cobra.Command {
 there is no network. POLICY is a URI, or the beginning of a digest. The archive does
 not contain signatures: use bundle for that.`,
 		Example: `  wasmctl save -o policies.tar.gz registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
-		Args:    someArguments("POLICY", "the URIs of policies in the store, or the beginnings of their digests"),
+		Args: someArguments("POLICY",
+			"the URIs of policies in the store, or the beginnings of their digests"),
 		RunE: func(_ *cobra.Command, arguments []string) error {
 			if output == "" {
 				return usagef("--output is required: name a file to write, such as policies.tar.gz")

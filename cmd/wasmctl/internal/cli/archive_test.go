@@ -41,19 +41,24 @@ func TestSaveAndLoad(t *testing.T) {
 	u.registry.Stop()
 	require.Empty(t, u.does("load", "--input", archive))
 	require.Contains(t, u.does("policies"), uri)
-	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", uri), `"allowed":false`)
+	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", uri),
+		`"allowed":false`)
 
 	u.refuses(cli.ExitUsage, "POLICY is missing", "save", "-o", archive)
 	u.refuses(cli.ExitUsage, "--output is required", "save", uri)
 	u.refuses(cli.ExitUsage, "--input is required", "load")
 	none := filepath.Join(t.TempDir(), "none.tar.gz")
-	u.refuses(cli.ExitProblem, "Cannot find policy 'registry://example.com/none:v1'", "save", "-o", none, uri, "registry://example.com/none:v1")
+	u.refuses(cli.ExitProblem, "Cannot find policy 'registry://example.com/none:v1'", "save", "-o",
+		none, uri, "registry://example.com/none:v1")
 	entries, err := os.ReadDir(filepath.Dir(none))
 	require.NoError(t, err)
 	require.Empty(t, entries, "nothing is left of an archive that is not whole")
 	require.NoError(t, os.Symlink(archive, none))
 	u.refuses(cli.ExitProblem, "is not a regular file", "save", "-o", none, uri)
-	u.refuses(cli.ExitProblem, "not an archive from save", "load", "--input", privileged+"policy.wasm")
-	u.refuses(cli.ExitProblem, "raise --module-size", "load", "--module-size", "1Ki", "--input", archive)
-	u.refuses(cli.ExitProblem, "no such file", "load", "--input", filepath.Join(t.TempDir(), "gone"))
+	u.refuses(cli.ExitProblem, "not an archive from save", "load", "--input",
+		privileged+"policy.wasm")
+	u.refuses(cli.ExitProblem, "raise --module-size", "load", "--module-size", "1Ki", "--input",
+		archive)
+	u.refuses(cli.ExitProblem, "no such file", "load", "--input",
+		filepath.Join(t.TempDir(), "gone"))
 }

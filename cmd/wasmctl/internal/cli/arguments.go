@@ -56,7 +56,8 @@ func twoArguments(first, firstWhat, second, secondWhat string) cobra.PositionalA
 			return err
 		}
 		if len(arguments) > 2 {
-			return usagef("only one %s and one %s are allowed, but there is also %q", first, second, arguments[2])
+			return usagef("only one %s and one %s are allowed, but there is also %q", first, second,
+				arguments[2])
 		}
 		return nil
 	}
@@ -66,7 +67,9 @@ func twoArguments(first, firstWhat, second, secondWhat string) cobra.PositionalA
 // only if the flag is not set.
 func checkTimeout(flags *pflag.FlagSet, timeout time.Duration) error {
 	if flags.Changed("timeout") && timeout <= 0 {
-		return usagef("--timeout: %s is too short for an evaluation: write a time such as 2s, or omit the flag", timeout)
+		return usagef(
+			"--timeout: %s is too short for an evaluation: write a time such as 2s, or omit the flag",
+			timeout)
 	}
 	return nil
 }

@@ -76,11 +76,14 @@ target/simple-bench, and then replace them. They have kwctl's format.`,
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	flags.Var((*seconds)(&f.config.WarmUp), "warm-up-time", "`seconds` of warm-up before the measurement, or a time such as 500ms")
-	flags.Var((*seconds)(&f.config.Measurement), "measurement-time", "`seconds` for all samples, or a time such as 500ms; slow policies take longer")
+	flags.Var((*seconds)(&f.config.WarmUp), "warm-up-time",
+		"`seconds` of warm-up before the measurement, or a time such as 500ms")
+	flags.Var((*seconds)(&f.config.Measurement), "measurement-time",
+		"`seconds` for all samples, or a time such as 500ms; slow policies take longer")
 	flags.IntVar(&f.config.Samples, "num-samples", f.config.Samples, "`number` of samples")
 	flags.IntVar(&f.config.Resamples, "num-resamples", f.config.Resamples, "`number` of resamples")
-	flags.BoolVar(&f.dump, "dump-results-to-disk", false, "save the measurements in target/simple-bench, and compare them with the previous ones")
+	flags.BoolVar(&f.dump, "dump-results-to-disk", false,
+		"save the measurements in target/simple-bench, and compare them with the previous ones")
 	return cmd
 }
 
@@ -93,7 +96,8 @@ func (f *benchFlags) checkCounts() error {
 		{"num-resamples", f.config.Resamples, 1, benchmark.MaxResamples},
 	} {
 		if flag.value < flag.least || flag.value > flag.most {
-			return usagef("--%s: %d is not between %d and %d", flag.name, flag.value, flag.least, flag.most)
+			return usagef("--%s: %d is not between %d and %d", flag.name, flag.value, flag.least,
+				flag.most)
 		}
 	}
 	return nil
@@ -111,7 +115,8 @@ func (s *seconds) Set(text string) error {
 		parsed, err = time.Duration(count)*time.Second, nil
 	}
 	if err != nil || parsed <= 0 || parsed > benchmark.MaxTime {
-		return fmt.Errorf("write seconds, such as 5, or a time such as 500ms, of at most %s", benchmark.MaxTime)
+		return fmt.Errorf("write seconds, such as 5, or a time such as 500ms, of at most %s",
+			benchmark.MaxTime)
 	}
 	*s = seconds(parsed)
 	return nil
@@ -163,7 +168,11 @@ func (c *command) measure(ctx context.Context, f *benchFlags, label string, iter
 	}
 	iterations, expected, short := f.config.Plan(mean)
 	if short {
-		c.warn(fmt.Sprintf("Unable to complete %d samples in %s. You may wish to increase target time to %s or lower the requested number of samples (--measurement-time, --num-samples)", f.config.Samples, benchTime(float64(f.config.Measurement)), benchTime(float64(expected))))
+		c.warn(
+			fmt.Sprintf(
+				"Unable to complete %d samples in %s. You may wish to increase target time to %s or lower the requested number of samples (--measurement-time, --num-samples)",
+				f.config.Samples, benchTime(float64(f.config.Measurement)),
+				benchTime(float64(expected))))
 	}
 	out.collecting(iterations, mean, expected)
 	data, err := benchmark.Collect(ctx, clock, iterations, iterate)

@@ -43,21 +43,28 @@ func (p *benchPrinter) collecting(iterations []uint64, mean float64, expected ti
 	for _, count := range iterations {
 		total += count
 	}
-	fmt.Fprintf(p.Out, "%s mean warm up execution time %s, collecting %d samples in estimated %s (%s)\n",
-		p.name(), benchTime(mean), len(iterations), benchTime(float64(expected)), counted(total, "iteration"))
+	fmt.Fprintf(p.Out,
+		"%s mean warm up execution time %s, collecting %d samples in estimated %s (%s)\n",
+		p.name(), benchTime(mean), len(iterations), benchTime(float64(expected)),
+		counted(total, "iteration"))
 }
 
 func (p *benchPrinter) analysis(data *benchmark.Data, a *benchmark.Analysis) {
 	typical := a.Typical()
-	fmt.Fprintf(p.Out, "%-23s time:   [%s %s %s]\n", terminal.Plain(p.label), benchTime(typical.Low), p.Paint(terminal.Bold, benchTime(typical.Estimate)), benchTime(typical.High))
+	fmt.Fprintf(p.Out, "%-23s time:   [%s %s %s]\n", terminal.Plain(p.label),
+		benchTime(typical.Low), p.Paint(terminal.Bold, benchTime(typical.Estimate)),
+		benchTime(typical.High))
 	iterations, elapsed := data.Total()
-	fmt.Fprintf(p.Out, "%-23s %s in %s\n", "", counted(iterations, "iteration"), benchTime(float64(elapsed)))
+	fmt.Fprintf(p.Out, "%-23s %s in %s\n", "", counted(iterations, "iteration"),
+		benchTime(float64(elapsed)))
 	p.outliers(len(data.Times), a.Outliers)
 	if a.Slope != nil {
-		fmt.Fprintf(p.Out, "slope  [%s %s] R^2            [%.7f %.7f]\n", benchTime(a.Slope.Low), benchTime(a.Slope.High), a.RSquared[0], a.RSquared[1])
+		fmt.Fprintf(p.Out, "slope  [%s %s] R^2            [%.7f %.7f]\n", benchTime(a.Slope.Low),
+			benchTime(a.Slope.High), a.RSquared[0], a.RSquared[1])
 	}
 	pair := func(name string, first benchmark.Interval, other string, second benchmark.Interval) {
-		fmt.Fprintf(p.Out, "%-6s [%s %s] %-14s [%s %s]\n", name, benchTime(first.Low), benchTime(first.High), other, benchTime(second.Low), benchTime(second.High))
+		fmt.Fprintf(p.Out, "%-6s [%s %s] %-14s [%s %s]\n", name, benchTime(first.Low),
+			benchTime(first.High), other, benchTime(second.Low), benchTime(second.High))
 	}
 	pair("mean", a.Mean, "std. dev.", a.StdDev)
 	pair("median", a.Median, "med. abs. dev.", a.MAD)
@@ -67,13 +74,17 @@ func (p *benchPrinter) outliers(samples int, o benchmark.Outliers) {
 	if o.Total() == 0 {
 		return
 	}
-	share := func(count int) string { return fmt.Sprintf("%d (%.2f%%)", count, 100*float64(count)/float64(samples)) }
+	share := func(count int) string {
+		return fmt.Sprintf("%d (%.2f%%)", count, 100*float64(count)/float64(samples))
+	}
 	fmt.Fprintf(p.Out, "%s\n", p.Paint(terminal.Yellow, fmt.Sprintf("Found %s among %s (%.2f%%)",
-		counted(o.Total(), "outlier"), counted(samples, "measurement"), 100*float64(o.Total())/float64(samples))))
+		counted(o.Total(), "outlier"), counted(samples, "measurement"),
+		100*float64(o.Total())/float64(samples))))
 	for _, kind := range []struct {
 		count int
 		name  string
-	}{{o.LowSevere, "low severe"}, {o.LowMild, "low mild"}, {o.HighMild, "high mild"}, {o.HighSevere, "high severe"}} {
+	}{{o.LowSevere, "low severe"}, {o.LowMild, "low mild"}, {o.HighMild, "high mild"},
+		{o.HighSevere, "high severe"}} {
 		if kind.count > 0 {
 			fmt.Fprintf(p.Out, "  %s %s\n", share(kind.count), kind.name)
 		}
@@ -87,7 +98,8 @@ func (p *benchPrinter) change(c benchmark.Change) {
 		sign = "<"
 	}
 	percent := func(part float64) string { return fmt.Sprintf("%+.4f%%", 100*part) }
-	fmt.Fprintf(p.Out, "%-23s change: [%s %s %s] (p = %.2f %s %.2f)\n", "", percent(c.Mean.Low), percent(c.Mean.Estimate), percent(c.Mean.High), c.P, sign, benchmark.Significance)
+	fmt.Fprintf(p.Out, "%-23s change: [%s %s %s] (p = %.2f %s %.2f)\n", "", percent(c.Mean.Low),
+		percent(c.Mean.Estimate), percent(c.Mean.High), c.P, sign, benchmark.Significance)
 	fmt.Fprintf(p.Out, "%-23s %s\n", "", p.judged(significant, c.Mean))
 }
 

@@ -27,7 +27,10 @@ import (
 )
 
 // short makes a measurement as short as possible.
-var short = []string{"--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2", "--num-resamples", "2"}
+var short = []string{
+	"--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2", "--num-resamples",
+	"2",
+}
 
 func bench(t *testing.T, arguments ...string) result {
 	t.Helper()
@@ -42,10 +45,13 @@ func TestBench(t *testing.T) {
 	t.Chdir(t.TempDir())
 	got := bench(t, "-r", request, policy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	for _, line := range []string{"validate_settings warming up for 1.0000 ms\n", "validate warming up for 1.0000 ms\n"} {
+	for _, line := range []string{
+		"validate_settings warming up for 1.0000 ms\n", "validate warming up for 1.0000 ms\n",
+	} {
 		require.Contains(t, got.out, line)
 	}
-	require.Regexp(t, `(?m)^validate                time:   \[[0-9.]+ .?s [0-9.]+ .?s [0-9.]+ .?s\]$`, got.out)
+	require.Regexp(t,
+		`(?m)^validate                time:   \[[0-9.]+ .?s [0-9.]+ .?s [0-9.]+ .?s\]$`, got.out)
 	require.Regexp(t, `(?m)^mean   \[.*\] std. dev.      \[.*\]$`, got.out)
 	require.Regexp(t, `(?m)^median \[.*\] med. abs. dev. \[.*\]$`, got.out)
 	_, err = os.Stat("target")
@@ -58,17 +64,20 @@ func TestBench(t *testing.T) {
 	got = bench(t, "--dump-results-to-disk", "-r", request, policy)
 	require.Regexp(t, `change: \[[-+].*%\] \(p = .*\)`, got.out)
 	require.FileExists(t, "target/simple-bench/validate_settings/old-sample")
-	require.NoError(t, os.WriteFile("target/simple-bench/validate/current-sample", []byte("none"), 0o600))
+	require.NoError(t,
+		os.WriteFile("target/simple-bench/validate/current-sample", []byte("none"), 0o600))
 	got = bench(t, "--dump-results-to-disk", "-r", request, policy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.err, "Warning: Failed to read last sample: target/simple-bench/validate/current-sample holds no measurements")
+	require.Contains(t, got.err,
+		"Warning: Failed to read last sample: target/simple-bench/validate/current-sample holds no measurements")
 }
 
 // Each evaluation replays the session from its beginning, so none of them lacks an answer.
 func TestBenchReplays(t *testing.T) {
 	policy := policies + "label-from-namespace-rust/"
-	got := bench(t, "--allow-context-aware", "--replay-host-capabilities-interactions", policy+"testdata/sessions/shop.yaml",
-		"--settings-json", `{"label": "owner"}`, "-r", policy+"testdata/pod-create.json", policy+"policy.wasm")
+	got := bench(t, "--allow-context-aware", "--replay-host-capabilities-interactions",
+		policy+"testdata/sessions/shop.yaml", "--settings-json", `{"label": "owner"}`, "-r",
+		policy+"testdata/pod-create.json", policy+"policy.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.NotContains(t, got.err, "level=")
 	require.NotContains(t, got.err, "exchanges")
@@ -115,14 +124,21 @@ func TestBenchRefuses(t *testing.T) {
 		arguments []string
 		err       string
 	}{
-		"no request":         {[]string{"p"}, "--request-path is required"},
-		"no time":            {[]string{"--warm-up-time", "0", "-r", "x", "p"}, "write seconds, such as 5"},
-		"no measurement":     {[]string{"--measurement-time", "-1s", "-r", "x", "p"}, "write seconds, such as 5"},
-		"too long":           {[]string{"--measurement-time", "86401", "-r", "x", "p"}, "of at most 24h0m0s"},
-		"one sample":         {[]string{"--num-samples", "1", "-r", "x", "p"}, "--num-samples: 1 is not between 2 and 10000"},
-		"too many samples":   {[]string{"--num-samples", "10001", "-r", "x", "p"}, "--num-samples: 10001 is not between"},
-		"no resamples":       {[]string{"--num-resamples", "0", "-r", "x", "p"}, "--num-resamples: 0 is not between 1 and 1000000"},
-		"too many resamples": {[]string{"--num-resamples", "1000001", "-r", "x", "p"}, "--num-resamples: 1000001 is not between"},
+		"no request": {[]string{"p"}, "--request-path is required"},
+		"no time": {[]string{"--warm-up-time", "0", "-r", "x", "p"},
+			"write seconds, such as 5"},
+		"no measurement": {[]string{"--measurement-time", "-1s", "-r", "x", "p"},
+			"write seconds, such as 5"},
+		"too long": {[]string{"--measurement-time", "86401", "-r", "x", "p"},
+			"of at most 24h0m0s"},
+		"one sample": {[]string{"--num-samples", "1", "-r", "x", "p"},
+			"--num-samples: 1 is not between 2 and 10000"},
+		"too many samples": {[]string{"--num-samples", "10001", "-r", "x", "p"},
+			"--num-samples: 10001 is not between"},
+		"no resamples": {[]string{"--num-resamples", "0", "-r", "x", "p"},
+			"--num-resamples: 0 is not between 1 and 1000000"},
+		"too many resamples": {[]string{"--num-resamples", "1000001", "-r", "x", "p"},
+			"--num-resamples: 1000001 is not between"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"bench"}, test.arguments...)...)

@@ -80,10 +80,13 @@ apply.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output", "o", "", "`path` to write: a tar if it ends with .tar, or else a new directory")
+	flags.StringVarP(&f.output, "output", "o", "",
+		"`path` to write: a tar if it ends with .tar, or else a new directory")
 	flags.StringVar(&f.verify, "verify", "", "verify the bundle at this `path` instead")
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
-	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the configuration)")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "",
+		"`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "",
+		"`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the configuration)")
 	f.add(flags)
 	f.addModuleSize(flags)
 	return cmd
@@ -92,7 +95,8 @@ apply.`,
 func (c *command) bundlePolicies(ctx context.Context, f *bundleFlags, arguments []string) error {
 	switch {
 	case (f.output == "") == (f.verify == ""):
-		return usagef("write --output and a path to write to, such as policies.tar, or --verify and the path of a bundle")
+		return usagef(
+			"write --output and a path to write to, such as policies.tar, or --verify and the path of a bundle")
 	case f.output != "" && len(arguments) == 0 && f.policyDirectory == "":
 		return usagef("name a configuration, --policy-directory, or the URIs of policies")
 	}
@@ -101,7 +105,8 @@ func (c *command) bundlePolicies(ctx context.Context, f *bundleFlags, arguments 
 		return err
 	}
 	if f.verify != "" {
-		return c.verifyBundle(c.quietly(ctx), f, wanted, len(arguments) > 0 || f.policyDirectory != "")
+		return c.verifyBundle(c.quietly(ctx), f, wanted, len(arguments) > 0 ||
+			f.policyDirectory != "")
 	}
 	if wanted.Root, err = c.configuredRoot(ctx, f, wanted); err != nil {
 		return err
@@ -117,7 +122,10 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		case strings.Contains(argument, "://"):
 			wanted.URIs = append(wanted.URIs, argument)
 		case path != "":
-			return nil, usagef("only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://", argument)
+			return nil,
+				usagef(
+					"only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://",
+					argument)
 		default:
 			path = argument
 		}
@@ -147,7 +155,8 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		config.Limits.ModuleSize = limits.ModuleSize
 	}
 	if config.Sources.Layout == "" {
-		config.Sources.Layout = "/bundle" // a server with this bundle needs no directory for modules
+		// a server with this bundle needs no directory for modules
+		config.Sources.Layout = "/bundle"
 	}
 	wanted.Config = config
 	if err := wanted.Validate(); err != nil {
@@ -159,7 +168,8 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 
 // configuredRoot returns the trust root from the flag or the configuration, or nil if there is
 // none.
-func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (*sigstore.Root, error) {
+func (c *command) configuredRoot(ctx context.Context, f *bundleFlags,
+	wanted *bundling.Wanted) (*sigstore.Root, error) {
 	if f.trustConfig != "" {
 		return readTrustRoot(f.trustConfig)
 	}
@@ -167,7 +177,8 @@ func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bu
 }
 
 // rootOf returns the trust root that a configuration names, nil if it names none.
-func (c *command) rootOf(ctx context.Context, verification *wasmadmission.Verification) (*sigstore.Root, error) {
+func (c *command) rootOf(ctx context.Context,
+	verification *wasmadmission.Verification) (*sigstore.Root, error) {
 	switch {
 	case verification == nil:
 		return nil, nil
@@ -194,7 +205,8 @@ func (c *command) rootOf(ctx context.Context, verification *wasmadmission.Verifi
 
 // writeBundle collects everything into a directory beside the output. The directory then becomes
 // the output, or is written into a tar file.
-func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (err error) {
+func (c *command) writeBundle(ctx context.Context, f *bundleFlags,
+	wanted *bundling.Wanted) (err error) {
 	options, err := f.options()
 	if err != nil {
 		return err
@@ -207,7 +219,8 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	}
 	isTar := strings.HasSuffix(f.output, ".tar")
 	if _, err := os.Lstat(f.output); err == nil && !isTar {
-		return fmt.Errorf("%s already exists: name a new directory, or a file that ends with .tar", f.output)
+		return fmt.Errorf("%s already exists: name a new directory, or a file that ends with .tar",
+			f.output)
 	}
 	directory, err := os.MkdirTemp(filepath.Dir(f.output), filepath.Base(f.output)+".*")
 	if err != nil {
@@ -215,7 +228,9 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 	done := c.Progress("Bundling policies")
-	collected, err := bundling.Collect(ctx, wanted, directory, func(o *module.Options) { o.Sources = how })
+	collected, err := bundling.Collect(ctx, wanted, directory, func(o *module.Options) {
+		o.Sources = how
+	})
 	if err == nil && isTar {
 		err = writeWhole(f.output, func(w io.Writer) error { return layout.WriteTar(w, directory) })
 	}
@@ -231,24 +246,31 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 		return nil
 	}
 	beside := strings.TrimSuffix(f.output, ".tar") + "." + bundling.RootFile
-	if err := writeWhole(beside, func(w io.Writer) error { _, err := w.Write(wanted.Root.JSON()); return err }); err != nil {
+	if err := writeWhole(beside, func(w io.Writer) error {
+		_, err := w.Write(wanted.Root.JSON())
+		return err
+	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "The trust root %s is also in %s, for verification.trustRoot.file\n", wanted.Root.Digest(), terminal.Plain(beside))
+	fmt.Fprintf(c.Out, "The trust root %s is also in %s, for verification.trustRoot.file\n",
+		wanted.Root.Digest(), terminal.Plain(beside))
 	return nil
 }
 
 func (c *command) listBundled(modules []bundling.Module, local []string) {
 	for _, m := range modules {
-		fmt.Fprintf(c.Out, "%s %s, signatures: %d\n", terminal.Plain(module.Redact(m.URI)), m.Digest, m.Signatures)
+		fmt.Fprintf(c.Out, "%s %s, signatures: %d\n", terminal.Plain(module.Redact(m.URI)),
+			m.Digest, m.Signatures)
 	}
 	for _, uri := range local {
-		fmt.Fprintf(c.Out, "%s is not in the bundle: a server reads it from its place\n", terminal.Plain(uri))
+		fmt.Fprintf(c.Out, "%s is not in the bundle: a server reads it from its place\n",
+			terminal.Plain(uri))
 	}
 }
 
 // verifyBundle checks whether a bundle is intact, properly signed and complete.
-func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted, named bool) error {
+func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted,
+	named bool) error {
 	path, err := filepath.Abs(f.verify)
 	if err != nil {
 		return err
@@ -257,7 +279,8 @@ func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bund
 	if f.trustConfig != "" {
 		whose = "the given"
 	}
-	if f.trustConfig == "" && (wanted.Config.Verification == nil || wanted.Config.Verification.TrustRoot.File == "") {
+	if f.trustConfig == "" &&
+		(wanted.Config.Verification == nil || wanted.Config.Verification.TrustRoot.File == "") {
 		whose = "the bundle's own"
 		wanted.Root, err = bundling.ReadRoot(ctx, path)
 	} else {
@@ -276,17 +299,22 @@ func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bund
 		return err
 	}
 	for _, problem := range checked.Problems {
-		fmt.Fprintf(c.Err, "%s %s\n", c.Paint(terminal.Red, "problem:"), terminal.Plain(problem.Error()))
+		fmt.Fprintf(c.Err, "%s %s\n", c.Paint(terminal.Red, "problem:"),
+			terminal.Plain(problem.Error()))
 	}
 	c.listBundled(checked.Modules, checked.Local)
-	fmt.Fprintf(c.Out, "%d manifests and %d other blobs have their digests\n", checked.Manifests, checked.Blobs)
+	fmt.Fprintf(c.Out, "%d manifests and %d other blobs have their digests\n", checked.Manifests,
+		checked.Blobs)
 	switch {
 	case !named:
-		fmt.Fprintln(c.Out, "Signatures were not verified: name a configuration whose verification demands signatures")
+		fmt.Fprintln(c.Out,
+			"Signatures were not verified: name a configuration whose verification demands signatures")
 	case !demands:
-		fmt.Fprintln(c.Out, "Signatures were not verified: the configuration does not demand any for all policies")
+		fmt.Fprintln(c.Out,
+			"Signatures were not verified: the configuration does not demand any for all policies")
 	case wanted.Root != nil:
-		fmt.Fprintf(c.Out, "Certificates are verified by %s trust root, %s\n", whose, wanted.Root.Digest())
+		fmt.Fprintf(c.Out, "Certificates are verified by %s trust root, %s\n", whose,
+			wanted.Root.Digest())
 	}
 	if len(checked.Problems) > 0 {
 		return errSaid

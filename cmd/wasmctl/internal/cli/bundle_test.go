@@ -58,12 +58,17 @@ func newAirGap(t *testing.T) *airGap {
 	// A layout lists referrers of a manifest for all its repositories, so each repository gets its
 	// own variant.
 	manifest := b.registry.Push(t, "packed", "v1", b.variant(1))
-	b.registry.PushReferrer(t, "packed", manifest, registry.BundleMediaType, b.key.Bundle(t, manifest, nil))
+	b.registry.PushReferrer(t, "packed", manifest, registry.BundleMediaType,
+		b.key.Bundle(t, manifest, nil))
 	b.packed = "registry://" + b.host + "/packed:v1"
 	b.identified = b.registry.Push(t, "keyless", "v1", b.variant(2))
-	b.registry.PushReferrer(t, "keyless", b.identified, registry.BundleMediaType, instance.Bundle(t, "ann@example.com", "https://issuer.example.com", b.identified, nil))
+	b.registry.PushReferrer(t, "keyless", b.identified, registry.BundleMediaType,
+		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", b.identified, nil))
 	b.keyless = "registry://" + b.host + "/keyless:v1"
-	files := map[string][]byte{"/p/policy.wasm": b.policy, "/p/policy.wasm.sigstore.json": b.key.FileBundle(t, b.policy)}
+	files := map[string][]byte{
+		"/p/policy.wasm":               b.policy,
+		"/p/policy.wasm.sigstore.json": b.key.FileBundle(t, b.policy),
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := files[r.URL.Path]; !ok {
 			http.NotFound(w, r)
@@ -75,24 +80,33 @@ func newAirGap(t *testing.T) *airGap {
 	insecure := fmt.Sprintf("[%q, %q]", b.host, strings.TrimPrefix(server.URL, "http://"))
 	b.configure("sources.yaml", "insecure_sources: "+insecure)
 	b.root = file(t, "trusted_root.json", string(instance.TrustedRoot(t)))
-	b.configuration = b.configured(fmt.Sprintf("sources: {insecure: %s}\nstateDirectory: /var/lib/wasm\nverification: {config: %s, trustRoot: {file: %s}}\n",
-		insecure, fmt.Sprintf(byKeyOrIdentity, b.key.PEM), b.root))
+	b.configuration =
+		b.configured(
+			fmt.Sprintf(
+				"sources: {insecure: %s}\nstateDirectory: /var/lib/wasm\nverification: {config: %s, trustRoot: {file: %s}}\n",
+				insecure, fmt.Sprintf(byKeyOrIdentity, b.key.PEM), b.root))
 	b.stop = func() { server.Close(); b.registry.Stop() }
 	return b
 }
 
 // configured returns a configuration with all policies.
 func (b *airGap) configured(head string) string {
-	config := "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" + head + "policies:\n"
+	config :=
+		"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n" +
+			head + "policies:\n"
 	for n, uri := range []string{b.old, b.packed, b.keyless, b.server, "file:///etc/local.wasm"} {
-		config += fmt.Sprintf("- name: policy-%d\n  module: %s\n  rules: [{apiGroups: [\"\"], apiVersions: [v1], resources: [pods], operations: [CREATE]}]\n", n, uri)
+		config +=
+			fmt.Sprintf(
+				"- name: policy-%d\n  module: %s\n  rules: [{apiGroups: [\"\"], apiVersions: [v1], resources: [pods], operations: [CREATE]}]\n",
+				n, uri)
 	}
 	return file(b.t, "configuration.yaml", config)
 }
 
 // variant returns the policy with additional custom sections.
 func (b *airGap) variant(sections int) []byte {
-	return append(b.policy[:len(b.policy):len(b.policy)], bytes.Repeat([]byte{0, 1, 0}, sections)...)
+	return append(b.policy[:len(b.policy):len(b.policy)],
+		bytes.Repeat([]byte{0, 1, 0}, sections)...)
 }
 
 // blob returns the path of a blob in the directory with the bundle.
@@ -119,8 +133,10 @@ func TestBundle(t *testing.T) {
 	b := newAirGap(t)
 	said := b.does("bundle", "-o", b.output+".tar", b.configuration)
 	for _, want := range []string{
-		b.old + " " + b.manifest + ", signatures: 1\n", b.packed + " sha256:", b.keyless + " " + b.identified + ", signatures: 1\n",
-		b.server + " sha256:", "file:///etc/local.wasm is not in the bundle", "is also in " + b.output + ".trusted_root.json",
+		b.old + " " + b.manifest + ", signatures: 1\n", b.packed + " sha256:",
+		b.keyless + " " + b.identified + ", signatures: 1\n",
+		b.server + " sha256:", "file:///etc/local.wasm is not in the bundle",
+		"is also in " + b.output + ".trusted_root.json",
 	} {
 		require.Contains(t, said, want)
 	}
@@ -141,9 +157,11 @@ func TestBundle(t *testing.T) {
 		said := b.does("bundle", "--verify", path, b.configuration)
 		require.Contains(t, said, b.keyless+" "+b.identified+", signatures: 1\n")
 		require.Contains(t, said, "Certificates are verified by the configuration's trust root")
-		require.Contains(t, b.does("bundle", "--verify", path), "Signatures were not verified: name a configuration")
+		require.Contains(t, b.does("bundle", "--verify", path),
+			"Signatures were not verified: name a configuration")
 		b.does("bundle", "--verify", path, b.old)
-		b.refusesBundle(path, "fetch registry://"+b.host+"/other:v1: layout "+path, b.old, "registry://"+b.host+"/other:v1")
+		b.refusesBundle(path, "fetch registry://"+b.host+"/other:v1: layout "+path, b.old,
+			"registry://"+b.host+"/other:v1")
 
 		// The other commands also accept layouts.
 		uri := "oci-layout://" + path + ":" + strings.TrimPrefix(b.old, "registry://")
@@ -169,30 +187,47 @@ func (b *airGap) refusesBundle(path, want string, arguments ...string) {
 func TestTheRootInABundle(t *testing.T) {
 	b := newAirGap(t)
 	b.does("bundle", "-o", b.output, b.configuration)
-	public := b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s, trustRoot: {publicGood: true}}\n",
-		b.host, strings.Split(b.server, "/")[2], fmt.Sprintf(byKeyOrIdentity, b.key.PEM)))
-	require.Contains(t, b.does("bundle", "--verify", b.output, public), "Certificates are verified by the bundle's own trust root")
+	public :=
+		b.configured(
+			fmt.Sprintf(
+				"sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s, trustRoot: {publicGood: true}}\n",
+				b.host, strings.Split(b.server, "/")[2], fmt.Sprintf(byKeyOrIdentity, b.key.PEM)))
+	require.Contains(t, b.does("bundle", "--verify", b.output, public),
+		"Certificates are verified by the bundle's own trust root")
 	// A different root leads to a different result.
 	other := file(t, "other.json", string(keyless.New(t).ClientTrustConfig(t)))
-	b.refusesBundle(b.output, b.keyless+": not verified: ", "--sigstore-trust-config", other, public)
+	b.refusesBundle(b.output, b.keyless+": not verified: ", "--sigstore-trust-config", other,
+		public)
 	b.index(func(index *ocispec.Index) {
 		index.Manifests = index.Manifests[:0:0]
 	})
-	b.refusesBundle(b.output, "verification: verification.config demands signatures by identities: there is no trust root", public)
+	b.refusesBundle(b.output,
+		"verification: verification.config demands signatures by identities: there is no trust root",
+		public)
 }
 
 // A module that a server would refuse is not bundled. No output remains.
 func TestBundleRefuses(t *testing.T) {
 	b := newAirGap(t)
-	config := b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s}\n", b.host, strings.Split(b.server, "/")[2], b.foreign.Config()))
+	config :=
+		b.configured(
+			fmt.Sprintf(
+				"sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s}\n",
+				b.host, strings.Split(b.server, "/")[2], b.foreign.Config()))
 	b.refusesAll("no signature meets", "bundle", "-o", b.output+".tar", config)
-	b.refuses(cli.ExitProblem, "check the host, the name, and the tag", "bundle", "-o", b.output, "registry://"+b.host+"/none:v1")
-	b.refuses(cli.ExitProblem, "nothing to bundle", "bundle", "-o", b.output, file(t, "empty.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"))
-	b.refuses(cli.ExitProblem, "has a query or a fragment", "bundle", "-o", b.output, b.server+"?token=secret")
-	b.refuses(cli.ExitProblem, "is neither in a registry nor on a web server", "bundle", "-o", b.output, "file:///policy.wasm")
+	b.refuses(cli.ExitProblem, "check the host, the name, and the tag", "bundle", "-o", b.output,
+		"registry://"+b.host+"/none:v1")
+	b.refuses(cli.ExitProblem, "nothing to bundle", "bundle", "-o", b.output,
+		file(t, "empty.yaml",
+			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"))
+	b.refuses(cli.ExitProblem, "has a query or a fragment", "bundle", "-o", b.output,
+		b.server+"?token=secret")
+	b.refuses(cli.ExitProblem, "is neither in a registry nor on a web server", "bundle", "-o",
+		b.output, "file:///policy.wasm")
 	b.refuses(cli.ExitUsage, "name a configuration", "bundle", "-o", b.output)
 	b.refuses(cli.ExitUsage, "write --output and a path", "bundle", b.old)
-	b.refuses(cli.ExitUsage, "write --output and a path", "bundle", "-o", b.output, "--verify", b.output, b.old)
+	b.refuses(cli.ExitUsage, "write --output and a path", "bundle", "-o", b.output, "--verify",
+		b.output, b.old)
 	b.refuses(cli.ExitUsage, "but there is also", "bundle", "-o", b.output, config, config)
 	entries, err := os.ReadDir(filepath.Dir(b.output))
 	require.NoError(t, err)
@@ -205,7 +240,8 @@ func (b *airGap) refusesAll(want string, arguments ...string) {
 	b.t.Helper()
 	got := b.call(arguments...)
 	require.Equal(b.t, cli.ExitProblem, got.code)
-	for _, line := range strings.Split(strings.TrimSuffix(strings.TrimPrefix(got.err, "Error: "), "\n"), "\n") {
+	for _, line := range strings.Split(strings.TrimSuffix(strings.TrimPrefix(got.err, "Error: "),
+		"\n"), "\n") {
 		require.Contains(b.t, line, want)
 	}
 	require.Empty(b.t, got.out)
@@ -242,7 +278,9 @@ func TestTamperedBundles(t *testing.T) {
 	b := newAirGap(t)
 	manifest := b.registry.Push(t, "evil", "v1", b.variant(3))
 	b.registry.PushSignatures(t, "evil", manifest, b.foreign.Layer(t, manifest, nil))
-	unverified := b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\n", b.host, strings.Split(b.server, "/")[2]))
+	unverified :=
+		b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\n",
+			b.host, strings.Split(b.server, "/")[2]))
 	b.does("bundle", "-o", b.output, unverified, "registry://"+b.host+"/evil:v1")
 	original, err := os.ReadFile(filepath.Join(b.output, "index.json"))
 	require.NoError(t, err)
@@ -275,19 +313,29 @@ func TestTamperedBundles(t *testing.T) {
 		tamper func(*ocispec.Index)
 		want   string
 	}{
-		"signature in the old format gone":  {without(at(signature("old"))), b.old + ": not verified: " + b.manifest},
-		"signatures in the new format gone": {without(func(d ocispec.Descriptor) bool { return d.Annotations == nil }), b.packed + ": not verified: sha256:"},
-		"module gone":                       {without(at("old:v1")), b.old + ": layout " + b.output},
-		"module of a server gone":           {without(func(d ocispec.Descriptor) bool { return d.Annotations["io.wasm-admission.uri"] != "" }), b.server + ": layout " + b.output},
-		"another module":                    {as("old:v1", "evil:v1"), b.old + ": not verified: sha256:"},
+		"signature in the old format gone": {without(at(signature("old"))),
+			b.old + ": not verified: " + b.manifest},
+		"signatures in the new format gone": {without(func(d ocispec.Descriptor) bool {
+			return d.Annotations == nil
+		}), b.packed + ": not verified: sha256:"},
+		"module gone": {without(at("old:v1")),
+			b.old + ": layout " + b.output},
+		"module of a server gone": {without(func(d ocispec.Descriptor) bool {
+			return d.Annotations["io.wasm-admission.uri"] != ""
+		}), b.server + ": layout " + b.output},
+		"another module": {as("old:v1", "evil:v1"),
+			b.old + ": not verified: sha256:"},
 		"signature of another": {func(index *ocispec.Index) {
 			to := find(index, at(signature("old")))
 			from := find(index, func(d ocispec.Descriptor) bool {
-				return strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName], b.host+"/evil:sha256-")
+				return strings.HasPrefix(d.Annotations[ocispec.AnnotationRefName],
+					b.host+"/evil:sha256-")
 			})
 			to.Digest, to.Size = from.Digest, from.Size
 		}, b.old + ": not verified: " + b.manifest},
-		"another media type": {func(index *ocispec.Index) { find(index, at("old:v1")).MediaType = ocispec.MediaTypeImageIndex }, b.old + ": it has media type"},
+		"another media type": {func(index *ocispec.Index) {
+			find(index, at("old:v1")).MediaType = ocispec.MediaTypeImageIndex
+		}, b.old + ": it has media type"},
 		"two meanings": {func(index *ocispec.Index) {
 			twin := *find(index, at("evil:v1"))
 			twin.Annotations = map[string]string{ocispec.AnnotationRefName: b.host + "/old:v1"}
@@ -296,7 +344,8 @@ func TestTamperedBundles(t *testing.T) {
 	} {
 		b.index(test.tamper)
 		b.refusesBundle(b.output, test.want, b.configuration)
-		require.NoError(t, os.WriteFile(filepath.Join(b.output, "index.json"), original, 0o600), name)
+		require.NoError(t, os.WriteFile(filepath.Join(b.output, "index.json"), original, 0o600),
+			name)
 	}
 	b.does("bundle", "--verify", b.output, b.configuration)
 

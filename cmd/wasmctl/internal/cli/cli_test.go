@@ -79,7 +79,8 @@ func callNamed(t *testing.T, name, stdin string, arguments ...string) result {
 	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", cache)
 	var out, stderr bytes.Buffer
-	code := cli.Main(t.Context(), name, arguments, &terminal.Streams{In: strings.NewReader(stdin), Out: &out, Err: &stderr})
+	code := cli.Main(t.Context(), name, arguments,
+		&terminal.Streams{In: strings.NewReader(stdin), Out: &out, Err: &stderr})
 	return result{code, out.String(), stderr.String()}
 }
 
@@ -96,19 +97,31 @@ func TestUsage(t *testing.T) {
 		arguments []string
 		err       string
 	}{
-		"unknown command":  {[]string{"walk"}, `unknown command "walk" for "wasmctl"`},
-		"unknown flag":     {[]string{"run", "--walk"}, "unknown flag: --walk"},
-		"no policy":        {[]string{"run", "-r", "x"}, "POLICY is missing: name the path or URI of a module, or a file of manifests"},
-		"no request":       {[]string{"run", "p"}, "--request-path is required"},
-		"bad duration":     {[]string{"run", "--timeout", "soon", "p"}, `invalid argument "soon" for "--timeout"`},
-		"no time":          {[]string{"run", "-r", "x", "--timeout", "0", "p"}, "--timeout: 0s is too short for an evaluation"},
-		"negative time":    {[]string{"test", "--timeout", "-1s", "p"}, "--timeout: -1s is too short for an evaluation"},
-		"two policies":     {[]string{"run", "-r", "x", "p", "q"}, `only one POLICY is allowed, but there is also "q"`},
-		"no module":        {[]string{"inspect"}, "MODULE is missing"},
-		"module to write":  {[]string{"annotate"}, "MODULE is missing"},
-		"bad format":       {[]string{"run", "-r", "x", "-o", "xml", "p"}, `there is no format "xml": write one of json, yaml, table`},
-		"record, replay":   {[]string{"run", "-r", "x", "--record-host-capabilities-interactions", "a", "--replay-host-capabilities-interactions", "b", "p"}, "either recorded or replayed"},
-		"replay, cluster":  {[]string{"run", "-r", "x", "--kubeconfig", "a", "--replay-host-capabilities-interactions", "b", "p"}, "--kubeconfig: a replay answers from its file and asks no cluster"},
+		"unknown command": {[]string{"walk"}, `unknown command "walk" for "wasmctl"`},
+		"unknown flag":    {[]string{"run", "--walk"}, "unknown flag: --walk"},
+		"no policy": {[]string{"run", "-r", "x"},
+			"POLICY is missing: name the path or URI of a module, or a file of manifests"},
+		"no request": {[]string{"run", "p"}, "--request-path is required"},
+		"bad duration": {[]string{"run", "--timeout", "soon", "p"},
+			`invalid argument "soon" for "--timeout"`},
+		"no time": {[]string{"run", "-r", "x", "--timeout", "0", "p"},
+			"--timeout: 0s is too short for an evaluation"},
+		"negative time": {[]string{"test", "--timeout", "-1s", "p"},
+			"--timeout: -1s is too short for an evaluation"},
+		"two policies": {[]string{"run", "-r", "x", "p", "q"},
+			`only one POLICY is allowed, but there is also "q"`},
+		"no module":       {[]string{"inspect"}, "MODULE is missing"},
+		"module to write": {[]string{"annotate"}, "MODULE is missing"},
+		"bad format": {[]string{"run", "-r", "x", "-o", "xml", "p"},
+			`there is no format "xml": write one of json, yaml, table`},
+		"record, replay": {[]string{
+			"run", "-r", "x", "--record-host-capabilities-interactions", "a",
+			"--replay-host-capabilities-interactions", "b", "p",
+		}, "either recorded or replayed"},
+		"replay, cluster": {[]string{
+			"run", "-r", "x", "--kubeconfig", "a", "--replay-host-capabilities-interactions", "b",
+			"p",
+		}, "--kubeconfig: a replay answers from its file and asks no cluster"},
 		"no cases":         {[]string{"test"}, "PATH is missing"},
 		"nothing to lint":  {[]string{"lint"}, "name a configuration"},
 		"no metadata":      {[]string{"annotate", "-o", "q", "p"}, "--metadata-path is required"},
@@ -131,29 +144,63 @@ func TestRun(t *testing.T) {
 		deleted = policies + "pod-privileged/testdata/pod-delete.json"
 		tail    = `,"auditAnnotations":null,"warnings":null}` + "\n"
 	)
-	settings := file(t, "settings.yaml", "{accepted: false, message: \"<no>\", code: 418, warnings: [w], audit_annotations: {a: b}}")
+	settings := file(t, "settings.yaml",
+		"{accepted: false, message: \"<no>\", code: 418, warnings: [w], audit_annotations: {a: b}}")
 	for name, test := range map[string]struct {
 		arguments []string
 		code      int
 		out, err  string
 	}{
-		"allowed":      {[]string{"-r", deleted, policies + "no-latest-tag/policy.wasm"}, 0, `{"uid":"32cfe6c1-9200-b67a-fb7c-3d0e1c43eadb","allowed":true` + tail, ""},
-		"rejected":     {[]string{"-r", latest, policies + "no-latest-tag/policy.wasm"}, 0, `"allowed":false,"status":{"message":"image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest"}` + tail, ""},
-		"settings":     {[]string{"-r", deleted, "-s", settings, guests + "answer.wasm"}, 0, `"allowed":false,"status":{"message":"<no>","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}` + "\n", ""},
-		"null":         {[]string{"-r", deleted, "--settings-json", "null", policies + "no-latest-tag/policy.wasm"}, 0, `"allowed":true`, ""},
-		"escapes":      {[]string{"-r", deleted, "--settings-json", `{"accepted":true,"message":"a\/b 9007199254740993"}`, guests + "answer.wasm"}, 0, `"message":"a/b 9007199254740993"`, ""},
-		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: Provided settings are not valid: this policy has no settings"},
-		"no settings":  {[]string{"-r", deleted, "--settings-json", `[1]`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: --settings-json: the settings are not an object"},
-		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "no-latest-tag/policy.wasm"}, 2, "", "exclude each other"},
-		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},
-		"pattern":      {[]string{"-r", deleted, "--allowed-host-capabilities", "oci", policies + "no-latest-tag/policy.wasm"}, 2, "", `host capability pattern "oci"`},
-		"no module":    {[]string{"-r", deleted, "/none.wasm"}, 1, "", "Error: there is no file /none.wasm: give a path or a URI"},
-		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "Cannot find policy '0123abcd'"},
-		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "not a WebAssembly module: magic number"},
-		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
-		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "settings.yaml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind: write apiVersion and kind"},
-		"no session":   {[]string{"-r", deleted, "--replay-host-capabilities-interactions", "/none", guests + "host-call.wasm"}, 1, "", "open /none"},
-		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "", "apiVersion: is missing"},
+		"allowed": {[]string{"-r", deleted, policies + "no-latest-tag/policy.wasm"}, 0,
+			`{"uid":"32cfe6c1-9200-b67a-fb7c-3d0e1c43eadb","allowed":true` + tail, ""},
+		"rejected": {[]string{"-r", latest, policies + "no-latest-tag/policy.wasm"}, 0,
+			`"allowed":false,"status":{"message":"image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest"}` +
+				tail,
+			""},
+		"settings": {[]string{"-r", deleted, "-s", settings, guests + "answer.wasm"}, 0,
+			`"allowed":false,"status":{"message":"<no>","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}` +
+				"\n",
+			""},
+		"null": {[]string{
+			"-r", deleted, "--settings-json", "null", policies + "no-latest-tag/policy.wasm",
+		}, 0, `"allowed":true`, ""},
+		"escapes": {[]string{
+			"-r", deleted, "--settings-json", `{"accepted":true,"message":"a\/b 9007199254740993"}`,
+			guests + "answer.wasm",
+		}, 0, `"message":"a/b 9007199254740993"`, ""},
+		"bad settings": {[]string{
+			"-r", deleted, "--settings-json", `{"registries":[]}`,
+			policies + "no-latest-tag/policy.wasm",
+		}, 1, "", "Error: Provided settings are not valid: this policy has no settings"},
+		"no settings": {[]string{
+			"-r", deleted, "--settings-json", `[1]`, policies + "no-latest-tag/policy.wasm",
+		}, 1, "", "Error: --settings-json: the settings are not an object"},
+		"two settings": {[]string{
+			"-r", deleted, "--settings-json", `{}`, "-s", settings,
+			policies + "no-latest-tag/policy.wasm",
+		}, 2, "", "exclude each other"},
+		"mode": {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"},
+			2, "", `Unknown policy execution mode "x"`},
+		"pattern": {[]string{
+			"-r", deleted, "--allowed-host-capabilities", "oci",
+			policies + "no-latest-tag/policy.wasm",
+		}, 2, "", `host capability pattern "oci"`},
+		"no module": {[]string{"-r", deleted, "/none.wasm"}, 1, "",
+			"Error: there is no file /none.wasm: give a path or a URI"},
+		"a digest": {[]string{"-r", deleted, "0123abcd"}, 1, "",
+			"Cannot find policy '0123abcd'"},
+		"not a module": {[]string{"-r", deleted, deleted}, 1, "",
+			"not a WebAssembly module: magic number"},
+		"no request": {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1,
+			"", "Error: reading the request: open /none.json"},
+		"not one": {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "",
+			"settings.yaml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind: write apiVersion and kind"},
+		"no session": {[]string{
+			"-r", deleted, "--replay-host-capabilities-interactions", "/none",
+			guests + "host-call.wasm",
+		}, 1, "", "open /none"},
+		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "",
+			"apiVersion: is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"run"}, test.arguments...)...)
@@ -171,22 +218,31 @@ func TestRunReadsStandardInput(t *testing.T) {
 	require.NoError(t, err)
 	got := callWith(t, string(request), "run", "-r", "-", policies+"no-latest-tag/policy.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.JSONEq(t, `{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,"auditAnnotations":null,"warnings":null}`, got.out)
+	require.JSONEq(t,
+		`{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,"auditAnnotations":null,"warnings":null}`,
+		got.out)
 }
 
 func TestRunFormats(t *testing.T) {
-	arguments := []string{"run", "-r", policies + "no-latest-tag/testdata/pod-create-latest.json", policies + "no-latest-tag/policy.wasm", "-o"}
+	arguments := []string{
+		"run", "-r", policies + "no-latest-tag/testdata/pod-create-latest.json",
+		policies + "no-latest-tag/policy.wasm", "-o",
+	}
 	got := call(t, append(arguments, "yaml")...)
 	require.Equal(t, cli.ExitOK, got.code)
 	require.Contains(t, got.out, "---\nallowed: false\n")
 	got = call(t, append(arguments, "table")...)
 	require.Equal(t, cli.ExitOK, got.code)
-	require.Contains(t, got.out, "VERDICT  rejected\nMESSAGE  image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest\n")
+	require.Contains(t, got.out,
+		"VERDICT  rejected\nMESSAGE  image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest\n")
 }
 
 // A policy's log is always shown. The log of loading it is shown only on request.
 func TestRunLogs(t *testing.T) {
-	arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", guests + "host-call.wasm"}
+	arguments := []string{
+		"run", "-r", policies + "pod-privileged/testdata/pod-delete.json",
+		guests + "host-call.wasm",
+	}
 	got := call(t, arguments...)
 	require.Equal(t, cli.ExitOK, got.code)
 	require.NotContains(t, got.err, "Loaded policy")
@@ -209,7 +265,9 @@ func TestRunWithoutMetadata(t *testing.T) {
 
 // WASI and Rego policies can be tested like any other, including the cluster data that they read.
 func TestTestOfEveryMode(t *testing.T) {
-	got := call(t, "test", policies+"inherit-owner", policies+"team-label", policies+"unique-ingress-host", policies+"label-from-namespace-rego", policies+"label-from-namespace-rust")
+	got := call(t, "test", policies+"inherit-owner", policies+"team-label",
+		policies+"unique-ingress-host", policies+"label-from-namespace-rego",
+		policies+"label-from-namespace-rust")
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
 	require.Contains(t, got.out, "36 cases, 0 failed")
 }
@@ -242,8 +300,10 @@ cases:
 	got := call(t, "test", "--junit", junit, cases)
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.out, "verdict\n    expected: rejected\n    got:      allowed\n")
-	require.Contains(t, got.out, `/spec/containers/0/imagePullPolicy: expected nothing, got "Always"`)
-	require.Contains(t, got.out, "always-pull/metadata.yml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind")
+	require.Contains(t, got.out,
+		`/spec/containers/0/imagePullPolicy: expected nothing, got "Always"`)
+	require.Contains(t, got.out,
+		"always-pull/metadata.yml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind")
 	require.Contains(t, got.out, "3 cases, 3 failed")
 	report, err := os.ReadFile(junit)
 	require.NoError(t, err)
@@ -325,12 +385,16 @@ func TestLint(t *testing.T) {
 	require.Len(t, report.Problems, 1)
 	require.Contains(t, report.Problems[0], "policies[tags].module")
 
-	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: 2026-01-02T03:04:05Z\n"))
+	got = call(t, "lint",
+		file(t, "break-glass.yaml",
+			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: 2026-01-02T03:04:05Z\n"))
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.out, "is over: write a later time")
 	require.Contains(t, got.out, "A server would not obey the file: 1 problem")
-	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: "+
-		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"))
+	got = call(t, "lint",
+		file(t, "break-glass.yaml",
+			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: "+
+				time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"))
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
 	require.Contains(t, got.out, "A server would obey the file")
 
@@ -340,13 +404,16 @@ func TestLint(t *testing.T) {
 }
 
 func TestAnnotateWarns(t *testing.T) {
-	metadata := file(t, "metadata.yml", "mutating: false\nrules: []\nhostCapabilities: [oci/v1/verify]\n")
+	metadata := file(t, "metadata.yml",
+		"mutating: false\nrules: []\nhostCapabilities: [oci/v1/verify]\n")
 	usage := file(t, "usage.md", "# Use it")
 	out := filepath.Join(t.TempDir(), "policy.wasm")
 	got := call(t, "annotate", "-m", metadata, "-u", usage, "-o", out, guests+"host-call.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.err, "seems to call capabilities that are not listed: kubernetes/get_resource")
-	require.Contains(t, got.err, "does not seem to call capabilities that are listed: oci/v1/verify")
+	require.Contains(t, got.err,
+		"seems to call capabilities that are not listed: kubernetes/get_resource")
+	require.Contains(t, got.err,
+		"does not seem to call capabilities that are listed: oci/v1/verify")
 	got = call(t, "inspect", "-o", "yaml", out)
 	require.Contains(t, got.out, "io.kubewarden.policy.usage: '# Use it'")
 

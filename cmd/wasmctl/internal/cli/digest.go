@@ -62,7 +62,8 @@ func (c *command) printDigest(ctx context.Context, f *digestFlags, argument stri
 	}
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	if _, err := os.Stat(argument); err == nil || strings.HasPrefix(argument, "file://") || isPath(argument) {
+	if _, err := os.Stat(argument); err == nil || strings.HasPrefix(argument, "file://") ||
+		isPath(argument) {
 		return c.printFileDigest(ctx, fetcher, argument)
 	}
 	remote, err := fetcher.Remote(c.quietly(ctx))
@@ -80,7 +81,8 @@ func (c *command) printDigest(ctx context.Context, f *digestFlags, argument stri
 	return err
 }
 
-func (c *command) printFileDigest(ctx context.Context, fetcher *sources.Fetcher, argument string) error {
+func (c *command) printFileDigest(ctx context.Context, fetcher *sources.Fetcher,
+	argument string) error {
 	uri, err := sources.URI(argument)
 	if err != nil {
 		return err

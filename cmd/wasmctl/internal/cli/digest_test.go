@@ -37,9 +37,11 @@ func TestDigest(t *testing.T) {
 	u := newUser(t)
 	digest := u.registry.Push(t, "policies/one", "v1", u.policy)
 	for argument, want := range map[string]string{
-		"registry://" + u.host + "/policies/one:v1":        "registry://" + u.host + "/policies/one:v1@" + digest,
-		u.host + "/policies/one:v1":                        u.host + "/policies/one:v1@" + digest,
-		"registry://" + u.host + "/policies/one@" + digest: "registry://" + u.host + "/policies/one@" + digest,
+		"registry://" + u.host + "/policies/one:v1": "registry://" + u.host +
+			"/policies/one:v1@" + digest,
+		u.host + "/policies/one:v1": u.host + "/policies/one:v1@" + digest,
+		"registry://" + u.host + "/policies/one@" + digest: "registry://" + u.host +
+			"/policies/one@" + digest,
 	} {
 		require.Equal(t, want+"\n", u.does("digest", argument))
 	}
@@ -50,9 +52,12 @@ func TestDigest(t *testing.T) {
 	require.Equal(t, want, u.does("digest", "file://"+path))
 
 	u.refuses(cli.ExitUsage, "POLICY is missing", "digest")
-	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "digest", u.host+"/policies/one:v2")
-	u.refuses(cli.ExitProblem, "does not begin with registry://", "digest", "https://example.com/policy.wasm?token=secret")
-	require.NotContains(t, u.call("digest", "https://example.com/policy.wasm?token=secret").err, "secret")
+	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "digest",
+		u.host+"/policies/one:v2")
+	u.refuses(cli.ExitProblem, "does not begin with registry://", "digest",
+		"https://example.com/policy.wasm?token=secret")
+	require.NotContains(t, u.call("digest", "https://example.com/policy.wasm?token=secret").err,
+		"secret")
 	u.refuses(cli.ExitProblem, "no such file", "digest", "file:///none.wasm")
 	u.refuses(cli.ExitProblem, "digest", "digest", u.host+"/policies/one@sha256:00")
 }
@@ -63,7 +68,9 @@ func TestPathsAreNoHosts(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key.pub")
 	require.NoError(t, os.WriteFile(key, []byte(examplePublicKey), 0o600))
 	for _, path := range []string{"none.wasm", "./none.wasm", "../none.wasm", "/none/none.wasm"} {
-		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "digest", path)
-		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "verify", "-k", key, path)
+		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "digest",
+			path)
+		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "verify",
+			"-k", key, path)
 	}
 }

@@ -41,7 +41,9 @@ func (c *command) docs() *cobra.Command {
 			case output == "":
 				return usagef("--output is required: name a file to write, such as %s.md", c.name)
 			case slices.Contains([]string{".adoc", ".asciidoc"}, filepath.Ext(output)):
-				return usagef("--output: AsciiDoc is not supported: name a file such as %s.md, for Markdown", c.name)
+				return usagef(
+					"--output: AsciiDoc is not supported: name a file such as %s.md, for Markdown",
+					c.name)
 			}
 			root := cmd.Root()
 			var b strings.Builder
@@ -77,10 +79,12 @@ func (c *command) completions() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(cmd.OutOrStdout())
 			}
-			return usagef("--shell: there is no completion for %q: write one of %s", shell, strings.Join(shells, ", "))
+			return usagef("--shell: there is no completion for %q: write one of %s", shell,
+				strings.Join(shells, ", "))
 		},
 	}
-	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: "+strings.Join(shells, ", ")+" (required)")
+	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: "+strings.Join(shells, ", ")+
+		" (required)")
 	complete(cmd, "shell", shells...)
 	return cmd
 }

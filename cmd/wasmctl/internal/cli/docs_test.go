@@ -28,7 +28,8 @@ import (
 // The hint to read the help names the command.
 func TestUsageNamesTheCommand(t *testing.T) {
 	for command, arguments := range map[string][]string{
-		"wasmctl run": {"run", "--walk"}, "wasmctl scaffold vap": {"scaffold", "vap"}, "wasmctl scaffold": {"scaffold", "house"}, "wasmctl": {"walk"},
+		"wasmctl run": {"run", "--walk"}, "wasmctl scaffold vap": {"scaffold", "vap"},
+		"wasmctl scaffold": {"scaffold", "house"}, "wasmctl": {"walk"},
 	} {
 		require.Contains(t, call(t, arguments...).err, "See \""+command+" --help\".\n")
 	}
@@ -40,7 +41,10 @@ func TestDocs(t *testing.T) {
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	text, err := os.ReadFile("kwctl.md")
 	require.NoError(t, err)
-	for _, section := range []string{"# Command-Line Help for `kwctl`", "## kwctl bench\n", "## kwctl scaffold vap\n", "## kwctl completions\n", "## Flags of all commands"} {
+	for _, section := range []string{
+		"# Command-Line Help for `kwctl`", "## kwctl bench\n", "## kwctl scaffold vap\n",
+		"## kwctl completions\n", "## Flags of all commands",
+	} {
 		require.Contains(t, string(text), section)
 	}
 	require.Contains(t, call(t, "docs").err, "--output is required")
@@ -56,6 +60,7 @@ func TestCompletions(t *testing.T) {
 	for _, shell := range []string{"elvish", ""} {
 		got := call(t, "completions", "-s", shell)
 		require.Equal(t, cli.ExitUsage, got.code)
-		require.Contains(t, got.err, "--shell: there is no completion for \""+shell+"\": write one of bash, fish, powershell, zsh")
+		require.Contains(t, got.err, "--shell: there is no completion for \""+shell+
+			"\": write one of bash, fish, powershell, zsh")
 	}
 }

@@ -35,15 +35,21 @@ import (
 // kwctlRun lists the flags of kwctl run with their short forms. The tests in this package cover the
 // effect of each flag, by its name.
 var kwctlRun = map[string]string{
-	"request-path": "r", "settings-path": "s", "settings-json": "", "execution-mode": "e", "raw": "", "allow-context-aware": "",
-	"allowed-host-capabilities": "", "record-host-capabilities-interactions": "", "replay-host-capabilities-interactions": "",
-	"disable-wasmtime-cache": "", "sources-path": "", "docker-config-json-path": "", "verbose": "v", "no-color": "",
-	"verification-key": "k", "verification-annotation": "a", "cert-email": "", "cert-oidc-issuer": "", "github-owner": "", "github-repo": "",
+	"request-path": "r", "settings-path": "s", "settings-json": "", "execution-mode": "e",
+	"raw": "", "allow-context-aware": "",
+	"allowed-host-capabilities": "", "record-host-capabilities-interactions": "",
+	"replay-host-capabilities-interactions": "",
+	"disable-wasmtime-cache":                "", "sources-path": "", "docker-config-json-path": "",
+	"verbose":          "v",
+	"no-color":         "",
+	"verification-key": "k", "verification-annotation": "a", "cert-email": "",
+	"cert-oidc-issuer": "", "github-owner": "", "github-repo": "",
 	"verification-config-path": "", "sigstore-trust-config": "",
 }
 
 func TestRunHasTheFlagsOfKwctl(t *testing.T) {
-	root := cli.New("kwctl", &terminal.Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
+	root := cli.New("kwctl",
+		&terminal.Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
 	run, _, err := root.Find([]string{"run"})
 	require.NoError(t, err)
 	for name, short := range kwctlRun {
@@ -57,8 +63,12 @@ func TestRunHasTheFlagsOfKwctl(t *testing.T) {
 // different meaning.
 func TestShortVerificationFlags(t *testing.T) {
 	key := file(t, "cosign.pub", signing.NewKey(t).PEM)
-	for _, flags := range [][]string{{"-k", key}, {"-k", key, "-a", "env=prod"}, {"-k", key, "-k", key, "-a", "env=prod", "-a", "stable=true"}, {"-k" + key}} {
-		got := call(t, append([]string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", waPCPolicy}, flags...)...)
+	for _, flags := range [][]string{{"-k", key}, {"-k", key, "-a", "env=prod"},
+		{"-k", key, "-k", key, "-a", "env=prod", "-a", "stable=true"}, {"-k" + key}} {
+		got := call(t,
+			append([]string{
+				"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", waPCPolicy,
+			}, flags...)...)
 		require.Equal(t, cli.ExitProblem, got.code)
 		require.Contains(t, got.err, "no signature meets allOf[0] of the verification flags")
 		require.Empty(t, got.out)
@@ -81,7 +91,11 @@ func TestAllowedHostCapabilities(t *testing.T) {
 		"oci/v1/verify oci/v2/verify":      "has not been granted access to the 'kubernetes/get_resource' host capability",
 		"crypto/v1/is_certificate_trusted": "has not been granted access to the 'kubernetes/get_resource' host capability",
 	} {
-		arguments := []string{"run", "--allow-context-aware", "-r", policies + "pod-privileged/testdata/pod-delete.json", "--replay-host-capabilities-interactions", bats + "session.yml", policy}
+		arguments := []string{
+			"run", "--allow-context-aware", "-r",
+			policies + "pod-privileged/testdata/pod-delete.json",
+			"--replay-host-capabilities-interactions", bats + "session.yml", policy,
+		}
 		for _, pattern := range strings.Fields(allowed) {
 			arguments = append(arguments, "--allowed-host-capabilities", pattern)
 		}
@@ -94,11 +108,15 @@ func TestAllowedHostCapabilities(t *testing.T) {
 // A recording without a cluster records that there is no cluster.
 func TestRecordWithoutACluster(t *testing.T) {
 	directory := t.TempDir()
-	policy, session := filepath.Join(directory, "policy.wasm"), filepath.Join(directory, "session.yml")
+	policy, session := filepath.Join(directory, "policy.wasm"),
+		filepath.Join(directory, "session.yml")
 	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", policy, guests+"host-call.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	t.Setenv("KUBECONFIG", filepath.Join(directory, "none"))
-	arguments := []string{"run", "--allow-context-aware", "-r", policies + "pod-privileged/testdata/pod-delete.json", policy}
+	arguments := []string{
+		"run", "--allow-context-aware", "-r", policies + "pod-privileged/testdata/pod-delete.json",
+		policy,
+	}
 	live := call(t, append(arguments, "--record-host-capabilities-interactions", session)...)
 	require.Equal(t, cli.ExitOK, live.code, live.err)
 	require.Contains(t, live.out, "there is no usable kubeconfig")
@@ -113,7 +131,8 @@ func TestRecordWithoutACluster(t *testing.T) {
 
 // A named file must exist, even if no policy reads the cluster.
 func TestKubeconfigIsThere(t *testing.T) {
-	got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--kubeconfig", "/none", policies+"no-latest-tag/policy.wasm")
+	got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--kubeconfig",
+		"/none", policies+"no-latest-tag/policy.wasm")
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.err, "Error: --kubeconfig: stat /none: no such file or directory")
 	require.Empty(t, got.out)
@@ -121,10 +140,15 @@ func TestKubeconfigIsThere(t *testing.T) {
 
 // annotate does not overwrite its other input files.
 func TestAnnotateOverwritesNoInput(t *testing.T) {
-	metadata, usage := file(t, "metadata.yml", "mutating: false\nrules: []\n"), file(t, "usage.md", "# Usage\n")
+	metadata, usage := file(t, "metadata.yml", "mutating: false\nrules: []\n"),
+		file(t, "usage.md", "# Usage\n")
 	linked := filepath.Join(t.TempDir(), "linked")
 	require.NoError(t, os.Symlink(metadata, linked))
-	for output, flag := range map[string]string{metadata: "metadata-path", linked: "metadata-path", usage: "usage-path"} {
+	for output, flag := range map[string]string{
+		metadata: "metadata-path",
+		linked:   "metadata-path",
+		usage:    "usage-path",
+	} {
 		got := call(t, "annotate", "-m", metadata, "-u", usage, "-o", output, waPCPolicy)
 		require.Equal(t, cli.ExitUsage, got.code, got.err)
 		require.Contains(t, got.err, "--output-path would overwrite the file of --"+flag)
@@ -137,7 +161,11 @@ func TestAnnotateOverwritesNoInput(t *testing.T) {
 func TestDisableWasmtimeCache(t *testing.T) {
 	compiled := func(flags ...string) []os.DirEntry {
 		directory := t.TempDir()
-		got := call(t, append([]string{"run", "--cache-directory", directory, "-r", policies + "pod-privileged/testdata/pod-delete.json", waPCPolicy}, flags...)...)
+		got := call(t,
+			append([]string{
+				"run", "--cache-directory", directory, "-r",
+				policies + "pod-privileged/testdata/pod-delete.json", waPCPolicy,
+			}, flags...)...)
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		entries, err := os.ReadDir(filepath.Join(directory, "compiled"))
 		if err != nil {
@@ -154,13 +182,23 @@ func TestSourcesOfModules(t *testing.T) {
 	server := httptest.NewTLSServer(http.FileServer(http.Dir(policies)))
 	t.Cleanup(server.Close)
 	run := func(uri string, flags ...string) result {
-		return call(t, append([]string{"run", "--cache-directory", t.TempDir(), "-r", policies + "pod-privileged/testdata/pod-create-privileged.json", uri}, flags...)...)
+		return call(t,
+			append([]string{
+				"run",
+				"--cache-directory",
+				t.TempDir(),
+				"-r",
+				policies + "pod-privileged/testdata/pod-create-privileged.json",
+				uri,
+			}, flags...)...)
 	}
 	uri := server.URL + "/pod-privileged/policy.wasm"
 	got := run(uri)
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.err, "certificate")
-	got = run(uri, "--sources-path", file(t, "sources.yml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "https://")+"']\n"))
+	got = run(uri, "--sources-path",
+		file(t, "sources.yml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "https://")+
+			"']\n"))
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.out, `"allowed":false`)
 	got = run(uri, "--sources-path", "/none.yml")
@@ -181,7 +219,9 @@ func TestManifestsRefuseSettings(t *testing.T) {
 	text, err := os.ReadFile(bats + "policies.yaml")
 	require.NoError(t, err)
 	manifests := file(t, "policies.yml", strings.ReplaceAll(string(text), "ROOT", root))
-	arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-create-privileged.json", manifests}
+	arguments := []string{
+		"run", "-r", policies + "pod-privileged/testdata/pod-create-privileged.json", manifests,
+	}
 	plain := call(t, arguments...)
 	require.Equal(t, cli.ExitOK, plain.code, plain.err)
 	require.Equal(t, 4, strings.Count(plain.out, "\n"))
@@ -189,12 +229,18 @@ func TestManifestsRefuseSettings(t *testing.T) {
 		flags []string
 		want  string
 	}{
-		{[]string{"--settings-json", `{"nonsense":1}`}, "--settings-json: the settings come from the file of manifests (spec.settings): remove the flag, or name the module"},
+		{[]string{"--settings-json", `{"nonsense":1}`},
+			"--settings-json: the settings come from the file of manifests (spec.settings): remove the flag, or name the module"},
 		{[]string{"--settings-json", ""}, "--settings-json: the settings come from the file"},
 		{[]string{"-s", "/none"}, "--settings-path: the settings come from the file"},
-		{[]string{"-e", "gatekeeper"}, "--execution-mode: the execution mode of a policy in a file of manifests comes from its module"},
-		{[]string{"--allow-context-aware"}, "--allow-context-aware: the kinds that a policy may read come from the file"},
-		{[]string{"--allowed-host-capabilities", "oci/*"}, "--allowed-host-capabilities: the host capabilities of a policy"},
+		{[]string{
+			"-e", "gatekeeper",
+		},
+			"--execution-mode: the execution mode of a policy in a file of manifests comes from its module"},
+		{[]string{"--allow-context-aware"},
+			"--allow-context-aware: the kinds that a policy may read come from the file"},
+		{[]string{"--allowed-host-capabilities", "oci/*"},
+			"--allowed-host-capabilities: the host capabilities of a policy"},
 	} {
 		got := call(t, append(arguments, test.flags...)...)
 		require.Equal(t, cli.ExitUsage, got.code, got.err)
@@ -213,7 +259,9 @@ func TestManifestsRefuseSettings(t *testing.T) {
 // A policy for raw requests receives them without a flag.
 func TestRawByMetadata(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "policy.wasm")
-	got := call(t, "annotate", "-m", file(t, "metadata.yml", "mutating: false\nrules: []\npolicyType: raw\n"), "-o", policy, guests+"answer.wasm")
+	got := call(t, "annotate", "-m",
+		file(t, "metadata.yml", "mutating: false\nrules: []\npolicyType: raw\n"), "-o", policy,
+		guests+"answer.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	got = call(t, "run", "-r", bats+"raw.json", "--settings-json", `{"accepted":true}`, policy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)

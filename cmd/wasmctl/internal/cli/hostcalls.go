@@ -42,25 +42,31 @@ type hostCallFlags struct {
 }
 
 func (f *hostCallFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "record the policy's host calls and their answers in a `file`")
-	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "", "answer host calls only from such a `file`")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that answers host calls (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.record, "record-host-capabilities-interactions", "",
+		"record the policy's host calls and their answers in a `file`")
+	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "",
+		"answer host calls only from such a `file`")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"kubeconfig `file` of the cluster that answers host calls (default KUBECONFIG, or ~/.kube/config)")
 }
 
 // checkSession refuses flags that exclude each other.
 func (f *hostCallFlags) checkSession() error {
 	switch {
 	case f.record != "" && f.replay != "":
-		return usagef("a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
+		return usagef(
+			"a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
 	case f.replay != "" && f.kubeconfig != "":
-		return usagef("--kubeconfig: a replay answers from its file and asks no cluster: remove --kubeconfig or --replay-host-capabilities-interactions")
+		return usagef(
+			"--kubeconfig: a replay answers from its file and asks no cluster: remove --kubeconfig or --replay-host-capabilities-interactions")
 	}
 	return nil
 }
 
 // answers returns the source of answers, with images for questions about images. It also returns a
 // function to call after all evaluations.
-func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io.Writer) error, error) {
+func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io.Writer) error,
+	error) {
 	nothing := func(io.Writer) error { return nil }
 	if f.replay != "" {
 		replay, err := readSession(f.replay)
@@ -70,7 +76,9 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		f.replayed = replay
 		return host.Replay(replay), func(stderr io.Writer) error {
 			if left := replay.Left(); len(left) > 0 {
-				fmt.Fprintf(stderr, "Warning: %s: %d of the recorded exchanges were not asked for, first %s\n", f.replay, len(left), left[0].Request)
+				fmt.Fprintf(stderr,
+					"Warning: %s: %d of the recorded exchanges were not asked for, first %s\n",
+					f.replay, len(left), left[0].Request)
 			}
 			return nil
 		}, nil

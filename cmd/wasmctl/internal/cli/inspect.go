@@ -83,7 +83,8 @@ verify for that.`,
 	}
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
-	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "list signatures, without verifying them")
+	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false,
+		"list signatures, without verifying them")
 	f.completeFormats(cmd)
 	return cmd
 }
@@ -112,7 +113,8 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	}
 	i := inspected{Report: report}
 	if f.showSignatures {
-		if i.Signatures, err = c.signatures(ctx, &f.registryFlags, argument, fetched.Digest); err != nil {
+		if i.Signatures, err = c.signatures(ctx, &f.registryFlags, argument, fetched.Digest); err !=
+			nil {
 			return err
 		}
 	}
@@ -125,7 +127,8 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 }
 
 // describeRego reads the description that a Rego policy gives of itself.
-func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego, binary []byte) (err error) {
+func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego,
+	binary []byte) (err error) {
 	evaluator, err := f.evaluator(nil, 0)
 	if err != nil {
 		return err
@@ -140,7 +143,8 @@ func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspecti
 
 // fetch fetches the module that the command line names. It verifies the module unless the verifier
 // is nil.
-func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Verifier, argument string) (fetched *module.Module, err error) {
+func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Verifier,
+	argument string) (fetched *module.Module, err error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
 		return nil, err
@@ -172,9 +176,11 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 	for _, list := range []struct {
 		title   string
 		entries []string
-	}{{"Imports", r.Imports}, {"Exports", r.Exports}, {"Instances cannot be used again because", r.FreshInstances}} {
+	}{{"Imports", r.Imports}, {"Exports", r.Exports},
+		{"Instances cannot be used again because", r.FreshInstances}} {
 		if len(list.entries) > 0 {
-			fmt.Fprintf(w, "\n%s:\n  %s\n", c.Paint(terminal.Bold, list.title), terminal.Plain(strings.Join(list.entries, "\n  ")))
+			fmt.Fprintf(w, "\n%s:\n  %s\n", c.Paint(terminal.Bold, list.title),
+				terminal.Plain(strings.Join(list.entries, "\n  ")))
 		}
 	}
 	return err
@@ -192,7 +198,8 @@ func (c *command) writeCompilation(w io.Writer, counts []weight.Count) error {
 			if count.Value > count.Bound {
 				share = c.Paint(terminal.Red, share)
 			}
-			fmt.Fprintf(w, "  %s\t%d of %d\t%s\t%s\n", count.Name, count.Value, count.Bound, share, terminal.Plain(count.Who()))
+			fmt.Fprintf(w, "  %s\t%d of %d\t%s\t%s\n", count.Name, count.Value, count.Bound, share,
+				terminal.Plain(count.Who()))
 		}
 	})
 }
@@ -200,15 +207,20 @@ func (c *command) writeCompilation(w io.Writer, counts []weight.Count) error {
 func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 	m := r.Metadata
 	if m == nil {
-		fmt.Fprintf(w, "Metadata:\t%s\n", c.Paint(terminal.Red, terminal.Plain(strings.ReplaceAll(r.MetadataProblem, "\n", "; "))))
+		fmt.Fprintf(w, "Metadata:\t%s\n",
+			c.Paint(terminal.Red,
+				terminal.Plain(strings.ReplaceAll(r.MetadataProblem, "\n", "; "))))
 		return
 	}
 	for _, annotation := range []struct{ title, name string }{
-		{"Title", "title"}, {"Version", "version"}, {"Description", "description"}, {"Author", "author"}, {"URL", "url"},
-		{"Source", "source"}, {"License", "license"}, {"Category", "category"}, {"Severity", "severity"},
+		{"Title", "title"}, {"Version", "version"}, {"Description", "description"},
+		{"Author", "author"}, {"URL", "url"},
+		{"Source", "source"}, {"License", "license"}, {"Category", "category"},
+		{"Severity", "severity"},
 	} {
 		if text := m.Annotations["io.kubewarden.policy."+annotation.name]; text != "" {
-			fmt.Fprintf(w, "%s:\t%s\n", annotation.title, terminal.Plain(strings.Join(strings.Fields(text), " ")))
+			fmt.Fprintf(w, "%s:\t%s\n", annotation.title,
+				terminal.Plain(strings.Join(strings.Fields(text), " ")))
 		}
 	}
 	protocol := ""
@@ -219,7 +231,8 @@ func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 	fmt.Fprintf(w, "Mutating:\t%t\n", m.Mutating)
 	fmt.Fprintf(w, "Would read:\t%s\n", listed(kindNames(m.ContextAwareResources)))
 	for _, rule := range m.Rules {
-		fmt.Fprintf(w, "Rule:\t%s of %s in %s of %s\n", listed(rule.Operations), listed(rule.Resources), listed(rule.APIVersions), groups(rule.APIGroups))
+		fmt.Fprintf(w, "Rule:\t%s of %s in %s of %s\n", listed(rule.Operations),
+			listed(rule.Resources), listed(rule.APIVersions), groups(rule.APIGroups))
 	}
 }
 
@@ -237,7 +250,8 @@ func (c *command) writeConvention(w io.Writer, r *inspection.Report) {
 	case inspection.ConventionWaPC:
 		fmt.Fprintln(w, "Made for:\twaPC")
 	case inspection.ConventionWASI:
-		fmt.Fprintln(w, "Made for:\tWASI, as a command: it starts at _start, reads the standard input and writes the standard output")
+		fmt.Fprintln(w,
+			"Made for:\tWASI, as a command: it starts at _start, reads the standard input and writes the standard output")
 	case inspection.ConventionRego:
 		c.writeRego(w, r.Rego)
 	default:
@@ -252,13 +266,15 @@ func (c *command) writeRego(w io.Writer, r *inspection.Rego) {
 	}
 	fmt.Fprintf(w, "Made for:\tthe Open Policy Agent's ABI %s\n", version)
 	if r.Rego == nil {
-		fmt.Fprintf(w, "Entrypoints:\t%s\n", c.Paint(terminal.Red, "unknown: "+terminal.Plain(r.Problem)))
+		fmt.Fprintf(w, "Entrypoints:\t%s\n",
+			c.Paint(terminal.Red, "unknown: "+terminal.Plain(r.Problem)))
 		return
 	}
 	fmt.Fprintf(w, "Entrypoints:\t%s\n", listed(r.Entrypoints))
 	fmt.Fprintf(w, "Built-in functions:\t%s\n", listed(r.Builtins))
 	if len(r.MissingBuiltins) > 0 {
-		fmt.Fprintf(w, "Not provided:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
+		fmt.Fprintf(w, "Not provided:\t%s\n",
+			c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
 		for _, name := range slices.Sorted(maps.Keys(r.WithheldReasons)) {
 			fmt.Fprintf(w, "  %s:\t%s\n", name, r.WithheldReasons[name])
 		}

@@ -38,7 +38,8 @@ type limitFlags struct {
 }
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.path, "limits", "", "`file` with a server's configuration, whose limits apply (default: the default limits)")
+	flags.StringVar(&f.path, "limits", "",
+		"`file` with a server's configuration, whose limits apply (default: the default limits)")
 	f.addModuleSize(flags)
 	flags.StringVar(&f.memory, "memory", "", "`quantity` instead of limits.memory, such as 512Mi")
 	flags.StringVar(&f.stack, "stack", "", "`quantity` instead of limits.stack, such as 8Mi")
@@ -47,7 +48,8 @@ func (f *limitFlags) add(flags *pflag.FlagSet) {
 
 // addModuleSize adds the only flag that commands need if they run no guest.
 func (f *limitFlags) addModuleSize(flags *pflag.FlagSet) {
-	flags.StringVar(&f.moduleSize, "module-size", "", "`quantity` instead of limits.moduleSize, such as 256Mi")
+	flags.StringVar(&f.moduleSize, "module-size", "",
+		"`quantity` instead of limits.moduleSize, such as 256Mi")
 }
 
 // limits returns the limits that the flags select.
@@ -78,7 +80,8 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 		}
 		quantity, err := resource.ParseQuantity(flag.text)
 		if err != nil {
-			return nil, usagef("--%s: %q is not a quantity: write one such as 8Mi or 20G", flag.name, flag.text)
+			return nil, usagef("--%s: %q is not a quantity: write one such as 8Mi or 20G",
+				flag.name, flag.text)
 		}
 		*flag.value = quantity.Value()
 	}

@@ -72,9 +72,11 @@ the same hash. It cannot tell what differs.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "",
+		"`directory` of manifests to use instead of the configuration's")
 	flags.StringVar(&f.against, "against", "", "`kubeconfig` of a running server to compare with")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "",
+		"`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
 	f.completeFormats(cmd)
 	return cmd
@@ -90,7 +92,9 @@ func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path stri
 			return err
 		}
 	}
-	if err := f.print(c.Out, report, func(w io.Writer) error { return c.writeLint(w, report) }); err != nil {
+	if err := f.print(c.Out, report, func(w io.Writer) error {
+		return c.writeLint(w, report)
+	}); err != nil {
 		return err
 	}
 	if len(report.Problems) > 0 {
@@ -106,7 +110,11 @@ func (c *command) compare(ctx context.Context, f *lintFlags, report *linting.Rep
 
 func (c *command) report(ctx context.Context, f *lintFlags, path string) *linting.Report {
 	defer c.Progress("Loading policies")()
-	return linting.Lint(c.quietly(ctx), linting.Options{Path: path, PolicyDirectory: f.policyDirectory, StateDirectory: f.directory("lint")})
+	return linting.Lint(c.quietly(ctx), linting.Options{
+		Path:            path,
+		PolicyDirectory: f.policyDirectory,
+		StateDirectory:  f.directory("lint"),
+	})
 }
 
 func (c *command) writeLint(w io.Writer, r *linting.Report) error {
@@ -121,13 +129,17 @@ func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 	}
 	switch bad := len(r.Problems) > 0; {
 	case r.BreakGlass && bad:
-		fmt.Fprintf(w, "A server would %s the file: %s\n", c.Paint(terminal.Red, "not obey"), counted(len(r.Problems), "problem"))
+		fmt.Fprintf(w, "A server would %s the file: %s\n", c.Paint(terminal.Red, "not obey"),
+			counted(len(r.Problems), "problem"))
 	case r.BreakGlass:
-		fmt.Fprintf(w, "A server would %s the file, if it serves policies of these names\n", c.Paint(terminal.Green, "obey"))
+		fmt.Fprintf(w, "A server would %s the file, if it serves policies of these names\n",
+			c.Paint(terminal.Green, "obey"))
 	case bad:
-		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Red, "not start"), counted(len(r.Problems), "problem"), counted(len(r.Warnings), "warning"))
+		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Red, "not start"),
+			counted(len(r.Problems), "problem"), counted(len(r.Warnings), "warning"))
 	default:
-		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Green, "start"), counted(len(r.Policies), "policy"), counted(len(r.Warnings), "warning"))
+		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Green, "start"),
+			counted(len(r.Policies), "policy"), counted(len(r.Warnings), "warning"))
 	}
 	if len(r.Policies) > 0 {
 		fmt.Fprintln(w)
@@ -155,11 +167,14 @@ func (c *command) writeServer(w io.Writer, r *linting.Report) {
 	}
 	switch {
 	case s.Same:
-		fmt.Fprintf(w, "The server at %s serves %s: nothing would change.\n", s.URL, c.Paint(terminal.Green, "this set"))
+		fmt.Fprintf(w, "The server at %s serves %s: nothing would change.\n", s.URL,
+			c.Paint(terminal.Green, "this set"))
 	case r.Hash == "":
-		fmt.Fprintf(w, "The server at %s serves the set %s, and would go on with it.\n", s.URL, s.Running)
+		fmt.Fprintf(w, "The server at %s serves the set %s, and would go on with it.\n", s.URL,
+			s.Running)
 	default:
-		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not report which.\n",
+		fmt.Fprintf(w,
+			"The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not report which.\n",
 			s.URL, c.Paint(terminal.Yellow, "another set"), s.Running)
 	}
 	if s.Problem != "" {

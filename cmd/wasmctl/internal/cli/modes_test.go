@@ -57,14 +57,27 @@ func program(t *testing.T) string {
 	const answer = `{"accepted":true,"valid":true}`
 	number := wasm.ValueType{Code: wasm.I32}
 	m := wasm.Module{
-		Types:     []wasm.FuncType{{}, {Params: []wasm.ValueType{number, number, number, number}, Results: []wasm.ValueType{number}}},
-		Imports:   []wasm.Import{{Module: "wasi_snapshot_preview1", Name: "fd_write", TypeIndex: 1}},
+		Types: []wasm.FuncType{{},
+			{
+				Params:  []wasm.ValueType{number, number, number, number},
+				Results: []wasm.ValueType{number},
+			}},
+		Imports: []wasm.Import{{
+			Module: "wasi_snapshot_preview1", Name: "fd_write", TypeIndex: 1,
+		}},
 		Functions: []uint32{0},
 		Memories:  []wasm.Limits{{Min: 1}},
-		Exports:   []wasm.Export{{Name: "_start", Index: 1}, {Name: "memory", Kind: wasm.ExternMemory}},
+		Exports: []wasm.Export{{Name: "_start", Index: 1},
+			{Name: "memory", Kind: wasm.ExternMemory}},
 		// fd_write(1, 0, 1, 8)
-		Bodies: []wasm.Body{{Code: []byte{0x41, 1, 0x41, 0, 0x41, 1, 0x41, 8, 0x10, 0, 0x1a, 0x0b}}},
-		Data:   []wasm.DataSegment{{Offset: wasm.I32Const(0), Bytes: append([]byte{16, 0, 0, 0, byte(len(answer)), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, answer...)}},
+		Bodies: []wasm.Body{{Code: []byte{
+			0x41, 1, 0x41, 0, 0x41, 1, 0x41, 8, 0x10, 0, 0x1a, 0x0b,
+		}}},
+		Data: []wasm.DataSegment{{
+			Offset: wasm.I32Const(0),
+			Bytes: append([]byte{16, 0, 0, 0, byte(len(answer)), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+				answer...),
+		}},
 	}
 	return file(t, "program.wasm", string(m.Encode()))
 }
@@ -72,15 +85,24 @@ func program(t *testing.T) string {
 // A module without metadata runs in each mode, however the mode is selected.
 func TestRunInMode(t *testing.T) {
 	for mode, test := range map[string]struct{ module, request, settings, want string }{
-		"kubewarden":      {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
-		"kubewarden-wapc": {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
-		"wasi":            {program(t), "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":true`},
-		"opa":             {opaPolicy, "team-label/testdata/pod-create-no-label.json", opaSettings, `"allowed":false,"status":{"message":"label team is missing","code":422}`},
-		"gatekeeper":      {gatekeeperPolicy, "unique-ingress-host/testdata/ingress-create.json", "{}", `"allowed":true`},
+		"kubewarden": {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}",
+			`"allowed":false,"status":{"message":"Privileged container`},
+		"kubewarden-wapc": {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}",
+			`"allowed":false,"status":{"message":"Privileged container`},
+		"wasi": {program(t), "pod-privileged/testdata/pod-create-privileged.json", "{}",
+			`"allowed":true`},
+		"opa": {opaPolicy, "team-label/testdata/pod-create-no-label.json", opaSettings,
+			`"allowed":false,"status":{"message":"label team is missing","code":422}`},
+		"gatekeeper": {gatekeeperPolicy, "unique-ingress-host/testdata/ingress-create.json",
+			"{}", `"allowed":true`},
 	} {
 		module := bare(t, test.module)
-		for _, flag := range [][]string{{"-e", mode}, {"-e" + mode}, {"--execution-mode", mode}, {"--execution-mode=" + mode}} {
-			got := call(t, append([]string{"run", "-r", policies + test.request, "--settings-json", test.settings, module}, flag...)...)
+		for _, flag := range [][]string{{"-e", mode}, {"-e" + mode}, {"--execution-mode", mode},
+			{"--execution-mode=" + mode}} {
+			got := call(t,
+				append([]string{
+					"run", "-r", policies + test.request, "--settings-json", test.settings, module,
+				}, flag...)...)
 			require.Equal(t, cli.ExitOK, got.code, got.err)
 			require.Contains(t, got.out, test.want, flag)
 			require.Empty(t, got.err)
@@ -92,17 +114,25 @@ func TestRunInMode(t *testing.T) {
 // its kind is given.
 func TestRunInWrongMode(t *testing.T) {
 	for name, test := range map[string]struct{ module, mode, err string }{
-		"OPA without a mode":        {opaPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
-		"Gatekeeper without a mode": {gatekeeperPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
-		"WASI without a mode":       {program(t), "", "it is not a waPC guest"},
-		"waPC as OPA":               {waPCPolicy, "opa", "it is not a Rego guest"},
-		"waPC as Gatekeeper":        {waPCPolicy, "gatekeeper", "it is not a Rego guest"},
-		"waPC as WASI":              {waPCPolicy, "wasi", "it is not a WASI guest"},
-		"WASI as waPC":              {program(t), "kubewarden-wapc", "it is not a waPC guest"},
-		"OPA as waPC":               {opaPolicy, "kubewarden", "which the host does not provide to waPC guests"},
+		"OPA without a mode": {opaPolicy, "",
+			"The policy has been created with Rego, please specify which Opa runtime has to be used"},
+		"Gatekeeper without a mode": {gatekeeperPolicy, "",
+			"The policy has been created with Rego, please specify which Opa runtime has to be used"},
+		"WASI without a mode": {program(t), "", "it is not a waPC guest"},
+		"waPC as OPA":         {waPCPolicy, "opa", "it is not a Rego guest"},
+		"waPC as Gatekeeper":  {waPCPolicy, "gatekeeper", "it is not a Rego guest"},
+		"waPC as WASI":        {waPCPolicy, "wasi", "it is not a WASI guest"},
+		"WASI as waPC":        {program(t), "kubewarden-wapc", "it is not a waPC guest"},
+		"OPA as waPC": {opaPolicy, "kubewarden",
+			"which the host does not provide to waPC guests"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", bare(t, test.module)}
+			arguments := []string{
+				"run",
+				"-r",
+				policies + "pod-privileged/testdata/pod-delete.json",
+				bare(t, test.module),
+			}
 			if test.mode != "" {
 				arguments = append(arguments, "-e", test.mode)
 			}
@@ -117,15 +147,21 @@ func TestRunInWrongMode(t *testing.T) {
 
 // The mode on the command line overrides the mode in the metadata.
 func TestRunInAnotherModeThanMetadata(t *testing.T) {
-	got := call(t, "run", "-r", policies+"team-label/testdata/pod-create.json", "--settings-json", opaSettings, "-e", "gatekeeper", opaPolicy)
+	got := call(t, "run", "-r", policies+"team-label/testdata/pod-create.json", "--settings-json",
+		opaSettings, "-e", "gatekeeper", opaPolicy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.out, `"allowed":false,"status":{"message":"internal server error: invalid response from policy: cannot interpret Gatekeeper policy result`)
+	require.Contains(t, got.out,
+		`"allowed":false,"status":{"message":"internal server error: invalid response from policy: cannot interpret Gatekeeper policy result`)
 }
 
 // The response holds the patch operations that a Rego policy wrote.
 func TestRunPrintsThePolicysPatch(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--raw"}} {
-		got := call(t, append([]string{"run", "-r", policies + "team-label/testdata/pod-create.json", "--settings-json", opaSettings, opaPolicy}, flags...)...)
+		got := call(t,
+			append([]string{
+				"run", "-r", policies + "team-label/testdata/pod-create.json", "--settings-json",
+				opaSettings, opaPolicy,
+			}, flags...)...)
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		var response struct {
 			UID, PatchType, Patch string
@@ -137,7 +173,9 @@ func TestRunPrintsThePolicysPatch(t *testing.T) {
 		require.Equal(t, "JSONPatch", response.PatchType)
 		patch, err := base64.StdEncoding.DecodeString(response.Patch)
 		require.NoError(t, err)
-		require.JSONEq(t, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`, string(patch))
+		require.JSONEq(t,
+			`[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`,
+			string(patch))
 	}
 }
 
@@ -145,10 +183,13 @@ func TestRunPrintsThePolicysPatch(t *testing.T) {
 func TestRunReplaysTheCluster(t *testing.T) {
 	const labeling = policies + "label-from-namespace-rego/"
 	exchange := func(request, payload string) string {
-		return "- {type: Exchange, request: '" + request + "', response: {type: Success, payload: '" + payload + "'}}\n"
+		return "- {type: Exchange, request: '" + request +
+			"', response: {type: Success, payload: '" + payload + "'}}\n"
 	}
-	lists := exchange("!KubernetesListResourceAll {api_version: v1, kind: Namespace}", `{"items":[{"metadata":{"name":"shop","labels":{"owner":"recorded"}}}]}`)
-	names := exchange("!KubernetesGetResourcePluralName {api_version: v1, kind: Namespace}", `"namespaces"`)
+	lists := exchange("!KubernetesListResourceAll {api_version: v1, kind: Namespace}",
+		`{"items":[{"metadata":{"name":"shop","labels":{"owner":"recorded"}}}]}`)
+	names := exchange("!KubernetesGetResourcePluralName {api_version: v1, kind: Namespace}",
+		`"namespaces"`)
 	const missing = "reading the policy's cluster inventory: Replay error: the list of recorded responses is empty"
 	for session, want := range map[string][]string{
 		lists + names: {`"allowed":true`, `"patchType":"JSONPatch"`},
@@ -156,8 +197,9 @@ func TestRunReplaysTheCluster(t *testing.T) {
 		lists:         {`"allowed":false`, missing},
 		"":            {`"allowed":false`, missing},
 	} {
-		got := call(t, "run", "--allow-context-aware", "-r", labeling+"testdata/pod-create.json", "--settings-json", `{"label":"owner"}`,
-			"--replay-host-capabilities-interactions", file(t, "session.yml", session), labeling+"policy.wasm")
+		got := call(t, "run", "--allow-context-aware", "-r", labeling+"testdata/pod-create.json",
+			"--settings-json", `{"label":"owner"}`, "--replay-host-capabilities-interactions",
+			file(t, "session.yml", session), labeling+"policy.wasm")
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		require.NotContains(t, got.err, "Warning")
 		for _, part := range want {
@@ -169,18 +211,25 @@ func TestRunReplaysTheCluster(t *testing.T) {
 func TestRunRawInGatekeeper(t *testing.T) {
 	got := call(t, "run", "--raw", "-r", bats+"raw.json", "--allow-context-aware", gatekeeperPolicy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.JSONEq(t, `{"uid":"","allowed":false,"status":{"message":"internal server error: Gatekeeper does not support raw validation requests","code":500},"auditAnnotations":null,"warnings":null}`, got.out)
+	require.JSONEq(t,
+		`{"uid":"","allowed":false,"status":{"message":"internal server error: Gatekeeper does not support raw validation requests","code":500},"auditAnnotations":null,"warnings":null}`,
+		got.out)
 }
 
 // A policy that may not read the cluster as it wants to may misbehave.
 func TestRunWarnsOfDeniedKinds(t *testing.T) {
 	const warning = "Warning: the policy wants to read networking.k8s.io/v1/Ingress, but may not: to allow it, add --allow-context-aware\n"
-	arguments := []string{"run", "-r", policies + "unique-ingress-host/testdata/ingress-create-taken.json", gatekeeperPolicy}
+	arguments := []string{
+		"run", "-r", policies + "unique-ingress-host/testdata/ingress-create-taken.json",
+		gatekeeperPolicy,
+	}
 	got := call(t, arguments...)
 	require.Equal(t, cli.ExitOK, got.code)
 	require.Equal(t, warning, got.err)
 	require.Contains(t, got.out, `"allowed":true`)
-	got = call(t, append(arguments, "--allow-context-aware", "--replay-host-capabilities-interactions", policies+"unique-ingress-host/testdata/inventory/session.yml")...)
+	got = call(t,
+		append(arguments, "--allow-context-aware", "--replay-host-capabilities-interactions",
+			policies+"unique-ingress-host/testdata/inventory/session.yml")...)
 	require.Equal(t, cli.ExitOK, got.code)
 	require.NotContains(t, got.err, "Warning")
 	require.Contains(t, got.out, `"allowed":false`)
@@ -196,7 +245,10 @@ func TestInspectOfEveryMode(t *testing.T) {
 		}
 	}
 	inspect := func(module string) (r report) {
-		for format, decode := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": func(text []byte, into any) error { return yaml.Unmarshal(text, into) }} {
+		for format, decode := range map[string]func([]byte, any) error{
+			"json": json.Unmarshal,
+			"yaml": func(text []byte, into any) error { return yaml.Unmarshal(text, into) },
+		} {
 			got := call(t, "inspect", "-o", format, module)
 			require.Equal(t, cli.ExitOK, got.code, got.err)
 			r = report{}
@@ -217,7 +269,9 @@ func TestInspectOfEveryMode(t *testing.T) {
 	require.Equal(t, []string{"policy/main"}, r.Rego.Entrypoints)
 	require.Equal(t, []string{"sprintf"}, r.Rego.Builtins)
 	require.Empty(t, r.Rego.MissingBuiltins)
-	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 1.3\nEntrypoints: +policy/main\nBuilt-in functions: +sprintf\nFeatures`, table(opaPolicy))
+	require.Regexp(t,
+		`Made for: +the Open Policy Agent's ABI 1.3\nEntrypoints: +policy/main\nBuilt-in functions: +sprintf\nFeatures`,
+		table(opaPolicy))
 	require.Equal(t, []string{"policy/violation"}, inspect(gatekeeperPolicy).Rego.Entrypoints)
 
 	const unknown = "../../../../pkg/abi/rego/testdata/guest.wasm"
@@ -235,7 +289,8 @@ func TestInspectOfEveryMode(t *testing.T) {
 
 	require.Equal(t, "wapc", inspect(waPCPolicy).Convention)
 	require.Regexp(t, `Made for: +waPC\n`, table(waPCPolicy))
-	require.Regexp(t, `Made for: +no known convention for policies\n`, table("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm"))
+	require.Regexp(t, `Made for: +no known convention for policies\n`,
+		table("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm"))
 }
 
 // A module that only resembles Rego is still described.
@@ -244,21 +299,30 @@ func TestInspectOfBrokenRego(t *testing.T) {
 	require.NoError(t, err)
 	decoded, err := wasm.Decode(binary)
 	require.NoError(t, err)
-	decoded.Globals = []wasm.Global{{Init: wasm.I32Const(7), Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}}}}
-	decoded.Exports = append(decoded.Exports, wasm.Export{Name: "opa_wasm_abi_version", Kind: wasm.ExternGlobal})
+	decoded.Globals = []wasm.Global{{
+		Init: wasm.I32Const(7), Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}},
+	}}
+	decoded.Exports = append(decoded.Exports,
+		wasm.Export{Name: "opa_wasm_abi_version", Kind: wasm.ExternGlobal})
 	got := call(t, "inspect", file(t, "policy.wasm", string(decoded.Encode())))
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 7\nEntrypoints: +unknown: .* it is not a Rego guest\n`, got.out)
+	require.Regexp(t,
+		`Made for: +the Open Policy Agent's ABI 7\nEntrypoints: +unknown: .* it is not a Rego guest\n`,
+		got.out)
 }
 
 func TestAnnotateRego(t *testing.T) {
 	for mode, test := range map[string]struct{ module, err string }{
-		"opa":             {opaPolicy, ""},
-		"gatekeeper":      {gatekeeperPolicy, ""},
-		"kubewarden-wapc": {opaPolicy, "Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
-		"wasi":            {gatekeeperPolicy, "Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
-		"opa ":            {waPCPolicy, "Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
-		"gatekeeper ":     {wasiPolicy, "Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
+		"opa":        {opaPolicy, ""},
+		"gatekeeper": {gatekeeperPolicy, ""},
+		"kubewarden-wapc": {opaPolicy,
+			"Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
+		"wasi": {gatekeeperPolicy,
+			"Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
+		"opa ": {waPCPolicy,
+			"Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
+		"gatekeeper ": {wasiPolicy,
+			"Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
 	} {
 		metadata := file(t, "metadata.yml", "executionMode: "+mode+"\nmutating: false\nrules: []\n")
 		out := filepath.Join(t.TempDir(), "policy.wasm")

@@ -34,24 +34,35 @@ type objectFlags struct {
 
 func (f *objectFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVar(&f.operation, "operation", "CREATE", "`operation` of a request that is made from an object: CREATE, UPDATE (from the same object) or DELETE")
-	flags.StringVar(&f.user, "user", "kubernetes-admin", "`name` of the user in a request that is made from an object")
-	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"}, "`group` of the user in a request that is made from an object; may be repeated")
+	flags.StringVar(&f.operation, "operation", "CREATE",
+		"`operation` of a request that is made from an object: CREATE, UPDATE (from the same object) or DELETE")
+	flags.StringVar(&f.user, "user", "kubernetes-admin",
+		"`name` of the user in a request that is made from an object")
+	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"},
+		"`group` of the user in a request that is made from an object; may be repeated")
 }
 
 // object returns the selected request. All policies receive the same one.
 func (f *objectFlags) object() (review.Object, error) {
 	if !slices.Contains(review.Operations, f.operation) {
-		return review.Object{}, usagef("--operation: there is no %q of an object: write one of %v", f.operation, review.Operations)
+		return review.Object{}, usagef("--operation: there is no %q of an object: write one of %v",
+			f.operation, review.Operations)
 	}
-	return review.Object{UID: uuid.NewUUID(), Operation: f.operation, User: f.user, Groups: f.groups}, nil
+	return review.Object{
+		UID:       uuid.NewUUID(),
+		Operation: f.operation,
+		User:      f.user,
+		Groups:    f.groups,
+	}, nil
 }
 
 // checkUnused refuses these flags for a request that is not built from an object.
 func (f *objectFlags) checkUnused(request *review.Request) error {
 	for _, name := range []string{"operation", "user", "group"} {
 		if !request.Made && f.flags.Changed(name) {
-			return usagef("--%s applies only to a request built from an object: remove the flag, or give an object with apiVersion and kind", name)
+			return usagef(
+				"--%s applies only to a request built from an object: remove the flag, or give an object with apiVersion and kind",
+				name)
 		}
 	}
 	return nil

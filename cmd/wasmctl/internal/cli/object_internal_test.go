@@ -38,7 +38,8 @@ func TestRequestOfAnObject(t *testing.T) {
 		var f objectFlags
 		flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 		f.add(flags)
-		require.NoError(t, flags.Parse([]string{"--operation", operation, "--user", "ann", "--group", "devs"}))
+		require.NoError(t,
+			flags.Parse([]string{"--operation", operation, "--user", "ann", "--group", "devs"}))
 		of, err := f.object()
 		require.NoError(t, err)
 		parsed, err := review.ParseFile([]byte(object), of)
@@ -50,6 +51,7 @@ func TestRequestOfAnObject(t *testing.T) {
 		require.JSONEq(t, want[0], cmp.Or(string(request["object"]), "null"), operation)
 		require.JSONEq(t, want[1], cmp.Or(string(request["oldObject"]), "null"), operation)
 		require.JSONEq(t, `{"username":"ann","groups":["devs"]}`, string(request["userInfo"]))
-		require.JSONEq(t, `{"group":"","version":"v1","resource":"pods"}`, string(request["resource"]))
+		require.JSONEq(t, `{"group":"","version":"v1","resource":"pods"}`,
+			string(request["resource"]))
 	}
 }

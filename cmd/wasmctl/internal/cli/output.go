@@ -52,12 +52,14 @@ func (f *outputFlag) completeFormats(cmd *cobra.Command) { complete(cmd, "output
 // complete makes shells complete the values of a flag.
 func complete(cmd *cobra.Command, flag string, values ...string) {
 	// The registration fails only for flags that the command lacks.
-	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag,
+		cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 func (f *outputFlag) check() error {
 	if !slices.Contains(f.formats, f.format) {
-		return usagef("--output: there is no format %q: write one of %s", f.format, strings.Join(f.formats, ", "))
+		return usagef("--output: there is no format %q: write one of %s", f.format,
+			strings.Join(f.formats, ", "))
 	}
 	return nil
 }
@@ -98,7 +100,8 @@ type namedResponse struct {
 
 // printResponse prints a response, in JSON as one line. If there are several responses, it adds the
 // policy's name. A single response has kwctl's format.
-func (c *command) printResponse(f *outputFlag, policy string, oneOfSeveral bool, response *review.Response) error {
+func (c *command) printResponse(f *outputFlag, policy string, oneOfSeveral bool,
+	response *review.Response) error {
 	var value any = response
 	if oneOfSeveral {
 		value = namedResponse{policy, response}
@@ -135,7 +138,8 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 		}
 		if s.Details != nil {
 			for _, cause := range s.Details.Causes {
-				fmt.Fprintf(w, "CAUSE\t%s\n", terminal.Plain(strings.TrimPrefix(cause.Field+": "+cause.Message, ": ")))
+				fmt.Fprintf(w, "CAUSE\t%s\n",
+					terminal.Plain(strings.TrimPrefix(cause.Field+": "+cause.Message, ": ")))
 			}
 		}
 	}

@@ -55,10 +55,12 @@ func (c *command) listPolicies() error {
 	err = store.Each(func(uri string, content []byte) error {
 		mutating, contextAware := "unknown", "no"
 		if metadata, err := abi.ReadMetadata(content); err == nil {
-			mutating, contextAware = yesOrNo(metadata.Mutating), yesOrNo(len(metadata.ContextAwareResources) > 0)
+			mutating, contextAware = yesOrNo(metadata.Mutating),
+				yesOrNo(len(metadata.ContextAwareResources) > 0)
 		}
 		digest := strings.TrimPrefix(engine.Digest(content), "sha256:")
-		rows = append(rows, []string{terminal.Plain(uri), mutating, contextAware, digest[:12], size(len(content))})
+		rows = append(rows,
+			[]string{terminal.Plain(uri), mutating, contextAware, digest[:12], size(len(content))})
 		return nil
 	})
 	done()
@@ -123,7 +125,8 @@ func (c *command) rm() *cobra.Command {
 digest.`,
 		Example: `  wasmctl rm registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl rm 0d2cc30f6cdd`,
-		Args: oneArgument("POLICY", "the URI of a policy in the store, or the beginning of its digest"),
+		Args: oneArgument("POLICY",
+			"the URI of a policy in the store, or the beginning of its digest"),
 		RunE: func(_ *cobra.Command, arguments []string) error {
 			store, err := policystore.Default()
 			if err != nil {

@@ -25,7 +25,8 @@ import (
 // Sizes have kwctl's format.
 func TestSize(t *testing.T) {
 	for bytes, want := range map[int]string{
-		0: "0 B", 8: "8 B", 999: "999 B", 1000: "1 kB", 224628: "224.63 kB", 1_500_000: "1.5 MB", 21_004_999: "21 MB", 1 << 30: "1.07 GB",
+		0: "0 B", 8: "8 B", 999: "999 B", 1000: "1 kB", 224628: "224.63 kB", 1_500_000: "1.5 MB",
+		21_004_999: "21 MB", 1 << 30: "1.07 GB",
 	} {
 		require.Equal(t, want, size(bytes))
 	}

@@ -41,8 +41,10 @@ func TestPolicies(t *testing.T) {
 	require.Len(t, lines, 8)
 	require.Regexp(t, `^\+-+\+-+\+-+\+-+\+-+\+$`, lines[0])
 	require.Regexp(t, `^\| Policy +\| Mutating \| Context aware \| SHA-256 +\| Size +\|$`, lines[1])
-	require.Regexp(t, `^\| registry://`+u.host+`/one:v1 +\| no +\| no +\| `+engine.Digest(u.policy)[7:19]+` \| [0-9.]+ kB +\|$`, lines[3])
-	require.Regexp(t, `/three:v1 +\| unknown +\| no +\| `+engine.Digest(bare)[7:19]+` \| 8 B +\|$`, lines[4])
+	require.Regexp(t, `^\| registry://`+u.host+`/one:v1 +\| no +\| no +\| `+
+		engine.Digest(u.policy)[7:19]+` \| [0-9.]+ kB +\|$`, lines[3])
+	require.Regexp(t, `/three:v1 +\| unknown +\| no +\| `+engine.Digest(bare)[7:19]+` \| 8 B +\|$`,
+		lines[4])
 	require.Regexp(t, `/two:v1 +\| yes +\| no `, lines[5])
 	u.refuses(cli.ExitUsage, `unknown command "all"`, "policies", "all")
 }
@@ -52,7 +54,9 @@ func TestRm(t *testing.T) {
 	u := newUser(t)
 	uri := "registry://" + u.host + "/policies/one:v1"
 	u.registry.Push(t, "policies/one", "v1", u.policy)
-	for _, policy := range []string{uri, strings.TrimPrefix(engine.Digest(u.policy), "sha256:")[:4]} {
+	for _, policy := range []string{
+		uri, strings.TrimPrefix(engine.Digest(u.policy), "sha256:")[:4],
+	} {
 		u.does("pull", uri)
 		require.Empty(t, u.does("rm", policy))
 		require.Empty(t, u.does("policies"))
@@ -61,12 +65,14 @@ func TestRm(t *testing.T) {
 	u.refuses(cli.ExitUsage, "POLICY is missing", "rm")
 	u.refuses(cli.ExitProblem, "Cannot find policy '"+uri+"'", "rm", uri)
 	u.refuses(cli.ExitProblem, "Cannot find policy 'non-existing'", "rm", "non-existing")
-	u.refuses(cli.ExitProblem, "no place for it", "rm", "https://example.com/../../../a?token=secret")
+	u.refuses(cli.ExitProblem, "no place for it", "rm",
+		"https://example.com/../../../a?token=secret")
 	require.NotContains(t, u.call("rm", "https://example.com/a?token=secret").err, "secret")
 	u.does("pull", uri)
 	u.registry.Push(t, "policies/two", "v1", u.policy)
 	u.does("pull", u.host+"/policies/two:v1")
-	u.refuses(cli.ExitProblem, "is the beginning of the digests of both", "rm", engine.Digest(u.policy)[7:19])
+	u.refuses(cli.ExitProblem, "is the beginning of the digests of both", "rm",
+		engine.Digest(u.policy)[7:19])
 	u.does("rm", uri)
 	require.FileExists(t, u.stored("registry/"+u.host+"/policies/two:v1"))
 }

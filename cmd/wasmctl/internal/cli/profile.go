@@ -118,11 +118,13 @@ func (p *fuelProfile) write(w io.Writer) error {
 // summarize prints the functions that burn most themselves.
 func (p *fuelProfile) summarize(w io.Writer) {
 	functions := slices.SortedFunc(maps.Keys(p.total), func(a, b string) int {
-		return cmp.Or(cmp.Compare(p.own[b], p.own[a]), cmp.Compare(p.total[b], p.total[a]), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(p.own[b], p.own[a]), cmp.Compare(p.total[b], p.total[a]),
+			strings.Compare(a, b))
 	})
 	fmt.Fprintf(w, "%14s %6s %14s %6s  function\n", "own fuel", "", "with calls", "")
 	for _, name := range functions[:min(profileLines, len(functions))] {
-		fmt.Fprintf(w, "%14d %5.1f%% %14d %5.1f%%  %s\n", p.own[name], p.percent(p.own[name]), p.total[name], p.percent(p.total[name]), name)
+		fmt.Fprintf(w, "%14d %5.1f%% %14d %5.1f%%  %s\n", p.own[name], p.percent(p.own[name]),
+			p.total[name], p.percent(p.total[name]), name)
 	}
 }
 

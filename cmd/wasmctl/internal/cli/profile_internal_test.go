@@ -39,7 +39,8 @@ func TestFuelProfile(t *testing.T) {
 	sample(1000, []string{"after"})
 	var file, summary bytes.Buffer
 	require.NoError(t, p.write(&file))
-	require.Contains(t, file.String(), "labels;main;validate;decode 100\nlabels;main;validate;decode;decode 50\n")
+	require.Contains(t, file.String(),
+		"labels;main;validate;decode 100\nlabels;main;validate;decode;decode 50\n")
 	require.Equal(t, 4, strings.Count(file.String(), "\n"))
 	require.NotContains(t, file.String(), "\x1b")
 	require.NotContains(t, file.String(), "bad;name")

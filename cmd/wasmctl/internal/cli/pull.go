@@ -57,13 +57,15 @@ them. A policy that is already in the store is verified as well, with its source
 		Example: `  wasmctl pull registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull --github-owner kubewarden ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull -o policy.wasm https://example.com/policies/policy.wasm`,
-		Args: oneArgument("URI", "where a policy is, such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3"),
+		Args: oneArgument("URI",
+			"where a policy is, such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			return c.pullPolicy(cmd.Context(), f, arguments[0])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for the file")
+	flags.StringVarP(&f.output, "output-path", "o", "",
+		"`file` to write instead, or a directory for the file")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
 	f.verificationFlags.add(flags)
@@ -81,7 +83,8 @@ func registryURI(argument string) string {
 // isPath reports whether an argument can only be a path. No host begins with a dot or a slash, and
 // a reference needs a host and a repository.
 func isPath(argument string) bool {
-	return strings.HasPrefix(argument, ".") || strings.HasPrefix(argument, "/") || !strings.Contains(argument, "/")
+	return strings.HasPrefix(argument, ".") || strings.HasPrefix(argument, "/") ||
+		!strings.Contains(argument, "/")
 }
 
 func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string) error {
@@ -119,7 +122,8 @@ func destination(f *pullFlags, uri string) (output string, store *policystore.St
 		return output, nil, err
 	}
 	if _, err := policystore.Place(uri); err != nil {
-		return "", nil, usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
+		return "", nil,
+			usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
 	}
 	store, err = policystore.Default()
 	return "", store, err
@@ -128,7 +132,8 @@ func destination(f *pullFlags, uri string) (output string, store *policystore.St
 // fetchURI fetches the current module from its source. A module named by a digest is kept beside
 // the store of policies, because the store does not guarantee digests. The same goes for a verified
 // module, which is kept with its evidence.
-func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore.Store, verifier module.Verifier, uri string) (m *module.Module, err error) {
+func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore.Store,
+	verifier module.Verifier, uri string) (m *module.Module, err error) {
 	options, err := f.options()
 	if err != nil {
 		return nil, err
@@ -163,7 +168,8 @@ func outputFile(output, uri string) (string, error) {
 	}
 	name := path.Base(place)
 	if strings.HasSuffix(place, "/") || !filepath.IsLocal(name) || name == "." {
-		return "", usagef("--output-path: %s does not end with the name of a file: name one in %s", module.Redact(uri), output)
+		return "", usagef("--output-path: %s does not end with the name of a file: name one in %s",
+			module.Redact(uri), output)
 	}
 	return filepath.Join(output, name), nil
 }

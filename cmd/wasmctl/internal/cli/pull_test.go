@@ -44,7 +44,12 @@ type user struct {
 
 func newUser(t *testing.T) *user {
 	t.Helper()
-	u := &user{t: t, cache: t.TempDir(), config: t.TempDir(), registry: registry.Start(t, registry.Options{})}
+	u := &user{
+		t:        t,
+		cache:    t.TempDir(),
+		config:   t.TempDir(),
+		registry: registry.Start(t, registry.Options{}),
+	}
 	u.host = u.registry.Host
 	u.configure("sources.yaml", "insecure_sources: ['"+u.host+"']")
 	var err error
@@ -57,7 +62,8 @@ func newUser(t *testing.T) *user {
 func (u *user) configure(name, content string) {
 	u.t.Helper()
 	require.NoError(u.t, os.MkdirAll(filepath.Join(u.config, "kubewarden"), 0o700))
-	require.NoError(u.t, os.WriteFile(filepath.Join(u.config, "kubewarden", name), []byte(content), 0o600))
+	require.NoError(u.t,
+		os.WriteFile(filepath.Join(u.config, "kubewarden", name), []byte(content), 0o600))
 }
 
 func (u *user) call(arguments ...string) result {
@@ -66,7 +72,8 @@ func (u *user) call(arguments ...string) result {
 	u.t.Setenv("XDG_CONFIG_HOME", u.config)
 	u.t.Setenv("DOCKER_CONFIG", "/none")
 	var out, stderr bytes.Buffer
-	code := cli.Main(u.t.Context(), "wasmctl", arguments, &terminal.Streams{In: strings.NewReader(""), Out: &out, Err: &stderr})
+	code := cli.Main(u.t.Context(), "wasmctl", arguments,
+		&terminal.Streams{In: strings.NewReader(""), Out: &out, Err: &stderr})
 	return result{code, out.String(), stderr.String()}
 }
 
@@ -112,21 +119,27 @@ func TestPull(t *testing.T) {
 	directory := t.TempDir()
 	u.does("pull", "-o", directory, "registry://"+u.host+"/policies/one:v1")
 	require.FileExists(t, filepath.Join(directory, "one:v1"))
-	u.does("pull", "--output-path", filepath.Join(directory, "policy.wasm"), "registry://"+u.host+"/policies/one:v1")
+	u.does("pull", "--output-path", filepath.Join(directory, "policy.wasm"),
+		"registry://"+u.host+"/policies/one:v1")
 	require.FileExists(t, filepath.Join(directory, "policy.wasm"))
 
 	u.registry.Stop()
 	request := privileged + "testdata/pod-create-privileged.json"
-	require.Contains(t, u.does("run", "-r", request, "registry://"+u.host+"/policies/one:v1"), `"allowed":false`)
-	require.Contains(t, u.does("run", "-r", request, "registry://"+u.host+"/policies/one@"+digest), `"allowed":false`)
+	require.Contains(t, u.does("run", "-r", request, "registry://"+u.host+"/policies/one:v1"),
+		`"allowed":false`)
+	require.Contains(t, u.does("run", "-r", request, "registry://"+u.host+"/policies/one@"+digest),
+		`"allowed":false`)
 	u.does("pull", "registry://"+u.host+"/policies/one:v1")
-	u.refuses(cli.ExitProblem, "connection refused", "pull", "registry://"+u.host+"/policies/one:latest")
-	u.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "registry://"+u.host+"/policies/one:latest")
+	u.refuses(cli.ExitProblem, "connection refused", "pull",
+		"registry://"+u.host+"/policies/one:latest")
+	u.refuses(cli.ExitProblem, "connection refused", "run", "-r", request,
+		"registry://"+u.host+"/policies/one:latest")
 }
 
 // manifest returns a Kubewarden policy.
 func manifest(name, uri string) string {
-	return "---\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata: {name: " + name + "}\nspec:\n  module: " + uri +
+	return "---\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata: {name: " +
+		name + "}\nspec:\n  module: " + uri +
 		"\n  rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]\n  mutating: false\n"
 }
 
@@ -135,7 +148,8 @@ func TestManifestsNameRegistries(t *testing.T) {
 	u := newUser(t)
 	u.registry.Push(t, "policies/one", "v1", u.policy)
 	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json",
-		file(t, "policies.yaml", manifest("one", "registry://"+u.host+"/policies/one:v1"))), `"allowed":false`)
+		file(t, "policies.yaml", manifest("one", "registry://"+u.host+"/policies/one:v1"))),
+		`"allowed":false`)
 }
 
 func TestPullFromServers(t *testing.T) {
@@ -156,11 +170,14 @@ func TestPullFromServers(t *testing.T) {
 	directory := t.TempDir()
 	u.does("pull", "-o", directory, server.URL+"/policy.wasm?token=secret")
 	require.FileExists(t, filepath.Join(directory, "policy.wasm"))
-	u.refuses(cli.ExitUsage, "name a file with --output-path", "pull", server.URL+"/policy.wasm?token=secret")
+	u.refuses(cli.ExitUsage, "name a file with --output-path", "pull",
+		server.URL+"/policy.wasm?token=secret")
 	require.NotContains(t, u.call("pull", server.URL+"/policy.wasm?token=secret").err, "secret")
-	u.refuses(cli.ExitUsage, "does not end with the name of a file", "pull", "-o", directory, server.URL+"/")
+	u.refuses(cli.ExitUsage, "does not end with the name of a file", "pull", "-o", directory,
+		server.URL+"/")
 	u.refuses(cli.ExitProblem, "not a WebAssembly module", "pull", server.URL+"/text")
-	u.refuses(cli.ExitProblem, "at most 1024 are allowed", "pull", "--module-size", "1Ki", server.URL+"/b/policy.wasm")
+	u.refuses(cli.ExitProblem, "at most 1024 are allowed", "pull", "--module-size", "1Ki",
+		server.URL+"/b/policy.wasm")
 	require.NoFileExists(t, u.stored("http/"+host+"/text"))
 }
 
@@ -169,9 +186,11 @@ func TestPullRefuses(t *testing.T) {
 	u.refuses(cli.ExitUsage, "URI is missing: name where a policy is", "pull")
 	u.refuses(cli.ExitUsage, "is already a file", "pull", "file:///policy.wasm")
 	u.refuses(cli.ExitUsage, "no place for it", "pull", "registry://")
-	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "pull", u.host+"/policies/none:v1")
+	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "pull",
+		u.host+"/policies/none:v1")
 	u.configure("sources.yaml", "insecure: []")
-	u.refuses(cli.ExitProblem, `sources.yaml: is not a Kubewarden sources.yml`, "pull", u.host+"/policies/one:v1")
+	u.refuses(cli.ExitProblem, `sources.yaml: is not a Kubewarden sources.yml`, "pull",
+		u.host+"/policies/one:v1")
 }
 
 // Manifests may name modules in registries, as in clusters.
@@ -179,6 +198,9 @@ func TestRunManifestOfARegistry(t *testing.T) {
 	u := newUser(t)
 	uri := "registry://" + u.host + "/policies/pod-privileged:v1"
 	u.does("push", privileged+"policy.wasm", uri)
-	manifest := file(t, "policy.yaml", u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", uri))
-	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", manifest), `"allowed":false`)
+	manifest := file(t, "policy.yaml",
+		u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", uri))
+	require.Contains(t,
+		u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", manifest),
+		`"allowed":false`)
 }

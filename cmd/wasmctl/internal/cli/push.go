@@ -65,7 +65,8 @@ org.opencontainers.image.source, unless that is set.`,
 		Example: `  wasmctl push annotated-policy.wasm registry://registry.example.com/policies/policy:v1.0.0
   wasmctl push -o json annotated-policy.wasm registry.example.com/policies/policy:v1.0.0
   wasmctl push policies.d registry.example.com/policies/set:prod`,
-		Args: twoArguments("POLICY", "the path of a module or of a directory of manifests, or one of the store of policies",
+		Args: twoArguments("POLICY",
+			"the path of a module or of a directory of manifests, or one of the store of policies",
 			"URI", "where it goes, such as registry://registry.example.com/policies/policy:v1.0.0"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			return c.pushPolicy(cmd.Context(), f, arguments[0], arguments[1])
@@ -107,7 +108,8 @@ func (c *command) pushPolicy(ctx context.Context, f *pushFlags, policy, uri stri
 }
 
 // pushModule pushes one policy.
-func (c *command) pushModule(ctx context.Context, f *pushFlags, fetcher *sources.Fetcher, policy, uri string) (string, error) {
+func (c *command) pushModule(ctx context.Context, f *pushFlags, fetcher *sources.Fetcher, policy,
+	uri string) (string, error) {
 	content, err := localPolicy(ctx, fetcher, policy)
 	if err != nil {
 		return "", err
@@ -125,7 +127,8 @@ func (c *command) pushModule(ctx context.Context, f *pushFlags, fetcher *sources
 }
 
 // pushSet pushes the manifests in a directory.
-func (c *command) pushSet(ctx context.Context, _ *pushFlags, fetcher *sources.Fetcher, directory, uri string) (string, error) {
+func (c *command) pushSet(ctx context.Context, _ *pushFlags, fetcher *sources.Fetcher, directory,
+	uri string) (string, error) {
 	asked, err := fetcher.Sources(ctx)
 	if err != nil {
 		return "", err
@@ -170,7 +173,9 @@ func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]s
 	if err != nil {
 		return nil, err
 	}
-	annotated := slices.ContainsFunc(decoded.Custom, func(s wasm.CustomSection) bool { return s.Name == abi.MetadataSection })
+	annotated := slices.ContainsFunc(decoded.Custom, func(s wasm.CustomSection) bool {
+		return s.Name == abi.MetadataSection
+	})
 	switch {
 	case annotated:
 		metadata, err := abi.ReadMetadata(binary)
@@ -179,7 +184,8 @@ func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]s
 		}
 		kept, dropped := annotate.ManifestAnnotations(metadata.Annotations)
 		for _, name := range dropped {
-			c.logger(slog.LevelError).Info("Annotation has several lines and is omitted", "annotation", name)
+			c.logger(slog.LevelError).Info("Annotation has several lines and is omitted",
+				"annotation", name)
 		}
 		return kept, nil
 	case !f.force:

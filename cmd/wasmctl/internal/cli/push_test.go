@@ -48,7 +48,8 @@ func TestPush(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, body.Close())
 	require.True(t, strings.HasSuffix(reference, "@"+engine.Digest(manifest)))
-	require.Contains(t, string(manifest), `"annotations":{"io.kubewarden.policy.category":"Pod Security",`)
+	require.Contains(t, string(manifest),
+		`"annotations":{"io.kubewarden.policy.category":"Pod Security",`)
 	require.NotContains(t, string(manifest), "mediaType\":\"application/vnd.oci.image.manifest")
 
 	u.does("pull", to)
@@ -59,7 +60,9 @@ func TestPush(t *testing.T) {
 		require.Equal(t, map[string]string{"immutable_ref": reference}, got)
 	}
 	u.does("push", privileged+"policy.wasm", u.host+"/pushed/two")
-	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", "registry://"+u.host+"/pushed/two:latest"), `"allowed":false`)
+	require.Contains(t,
+		u.does("run", "-r", privileged+"testdata/pod-create-privileged.json",
+			"registry://"+u.host+"/pushed/two:latest"), `"allowed":false`)
 }
 
 // A policy without metadata can be pushed by force, except in Rego: without metadata, nobody would
@@ -67,12 +70,14 @@ func TestPush(t *testing.T) {
 func TestPushWithoutMetadata(t *testing.T) {
 	u := newUser(t)
 	bare := file(t, "bare.wasm", "\x00asm\x01\x00\x00\x00")
-	u.refuses(cli.ExitProblem, "Cannot push a policy that is not annotated", "push", bare, u.host+"/bare:v1")
+	u.refuses(cli.ExitProblem, "Cannot push a policy that is not annotated", "push", bare,
+		u.host+"/bare:v1")
 	got := u.call("push", "--force", bare, u.host+"/bare:v1")
 	require.Equal(t, cli.ExitOK, got.code)
 	require.Contains(t, got.err, "Warning: pushing a non-annotated policy!")
 	require.Contains(t, got.out, "Policy successfully pushed: "+u.host+"/bare@sha256:")
-	u.refuses(cli.ExitProblem, "Rego policies cannot be pushed without metadata", "push", "-f", "../../../../pkg/abi/rego/testdata/guest.wasm", u.host+"/bare:v1")
+	u.refuses(cli.ExitProblem, "Rego policies cannot be pushed without metadata", "push", "-f",
+		"../../../../pkg/abi/rego/testdata/guest.wasm", u.host+"/bare:v1")
 }
 
 func TestPushRefuses(t *testing.T) {
@@ -83,25 +88,33 @@ func TestPushRefuses(t *testing.T) {
 	u.refuses(cli.ExitUsage, "but there is also", "push", policy, u.host+"/a:v1", u.host+"/b:v1")
 	u.refuses(cli.ExitUsage, "there is no format", "push", "-o", "yaml", policy, u.host+"/a:v1")
 	u.refuses(cli.ExitProblem, "there is no file none.wasm", "push", "none.wasm", u.host+"/a:v1")
-	u.refuses(cli.ExitProblem, "Cannot find policy 'registry://"+u.host+"/none:v1'", "push", "registry://"+u.host+"/none:v1", u.host+"/a:v1")
-	u.refuses(cli.ExitProblem, "name a tag", "push", policy, u.host+"/a@sha256:"+strings.Repeat("0", 64))
+	u.refuses(cli.ExitProblem, "Cannot find policy 'registry://"+u.host+"/none:v1'", "push",
+		"registry://"+u.host+"/none:v1", u.host+"/a:v1")
+	u.refuses(cli.ExitProblem, "name a tag", "push", policy,
+		u.host+"/a@sha256:"+strings.Repeat("0", 64))
 	u.refuses(cli.ExitProblem, "write registry://host/repository:tag", "push", policy, "policy")
-	u.refuses(cli.ExitProblem, "does not begin with registry://", "push", policy, "https://example.com/policy.wasm")
-	u.refuses(cli.ExitProblem, "at most 1024 are allowed", "push", "--module-size", "1Ki", policy, u.host+"/a:v1")
-	u.refuses(cli.ExitProblem, "magic", "push", policies+"pod-privileged/metadata.yml", u.host+"/a:v1")
+	u.refuses(cli.ExitProblem, "does not begin with registry://", "push", policy,
+		"https://example.com/policy.wasm")
+	u.refuses(cli.ExitProblem, "at most 1024 are allowed", "push", "--module-size", "1Ki", policy,
+		u.host+"/a:v1")
+	u.refuses(cli.ExitProblem, "magic", "push", policies+"pod-privileged/metadata.yml",
+		u.host+"/a:v1")
 }
 
 // Credentials come from docker login. No message shows them.
 func TestPushWithCredentials(t *testing.T) {
 	u := newUser(t)
 	r := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "hunter2"})
-	u.configure("sources.yaml", "source_authorities: {'"+r.Host+"': [{type: Path, path: "+r.CA+"}]}")
+	u.configure("sources.yaml", "source_authorities: {'"+r.Host+"': [{type: Path, path: "+r.CA+
+		"}]}")
 	policy := privileged + "policy.wasm"
 	u.refuses(cli.ExitProblem, "credentials are required", "push", policy, r.Host+"/a:v1")
 	docker := t.TempDir()
 	login := func(password string) {
 		auth := base64.StdEncoding.EncodeToString([]byte("alice:" + password))
-		require.NoError(t, os.WriteFile(filepath.Join(docker, "config.json"), []byte(`{"auths":{"`+r.Host+`":{"auth":"`+auth+`"}}}`), 0o600))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(docker, "config.json"),
+				[]byte(`{"auths":{"`+r.Host+`":{"auth":"`+auth+`"}}}`), 0o600))
 	}
 	login("wrong-one")
 	got := u.call("push", "-v", "--docker-config-json-path", docker, policy, r.Host+"/a:v1")

@@ -30,7 +30,8 @@ var raised = regexp.MustCompile(`raise (limits\.[A-Za-z]+)`)
 
 // limitSettings maps a server's settings to the flags of commands.
 var limitSettings = map[string]string{
-	"limits.moduleSize": "module-size", "limits.memory": "memory", "limits.stack": "stack", "limits.fuel": "fuel",
+	"limits.moduleSize": "module-size", "limits.memory": "memory", "limits.stack": "stack",
+	"limits.fuel":              "fuel",
 	"limits.evaluationTimeout": "timeout",
 }
 
@@ -56,7 +57,8 @@ func withFlags(flags *pflag.FlagSet, text string) string {
 // warnOfLimit says how to raise a limit if a response reports that it was exceeded.
 func (c *command) warnOfLimit(message string) {
 	if message == verdict.DeadlineExceeded { // kwctl's sentence names no setting
-		c.warn("the evaluation exceeded its time limit: " + withFlags(c.flags, "raise limits.evaluationTimeout"))
+		c.warn("the evaluation exceeded its time limit: " +
+			withFlags(c.flags, "raise limits.evaluationTimeout"))
 	} else if remedy := raised.FindString(message); remedy != "" {
 		c.warn("the policy reached a limit: " + withFlags(c.flags, remedy))
 	}

@@ -102,9 +102,13 @@ Kubewarden's kwctl to run, measure, annotate, verify and distribute policies.`,
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log details to standard error")
-	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never use colors; the variable NO_COLOR does the same")
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.sync(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
+	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false,
+		"log details to standard error")
+	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false,
+		"never use colors; the variable NO_COLOR does the same")
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(),
+		c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.sync(), c.info(),
+		c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
 	markUsage(root)
 	return root
 }
@@ -141,7 +145,8 @@ func Main(ctx context.Context, name string, arguments []string, streams *termina
 	case errors.Is(err, errSaid):
 		return ExitProblem
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command "):
-		fmt.Fprintf(streams.Err, "Error: %s\nSee \"%s --help\".\n", terminal.Plain(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(streams.Err, "Error: %s\nSee \"%s --help\".\n", terminal.Plain(err.Error()),
+			cmd.CommandPath())
 		return ExitUsage
 	}
 	fmt.Fprintf(streams.Err, "Error: %s\n", terminal.Plain(withFlags(cmd.Flags(), err.Error())))

@@ -95,7 +95,8 @@ fuel.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.fuelProfile, "fuel-profile", "", "`file` for the fuel that each stack of functions burned; a summary goes to standard error")
+	cmd.Flags().StringVar(&f.fuelProfile, "fuel-profile", "",
+		"`file` for the fuel that each stack of functions burned; a summary goes to standard error")
 	f.outputFlag.add(cmd.Flags(), "json", "yaml", "table")
 	f.completeFormats(cmd)
 	return cmd
@@ -103,14 +104,19 @@ fuel.`,
 
 func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for standard input (required)")
+	flags.StringVarP(&f.requestPath, "request-path", "r", "",
+		"`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for standard input (required)")
 	f.object.add(flags)
 	f.settings.add(flags)
-	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose metadata has none: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
+	flags.StringVarP(&f.executionMode, "execution-mode", "e", "",
+		"`mode` of a policy whose metadata has none: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
 	flags.BoolVar(&f.raw, "raw", false, "pass the request to the policy unchanged")
-	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata names")
-	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
-	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false,
+		"let the policy read the kinds that its metadata names")
+	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"},
+		"host capabilities that the policy may call, as `patterns` such as oci/*")
+	flags.DurationVar(&f.timeout, "timeout", 0,
+		"time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)
@@ -130,7 +136,8 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 			profile.begin(p.Name())
 			response := c.review(ctx, p.Policy, p.request)
 			profile.end()
-			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response); err != nil {
+			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response); err !=
+				nil {
 				return err
 			}
 		}
@@ -150,9 +157,11 @@ type asked struct {
 
 // withPolicies loads the policies that the arguments name, and calls ask with each policy's
 // request. It then ends the session with the host.
-func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string, ask func([]asked) error) (err error) {
+func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string,
+	ask func([]asked) error) (err error) {
 	if f.requestPath == "" {
-		return usagef("--request-path is required: name a file with a request, or - for the standard input")
+		return usagef(
+			"--request-path is required: name a file with a request, or - for the standard input")
 	}
 	if err := f.checkSession(); err != nil {
 		return err
@@ -209,7 +218,8 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 	return finish(c.Err)
 }
 
-func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator,
+	argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
 	defer c.Progress("Loading " + module.Redact(argument))()
 	if isManifest(argument) {
 		return c.loadManifests(ctx, f, evaluator, argument, answers)
@@ -218,7 +228,8 @@ func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluat
 }
 
 // review evaluates a request. The policy's log is shown.
-func (c *command) review(ctx context.Context, policy *evaluation.Policy, request *review.Request) *review.Response {
+func (c *command) review(ctx context.Context, policy *evaluation.Policy,
+	request *review.Request) *review.Response {
 	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
 	response := policy.Review(c.heard(ctx), request)
 	done()
@@ -234,7 +245,8 @@ func isManifest(argument string) bool {
 }
 
 // images returns what asks registries for policies, in the same way as modules are fetched.
-func (c *command) images(ctx context.Context, f *verificationFlags, fetcher *sources.Fetcher) oci.Images {
+func (c *command) images(ctx context.Context, f *verificationFlags,
+	fetcher *sources.Fetcher) oci.Images {
 	return host.Images(func() (o images.Options, err error) {
 		if o.Sources, err = fetcher.Sources(c.quietly(ctx)); err == nil {
 			o.Checker, err = imageChecker(f)
@@ -243,7 +255,8 @@ func (c *command) images(ctx context.Context, f *verificationFlags, fetcher *sou
 	})
 }
 
-func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, path string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator,
+	path string, answers *hostAnswers) ([]*evaluation.Policy, error) {
 	if err := c.checkManifestFlags(f); err != nil {
 		return nil, err
 	}
@@ -251,7 +264,8 @@ func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *eva
 	if err != nil {
 		return nil, err
 	}
-	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content}, answers)
+	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content},
+		answers)
 }
 
 // checkManifestFlags refuses flags that duplicate fields of a manifest file. kwctl ignores these
@@ -263,22 +277,27 @@ func (c *command) checkManifestFlags(f *runFlags) error {
 	for _, flag := range []struct{ name, from string }{
 		{"settings-path", "the settings come from the file of manifests (spec.settings)"},
 		{"settings-json", "the settings come from the file of manifests (spec.settings)"},
-		{"execution-mode", "the execution mode of a policy in a file of manifests comes from its module"},
-		{"allow-context-aware", "the kinds that a policy may read come from the file of manifests (spec.contextAwareResources)"},
-		{"allowed-host-capabilities", "the host capabilities of a policy in a file of manifests go by its kind"},
+		{"execution-mode",
+			"the execution mode of a policy in a file of manifests comes from its module"},
+		{"allow-context-aware",
+			"the kinds that a policy may read come from the file of manifests (spec.contextAwareResources)"},
+		{"allowed-host-capabilities",
+			"the host capabilities of a policy in a file of manifests go by its kind"},
 	} {
 		if !f.object.flags.Changed(flag.name) {
 			continue
 		}
 		if c.name != kwctl {
-			return usagef("--%s: %s: remove the flag, or name the module instead of the file", flag.name, flag.from)
+			return usagef("--%s: %s: remove the flag, or name the module instead of the file",
+				flag.name, flag.from)
 		}
 		fmt.Fprintf(c.Err, "Warning: --%s is ignored: %s\n", flag.name, flag.from)
 	}
 	return nil
 }
 
-func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator,
+	argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
 		return nil, err
@@ -298,7 +317,9 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 		return nil, err
 	}
 	if len(policy.Denied) > 0 {
-		fmt.Fprintf(c.Err, "Warning: the policy wants to read %s, but may not: to allow it, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
+		fmt.Fprintf(c.Err,
+			"Warning: the policy wants to read %s, but may not: to allow it, add --allow-context-aware\n",
+			listed(kindNames(policy.Denied)))
 	}
 	return []*evaluation.Policy{policy}, nil
 }

@@ -29,7 +29,8 @@ func (c *command) scaffold() *cobra.Command {
 			return usagef("scaffold: name what to write: %s", listed(namesOf(cmd.Commands())))
 		},
 	}
-	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldPolicy(), c.scaffoldVAP(), c.scaffoldVerificationConfig())
+	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(),
+		c.scaffoldPolicy(), c.scaffoldVAP(), c.scaffoldVerificationConfig())
 	return cmd
 }
 

@@ -32,7 +32,9 @@ import (
 // The default files. The first one that exists counts.
 var (
 	metadataFiles  = []string{"metadata.yml", "metadata.yaml"}
-	questionsFiles = []string{"questions-ui.yml", "questions-ui.yaml", "questions.yml", "questions.yaml"}
+	questionsFiles = []string{
+		"questions-ui.yml", "questions-ui.yaml", "questions.yml", "questions.yaml",
+	}
 )
 
 // artifactHubFlags are the flags of scaffold artifacthub.
@@ -50,9 +52,12 @@ it to list the policy.`,
 		RunE:    func(*cobra.Command, []string) error { return c.describeForHub(f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the policy's metadata, in YAML (default metadata.yml or metadata.yaml)")
-	flags.StringVarP(&f.questions, "questions-path", "q", "", "`file` with the questions that a user interface asks, in YAML (default questions-ui.yml or questions.yml, if there is one)")
-	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata has none")
+	flags.StringVarP(&f.metadata, "metadata-path", "m", "",
+		"`file` with the policy's metadata, in YAML (default metadata.yml or metadata.yaml)")
+	flags.StringVarP(&f.questions, "questions-path", "q", "",
+		"`file` with the questions that a user interface asks, in YAML (default questions-ui.yml or questions.yml, if there is one)")
+	flags.StringVarP(&f.version, "version", "v", "",
+		"`version` of the policy, such as 1.2.3, if its metadata has none")
 	flags.StringVarP(&f.output, "output", "o", "", "`file` to write (default standard output)")
 	// kwctl has -v mean the version here, which it cannot beside the flag of all commands.
 	flags.BoolVar(&c.verbose, "verbose", false, "log details to standard error")
@@ -62,7 +67,8 @@ it to list the policy.`,
 func (c *command) describeForHub(f *artifactHubFlags) error {
 	path := firstFile(f.metadata, metadataFiles)
 	if path == "" {
-		return usagef("path to metadata file not provided, plus 'metadata.yml' not found: name a file with --metadata-path")
+		return usagef(
+			"path to metadata file not provided, plus 'metadata.yml' not found: name a file with --metadata-path")
 	}
 	text, err := c.read(path)
 	if err != nil {
@@ -75,14 +81,23 @@ func (c *command) describeForHub(f *artifactHubFlags) error {
 	for _, line := range metadata.NearMisses() {
 		c.warn(path + ": " + line)
 	}
-	described := scaffolding.Package{Metadata: &metadata.Metadata, Version: f.version, CreatedAt: time.Now(), Command: c.name}
+	described := scaffolding.Package{
+		Metadata:  &metadata.Metadata,
+		Version:   f.version,
+		CreatedAt: time.Now(),
+		Command:   c.name,
+	}
 	if questions := firstFile(f.questions, questionsFiles); questions != "" {
 		if described.Questions, err = c.read(questions); err != nil {
 			return err
 		}
 	}
-	if said := metadata.Annotations["io.kubewarden.policy.version"]; f.version != "" && said != "" && said != f.version {
-		c.warn(fmt.Sprintf("--version is ignored: the metadata says that the version is %s, in io.kubewarden.policy.version", said))
+	if said := metadata.Annotations["io.kubewarden.policy.version"]; f.version != "" &&
+		said != "" && said != f.version {
+		c.warn(
+			fmt.Sprintf(
+				"--version is ignored: the metadata says that the version is %s, in io.kubewarden.policy.version",
+				said))
 	}
 	hub, err := described.Describe()
 	if err != nil {

@@ -32,14 +32,22 @@ import (
 
 // A server starts with the manifest that the command writes.
 func TestScaffoldManifest(t *testing.T) {
-	for kind, arguments := range map[string][]string{"ClusterAdmissionPolicy": nil, "AdmissionPolicy": {"--namespace", "shop"}} {
-		got := call(t, append([]string{"scaffold", "manifest", "-t", kind, "--title", "registries", "--settings-json", `{"registries": ["ghcr.io/acme"]}`, policies + "allowed-registries/policy.wasm"}, arguments...)...)
+	for kind, arguments := range map[string][]string{
+		"ClusterAdmissionPolicy": nil,
+		"AdmissionPolicy":        {"--namespace", "shop"},
+	} {
+		got := call(t,
+			append([]string{
+				"scaffold", "manifest", "-t", kind, "--title", "registries", "--settings-json",
+				`{"registries": ["ghcr.io/acme"]}`, policies + "allowed-registries/policy.wasm",
+			}, arguments...)...)
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		require.Contains(t, got.out, "kind: "+kind+"\n")
 		require.Contains(t, got.out, "- ghcr.io/acme\n")
 		directory := t.TempDir()
 		require.NoError(t, os.Chmod(directory, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(directory, "policy.yaml"), []byte(got.out), 0o644))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(directory, "policy.yaml"), []byte(got.out), 0o644))
 		got = call(t, "lint", "--policy-directory", directory)
 		require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
 	}
@@ -51,8 +59,11 @@ func TestScaffoldManifestFromTheStore(t *testing.T) {
 	uri := "registry://" + u.registry.Host + "/policies/pod-privileged:v1"
 	u.does("push", policies+"pod-privileged/policy.wasm", uri)
 	u.does("pull", uri)
-	require.Contains(t, u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", uri), "module: "+uri+"\n")
-	require.Contains(t, u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", strings.TrimPrefix(engine.Digest(u.policy), "sha256:")[:12]), "module: "+uri+"\n")
+	require.Contains(t, u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", uri),
+		"module: "+uri+"\n")
+	require.Contains(t,
+		u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy",
+			strings.TrimPrefix(engine.Digest(u.policy), "sha256:")[:12]), "module: "+uri+"\n")
 }
 
 func TestScaffoldManifestRefuses(t *testing.T) {
@@ -62,13 +73,23 @@ func TestScaffoldManifestRefuses(t *testing.T) {
 		arguments []string
 		err       string
 	}{
-		"no type":      {cli.ExitUsage, []string{policy}, `--type: there is no "" of a policy: write one of ClusterAdmissionPolicy, AdmissionPolicy`},
-		"unknown type": {cli.ExitUsage, []string{"-t", "Policy", policy}, `--type: there is no "Policy"`},
-		"namespace":    {cli.ExitUsage, []string{"-t", "ClusterAdmissionPolicy", "--namespace", "a", policy}, "--namespace: a ClusterAdmissionPolicy is in none"},
-		"two settings": {cli.ExitUsage, []string{"-t", "AdmissionPolicy", "-s", "a", "--settings-json", "{}", policy}, "exclude each other"},
-		"bad title":    {cli.ExitProblem, []string{"-t", "AdmissionPolicy", "--title", "A B", policy}, "Invalid title 'A B'. Must conform to RFC 1123"},
-		"no metadata":  {cli.ExitProblem, []string{"-t", "AdmissionPolicy", guests + "accept.wasm"}, ""},
-		"no key":       {cli.ExitProblem, []string{"-t", "AdmissionPolicy", "-k", "a", policy}, "--verification-key"},
+		"no type": {cli.ExitUsage, []string{policy},
+			`--type: there is no "" of a policy: write one of ClusterAdmissionPolicy, AdmissionPolicy`},
+		"unknown type": {cli.ExitUsage, []string{"-t", "Policy", policy},
+			`--type: there is no "Policy"`},
+		"namespace": {cli.ExitUsage, []string{
+			"-t", "ClusterAdmissionPolicy", "--namespace", "a", policy,
+		}, "--namespace: a ClusterAdmissionPolicy is in none"},
+		"two settings": {cli.ExitUsage, []string{
+			"-t", "AdmissionPolicy", "-s", "a", "--settings-json", "{}", policy,
+		}, "exclude each other"},
+		"bad title": {cli.ExitProblem, []string{
+			"-t", "AdmissionPolicy", "--title", "A B", policy,
+		}, "Invalid title 'A B'. Must conform to RFC 1123"},
+		"no metadata": {cli.ExitProblem, []string{"-t", "AdmissionPolicy", guests + "accept.wasm"},
+			""},
+		"no key": {cli.ExitProblem, []string{"-t", "AdmissionPolicy", "-k", "a", policy},
+			"--verification-key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"scaffold", "manifest"}, test.arguments...)...)
@@ -84,14 +105,19 @@ func TestScaffoldVAP(t *testing.T) {
 	policy := "../../../../test/bats/testdata/vap.yaml"
 	got := callAs(t, "kwctl", "scaffold", "vap", "--policy", policy, "--binding", policy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.err, "Warning: Using the 'latest' version of the CEL policy could lead to unexpected behavior.")
+	require.Contains(t, got.err,
+		"Warning: Using the 'latest' version of the CEL policy could lead to unexpected behavior.")
 	require.Contains(t, got.out, "module: ghcr.io/kubewarden/policies/cel-policy:latest\n")
-	got = call(t, "scaffold", "vap", "-p", policy, "-b", policy, "--cel-policy", "ghcr.io/kubewarden/policies/cel-policy:1.0.0")
+	got = call(t, "scaffold", "vap", "-p", policy, "-b", policy, "--cel-policy",
+		"ghcr.io/kubewarden/policies/cel-policy:1.0.0")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Empty(t, got.err)
 	got = call(t, "scaffold", "vap", "-p", policy, "-b", policy, "--cel-policy", "a b")
 	require.Contains(t, got.err, "The CEL policy module specified is not a valid OCI reference")
-	for flag, arguments := range map[string][]string{"--policy": {"-b", policy}, "--binding": {"-p", policy}} {
+	for flag, arguments := range map[string][]string{
+		"--policy":  {"-b", policy},
+		"--binding": {"-p", policy},
+	} {
 		got = call(t, append([]string{"scaffold", "vap"}, arguments...)...)
 		require.Equal(t, cli.ExitUsage, got.code)
 		require.Contains(t, got.err, flag+" is required")
@@ -103,11 +129,14 @@ const widget = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a}\n"
 
 func TestScaffoldAdmissionRequest(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	pod := file(t, "pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: nginx}\nspec: {containers: [{name: c, image: nginx, securityContext: {privileged: true}}]}\n")
+	pod := file(t, "pod.yaml",
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: nginx}\nspec: {containers: [{name: c, image: nginx, securityContext: {privileged: true}}]}\n")
 	for operation, arguments := range map[string][]string{
-		"CREATE": {"--object", pod}, "UPDATE": {"--object", pod, "--old-object", pod}, "DELETE": {"--old-object", pod},
+		"CREATE": {"--object", pod}, "UPDATE": {"--object", pod, "--old-object", pod},
+		"DELETE": {"--old-object", pod},
 	} {
-		got := call(t, append([]string{"scaffold", "admission-request", "-o", operation}, arguments...)...)
+		got := call(t,
+			append([]string{"scaffold", "admission-request", "-o", operation}, arguments...)...)
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		require.Empty(t, got.err)
 		var request admissionv1.AdmissionRequest
@@ -124,11 +153,16 @@ func TestScaffoldAdmissionRequest(t *testing.T) {
 			require.Contains(t, got.out, `"allowed":false`, got.err)
 		}
 	}
-	namespace := file(t, "namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
-	require.Contains(t, call(t, "scaffold", "admission-request", "-o", "CREATE", "--object", namespace).out, `"namespace": "shop"`)
-	got := call(t, "scaffold", "admission-request", "-o", "CREATE", "--object", file(t, "widget.yaml", widget))
+	namespace := file(t, "namespace.yaml",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+	require.Contains(t,
+		call(t, "scaffold", "admission-request", "-o", "CREATE", "--object", namespace).out,
+		`"namespace": "shop"`)
+	got := call(t, "scaffold", "admission-request", "-o", "CREATE", "--object",
+		file(t, "widget.yaml", widget))
 	require.Equal(t, cli.ExitOK, got.code)
-	require.Contains(t, got.err, "Warning: Could not find out how Widget of example.com/v1 is served, so the resource widgets is a guess")
+	require.Contains(t, got.err,
+		"Warning: Could not find out how Widget of example.com/v1 is served, so the resource widgets is a guess")
 	require.Contains(t, got.out, `"resource": "widgets"`)
 }
 
@@ -140,16 +174,28 @@ func TestScaffoldAdmissionRequestRefuses(t *testing.T) {
 		arguments []string
 		err       string
 	}{
-		"no operation":             {cli.ExitUsage, nil, `--operation: there is no ""`},
-		"CONNECT":                  {cli.ExitUsage, []string{"-o", "CONNECT", "--object", pod}, `--operation: there is no "CONNECT" of an object: write one of CREATE, UPDATE, DELETE`},
-		"CREATE without an object": {cli.ExitUsage, []string{"-o", "CREATE"}, "CREATE operation requires an object"},
-		"CREATE with an old one":   {cli.ExitUsage, []string{"-o", "CREATE", "--object", pod, "--old-object", pod}, "CREATE operation does not require an old_object"},
-		"UPDATE without an object": {cli.ExitUsage, []string{"-o", "UPDATE", "--old-object", pod}, "UPDATE operation requires an object"},
-		"UPDATE without an old":    {cli.ExitUsage, []string{"-o", "UPDATE", "--object", pod}, "UPDATE operation requires an old_object"},
-		"DELETE without an old":    {cli.ExitUsage, []string{"-o", "DELETE"}, "DELETE operation requires an old_object"},
-		"DELETE with an object":    {cli.ExitUsage, []string{"-o", "DELETE", "--object", pod, "--old-object", pod}, "DELETE operation does not require an object"},
-		"UPDATE of another":        {cli.ExitProblem, []string{"-o", "UPDATE", "--object", pod, "--old-object", other}, `the object is v1 Pod "a", and the old one v1 Pod "c/b"`},
-		"no object":                {cli.ExitProblem, []string{"-o", "CREATE", "--object", file(t, "x", "a: b")}, "no apiVersion"},
+		"no operation": {cli.ExitUsage, nil, `--operation: there is no ""`},
+		"CONNECT": {cli.ExitUsage, []string{"-o", "CONNECT", "--object", pod},
+			`--operation: there is no "CONNECT" of an object: write one of CREATE, UPDATE, DELETE`},
+		"CREATE without an object": {cli.ExitUsage, []string{"-o", "CREATE"},
+			"CREATE operation requires an object"},
+		"CREATE with an old one": {cli.ExitUsage, []string{
+			"-o", "CREATE", "--object", pod, "--old-object", pod,
+		}, "CREATE operation does not require an old_object"},
+		"UPDATE without an object": {cli.ExitUsage, []string{"-o", "UPDATE", "--old-object", pod},
+			"UPDATE operation requires an object"},
+		"UPDATE without an old": {cli.ExitUsage, []string{"-o", "UPDATE", "--object", pod},
+			"UPDATE operation requires an old_object"},
+		"DELETE without an old": {cli.ExitUsage, []string{"-o", "DELETE"},
+			"DELETE operation requires an old_object"},
+		"DELETE with an object": {cli.ExitUsage, []string{
+			"-o", "DELETE", "--object", pod, "--old-object", pod,
+		}, "DELETE operation does not require an object"},
+		"UPDATE of another": {cli.ExitProblem, []string{
+			"-o", "UPDATE", "--object", pod, "--old-object", other,
+		}, `the object is v1 Pod "a", and the old one v1 Pod "c/b"`},
+		"no object": {cli.ExitProblem,
+			[]string{"-o", "CREATE", "--object", file(t, "x", "a: b")}, "no apiVersion"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"scaffold", "admission-request"}, test.arguments...)...)
@@ -168,13 +214,15 @@ annotations: {io.kubewarden.policy.title: a, io.kubewarden.policy.version: 1.2.3
 	t.Chdir(t.TempDir())
 	got := call(t, "scaffold", "artifacthub")
 	require.Equal(t, cli.ExitUsage, got.code)
-	require.Contains(t, got.err, "path to metadata file not provided, plus 'metadata.yml' not found")
+	require.Contains(t, got.err,
+		"path to metadata file not provided, plus 'metadata.yml' not found")
 
 	require.NoError(t, os.WriteFile("metadata.yml", []byte(metadata), 0o600))
 	require.NoError(t, os.WriteFile("questions-ui.yml", []byte("questions: []\n"), 0o600))
 	got = call(t, "scaffold", "artifacthub", "-v", "9.9.9", "-o", "artifacthub-pkg.yml")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.err, "--version is ignored: the metadata says that the version is 1.2.3")
+	require.Contains(t, got.err,
+		"--version is ignored: the metadata says that the version is 1.2.3")
 	text, err := os.ReadFile("artifacthub-pkg.yml")
 	require.NoError(t, err)
 	require.Contains(t, string(text), "version: 1.2.3\nname: a\n")

@@ -56,19 +56,25 @@ store.`,
 		Args: oneArgument("POLICY", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			if !slices.Contains(scaffolding.Kinds, f.kind) {
-				return usagef("--type: there is no %q of a policy: write one of %s", f.kind, strings.Join(scaffolding.Kinds, ", "))
+				return usagef("--type: there is no %q of a policy: write one of %s", f.kind,
+					strings.Join(scaffolding.Kinds, ", "))
 			}
 			if f.namespace != "" && f.kind != scaffolding.KindAdmissionPolicy {
-				return usagef("--namespace: a %s is in none: remove the flag, or write --type %s", f.kind, scaffolding.KindAdmissionPolicy)
+				return usagef("--namespace: a %s is in none: remove the flag, or write --type %s",
+					f.kind, scaffolding.KindAdmissionPolicy)
 			}
 			return c.writeManifest(cmd.Context(), f, arguments[0])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.kind, "type", "t", "", "`kind` of the resource: "+strings.Join(scaffolding.Kinds, ", ")+" (required)")
-	flags.StringVar(&f.title, "title", "", "`name` of the policy (default the title in its metadata)")
-	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of an AdmissionPolicy (default: none, so kubectl's applies)")
-	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata names")
+	flags.StringVarP(&f.kind, "type", "t", "",
+		"`kind` of the resource: "+strings.Join(scaffolding.Kinds, ", ")+" (required)")
+	flags.StringVar(&f.title, "title", "",
+		"`name` of the policy (default the title in its metadata)")
+	flags.StringVar(&f.namespace, "namespace", "",
+		"`namespace` of an AdmissionPolicy (default: none, so kubectl's applies)")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false,
+		"let the policy read the kinds that its metadata names")
 	f.settings.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)
@@ -76,7 +82,8 @@ store.`,
 	return cmd
 }
 
-func (c *command) writeManifest(ctx context.Context, f *scaffoldManifestFlags, argument string) error {
+func (c *command) writeManifest(ctx context.Context, f *scaffoldManifestFlags,
+	argument string) error {
 	settings, err := c.settings(&f.settings)
 	if err != nil {
 		return err
@@ -98,7 +105,8 @@ func (c *command) writeManifest(ctx context.Context, f *scaffoldManifestFlags, a
 		return fmt.Errorf("%s: %w", argument, err)
 	}
 	policy := scaffolding.Policy{
-		Kind: f.kind, Module: uri, Metadata: metadata, Title: f.title, Namespace: f.namespace, Settings: settings, AllowContextAware: f.allowContextAware,
+		Kind: f.kind, Module: uri, Metadata: metadata, Title: f.title, Namespace: f.namespace,
+		Settings: settings, AllowContextAware: f.allowContextAware,
 	}
 	text, warnings, err := policy.Manifest()
 	if err != nil {

@@ -46,14 +46,17 @@ Rust, it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler
 		Args: oneArgument("DIRECTORY", "the directory to write"),
 		RunE: func(_ *cobra.Command, arguments []string) error {
 			if !slices.Contains(scaffolding.Languages, f.language) {
-				return usagef("--language: there is no %q: write one of %s", f.language, strings.Join(scaffolding.Languages, ", "))
+				return usagef("--language: there is no %q: write one of %s", f.language,
+					strings.Join(scaffolding.Languages, ", "))
 			}
 			return c.writePolicy(f, arguments[0])
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.language, "language", "", "`language`: "+strings.Join(scaffolding.Languages, ", ")+" (required)")
-	flags.StringVar(&f.name, "name", "", "`name` of the policy, with the characters a-z, 0-9 and - (default that of the directory)")
+	flags.StringVar(&f.language, "language", "",
+		"`language`: "+strings.Join(scaffolding.Languages, ", ")+" (required)")
+	flags.StringVar(&f.name, "name", "",
+		"`name` of the policy, with the characters a-z, 0-9 and - (default that of the directory)")
 	complete(cmd, "language", scaffolding.Languages...)
 	return cmd
 }
@@ -63,7 +66,8 @@ func (c *command) writePolicy(f *scaffoldPolicyFlags, directory string) error {
 	if err != nil {
 		return err
 	}
-	written, err := scaffolding.WritePolicy(directory, cmp.Or(f.name, filepath.Base(absolute)), f.language)
+	written, err := scaffolding.WritePolicy(directory, cmp.Or(f.name, filepath.Base(absolute)),
+		f.language)
 	if err != nil {
 		return err
 	}

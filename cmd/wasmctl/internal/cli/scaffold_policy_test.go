@@ -39,7 +39,8 @@ func TestScaffoldPolicy(t *testing.T) {
 			require.Equal(t, cli.ExitOK, r.code, r.err)
 			require.Contains(t, r.out, filepath.Join(directory, "metadata.yml")+"\n")
 			module := build(t, directory)
-			r = call(t, "annotate", "--metadata-path", filepath.Join(directory, "metadata.yml"), "--output-path", filepath.Join(directory, "policy.wasm"), module)
+			r = call(t, "annotate", "--metadata-path", filepath.Join(directory, "metadata.yml"),
+				"--output-path", filepath.Join(directory, "policy.wasm"), module)
 			require.Equal(t, cli.ExitOK, r.code, r.err)
 			r = call(t, "test", directory)
 			require.Equal(t, cli.ExitOK, r.code, "%s%s", r.out, r.err)
@@ -52,10 +53,13 @@ func TestScaffoldPolicy(t *testing.T) {
 // WebAssembly.
 func buildGoPolicy(t *testing.T, directory string) string {
 	t.Helper()
-	offline := []string{"GOPROXY=off", "GOFLAGS=", "GOWORK=off", "PATH=" + os.Getenv("PATH"), "WASMCTL="}
+	offline := []string{
+		"GOPROXY=off", "GOFLAGS=", "GOWORK=off", "PATH=" + os.Getenv("PATH"), "WASMCTL=",
+	}
 	runIn(t, directory, offline, "go", "test", "./...")
 	module := filepath.Join(t.TempDir(), "policy.wasm")
-	runIn(t, directory, append(offline, "GOOS=wasip1", "GOARCH=wasm"), "go", "build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o", module, ".")
+	runIn(t, directory, append(offline, "GOOS=wasip1", "GOARCH=wasm"), "go", "build", "-trimpath",
+		"-buildmode=c-shared", "-ldflags=-s -w", "-o", module, ".")
 	return module
 }
 
@@ -85,7 +89,8 @@ func buildRegoPolicy(t *testing.T, directory string) string {
 		opa, err = filepath.Abs(found[0])
 		require.NoError(t, err)
 	}
-	runIn(t, directory, nil, opa, "build", "--target", "wasm", "--entrypoint", "policy/main", "--output", "bundle.tar.gz", "policy.rego")
+	runIn(t, directory, nil, opa, "build", "--target", "wasm", "--entrypoint", "policy/main",
+		"--output", "bundle.tar.gz", "policy.rego")
 	runIn(t, directory, nil, "tar", "-xzf", "bundle.tar.gz", "/policy.wasm")
 	return filepath.Join(directory, "policy.wasm")
 }
@@ -105,11 +110,14 @@ func TestScaffoldPolicyRefuses(t *testing.T) {
 		code      int
 		arguments []string
 	}{
-		"DIRECTORY":                            {cli.ExitUsage, []string{"--language", "go"}},
-		`--language: there is no ""`:           {cli.ExitUsage, []string{empty}},
-		`--language: there is no "cobol"`:      {cli.ExitUsage, []string{"--language", "cobol", empty}},
-		full + " is not empty":                 {cli.ExitProblem, []string{"--language", "go", "--name", "a", full}},
-		`the name "A_b": a lowercase RFC 1123`: {cli.ExitProblem, []string{"--language", "go", "--name", "A_b", empty}},
+		"DIRECTORY":                  {cli.ExitUsage, []string{"--language", "go"}},
+		`--language: there is no ""`: {cli.ExitUsage, []string{empty}},
+		`--language: there is no "cobol"`: {cli.ExitUsage,
+			[]string{"--language", "cobol", empty}},
+		full +
+			" is not empty": {cli.ExitProblem, []string{"--language", "go", "--name", "a", full}},
+		`the name "A_b": a lowercase RFC 1123`: {cli.ExitProblem,
+			[]string{"--language", "go", "--name", "A_b", empty}},
 	} {
 		r := call(t, append([]string{"scaffold", "policy"}, test.arguments...)...)
 		require.Equal(t, test.code, r.code, "%s", r.err)

@@ -59,11 +59,16 @@ a cluster, it writes what is usual, with a warning.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.operation, "operation", "o", "", "`operation`: "+strings.Join(review.Operations, ", ")+" (required)")
-	flags.StringVar(&f.object, "object", "", "`file` with the object that is created, or its new state, in YAML or JSON")
-	flags.StringVar(&f.old, "old-object", "", "`file` with the existing object that is updated or deleted, in YAML or JSON")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that is asked for kinds (default KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for the cluster's answers (default wasmctl in the user's cache directory)")
+	flags.StringVarP(&f.operation, "operation", "o", "",
+		"`operation`: "+strings.Join(review.Operations, ", ")+" (required)")
+	flags.StringVar(&f.object, "object", "",
+		"`file` with the object that is created, or its new state, in YAML or JSON")
+	flags.StringVar(&f.old, "old-object", "",
+		"`file` with the existing object that is updated or deleted, in YAML or JSON")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"kubeconfig `file` of the cluster that is asked for kinds (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.cache, "cache-directory", "",
+		"`directory` for the cluster's answers (default wasmctl in the user's cache directory)")
 	complete(cmd, "operation", review.Operations...)
 	return cmd
 }
@@ -71,17 +76,21 @@ a cluster, it writes what is usual, with a warning.`,
 // check returns an error if an object is missing that the operation needs.
 func (f *scaffoldRequestFlags) check() error {
 	if !slices.Contains(review.Operations, f.operation) {
-		return usagef("--operation: there is no %q of an object: write one of %s", f.operation, strings.Join(review.Operations, ", "))
+		return usagef("--operation: there is no %q of an object: write one of %s", f.operation,
+			strings.Join(review.Operations, ", "))
 	}
 	for _, flag := range []struct {
 		name, path string
 		wanted     bool
-	}{{"object", f.object, f.operation != "DELETE"}, {"old-object", f.old, f.operation != "CREATE"}} {
+	}{{"object", f.object, f.operation != "DELETE"},
+		{"old-object", f.old, f.operation != "CREATE"}} {
 		switch {
 		case flag.wanted && flag.path == "":
-			return usagef("--%s is missing: %s operation requires an %s", flag.name, f.operation, strings.ReplaceAll(flag.name, "-", "_"))
+			return usagef("--%s is missing: %s operation requires an %s", flag.name, f.operation,
+				strings.ReplaceAll(flag.name, "-", "_"))
 		case !flag.wanted && flag.path != "":
-			return usagef("--%s: %s operation does not require an %s: remove the flag", flag.name, f.operation, strings.ReplaceAll(flag.name, "-", "_"))
+			return usagef("--%s: %s operation does not require an %s: remove the flag", flag.name,
+				f.operation, strings.ReplaceAll(flag.name, "-", "_"))
 		}
 	}
 	return nil
@@ -101,14 +110,25 @@ func (c *command) writeRequest(ctx context.Context, f *scaffoldRequestFlags) err
 			return err
 		}
 	}
-	served := kinds.Options{Kubeconfig: f.kubeconfig, CacheDirectory: (&sourceFlags{cache: f.cache}).directory("discovery")}
+	served := kinds.Options{
+		Kubeconfig:     f.kubeconfig,
+		CacheDirectory: (&sourceFlags{cache: f.cache}).directory("discovery"),
+	}
 	// The user is the one that kwctl uses.
-	made := review.Object{UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: f.operation, User: "test-user", Groups: []string{"system:masters"}}
+	made := review.Object{
+		UID:       "705ab4f5-6393-11e8-b7cc-42010a800002",
+		Operation: f.operation,
+		User:      "test-user",
+		Groups:    []string{"system:masters"},
+	}
 	request, err := made.Request(object, old, func(kind schema.GroupVersionKind) review.Resource {
 		defer c.Progress("Asking the cluster for " + kind.Kind)()
 		resource, err := served.Find(ctx, kind)
 		if err != nil {
-			c.warn(fmt.Sprintf("Could not find out how %s of %s is served, so the resource %s is a guess, and a namespace is not filled in: %s", kind.Kind, kind.GroupVersion(), resource.Plural, err))
+			c.warn(
+				fmt.Sprintf(
+					"Could not find out how %s of %s is served, so the resource %s is a guess, and a namespace is not filled in: %s",
+					kind.Kind, kind.GroupVersion(), resource.Plural, err))
 		}
 		return resource
 	})

@@ -30,10 +30,13 @@ import (
 func TestScaffoldVerificationConfig(t *testing.T) {
 	u := newUser(t)
 	text := u.does("scaffold", "verification-config")
-	require.Contains(t, text, `wasmctl scaffold verification-config > "`+filepath.Join(u.config, "kubewarden", "verification-config.yml")+`"`)
+	require.Contains(t, text, `wasmctl scaffold verification-config > "`+
+		filepath.Join(u.config, "kubewarden", "verification-config.yml")+`"`)
 	config, err := verification.ParseConfig([]byte(text))
 	require.NoError(t, err)
-	require.Equal(t, []verification.Signature{{Kind: verification.KindGitHubAction, Owner: "kubewarden"}}, config.AllOf)
+	require.Equal(t,
+		[]verification.Signature{{Kind: verification.KindGitHubAction, Owner: "kubewarden"}},
+		config.AllOf)
 	require.Nil(t, config.AnyOf)
 }
 
@@ -42,7 +45,8 @@ func TestScaffoldVerificationConfigComments(t *testing.T) {
 	u := newUser(t)
 	_, text, _ := strings.Cut(u.does("scaffold", "verification-config"), "apiVersion: v1\n")
 	text = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(text,
-		"    # repo", "    repo"), "    # annotations", "    annotations"), "    #   env", "      env")
+		"    # repo", "    repo"), "    # annotations", "    annotations"), "    #   env",
+		"      env")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\n# anyOf", "\nanyOf"), "\n#  ", "\n ")
 	_, err := verification.ParseConfig([]byte("apiVersion: v1\n" + text))
 	require.ErrorContains(t, err, "anyOf.signatures[0].key: ")

@@ -46,7 +46,8 @@ Other fields cause a warning.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			for _, flag := range []struct{ name, path, what string }{
-				{"policy", f.policy, "ValidatingAdmissionPolicy"}, {"binding", f.binding, "ValidatingAdmissionPolicyBinding"},
+				{"policy", f.policy, "ValidatingAdmissionPolicy"},
+				{"binding", f.binding, "ValidatingAdmissionPolicyBinding"},
 			} {
 				if flag.path == "" {
 					return usagef("--%s is required: name a file with a %s", flag.name, flag.what)
@@ -56,9 +57,12 @@ Other fields cause a warning.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.policy, "policy", "p", "", "`file` with the ValidatingAdmissionPolicy (required)")
-	flags.StringVarP(&f.binding, "binding", "b", "", "`file` with the ValidatingAdmissionPolicyBinding (required)")
-	flags.StringVar(&f.module, "cel-policy", "ghcr.io/kubewarden/policies/cel-policy:latest", "`URI` of Kubewarden's CEL policy")
+	flags.StringVarP(&f.policy, "policy", "p", "",
+		"`file` with the ValidatingAdmissionPolicy (required)")
+	flags.StringVarP(&f.binding, "binding", "b", "",
+		"`file` with the ValidatingAdmissionPolicyBinding (required)")
+	flags.StringVar(&f.module, "cel-policy", "ghcr.io/kubewarden/policies/cel-policy:latest",
+		"`URI` of Kubewarden's CEL policy")
 	return cmd
 }
 
@@ -80,12 +84,17 @@ func (c *command) convertVAP(f *scaffoldVAPFlags) error {
 		return err
 	}
 	// These two messages are kwctl's.
-	if reference, err := moduleuri.ParseReference(strings.TrimPrefix(f.module, "registry://")); err != nil {
+	if reference, err := moduleuri.ParseReference(strings.TrimPrefix(f.module,
+		"registry://")); err != nil {
 		if !strings.Contains(f.module, "://") || strings.HasPrefix(f.module, "registry://") {
-			warnings = append([]string{"The CEL policy module specified is not a valid OCI reference"}, warnings...)
+			warnings = append([]string{
+				"The CEL policy module specified is not a valid OCI reference",
+			}, warnings...)
 		}
 	} else if reference.Digest == "" && reference.Tag == "latest" {
-		warnings = append([]string{"Using the 'latest' version of the CEL policy could lead to unexpected behavior. It is recommended to use a specific version to avoid breaking changes."}, warnings...)
+		warnings = append([]string{
+			"Using the 'latest' version of the CEL policy could lead to unexpected behavior. It is recommended to use a specific version to avoid breaking changes.",
+		}, warnings...)
 	}
 	return c.writeScaffold(text, warnings)
 }

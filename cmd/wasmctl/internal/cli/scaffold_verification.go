@@ -80,7 +80,8 @@ have. It requires those of the Kubewarden project. Comments show the other optio
 				return err
 			}
 			path := filepath.Join(directory, verificationConfigFile)
-			_, err = fmt.Fprint(c.Out, strings.NewReplacer("PATH", path, "NAME", c.name).Replace(sampleVerificationConfig))
+			_, err = fmt.Fprint(c.Out,
+				strings.NewReplacer("PATH", path, "NAME", c.name).Replace(sampleVerificationConfig))
 			return err
 		},
 	}

@@ -36,7 +36,8 @@ type settingsFlags struct {
 
 func (f *settingsFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVarP(&f.path, "settings-path", "s", "", "JSON or YAML `file` with the policy's settings: YAML 1.1 as in kubectl, or 1.2 if the command is called kwctl")
+	flags.StringVarP(&f.path, "settings-path", "s", "",
+		"JSON or YAML `file` with the policy's settings: YAML 1.1 as in kubectl, or 1.2 if the command is called kwctl")
 	flags.StringVar(&f.json, "settings-json", "", "the policy's settings, as `JSON`")
 }
 

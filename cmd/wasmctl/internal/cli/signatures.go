@@ -32,7 +32,8 @@ import (
 )
 
 // signatures finds the signatures of a module that was fetched.
-func (c *command) signatures(ctx context.Context, f *registryFlags, argument, digest string) (*signatures.Report, error) {
+func (c *command) signatures(ctx context.Context, f *registryFlags, argument,
+	digest string) (*signatures.Report, error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
 		return nil, err
@@ -46,11 +47,12 @@ func (c *command) signatures(ctx context.Context, f *registryFlags, argument, di
 	}
 	var fetcher *sources.Fetcher
 	defer c.Progress("Looking for signatures of " + module.Redact(argument))()
-	report := signatures.Look(c.quietly(ctx), module.Request{URI: uri, Digest: digest}, func(v module.Verifier) signatures.Fetcher {
-		options.Verifier = v
-		fetcher = sources.NewFetcher(options)
-		return fetcher
-	})
+	report := signatures.Look(c.quietly(ctx), module.Request{URI: uri, Digest: digest},
+		func(v module.Verifier) signatures.Fetcher {
+			options.Verifier = v
+			fetcher = sources.NewFetcher(options)
+			return fetcher
+		})
 	return report, fetcher.Close()
 }
 
@@ -67,7 +69,8 @@ func (c *command) writeSignatures(w io.Writer, r *signatures.Report) error {
 		fmt.Fprintln(w, "  No sigstore signatures found") // the text that Kubewarden's users know
 	}
 	for _, problem := range r.Problems {
-		fmt.Fprintf(w, "  Cannot determine if the policy has been signed: %s\n", terminal.Plain(problem))
+		fmt.Fprintf(w, "  Cannot determine if the policy has been signed: %s\n",
+			terminal.Plain(problem))
 	}
 	for n := range r.Found {
 		found := &r.Found[n]
@@ -92,7 +95,8 @@ func writeSignature(w io.Writer, f *signatures.Found) {
 		for _, name := range sortedKeys(certificate.Extensions) {
 			line(name, certificate.Extensions[name])
 		}
-		line("Valid", certificate.NotBefore.Format(time.RFC3339)+" to "+certificate.NotAfter.Format(time.RFC3339))
+		line("Valid", certificate.NotBefore.Format(time.RFC3339)+" to "+
+			certificate.NotAfter.Format(time.RFC3339))
 	} else if f.Problem == "" {
 		line("Key", hint(f.KeyHint))
 	}

@@ -33,10 +33,13 @@ func TestShowSignatures(t *testing.T) {
 	s := newSigned(t)
 	instance := keyless.New(t)
 	s.registry.PushReferrer(t, "old", s.manifest, registry.BundleMediaType,
-		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", s.manifest, map[string]string{"env": "prod"}))
-	s.registry.PushReferrer(t, "old", s.manifest, registry.BundleMediaType, s.key.Statement(t, s.manifest, "https://slsa.dev/provenance/v1", nil))
+		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", s.manifest,
+			map[string]string{"env": "prod"}))
+	s.registry.PushReferrer(t, "old", s.manifest, registry.BundleMediaType,
+		s.key.Statement(t, s.manifest, "https://slsa.dev/provenance/v1", nil))
 	out := s.does("inspect", "--show-signatures", s.old)
-	require.Contains(t, out, "Signatures (not verified: their author may have invented all of it):\n  layer 0 of sha256-")
+	require.Contains(t, out,
+		"Signatures (not verified: their author may have invented all of it):\n  layer 0 of sha256-")
 	require.Regexp(t, `(?m)^    Format: +simple signing$`, out)
 	require.Regexp(t, `(?m)^    Key: +it does not say which$`, out)
 	require.Regexp(t, `(?m)^    Annotation: +env=prod$`, out)
@@ -49,8 +52,10 @@ func TestShowSignatures(t *testing.T) {
 	require.Regexp(t, `(?m)^    Problem: +.* an attestation, not a signature`, out)
 	require.NotContains(t, s.does("inspect", s.old), "Signatures")
 
-	require.Contains(t, s.does("inspect", "--show-signatures", s.bare), "No sigstore signatures found")
-	require.Equal(t, s.does("inspect", "-o", "yaml", s.bare)+"signatures:\n  digest: "+s.manifest+"\n  found: []\n  verified: false\n",
+	require.Contains(t, s.does("inspect", "--show-signatures", s.bare),
+		"No sigstore signatures found")
+	require.Equal(t, s.does("inspect", "-o", "yaml", s.bare)+"signatures:\n  digest: "+s.manifest+
+		"\n  found: []\n  verified: false\n",
 		s.does("inspect", "-o", "yaml", "--show-signatures", s.bare))
 }
 
@@ -98,12 +103,17 @@ func TestShowSignaturesOfFiles(t *testing.T) {
 	s := newSigned(t)
 	path := filepath.Join(t.TempDir(), "policy.wasm")
 	require.NoError(t, os.WriteFile(path, s.policy, 0o600))
-	require.Contains(t, s.does("inspect", "--show-signatures", path), "No sigstore signatures found")
+	require.Contains(t, s.does("inspect", "--show-signatures", path),
+		"No sigstore signatures found")
 	require.NoError(t, os.WriteFile(path+".sigstore.json", s.key.FileBundle(t, s.policy), 0o600))
-	require.Contains(t, s.does("inspect", "--show-signatures", path), "policy.wasm.sigstore.json\n    Format:  bundle v0.3\n")
+	require.Contains(t, s.does("inspect", "--show-signatures", path),
+		"policy.wasm.sigstore.json\n    Format:  bundle v0.3\n")
 
 	s.does("pull", s.old)
-	require.Contains(t, s.does("inspect", "--show-signatures", s.stored("registry/"+s.host+"/old:v1")), "layer 0 of sha256-")
+	require.Contains(t,
+		s.does("inspect", "--show-signatures", s.stored("registry/"+s.host+"/old:v1")),
+		"layer 0 of sha256-")
 	s.registry.Stop()
-	require.Contains(t, s.does("inspect", "--show-signatures", s.old), "Cannot determine if the policy has been signed: ")
+	require.Contains(t, s.does("inspect", "--show-signatures", s.old),
+		"Cannot determine if the policy has been signed: ")
 }

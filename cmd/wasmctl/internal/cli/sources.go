@@ -38,8 +38,10 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.sourcesPath, "sources-path", "", "Kubewarden sources.yml `file` with settings for registries (default sources.yaml in kwctl's directory, if there is one)")
-	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a Docker config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
+	flags.StringVar(&f.sourcesPath, "sources-path", "",
+		"Kubewarden sources.yml `file` with settings for registries (default sources.yaml in kwctl's directory, if there is one)")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "",
+		"`directory` with a Docker config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
 }
 
 // options returns how to fetch modules, without a store.
@@ -48,7 +50,11 @@ func (f *registryFlags) options() (sources.Options, error) {
 	if err != nil {
 		return sources.Options{}, err
 	}
-	return sources.Options{MaxBytes: limits.ModuleSize, SourcesPath: f.sourcesPath, DockerConfigDirectory: f.dockerConfig}, nil
+	return sources.Options{
+		MaxBytes:              limits.ModuleSize,
+		SourcesPath:           f.sourcesPath,
+		DockerConfigDirectory: f.dockerConfig,
+	}, nil
 }
 
 // sourceFlags configure the sources of modules.
@@ -62,7 +68,8 @@ type sourceFlags struct {
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	f.registryFlags.add(flags)
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "",
+		"`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
 	f.limitFlags.add(flags)
 }
@@ -86,7 +93,8 @@ func (f *sourceFlags) directory(name string) string {
 
 // fetcher returns a fetcher for modules. It verifies them unless the verifier is nil, and reports
 // the progress of downloads.
-func (f *sourceFlags) fetcher(verifier module.Verifier, progress func(bytes, total int64)) (*sources.Fetcher, error) {
+func (f *sourceFlags) fetcher(verifier module.Verifier,
+	progress func(bytes, total int64)) (*sources.Fetcher, error) {
 	options, err := f.options()
 	if err != nil {
 		return nil, err
@@ -101,12 +109,19 @@ func (f *sourceFlags) fetcher(verifier module.Verifier, progress func(bytes, tot
 
 // evaluator returns an evaluator that takes modules from a fetcher. The timeout bounds an
 // evaluation; 0 selects the one of the limits.
-func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration) (*evaluation.Evaluator, error) {
+func (f *sourceFlags) evaluator(fetcher policyset.Fetcher,
+	timeout time.Duration) (*evaluation.Evaluator, error) {
 	limits, err := f.limits()
 	if err != nil {
 		return nil, err
 	}
-	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout, Sampler: f.sampler})
+	return evaluation.New(evaluation.Options{
+		Fetcher:       fetcher,
+		CodeDirectory: f.codeDirectory(),
+		Limits:        limits,
+		Timeout:       timeout,
+		Sampler:       f.sampler,
+	})
 }
 
 // codeDirectory is the directory for compiled code, or "" if code is not kept.

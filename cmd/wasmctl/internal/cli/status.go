@@ -72,8 +72,10 @@ webhook servers.`,
 	flags := cmd.Flags()
 	f.output.add(flags, "table", "json", "yaml")
 	f.output.completeFormats(cmd)
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` instead of the apiservers")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.webhooks, "webhooks", "",
+		"show the webhook servers in a `namespace` instead of the apiservers")
 	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases that seem late")
 	return cmd
 }
@@ -87,22 +89,28 @@ func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
 	}
 	config, err := kubeconfig.Load(f.kubeconfig)
 	if err != nil {
-		return fmt.Errorf("reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
+		return fmt.Errorf(
+			"reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
 	}
 	config.Timeout = 30 * time.Second
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	table, err := status.Once(ctx, client.CoordinationV1(), status.Webhooks(f.webhooks), clock.RealClock{}, f.wait, func(known *status.Table) {
-		fmt.Fprintf(c.Err, "Watching the Leases for up to %s (--wait): one seems to be late, or clocks differ. Known so far:\n", f.wait)
-		_ = writeStatus(c.Err, known, f.webhooks) // it comes again below
-		fmt.Fprintln(c.Err)
-	})
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Webhooks(f.webhooks),
+		clock.RealClock{}, f.wait, func(known *status.Table) {
+			fmt.Fprintf(c.Err,
+				"Watching the Leases for up to %s (--wait): one seems to be late, or clocks differ. Known so far:\n",
+				f.wait)
+			_ = writeStatus(c.Err, known, f.webhooks) // it comes again below
+			fmt.Fprintln(c.Err)
+		})
 	if err != nil {
 		return err
 	}
-	if err := f.output.print(c.Out, table, func(w io.Writer) error { return writeStatus(w, table, f.webhooks) }); err != nil {
+	if err := f.output.print(c.Out, table, func(w io.Writer) error {
+		return writeStatus(w, table, f.webhooks)
+	}); err != nil {
 		return err
 	}
 	return exitOf(table)

@@ -25,16 +25,20 @@ import (
 )
 
 func TestStatusExitsWithWhatIsWorst(t *testing.T) {
-	running, refused, unknown := status.Server{State: status.StateRunning}, status.Server{State: status.StateRefused}, status.Server{State: status.StateUnknown}
+	running, refused, unknown := status.Server{State: status.StateRunning},
+		status.Server{State: status.StateRefused}, status.Server{State: status.StateUnknown}
 	for name, test := range map[string]struct {
 		table status.Table
 		want  error
 	}{
 		"all well": {status.Table{Servers: []status.Server{running}}, nil},
 		"nobody":   {status.Table{}, saidError(ExitUnknown)},
-		"unknown":  {status.Table{Servers: []status.Server{running, unknown}}, saidError(ExitUnknown)},
-		"refused":  {status.Table{Servers: []status.Server{unknown, refused}}, saidError(ExitRefused)},
-		"skew":     {status.Table{Servers: []status.Server{unknown, refused}, Skew: "skew"}, saidError(ExitSkew)},
+		"unknown": {status.Table{Servers: []status.Server{running, unknown}},
+			saidError(ExitUnknown)},
+		"refused": {status.Table{Servers: []status.Server{unknown, refused}},
+			saidError(ExitRefused)},
+		"skew": {status.Table{Servers: []status.Server{unknown, refused}, Skew: "skew"},
+			saidError(ExitSkew)},
 	} {
 		require.Equal(t, test.want, exitOf(&test.table), name)
 	}

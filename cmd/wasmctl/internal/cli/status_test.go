@@ -42,10 +42,13 @@ func TestStatusProblems(t *testing.T) {
 		code      int
 		err       string
 	}{
-		"no format":     {[]string{"-o", "xml"}, cli.ExitUsage, `--output: there is no format "xml": write one of table, json, yaml`},
-		"no time":       {[]string{"--wait", "-1s"}, cli.ExitUsage, "--wait: -1s is negative: write 0 or more"},
-		"no kubeconfig": {[]string{"--kubeconfig", "/none"}, cli.ExitProblem, "reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): stat /none"},
-		"an argument":   {[]string{"a"}, cli.ExitUsage, "unknown command"},
+		"no format": {[]string{"-o", "xml"}, cli.ExitUsage,
+			`--output: there is no format "xml": write one of table, json, yaml`},
+		"no time": {[]string{"--wait", "-1s"}, cli.ExitUsage,
+			"--wait: -1s is negative: write 0 or more"},
+		"no kubeconfig": {[]string{"--kubeconfig", "/none"}, cli.ExitProblem,
+			"reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): stat /none"},
+		"an argument": {[]string{"a"}, cli.ExitUsage, "unknown command"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"status"}, test.arguments...)...)
@@ -60,11 +63,15 @@ func TestStatusProblems(t *testing.T) {
 // them.
 func leases(t *testing.T, ages map[string]time.Duration) (kubeconfig string) {
 	t.Helper()
-	list := coordinationv1.LeaseList{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "LeaseList"}}
+	list := coordinationv1.LeaseList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "LeaseList"},
+	}
 	for host, age := range ages {
-		lease, err := status.Encode(status.Name(host, host), status.Report{Host: host, Running: "1a2b3c4d", Desired: "1a2b3c4d"}, 40*time.Second)
+		lease, err := status.Encode(status.Name(host, host),
+			status.Report{Host: host, Running: "1a2b3c4d", Desired: "1a2b3c4d"}, 40*time.Second)
 		require.NoError(t, err)
-		lease.UID, lease.Spec.RenewTime = types.UID(host), &metav1.MicroTime{Time: time.Unix(2e9, 0).Add(-age)}
+		lease.UID, lease.Spec.RenewTime = types.UID(host),
+			&metav1.MicroTime{Time: time.Unix(2e9, 0).Add(-age)}
 		list.Items = append(list.Items, *lease)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +84,9 @@ func leases(t *testing.T, ages map[string]time.Duration) (kubeconfig string) {
 	}))
 	t.Cleanup(server.Close)
 	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	require.NoError(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",
+	require.NoError(t,
+		os.WriteFile(kubeconfig,
+			fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",
 		"contexts":[{"name":"c","context":{"cluster":"c"}}],"clusters":[{"name":"c","cluster":{"server":%q}}]}`, server.URL), 0o600))
 	return kubeconfig
 }
@@ -86,7 +95,9 @@ func TestStatusShowsWhatIsKnownBeforeItWaits(t *testing.T) {
 	kubeconfig := leases(t, map[string]time.Duration{"fresh": 0, "stale": time.Hour})
 	got := call(t, "status", "--kubeconfig", kubeconfig, "--wait", "1ms")
 	require.Equal(t, cli.ExitUnknown, got.code, got.err)
-	require.Regexp(t, `(?s)^Watching the Leases for up to 1ms \(--wait\).*\nfresh .* running .*\nstale .* unknown .*`, got.err)
+	require.Regexp(t,
+		`(?s)^Watching the Leases for up to 1ms \(--wait\).*\nfresh .* running .*\nstale .* unknown .*`,
+		got.err)
 	require.Regexp(t, `(?s)^SERVER.*\nfresh .* running .*\nstale .* unknown .*`, got.out)
 
 	got = call(t, "status", "--kubeconfig", kubeconfig, "--wait", "0", "-o", "json")

@@ -39,7 +39,8 @@ import (
 const (
 	leastSyncInterval = 10 * time.Second
 	mostSyncInterval  = 24 * time.Hour
-	// syncJitter is what is added to an interval at most, as a part of it, so that nodes do not ask at the same moment.
+	// syncJitter is what is added to an interval at most, as a part of it, so that nodes do not ask
+	// at the same moment.
 	syncJitter = 0.2
 )
 
@@ -74,7 +75,8 @@ The configuration and the files that it names are read again each time. After te
 failures in a row, the command ends with exit code 1.`,
 		Example: `  wasmctl sync /etc/kubernetes/wasm-admission/config.yaml registry://registry.example.com/policies/set:prod
   wasmctl sync --once /etc/kubernetes/wasm-admission/config.yaml registry.example.com/policies/set:prod`,
-		Args: twoArguments("CONFIGURATION", "the configuration of a server, such as /etc/kubernetes/wasm-admission/config.yaml",
+		Args: twoArguments("CONFIGURATION",
+			"the configuration of a server, such as /etc/kubernetes/wasm-admission/config.yaml",
 			"URI", "where the set is, such as registry://registry.example.com/policies/set:prod"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			return c.syncPolicies(cmd.Context(), f, arguments[0], registryURI(arguments[1]))
@@ -82,15 +84,19 @@ failures in a row, the command ends with exit code 1.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.once, "once", false, "exit after the first attempt, with 1 if it failed")
-	flags.DurationVar(&f.interval, "interval", time.Minute, "`time` between attempts, from 10s to 24h")
+	flags.DurationVar(&f.interval, "interval", time.Minute,
+		"`time` between attempts, from 10s to 24h")
 	return cmd
 }
 
 func (c *command) syncPolicies(ctx context.Context, f *syncFlags, configuration, uri string) error {
 	if f.interval < leastSyncInterval || f.interval > mostSyncInterval {
-		return usagef("--interval: %s: write a time from %s to %s", f.interval, leastSyncInterval, mostSyncInterval)
+		return usagef("--interval: %s: write a time from %s to %s", f.interval, leastSyncInterval,
+			mostSyncInterval)
 	}
-	attempt := func(ctx context.Context) (*syncing.Result, error) { return c.syncOnce(ctx, configuration, uri) }
+	attempt := func(ctx context.Context) (*syncing.Result, error) {
+		return c.syncOnce(ctx, configuration, uri)
+	}
 	if f.once {
 		result, err := attempt(c.quietly(ctx))
 		if err == nil {
@@ -100,7 +106,8 @@ func (c *command) syncPolicies(ctx context.Context, f *syncFlags, configuration,
 	}
 	tell := func(result *syncing.Result, err error) {
 		if err != nil {
-			fmt.Fprintf(c.Err, "Error: %s\nThe policy directory stays as it is.\n", terminal.Plain(err.Error()))
+			fmt.Fprintf(c.Err, "Error: %s\nThe policy directory stays as it is.\n",
+				terminal.Plain(err.Error()))
 		} else if result.Changed {
 			c.tellSynced(uri, result)
 		}
@@ -123,11 +130,13 @@ func (c *command) tellSynced(uri string, result *syncing.Result) {
 	if result.Changed {
 		what = "is in the policy directory"
 	}
-	fmt.Fprintf(c.Out, "%s %s: %s, manifests: %d\n", terminal.Plain(module.Redact(uri)), what, result.Digest, result.Files)
+	fmt.Fprintf(c.Out, "%s %s: %s, manifests: %d\n", terminal.Plain(module.Redact(uri)), what,
+		result.Digest, result.Files)
 }
 
 // syncOnce attempts once, by the configuration as it is now.
-func (c *command) syncOnce(ctx context.Context, configuration, uri string) (*syncing.Result, error) {
+func (c *command) syncOnce(ctx context.Context, configuration,
+	uri string) (*syncing.Result, error) {
 	file, err := linting.ReadConfiguration(configuration)
 	if err != nil {
 		return nil, err
@@ -140,7 +149,8 @@ func (c *command) syncOnce(ctx context.Context, configuration, uri string) (*syn
 		return nil, inFile(file.Path, err)
 	}
 	wanted := &syncing.Wanted{Config: config, URI: uri}
-	newChecker := func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, _ verification.RootOptions) (verification.Checker, error) {
+	newChecker := func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
+		_ verification.RootOptions) (verification.Checker, error) {
 		root, err := c.rootOf(ctx, config.Verification)
 		if root == nil || err != nil {
 			return sigstore.New(nil), err
@@ -150,7 +160,8 @@ func (c *command) syncOnce(ctx context.Context, configuration, uri string) (*syn
 	var sources module.Sources
 	_, err = assembly.NewFetcher(ctx, config, newChecker, func(options *module.Options) {
 		sources = options.Sources
-		// Without a demand on all there is none on the set, and the verifier would accept everything.
+		// Without a demand on all there is none on the set, and the verifier would accept
+		// everything.
 		if config.Verification != nil && config.Verification.Required {
 			wanted.Verifier = options.Verifier
 		}
@@ -158,7 +169,9 @@ func (c *command) syncOnce(ctx context.Context, configuration, uri string) (*syn
 	if err != nil {
 		return nil, err
 	}
-	if wanted.Registries, err = module.NewRegistries(module.RegistriesOptions{Sources: sources}); err != nil {
+	if wanted.Registries, err = module.NewRegistries(module.RegistriesOptions{
+		Sources: sources,
+	}); err != nil {
 		return nil, err
 	}
 	return syncing.Sync(ctx, wanted)

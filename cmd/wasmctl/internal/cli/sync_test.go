@@ -60,8 +60,10 @@ func newSynced(t *testing.T) *synced {
 // configured writes the server's configuration.
 func (s *synced) configured(more string) {
 	s.t.Helper()
-	text := fmt.Sprintf("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\npolicyDirectory: %s\nstateDirectory: %s\nsources: {insecure: [%q]}\n%s\n",
-		s.directory, s.directory+".state", s.host, more)
+	text :=
+		fmt.Sprintf(
+			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\npolicyDirectory: %s\nstateDirectory: %s\nsources: {insecure: [%q]}\n%s\n",
+			s.directory, s.directory+".state", s.host, more)
 	require.NoError(s.t, os.WriteFile(s.configuration, []byte(text), 0o600))
 }
 
@@ -70,7 +72,10 @@ func (s *synced) push(title string) string {
 	s.t.Helper()
 	directory := s.t.TempDir()
 	for _, name := range []string{"one", "two"} {
-		require.NoError(s.t, os.WriteFile(filepath.Join(directory, name+".yaml"), []byte(manifest(title+"-"+name, "registry://registry.example.com/"+name+":v1")), 0o600))
+		require.NoError(s.t,
+			os.WriteFile(filepath.Join(directory, name+".yaml"),
+				[]byte(manifest(title+"-"+name, "registry://registry.example.com/"+name+":v1")),
+				0o600))
 	}
 	return s.pushDirectory(directory)
 }
@@ -78,7 +83,8 @@ func (s *synced) push(title string) string {
 func (s *synced) pushDirectory(directory string) string {
 	s.t.Helper()
 	var got map[string]string
-	require.NoError(s.t, json.Unmarshal([]byte(s.does("push", "-o", "json", directory, s.uri)), &got))
+	require.NoError(s.t,
+		json.Unmarshal([]byte(s.does("push", "-o", "json", directory, s.uri)), &got))
 	_, digest, found := strings.Cut(got["immutable_ref"], "@")
 	require.True(s.t, found)
 	return digest
@@ -86,7 +92,8 @@ func (s *synced) pushDirectory(directory string) string {
 
 func (s *synced) sign(digest string) {
 	s.t.Helper()
-	s.registry.PushReferrer(s.t, "policies/set", digest, registry.BundleMediaType, s.key.Bundle(s.t, digest, nil))
+	s.registry.PushReferrer(s.t, "policies/set", digest, registry.BundleMediaType,
+		s.key.Bundle(s.t, digest, nil))
 }
 
 // sync attempts once.
@@ -132,7 +139,11 @@ func TestSync(t *testing.T) {
 	_, still := s.enforced()
 	require.Equal(t, first, still)
 	require.False(t, filepath.IsAbs(first))
-	for path, mode := range map[string]os.FileMode{s.versions: 0o755, s.directory + "/.": 0o755, s.directory + "/one.yaml": 0o644} {
+	for path, mode := range map[string]os.FileMode{
+		s.versions:                0o755,
+		s.directory + "/.":        0o755,
+		s.directory + "/one.yaml": 0o644,
+	} {
 		info, err := os.Stat(path)
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), path)
@@ -162,14 +173,19 @@ func TestSyncPutsBack(t *testing.T) {
 	s.sync()
 	for name, change := range map[string]func(){
 		"changed": func() {
-			require.NoError(t, os.WriteFile(filepath.Join(s.directory, "one.yaml"), []byte("apiVersion"), 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(s.directory, "one.yaml"), []byte("apiVersion"), 0o600))
 		},
 		"removed": func() { require.NoError(t, os.Remove(filepath.Join(s.directory, "one.yaml"))) },
 		"added": func() {
-			require.NoError(t, os.WriteFile(filepath.Join(s.directory, "more.yaml"), []byte(manifest("more", "registry://registry.example.com/more:v1")), 0o600))
+			require.NoError(t,
+				os.WriteFile(filepath.Join(s.directory, "more.yaml"),
+					[]byte(manifest("more", "registry://registry.example.com/more:v1")), 0o600))
 		},
-		"writable by others": func() { require.NoError(t, os.Chmod(filepath.Join(s.directory, "one.yaml"), 0o666)) },
-		"no link":            func() { require.NoError(t, os.Remove(s.directory)) },
+		"writable by others": func() {
+			require.NoError(t, os.Chmod(filepath.Join(s.directory, "one.yaml"), 0o666))
+		},
+		"no link": func() { require.NoError(t, os.Remove(s.directory)) },
 		"a link to nothing": func() {
 			require.NoError(t, os.Remove(s.directory))
 			require.NoError(t, os.Symlink("policies.d.versions/none", s.directory))
@@ -235,7 +251,9 @@ func TestSyncWhatOrasPushes(t *testing.T) {
 	layer := orascontent.NewDescriptorFromBytes("application/vnd.oci.image.layer.v1.tar", text)
 	layer.Annotations = map[string]string{"org.opencontainers.image.title": "one.yaml"}
 	require.NoError(t, to.Push(t.Context(), layer, strings.NewReader(string(text))))
-	packed, err := oras.PackManifest(t.Context(), to, oras.PackManifestVersion1_1, "application/vnd.wasm-admission.policies.v1", oras.PackManifestOptions{Layers: []ocispec.Descriptor{layer}})
+	packed, err := oras.PackManifest(t.Context(), to, oras.PackManifestVersion1_1,
+		"application/vnd.wasm-admission.policies.v1",
+		oras.PackManifestOptions{Layers: []ocispec.Descriptor{layer}})
 	require.NoError(t, err)
 	require.NoError(t, to.Tag(t.Context(), packed, "prod"))
 	s.sign(packed.Digest.String())
@@ -247,11 +265,14 @@ func TestSyncWhatOrasPushes(t *testing.T) {
 func TestSyncRefuses(t *testing.T) {
 	s := newSynced(t)
 	s.sign(s.first)
-	s.refuses(cli.ExitUsage, "--interval: 1s: write a time from 10s to 24h0m0s", "sync", "--interval", "1s", s.configuration, s.uri)
+	s.refuses(cli.ExitUsage, "--interval: 1s: write a time from 10s to 24h0m0s", "sync",
+		"--interval", "1s", s.configuration, s.uri)
 	s.refuses(cli.ExitUsage, "URI is missing", "sync", s.configuration)
 
 	// What demands nothing accepts nothing but what has a digest.
-	for _, none := range []string{"", "verification: {required: false, config: " + s.key.Config() + "}"} {
+	for _, none := range []string{
+		"", "verification: {required: false, config: " + s.key.Config() + "}",
+	} {
 		s.configured(none)
 		s.requireRefused("whoever may push there would decide about admission")
 	}
@@ -263,10 +284,16 @@ func TestSyncRefuses(t *testing.T) {
 	require.NoError(t, os.Remove(s.directory))
 	require.NoError(t, os.Mkdir(s.directory, 0o755))
 	s.configured("verification:\n  config: " + s.key.Config())
-	s.refuses(cli.ExitProblem, s.directory+" is there and is no symbolic link: move it away", "sync", "--once", s.configuration, s.uri)
+	s.refuses(cli.ExitProblem, s.directory+" is there and is no symbolic link: move it away",
+		"sync", "--once", s.configuration, s.uri)
 
-	require.NoError(t, os.WriteFile(s.configuration, []byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"), 0o600))
-	s.refuses(cli.ExitProblem, "policyDirectory: Required value", "sync", "--once", s.configuration, byDigest)
+	require.NoError(t,
+		os.WriteFile(s.configuration,
+			[]byte(
+				"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"),
+			0o600))
+	s.refuses(cli.ExitProblem, "policyDirectory: Required value", "sync", "--once", s.configuration,
+		byDigest)
 	s.refuses(cli.ExitProblem, "no such file", "sync", "--once", s.configuration+".none", byDigest)
 	s.refuses(cli.ExitProblem, "there is no manifest", "push", t.TempDir(), s.uri)
 	s.refuses(cli.ExitProblem, "name a tag", "push", filepath.Dir(s.configuration), byDigest)
@@ -288,9 +315,12 @@ func TestSyncAsTheDaemonSet(t *testing.T) {
 	s := newSynced(t)
 	at := t.TempDir()
 	require.NoError(t, os.Chmod(at, 0o755)) //nolint:gosec // a directory
-	onNode := strings.NewReplacer("/etc/kubernetes/wasm-admission", at, "registry.example.com", s.host)
-	s.directory, s.configuration = filepath.Join(at, "synced", "policies.d"), filepath.Join(at, "config.yaml")
-	require.Contains(t, string(text), "policyDirectory: /etc/kubernetes/wasm-admission/synced/policies.d")
+	onNode := strings.NewReplacer("/etc/kubernetes/wasm-admission", at, "registry.example.com",
+		s.host)
+	s.directory, s.configuration = filepath.Join(at, "synced", "policies.d"),
+		filepath.Join(at, "config.yaml")
+	require.Contains(t, string(text),
+		"policyDirectory: /etc/kubernetes/wasm-admission/synced/policies.d")
 	s.configured("verification:\n  config: " + s.key.Config())
 	require.NoError(t, os.Mkdir(filepath.Dir(s.directory), 0o755))
 	require.NoError(t, os.Chmod(at, 0o555)) //nolint:gosec // a directory; what is mounted for reading

@@ -43,16 +43,24 @@ func TestColors(t *testing.T) {
 	)
 	terminalOut := terminaltest.Open(t)
 	shown := func(arguments ...string) string {
-		cli.Main(t.Context(), "wasmctl", arguments, &terminal.Streams{In: strings.NewReader(""), Out: terminalOut.File, Err: &bytes.Buffer{}})
+		cli.Main(t.Context(), "wasmctl", arguments, &terminal.Streams{
+			In:  strings.NewReader(""),
+			Out: terminalOut.File,
+			Err: &bytes.Buffer{},
+		})
 		return terminalOut.Shown()
 	}
-	require.Contains(t, shown("run", "-r", request, "-o", "table", policy), "VERDICT  \x1b[31mrejected\x1b[0m\r\n")
+	require.Contains(t, shown("run", "-r", request, "-o", "table", policy),
+		"VERDICT  \x1b[31mrejected\x1b[0m\r\n")
 	require.Contains(t, shown("inspect", policy), "\x1b[32mcan be used again\x1b[0m\r\n")
 	require.Contains(t, shown("test", policies+"no-latest-tag"), "\x1b[32mpassed\x1b[0m\r\n")
-	require.Contains(t, shown("run", "-r", request, "-o", "table", "--no-color", policy), "VERDICT  rejected\r\n")
+	require.Contains(t, shown("run", "-r", request, "-o", "table", "--no-color", policy),
+		"VERDICT  rejected\r\n")
 	for _, arguments := range [][]string{
-		{"run", "-r", request, policy}, {"run", "-r", request, "-o", "yaml", policy}, {"inspect", "-o", "json", policy}, {"inspect", "-o", "yaml", policy},
-		{"test", "-o", "json", policies + "no-latest-tag"}, {"test", "-o", "junit", policies + "no-latest-tag"},
+		{"run", "-r", request, policy}, {"run", "-r", request, "-o", "yaml", policy},
+		{"inspect", "-o", "json", policy}, {"inspect", "-o", "yaml", policy},
+		{"test", "-o", "json", policies + "no-latest-tag"},
+		{"test", "-o", "junit", policies + "no-latest-tag"},
 	} {
 		text := shown(arguments...)
 		require.NotEmpty(t, text)
@@ -65,7 +73,10 @@ func TestProgress(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	terminalErr := terminaltest.Open(t)
 	var out bytes.Buffer
-	code := cli.Main(t.Context(), "wasmctl", []string{"run", "--timeout", "1200ms", "-r", policies + "pod-privileged/testdata/pod-delete.json", guests + "spin.wasm"},
+	code := cli.Main(t.Context(), "wasmctl", []string{
+		"run", "--timeout", "1200ms", "-r", policies + "pod-privileged/testdata/pod-delete.json",
+		guests + "spin.wasm",
+	},
 		&terminal.Streams{In: strings.NewReader(""), Out: &out, Err: terminalErr.File})
 	require.Equal(t, cli.ExitOK, code)
 	require.Regexp(t, "\rEvaluating file:///.*/spin.wasm … 1s\r\x1b\\[K", terminalErr.Shown())
@@ -83,13 +94,23 @@ func TestTransferProgress(t *testing.T) {
 		_, _ = w.Write(u.policy)
 	}))
 	t.Cleanup(server.Close)
-	u.configure("sources.yaml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "http://")+"']")
+	u.configure("sources.yaml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "http://")+
+		"']")
 	t.Setenv("XDG_CONFIG_HOME", u.config)
 	terminalErr := terminaltest.Open(t)
 	code := make(chan int)
 	go func() {
-		code <- cli.Main(t.Context(), "wasmctl", []string{"pull", "-o", filepath.Join(u.cache, "policy.wasm"), server.URL + "/policy.wasm?token=secret"},
-			&terminal.Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: terminalErr.File})
+		code <- cli.Main(t.Context(), "wasmctl", []string{
+			"pull",
+			"-o",
+			filepath.Join(u.cache, "policy.wasm"),
+			server.URL + "/policy.wasm?token=secret",
+		},
+			&terminal.Streams{
+				In:  strings.NewReader(""),
+				Out: &bytes.Buffer{},
+				Err: terminalErr.File,
+			})
 	}()
 	terminalErr.Await("Pulling " + server.URL + "/policy.wasm")
 	close(shown)

@@ -73,9 +73,11 @@ that a case names.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.junit, "junit", "", "also write the results as JUnit XML to a `file`, or to standard output if it is -")
+	flags.StringVar(&f.junit, "junit", "",
+		"also write the results as JUnit XML to a `file`, or to standard output if it is -")
 	flags.StringVar(&f.only, "only", "", "run only cases with this `text` in their name")
-	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0,
+		"time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
 	f.completeFormats(cmd)
@@ -127,7 +129,8 @@ func readCases(paths []string, only string) ([]*admissiontest.File, error) {
 	return files, nil
 }
 
-func (c *command) runCases(ctx context.Context, f *testFlags, files []*admissiontest.File) (results []admissiontest.Result, err error) {
+func (c *command) runCases(ctx context.Context, f *testFlags,
+	files []*admissiontest.File) (results []admissiontest.Result, err error) {
 	fetcher, err := f.fetcher(nil, c.Transferred)
 	if err != nil {
 		return nil, err
@@ -162,7 +165,13 @@ const (
 )
 
 func printed(r *admissiontest.Result) caseResult {
-	p := caseResult{File: r.File, Case: r.Case.Name, Result: casePassed, Seconds: r.Duration.Seconds(), Failures: r.Failures}
+	p := caseResult{
+		File:     r.File,
+		Case:     r.Case.Name,
+		Result:   casePassed,
+		Seconds:  r.Duration.Seconds(),
+		Failures: r.Failures,
+	}
 	switch {
 	case r.Err != nil:
 		p.Result, p.Error = caseError, r.Err.Error()
@@ -177,7 +186,9 @@ func (c *command) printResults(f *testFlags, results []admissiontest.Result) err
 		return admissiontest.WriteJUnit(c.Out, results)
 	}
 	if f.junit != "" {
-		if err := writeFile(f.junit, func(w io.Writer) error { return admissiontest.WriteJUnit(w, results) }); err != nil {
+		if err := writeFile(f.junit, func(w io.Writer) error {
+			return admissiontest.WriteJUnit(w, results)
+		}); err != nil {
 			return err
 		}
 	}
@@ -195,7 +206,8 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 		for _, r := range results {
 			// The escape sequences of colors would count as width, so this column must be the last
 			// one.
-			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\n", r.File, abbreviate(r.Case), r.Seconds, c.paintResult(r.Result))
+			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\n", r.File, abbreviate(r.Case), r.Seconds,
+				c.paintResult(r.Result))
 		}
 	})
 	failed := 0
@@ -207,7 +219,8 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 		fmt.Fprintf(w, "\n%s: %s\n", r.File, c.Paint(terminal.Bold, r.Case))
 		for _, failure := range append(r.Failures, r.Error) {
 			if failure != "" {
-				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(terminal.Plain(withFlags(c.flags, failure)), "\n", "\n  "))
+				fmt.Fprintf(w, "  %s\n",
+					strings.ReplaceAll(terminal.Plain(withFlags(c.flags, failure)), "\n", "\n  "))
 			}
 		}
 	}

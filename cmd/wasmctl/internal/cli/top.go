@@ -70,8 +70,10 @@ pipes.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.order, "sort", string(top.Orders[0]), "`order`: "+strings.Join(orders(), ", "))
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "",
+		"kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.order, "sort", string(top.Orders[0]),
+		"`order`: "+strings.Join(orders(), ", "))
 	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between two readings")
 	flags.BoolVar(&f.once, "once", false, "print a plain table and exit")
 	complete(cmd, "sort", orders()...)
@@ -98,7 +100,8 @@ func atMostOneArgument(name string) cobra.PositionalArgs {
 func (c *command) showTop(ctx context.Context, f *topFlags, where string) (err error) {
 	switch {
 	case !slices.Contains(orders(), f.order):
-		return usagef("--sort: there is no order %q: write one of %s", f.order, strings.Join(orders(), ", "))
+		return usagef("--sort: there is no order %q: write one of %s", f.order,
+			strings.Join(orders(), ", "))
 	case f.interval < leastInterval:
 		return usagef("--interval: %s is too short: write %s or more", f.interval, leastInterval)
 	case where != "" && f.kubeconfig != "":
@@ -121,6 +124,11 @@ func (c *command) showTop(ctx context.Context, f *topFlags, where string) (err e
 		return fmt.Errorf("%w: add --once for a plain table", err)
 	}
 	defer func() { err = errors.Join(err, screen.Close()) }()
-	live := &top.Live{Source: source, Interval: f.interval, Order: top.Order(f.order), Clock: clock.RealClock{}}
+	live := &top.Live{
+		Source:   source,
+		Interval: f.interval,
+		Order:    top.Order(f.order),
+		Clock:    clock.RealClock{},
+	}
 	return live.Run(ctx, screen)
 }

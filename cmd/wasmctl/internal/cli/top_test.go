@@ -37,12 +37,18 @@ func TestTopProblems(t *testing.T) {
 		code      int
 		err       string
 	}{
-		"no order":        {[]string{"--sort", "luck"}, cli.ExitUsage, `--sort: there is no order "luck": write one of time, fuel, denials, failures, evaluations, name`},
-		"no time between": {[]string{"--interval", "1ms"}, cli.ExitUsage, "--interval: 1ms is too short: write 100ms or more"},
-		"two places":      {[]string{"a", "b"}, cli.ExitUsage, `only one METRICS is allowed, but there is also "b"`},
-		"two sources":     {[]string{"a", "--kubeconfig", "b"}, cli.ExitUsage, "--kubeconfig: METRICS already names their source: remove one of the two"},
-		"no file":         {[]string{"--once", "/none"}, cli.ExitProblem, "asking /none: open /none: no such file or directory"},
-		"no terminal":     {[]string{"../top/testdata/metrics.txt"}, cli.ExitProblem, "the standard output is not a terminal: add --once for a plain table"},
+		"no order": {[]string{"--sort", "luck"}, cli.ExitUsage,
+			`--sort: there is no order "luck": write one of time, fuel, denials, failures, evaluations, name`},
+		"no time between": {[]string{"--interval", "1ms"}, cli.ExitUsage,
+			"--interval: 1ms is too short: write 100ms or more"},
+		"two places": {[]string{"a", "b"}, cli.ExitUsage,
+			`only one METRICS is allowed, but there is also "b"`},
+		"two sources": {[]string{"a", "--kubeconfig", "b"}, cli.ExitUsage,
+			"--kubeconfig: METRICS already names their source: remove one of the two"},
+		"no file": {[]string{"--once", "/none"}, cli.ExitProblem,
+			"asking /none: open /none: no such file or directory"},
+		"no terminal": {[]string{"../top/testdata/metrics.txt"}, cli.ExitProblem,
+			"the standard output is not a terminal: add --once for a plain table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, append([]string{"top"}, test.arguments...)...)

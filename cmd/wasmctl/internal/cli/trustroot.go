@@ -33,7 +33,8 @@ import (
 const refreshTimeout = 10 * time.Second
 
 // checker returns the checker for the signatures that a config demands. Keys need no trust root.
-func (c *command) checker(ctx context.Context, f *verificationFlags, config *verification.Config) (verification.Checker, error) {
+func (c *command) checker(ctx context.Context, f *verificationFlags,
+	config *verification.Config) (verification.Checker, error) {
 	switch {
 	case len(f.sigstoreTrustConfig) > 0: // an invalid file is an error even if it is not needed
 		root, err := readTrustRoot(f.sigstoreTrustConfig[0])
@@ -64,7 +65,8 @@ func (c *command) refreshedPublicGood(ctx context.Context) (*sigstore.PublicGood
 	err = public.RefreshOld(ctx)
 	done()
 	if err != nil {
-		fmt.Fprintf(c.Err, "Warning: %v; certificates are verified with the trust root of %s\n", err, public.Status().Since.UTC().Format(time.DateOnly))
+		fmt.Fprintf(c.Err, "Warning: %v; certificates are verified with the trust root of %s\n",
+			err, public.Status().Since.UTC().Format(time.DateOnly))
 	}
 	return public, nil
 }

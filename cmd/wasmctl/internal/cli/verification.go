@@ -47,14 +47,23 @@ type verificationFlags struct {
 }
 
 func (f *verificationFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVarP(&f.keys, "verification-key", "k", nil, "`file` with a public key that must have signed the policy; if repeated, all keys must have")
-	flags.StringArrayVarP(&f.annotations, "verification-annotation", "a", nil, "annotation, as `key=value`, that each required signature must contain; may be repeated")
-	flags.StringArrayVar(&f.email, "cert-email", nil, "email `address` or other subject of the signer's certificate; requires --cert-oidc-issuer")
-	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil, "`URL` of the OIDC issuer for --cert-email")
-	flags.StringArrayVar(&f.owner, "github-owner", nil, "GitHub `account` whose workflow must have signed")
-	flags.StringArrayVar(&f.repo, "github-repo", nil, "`repository` of --github-owner, without the owner, whose workflow must have signed")
-	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a Kubewarden verification config, instead of the flags above (default "+verificationConfigFile+" in kwctl's directory, if there is one)")
-	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
+	flags.StringArrayVarP(&f.keys, "verification-key", "k", nil,
+		"`file` with a public key that must have signed the policy; if repeated, all keys must have")
+	flags.StringArrayVarP(&f.annotations, "verification-annotation", "a", nil,
+		"annotation, as `key=value`, that each required signature must contain; may be repeated")
+	flags.StringArrayVar(&f.email, "cert-email", nil,
+		"email `address` or other subject of the signer's certificate; requires --cert-oidc-issuer")
+	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil,
+		"`URL` of the OIDC issuer for --cert-email")
+	flags.StringArrayVar(&f.owner, "github-owner", nil,
+		"GitHub `account` whose workflow must have signed")
+	flags.StringArrayVar(&f.repo, "github-repo", nil,
+		"`repository` of --github-owner, without the owner, whose workflow must have signed")
+	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil,
+		"`file` with a Kubewarden verification config, instead of the flags above (default "+
+			verificationConfigFile+" in kwctl's directory, if there is one)")
+	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil,
+		"`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
 }
 
 // Kubewarden's users know these texts.
@@ -87,8 +96,10 @@ func (c *command) demands(f *verificationFlags) (*demanded, error) {
 		name   string
 		values []string
 	}{
-		{"cert-email", f.email}, {"cert-oidc-issuer", f.issuer}, {"github-owner", f.owner}, {"github-repo", f.repo},
-		{"verification-config-path", f.verificationConfig}, {"sigstore-trust-config", f.sigstoreTrustConfig},
+		{"cert-email", f.email}, {"cert-oidc-issuer", f.issuer}, {"github-owner", f.owner},
+		{"github-repo", f.repo},
+		{"verification-config-path", f.verificationConfig},
+		{"sigstore-trust-config", f.sigstoreTrustConfig},
 	} {
 		if len(once.values) > 1 {
 			return nil, usagef("--%s: occurs %d times: write it once", once.name, len(once.values))
@@ -144,7 +155,9 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 	for _, text := range f.annotations {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
-			return nil, c.badFlags("--verification-annotation: %q is not an annotation: write key=value", text)
+			return nil,
+				c.badFlags("--verification-annotation: %q is not an annotation: write key=value",
+					text)
 		}
 		annotations[name] = value
 	}
@@ -158,7 +171,11 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 		return nil
 	}
 	for n := range f.email {
-		s := verification.Signature{Kind: verification.KindGenericIssuer, Issuer: f.issuer[n], Subject: &verification.Subject{Equal: f.email[n]}}
+		s := verification.Signature{
+			Kind:    verification.KindGenericIssuer,
+			Issuer:  f.issuer[n],
+			Subject: &verification.Subject{Equal: f.email[n]},
+		}
 		if err := add("cert-email, --cert-oidc-issuer", s); err != nil {
 			return nil, err
 		}
@@ -167,7 +184,9 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 		s := verification.Signature{Kind: verification.KindGitHubAction, Owner: f.owner[n]}
 		if len(f.repo) > 0 {
 			if s.Repo = f.repo[0]; s.Repo == "" {
-				return nil, c.badFlags("--github-repo: is empty: write a name, or leave the flag out if all repositories of the owner are meant")
+				return nil,
+					c.badFlags(
+						"--github-repo: is empty: write a name, or leave the flag out if all repositories of the owner are meant")
 			}
 		}
 		if err := add("github-owner", s); err != nil {
@@ -179,7 +198,9 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--verification-key: could not read file: %w", err)
 		}
-		if err := add("verification-key: "+path, verification.Signature{Kind: verification.KindPublicKey, Key: string(key)}); err != nil {
+		if err := add("verification-key: "+path,
+			verification.Signature{Kind: verification.KindPublicKey, Key: string(key)}); err !=
+			nil {
 			return nil, err
 		}
 	}
@@ -201,7 +222,8 @@ func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Ve
 		return nil, err
 	}
 	if d == nil {
-		if len(f.sigstoreTrustConfig) > 0 { // policies may ask about images, so an invalid file must fail now
+		// policies may ask about images, so an invalid file must fail now
+		if len(f.sigstoreTrustConfig) > 0 {
 			_, err = readTrustRoot(f.sigstoreTrustConfig[0])
 		}
 		return nil, err
@@ -210,7 +232,12 @@ func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Ve
 	if err != nil {
 		return nil, err
 	}
-	v, err := modules.New(modules.Options{Checker: checker, Config: d.Config, Required: true, Name: d.name})
+	v, err := modules.New(modules.Options{
+		Checker:  checker,
+		Config:   d.Config,
+		Required: true,
+		Name:     d.name,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -219,10 +246,13 @@ func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Ve
 
 // fetchVerifier is like verifier, for commands that run no policy. For them, a trust root alone has
 // no effect, although it shows that the user wants modules to be verified.
-func (c *command) fetchVerifier(ctx context.Context, f *verificationFlags) (module.Verifier, error) {
+func (c *command) fetchVerifier(ctx context.Context,
+	f *verificationFlags) (module.Verifier, error) {
 	v, err := c.verifier(ctx, f)
 	if v == nil && err == nil && len(f.sigstoreTrustConfig) > 0 {
-		return nil, c.badFlags("--sigstore-trust-config: says who vouches for certificates, but nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
+		return nil,
+			c.badFlags(
+				"--sigstore-trust-config: says who vouches for certificates, but nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
 	}
 	return v, err
 }
@@ -240,7 +270,8 @@ func (a *announced) Verify(ctx context.Context, artifact module.Artifact) ([]byt
 	evidence, err := a.Verifier.Verify(ctx, artifact)
 	switch {
 	case err == nil:
-		a.logger.Info("Policy successfully verified", "policy", module.Redact(artifact.URI), "digest", modules.Signed(artifact).Digest)
+		a.logger.Info("Policy successfully verified", "policy", module.Redact(artifact.URI),
+			"digest", modules.Signed(artifact).Digest)
 	case a.asKwctl && errors.As(err, new(*verification.UnmetError)):
 		err = fmt.Errorf("Image verification failed: missing signatures: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
 	}

@@ -53,10 +53,13 @@ func newSigned(t *testing.T) *signed {
 	s.manifest = s.registry.Push(t, "old", "v1", s.policy)
 	s.registry.PushSignatures(t, "old", s.manifest, s.key.Layer(t, s.manifest, prod))
 	s.registry.Push(t, "bundled", "v1", s.policy)
-	s.registry.PushReferrer(t, "bundled", s.manifest, registry.BundleMediaType, s.key.Bundle(t, s.manifest, prod))
+	s.registry.PushReferrer(t, "bundled", s.manifest, registry.BundleMediaType,
+		s.key.Bundle(t, s.manifest, prod))
 	s.registry.Push(t, "bare", "v1", s.policy)
-	s.old, s.bundled, s.bare = "registry://"+s.host+"/old:v1", "registry://"+s.host+"/bundled:v1", "registry://"+s.host+"/bare:v1"
-	s.keyFile, s.foreignFile = file(t, "cosign.pub", s.key.PEM), file(t, "foreign.pub", s.foreign.PEM)
+	s.old, s.bundled, s.bare = "registry://"+s.host+"/old:v1", "registry://"+s.host+"/bundled:v1",
+		"registry://"+s.host+"/bare:v1"
+	s.keyFile, s.foreignFile = file(t, "cosign.pub", s.key.PEM),
+		file(t, "foreign.pub", s.foreign.PEM)
 	return s
 }
 
@@ -70,14 +73,21 @@ func TestVerifyByKeys(t *testing.T) {
 			require.Contains(t, got.err, s.manifest)
 			require.Empty(t, got.out)
 		}
-		s.refuses(cli.ExitProblem, s.manifest+": no signature meets allOf[0] of the verification flags: key sha256:", "verify", "-k", s.foreignFile, uri)
-		s.refuses(cli.ExitProblem, `wants annotation "env" to be "test", not "prod"`, "verify", "-k", s.keyFile, "-a", "env=test", uri)
-		s.refuses(cli.ExitProblem, `wants annotation "stable", which the signature does not cover`, "verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
+		s.refuses(cli.ExitProblem,
+			s.manifest+": no signature meets allOf[0] of the verification flags: key sha256:",
+			"verify", "-k", s.foreignFile, uri)
+		s.refuses(cli.ExitProblem, `wants annotation "env" to be "test", not "prod"`, "verify",
+			"-k", s.keyFile, "-a", "env=test", uri)
+		s.refuses(cli.ExitProblem, `wants annotation "stable", which the signature does not cover`,
+			"verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
 		// All of them must have signed.
-		s.refuses(cli.ExitProblem, "no signature meets allOf[1] of the verification flags", "verify", "-k", s.keyFile, "-k", s.foreignFile, uri)
+		s.refuses(cli.ExitProblem, "no signature meets allOf[1] of the verification flags",
+			"verify", "-k", s.keyFile, "-k", s.foreignFile, uri)
 	}
-	s.refuses(cli.ExitProblem, "none was found at all; looked for the tag sha256-", "verify", "-k", s.keyFile, s.bare)
-	s.refuses(cli.ExitProblem, "check the host, the name, and the tag", "verify", "-k", s.keyFile, s.host+"/none:v1")
+	s.refuses(cli.ExitProblem, "none was found at all; looked for the tag sha256-", "verify", "-k",
+		s.keyFile, s.bare)
+	s.refuses(cli.ExitProblem, "check the host, the name, and the tag", "verify", "-k", s.keyFile,
+		s.host+"/none:v1")
 }
 
 // Scripts depend on kwctl's output and exit codes.
@@ -89,14 +99,18 @@ func TestVerifyAsKwctl(t *testing.T) {
 	}
 	got := asKwctl("verify", "-k", s.foreignFile, s.old)
 	require.Equal(t, cli.ExitProblem, got.code)
-	require.Contains(t, got.err, "Image verification failed: missing signatures: "+s.manifest+": no signature meets")
+	require.Contains(t, got.err, "Image verification failed: missing signatures: "+s.manifest+
+		": no signature meets")
 	for text, arguments := range map[string][]string{
 		"could not retrieve sigstore options":                             {},
 		"Intending to verify annotations, but no verification keys, OIDC": {"-a", "env=prod"},
-		"the repository owner is missing.":                                {"--github-repo", "policies"},
-		"You must pass the email and OIDC issuer to be validated":         {"--cert-email", "ann@example.com"},
-		"cannot be used in conjunction with other verification flags":     {"-k", s.keyFile, "--verification-config-path", "x"},
-		"no such file or directory":                                       {"-k", "none.pub"},
+		"the repository owner is missing.": {"--github-repo",
+			"policies"},
+		"You must pass the email and OIDC issuer to be validated": {"--cert-email",
+			"ann@example.com"},
+		"cannot be used in conjunction with other verification flags": {"-k", s.keyFile,
+			"--verification-config-path", "x"},
+		"no such file or directory": {"-k", "none.pub"},
 	} {
 		got := asKwctl(append([]string{"verify", s.old}, arguments...)...)
 		require.Equal(t, cli.ExitProblem, got.code, text)
@@ -106,38 +120,60 @@ func TestVerifyAsKwctl(t *testing.T) {
 
 func TestVerificationFlagsThatAreWrong(t *testing.T) {
 	s := newSigned(t)
-	private := file(t, "cosign.key", "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\naGVsbG8=\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n")
+	private := file(t, "cosign.key",
+		"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\naGVsbG8=\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n")
 	for name, test := range map[string]struct {
 		err       string
 		arguments []string
 	}{
-		"nothing":                {"could not retrieve sigstore options: say who must have signed, with --verification-key", nil},
-		"annotation alone":       {"Intending to verify annotations, but no verification keys", []string{"-a", "env=prod"}},
-		"no annotation":          {`--verification-annotation: "env" is not an annotation: write key=value`, []string{"-k", s.keyFile, "-a", "env"}},
-		"repository alone":       {"the repository owner is missing", []string{"--github-repo", "policies"}},
-		"empty repository":       {"--github-repo: is empty", []string{"--github-owner", "kubewarden", "--github-repo", ""}},
-		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is not a GitHub account`, []string{"--github-owner", "kubewarden/policies"}},
-		"e-mail alone":           {"You must pass the email and OIDC issuer", []string{"--cert-email", "ann@example.com"}},
-		"issuer alone":           {"You must pass the email and OIDC issuer", []string{"--cert-oidc-issuer", "https://example.com"}},
-		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: must have exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
-		"two owners":             {"--github-owner: occurs 2 times: write it once", []string{"--github-owner", "a", "--github-owner", "b"}},
-		"config and flags":       {"cannot be used in conjunction with other verification flags", []string{"-k", s.keyFile, "--verification-config-path", "x"}},
-		"private key":            {"is a private key, which everybody who reads", []string{"-k", private}},
-		"no key":                 {"is not in PEM", []string{"-k", request}},
-		"trust root for nothing": {"nothing says who must have signed", []string{"--sigstore-trust-config", file(t, "root.json", string(keyless.New(t).TrustedRoot(t)))}},
+		"nothing": {"could not retrieve sigstore options: say who must have signed, with --verification-key",
+			nil},
+		"annotation alone": {"Intending to verify annotations, but no verification keys",
+			[]string{"-a", "env=prod"}},
+		"no annotation": {`--verification-annotation: "env" is not an annotation: write key=value`,
+			[]string{"-k", s.keyFile, "-a", "env"}},
+		"repository alone": {"the repository owner is missing",
+			[]string{"--github-repo", "policies"}},
+		"empty repository": {"--github-repo: is empty",
+			[]string{"--github-owner", "kubewarden", "--github-repo", ""}},
+		"owner with a slash": {`--github-owner: owner: "kubewarden/policies" is not a GitHub account`,
+			[]string{"--github-owner", "kubewarden/policies"}},
+		"e-mail alone": {"You must pass the email and OIDC issuer",
+			[]string{"--cert-email", "ann@example.com"}},
+		"issuer alone": {"You must pass the email and OIDC issuer",
+			[]string{"--cert-oidc-issuer", "https://example.com"}},
+		"empty e-mail": {"--cert-email, --cert-oidc-issuer: subject: must have exactly one of",
+			[]string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
+		"two owners": {"--github-owner: occurs 2 times: write it once",
+			[]string{"--github-owner", "a", "--github-owner", "b"}},
+		"config and flags": {"cannot be used in conjunction with other verification flags",
+			[]string{"-k", s.keyFile, "--verification-config-path", "x"}},
+		"private key": {"is a private key, which everybody who reads",
+			[]string{"-k", private}},
+		"no key": {"is not in PEM", []string{"-k", request}},
+		"trust root for nothing": {"nothing says who must have signed",
+			[]string{
+				"--sigstore-trust-config",
+				file(t, "root.json", string(keyless.New(t).TrustedRoot(t))),
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, command := range []string{"verify", "pull"} {
 				if name == "nothing" && command == "pull" {
 					continue
 				}
-				s.refuses(cli.ExitUsage, test.err, append([]string{command, s.bare}, test.arguments...)...)
+				s.refuses(cli.ExitUsage, test.err,
+					append([]string{command, s.bare}, test.arguments...)...)
 			}
 		})
 	}
-	s.refuses(cli.ExitProblem, "--verification-key: could not read file: open none.pub: no such file or directory", "verify", "-k", "none.pub", s.old)
-	s.refuses(cli.ExitProblem, "--sigstore-trust-config: open none.json: no such file or directory", "run", "-r", request, "--sigstore-trust-config", "none.json", s.old)
-	s.refuses(cli.ExitProblem, "the trust root is not JSON", "run", "-r", request, "--sigstore-trust-config", s.keyFile, s.old)
+	s.refuses(cli.ExitProblem,
+		"--verification-key: could not read file: open none.pub: no such file or directory",
+		"verify", "-k", "none.pub", s.old)
+	s.refuses(cli.ExitProblem, "--sigstore-trust-config: open none.json: no such file or directory",
+		"run", "-r", request, "--sigstore-trust-config", "none.json", s.old)
+	s.refuses(cli.ExitProblem, "the trust root is not JSON", "run", "-r", request,
+		"--sigstore-trust-config", s.keyFile, s.old)
 }
 
 // A config from a flag, or in kwctl's place, has the same effect as the flags.
@@ -145,7 +181,8 @@ func TestVerificationConfig(t *testing.T) {
 	s := newSigned(t)
 	config := file(t, "verification.yml", s.key.Config(`"env": "prod"`))
 	s.does("verify", "--verification-config-path", config, s.old)
-	s.refuses(cli.ExitProblem, "no signature meets allOf[0] of "+config+": key sha256:", "verify", "--verification-config-path", config, s.bare)
+	s.refuses(cli.ExitProblem, "no signature meets allOf[0] of "+config+": key sha256:", "verify",
+		"--verification-config-path", config, s.bare)
 
 	s.configure("verification-config.yml", s.key.Config())
 	for _, command := range [][]string{{"verify"}, {"pull"}, {"run", "-r", request}} {
@@ -170,8 +207,9 @@ func TestVerificationConfig(t *testing.T) {
 // kwctl writes fields with null values.
 func TestVerificationConfigOfKwctl(t *testing.T) {
 	s := newSigned(t)
-	config := file(t, "verification.yml", "apiVersion: v1\nallOf:\n- kind: pubKey\n  owner: null\n  annotations: null\n  key: |\n    "+
-		strings.ReplaceAll(strings.TrimSpace(s.key.PEM), "\n", "\n    ")+"\nanyOf: null\n")
+	config := file(t, "verification.yml",
+		"apiVersion: v1\nallOf:\n- kind: pubKey\n  owner: null\n  annotations: null\n  key: |\n    "+
+			strings.ReplaceAll(strings.TrimSpace(s.key.PEM), "\n", "\n    ")+"\nanyOf: null\n")
 	s.does("verify", "--verification-config-path", config, s.old)
 }
 
@@ -179,18 +217,31 @@ func TestVerifyByIdentities(t *testing.T) {
 	s := newSigned(t)
 	instance := keyless.New(t)
 	s.registry.PushReferrer(t, "bare", s.manifest, registry.BundleMediaType,
-		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", s.manifest, map[string]string{"env": "prod"}))
-	for _, root := range []string{file(t, "trusted_root.json", string(instance.TrustedRoot(t))), file(t, "config.json", string(instance.ClientTrustConfig(t)))} {
-		identity := []string{"--sigstore-trust-config", root, "--cert-oidc-issuer", "https://issuer.example.com", "--cert-email"}
-		s.does(append([]string{"verify", "-a", "env=prod", s.bare}, append(identity, "ann@example.com")...)...)
-		s.refuses(cli.ExitProblem, `by "ann@example.com" of "https://issuer.example.com"`, append([]string{"verify", s.bare}, append(identity, "bob@example.com")...)...)
-		s.refuses(cli.ExitProblem, `wants issuer "https://token.actions.githubusercontent.com"`, "verify", "--sigstore-trust-config", root, "--github-owner", "kubewarden", s.bare)
+		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", s.manifest,
+			map[string]string{"env": "prod"}))
+	for _, root := range []string{
+		file(t, "trusted_root.json", string(instance.TrustedRoot(t))),
+		file(t, "config.json", string(instance.ClientTrustConfig(t))),
+	} {
+		identity := []string{
+			"--sigstore-trust-config", root, "--cert-oidc-issuer", "https://issuer.example.com",
+			"--cert-email",
+		}
+		s.does(append([]string{"verify", "-a", "env=prod", s.bare},
+			append(identity, "ann@example.com")...)...)
+		s.refuses(cli.ExitProblem, `by "ann@example.com" of "https://issuer.example.com"`,
+			append([]string{"verify", s.bare}, append(identity, "bob@example.com")...)...)
+		s.refuses(cli.ExitProblem, `wants issuer "https://token.actions.githubusercontent.com"`,
+			"verify", "--sigstore-trust-config", root, "--github-owner", "kubewarden", s.bare)
 		// Both the key and the identity are required.
-		s.refuses(cli.ExitProblem, "no signature meets allOf[1]", append([]string{"verify", "-k", s.keyFile, s.bare}, append(identity, "ann@example.com")...)...)
+		s.refuses(cli.ExitProblem, "no signature meets allOf[1]",
+			append([]string{"verify", "-k", s.keyFile, s.bare},
+				append(identity, "ann@example.com")...)...)
 	}
 	other := file(t, "other.json", string(keyless.New(t).TrustedRoot(t)))
-	s.refuses(cli.ExitProblem, "no signature by an identity", "verify", "--sigstore-trust-config", other,
-		"--cert-oidc-issuer", "https://issuer.example.com", "--cert-email", "ann@example.com", s.bare)
+	s.refuses(cli.ExitProblem, "no signature by an identity", "verify", "--sigstore-trust-config",
+		other, "--cert-oidc-issuer", "https://issuer.example.com", "--cert-email",
+		"ann@example.com", s.bare)
 }
 
 // A bundle beside a file counts like a signature in a registry. kwctl does not support this.
@@ -199,7 +250,9 @@ func TestVerifyFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.wasm")
 	require.NoError(t, os.WriteFile(path, s.policy, 0o600))
 	require.NoError(t, os.Chmod(path, 0o666)) // a server would refuse to read it
-	s.refuses(cli.ExitProblem, "looked for policy.wasm.sigstore.json, as cosign sign-blob --bundle writes it", "verify", "-k", s.keyFile, path)
+	s.refuses(cli.ExitProblem,
+		"looked for policy.wasm.sigstore.json, as cosign sign-blob --bundle writes it", "verify",
+		"-k", s.keyFile, path)
 	require.NoError(t, os.WriteFile(path+".sigstore.json", s.key.FileBundle(t, s.policy), 0o600))
 	s.does("verify", "-k", s.keyFile, path)
 	s.does("verify", "-k", s.keyFile, "file://"+path)

@@ -55,16 +55,19 @@ func TestTheStoreIsVerified(t *testing.T) {
 		s.does("pull", uri)
 	}
 	digest := strings.TrimPrefix(engine.Digest(s.policy), "sha256:")
-	s.refuses(cli.ExitProblem, "is the beginning of the digests of both", "verify", "-k", s.keyFile, digest[:12])
+	s.refuses(cli.ExitProblem, "is the beginning of the digests of both", "verify", "-k", s.keyFile,
+		digest[:12])
 	for _, command := range [][]string{{"run", "-r", request}, {"pull"}, {"verify"}} {
-		s.refuses(cli.ExitProblem, "no signature meets", append(command, "-k", s.keyFile, s.bare)...)
+		s.refuses(cli.ExitProblem, "no signature meets",
+			append(command, "-k", s.keyFile, s.bare)...)
 		s.does(append(command, "-k", s.keyFile, s.old)...)
 	}
 	// The beginning of its digest and its path name the pulled module.
 	s.does("rm", s.bare)
 	for _, name := range []string{digest[:12], s.stored("registry/" + s.host + "/old:v1")} {
 		require.Contains(t, s.does("run", "-r", request, "-k", s.keyFile, name), `"allowed":false`)
-		s.refuses(cli.ExitProblem, "no signature meets", "run", "-r", request, "-k", s.foreignFile, name)
+		s.refuses(cli.ExitProblem, "no signature meets", "run", "-r", request, "-k", s.foreignFile,
+			name)
 	}
 	s.does("verify", "-k", s.keyFile, digest[:12])
 
@@ -73,7 +76,8 @@ func TestTheStoreIsVerified(t *testing.T) {
 	for _, command := range [][]string{{"run", "-r", request}, {"pull"}} {
 		got := s.call(append(command, "-k", s.keyFile, s.old)...)
 		require.Equal(t, cli.ExitProblem, got.code)
-		require.Contains(t, got.err, "the store of policies differs from the source: remove it with the command rm, and pull it again")
+		require.Contains(t, got.err,
+			"the store of policies differs from the source: remove it with the command rm, and pull it again")
 		require.Empty(t, got.out)
 	}
 }
@@ -87,7 +91,8 @@ func TestVerifiedPoliciesRunOffline(t *testing.T) {
 	got := s.call("run", "-r", request, "-k", s.keyFile, s.old)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.err, verified)
-	s.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "-k", s.keyFile, s.bundled)
+	s.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "-k", s.keyFile,
+		s.bundled)
 	// Only the registry can tell whether it is signed.
 	s.refuses(cli.ExitProblem, "connection refused", "verify", "-k", s.keyFile, s.old)
 }
@@ -96,8 +101,10 @@ func TestVerifiedPoliciesRunOffline(t *testing.T) {
 func TestManifestsAreVerified(t *testing.T) {
 	s := newSigned(t)
 	good := file(t, "policies.yaml", manifest("one", s.old)+manifest("two", s.bundled))
-	require.Equal(t, 2, strings.Count(s.does("run", "-r", request, "-k", s.keyFile, good), `"allowed":false`))
-	got := s.call("run", "-r", request, "-k", s.keyFile, file(t, "policies.yaml", manifest("one", s.old)+manifest("two", s.bare)))
+	require.Equal(t, 2,
+		strings.Count(s.does("run", "-r", request, "-k", s.keyFile, good), `"allowed":false`))
+	got := s.call("run", "-r", request, "-k", s.keyFile,
+		file(t, "policies.yaml", manifest("one", s.old)+manifest("two", s.bare)))
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.err, "no signature meets")
 	require.Empty(t, got.out)
@@ -116,7 +123,8 @@ func TestWhatCosignSigns(t *testing.T) {
 		c.Write("policy.wasm", s.policy)
 		c.SignFile(kind, "policy.wasm")
 		s.does("verify", "-k", c.Path(kind+".pub"), c.Path("policy.wasm"))
-		s.refuses(cli.ExitProblem, "no signature meets", "verify", "-k", s.keyFile, c.Path("policy.wasm"))
+		s.refuses(cli.ExitProblem, "no signature meets", "verify", "-k", s.keyFile,
+			c.Path("policy.wasm"))
 	}
 	s.does("verify", "-k", c.Path("p256.pub"), "-k", c.Path("ed25519.pub"), s.bare)
 }
@@ -136,11 +144,14 @@ func TestVerifyFromServers(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	s.configure("sources.yaml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "http://")+"']")
+	s.configure("sources.yaml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "http://")+
+		"']")
 	s.does("verify", "-k", s.keyFile, server.URL+"/signed.wasm")
 	s.does("pull", "-k", s.keyFile, server.URL+"/signed.wasm")
-	require.Contains(t, s.does("run", "-r", request, "-k", s.keyFile, server.URL+"/signed.wasm"), `"allowed":false`)
-	s.refuses(cli.ExitProblem, "looked for bare.wasm.sigstore.json", "pull", "-k", s.keyFile, server.URL+"/bare.wasm")
+	require.Contains(t, s.does("run", "-r", request, "-k", s.keyFile, server.URL+"/signed.wasm"),
+		`"allowed":false`)
+	s.refuses(cli.ExitProblem, "looked for bare.wasm.sigstore.json", "pull", "-k", s.keyFile,
+		server.URL+"/bare.wasm")
 }
 
 // Manifests and measurements are made only for verified modules.
@@ -148,7 +159,10 @@ func TestManifestsAreMadeOfWhatIsVerified(t *testing.T) {
 	s := newSigned(t)
 	scaffold := []string{"scaffold", "manifest", "-t", "ClusterAdmissionPolicy", "-k", s.keyFile}
 	require.Contains(t, s.does(append(scaffold, s.old)...), "module: "+s.old+"\n")
-	measure := []string{"bench", "--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2", "--num-resamples", "2", "-r", request, "-k", s.keyFile}
+	measure := []string{
+		"bench", "--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2",
+		"--num-resamples", "2", "-r", request, "-k", s.keyFile,
+	}
 	require.Contains(t, s.does(append(measure, s.old)...), "time:")
 	for _, command := range [][]string{scaffold, measure} {
 		s.refuses(cli.ExitProblem, "no signature meets", append(command, s.bare)...)

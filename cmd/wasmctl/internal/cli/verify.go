@@ -52,7 +52,8 @@ Signatures by keys need no log and no trust root. For signatures by identities, 
 trust root of the public Sigstore is fetched once a day. Without a network, a copy in
 the program is used. Content of a store is not trusted.`,
 		Example: `  wasmctl verify -k cosign.pub -a env=prod registry.example.com/policies/policy:v1.0.0
-  wasmctl verify --github-owner kubewarden --github-repo policies registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
+  wasmctl verify --github-owner kubewarden --github-repo policies \
+    registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl verify --verification-config-path verification-config.yml policy.wasm`,
 		Args: oneArgument("POLICY", "the URI of a policy, or the path of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
@@ -88,7 +89,8 @@ func (c *command) verifyPolicy(ctx context.Context, f *verifyFlags, argument str
 		return err
 	}
 	if options.Verifier == nil {
-		return c.badFlags("could not retrieve sigstore options: say who must have signed, with --verification-key, --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path")
+		return c.badFlags(
+			"could not retrieve sigstore options: say who must have signed, with --verification-key, --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path")
 	}
 	options.Progress = c.Transferred
 	fetcher := sources.NewFetcher(options)

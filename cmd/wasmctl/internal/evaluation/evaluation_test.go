@@ -81,7 +81,8 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 
 // A policy's log goes to the logger of the evaluation.
 func TestPolicyLog(t *testing.T) {
-	policy := load(t, newEvaluator(t, evaluation.Options{}), evaluation.Module{URI: uri(t, "cmd/wasmctl/internal/evaluation/testdata/talks.wasm")})
+	policy := load(t, newEvaluator(t, evaluation.Options{}),
+		evaluation.Module{URI: uri(t, "cmd/wasmctl/internal/evaluation/testdata/talks.wasm")})
 	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	var log safeBuffer
@@ -100,12 +101,14 @@ func TestPolicyLog(t *testing.T) {
 
 // Policies have the same timeout as on a server, unless another one is set.
 func TestTimeout(t *testing.T) {
-	policy := load(t, newEvaluator(t, evaluation.Options{Timeout: 50 * time.Millisecond}), evaluation.Module{URI: uri(t, "test/wat/spin.wasm")})
+	policy := load(t, newEvaluator(t, evaluation.Options{Timeout: 50 * time.Millisecond}),
+		evaluation.Module{URI: uri(t, "test/wat/spin.wasm")})
 	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	response := policy.Review(t.Context(), parsed)
 	require.False(t, response.Allowed)
-	require.Equal(t, "Policy execution interrupted because it exceeded the allowed execution time", response.Status.Message)
+	require.Equal(t, "Policy execution interrupted because it exceeded the allowed execution time",
+		response.Status.Message)
 	require.EqualValues(t, 500, response.Status.Code)
 
 	config, err := assembly.Decode(nil)
@@ -133,7 +136,10 @@ func TestMetadata(t *testing.T) {
 	settings := []byte(`{"accepted":true}`)
 	require.False(t, load(t, e, evaluation.Module{URI: write(""), Settings: settings}).Raw)
 
-	raw := load(t, e, evaluation.Module{URI: write(`{"protocolVersion":"v1","rules":[],"mutating":false,"policyType":"raw"}`), Settings: settings})
+	raw := load(t, e, evaluation.Module{
+		URI:      write(`{"protocolVersion":"v1","rules":[],"mutating":false,"policyType":"raw"}`),
+		Settings: settings,
+	})
 	require.True(t, raw.Raw)
 	parsed, err := raw.ParseRequest([]byte(`{"user":"tonio"}`), false, review.Object{})
 	require.NoError(t, err)
@@ -141,15 +147,18 @@ func TestMetadata(t *testing.T) {
 
 	inRego := write("", wasm.Export{Name: "opa_eval", Kind: wasm.ExternFunction})
 	_, err = e.Load(t.Context(), evaluation.Module{URI: inRego, Answers: &host.Answers{}})
-	require.ErrorContains(t, err, "The policy has been created with Rego, please specify which Opa runtime has to be used")
-	_, err = e.Load(t.Context(), evaluation.Module{URI: write(`{"rules":[],"mutating":false}`), Answers: &host.Answers{}})
+	require.ErrorContains(t, err,
+		"The policy has been created with Rego, please specify which Opa runtime has to be used")
+	_, err = e.Load(t.Context(),
+		evaluation.Module{URI: write(`{"rules":[],"mutating":false}`), Answers: &host.Answers{}})
 	require.ErrorContains(t, err, "protocolVersion: required for execution mode kubewarden-wapc")
 }
 
 func TestParseExecutionMode(t *testing.T) {
 	for name, want := range map[string]abi.ExecutionMode{
-		"": "", "kubewarden": abi.ExecutionModeWaPC, "kubewarden-wapc": abi.ExecutionModeWaPC, "wasi": abi.ExecutionModeWASI,
-		"opa": abi.ExecutionModeOPA, "gatekeeper": abi.ExecutionModeGatekeeper,
+		"": "", "kubewarden": abi.ExecutionModeWaPC, "kubewarden-wapc": abi.ExecutionModeWaPC,
+		"wasi": abi.ExecutionModeWASI,
+		"opa":  abi.ExecutionModeOPA, "gatekeeper": abi.ExecutionModeGatekeeper,
 	} {
 		mode, err := evaluation.ParseExecutionMode(name)
 		require.NoError(t, err)
@@ -173,12 +182,15 @@ spec:
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
 `)}
 	}
-	_, err := e.LoadManifests(t.Context(), manifest(uri(t, "test/wat/settings-refused.wasm"), "{}"), &host.Answers{})
+	_, err := e.LoadManifests(t.Context(), manifest(uri(t, "test/wat/settings-refused.wasm"), "{}"),
+		&host.Answers{})
 	require.ErrorAs(t, err, new(*evaluation.SettingsError))
-	require.ErrorContains(t, err, "Provided settings are not valid: p.yaml[1] ClusterAdmissionPolicy \"a\": spec.settings")
+	require.ErrorContains(t, err,
+		"Provided settings are not valid: p.yaml[1] ClusterAdmissionPolicy \"a\": spec.settings")
 	_, err = e.LoadManifests(t.Context(), manifest("file:///none.wasm", "{}"), &host.Answers{})
 	require.ErrorContains(t, err, `p.yaml[1] ClusterAdmissionPolicy "a": spec.module`)
-	_, err = e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte("# nothing\n")}, &host.Answers{})
+	_, err = e.LoadManifests(t.Context(),
+		kubewarden.File{Path: "p.yaml", Content: []byte("# nothing\n")}, &host.Answers{})
 	require.ErrorContains(t, err, "p.yaml: holds no policy")
 }
 
@@ -198,7 +210,8 @@ spec:
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
 `
 	}
-	policies, err := e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte(content)}, &host.Answers{})
+	policies, err := e.LoadManifests(t.Context(),
+		kubewarden.File{Path: "p.yaml", Content: []byte(content)}, &host.Answers{})
 	require.NoError(t, err)
 	require.Len(t, policies, 2)
 	policies[0].Close()

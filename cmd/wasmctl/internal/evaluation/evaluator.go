@@ -75,7 +75,8 @@ func New(options Options) (*Evaluator, error) {
 		Guests: host.Guests(), Fetcher: options.Fetcher,
 		AdjustEngine: func(o *engine.Options) {
 			// A command may end with a module that it was given, and others may have the directory.
-			o.CacheDirectory, o.Compilation, o.Sampler = options.CodeDirectory, engine.InProcess, options.Sampler
+			o.CacheDirectory, o.Compilation, o.Sampler = options.CodeDirectory, engine.InProcess,
+				options.Sampler
 		},
 	})
 	if err != nil {
@@ -128,7 +129,8 @@ func (p *Policy) Close() { p.free() }
 
 // ParseRequest parses the request in a file. It is a raw request if raw is set or the policy is for
 // raw requests. If the file holds an object, a request is built from it.
-func (p *Policy) ParseRequest(data []byte, raw bool, object review.Object) (*review.Request, error) {
+func (p *Policy) ParseRequest(data []byte, raw bool,
+	object review.Object) (*review.Request, error) {
 	switch {
 	case raw:
 		return review.ParseRawRequest(data)
@@ -148,7 +150,8 @@ func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Re
 		return request.Respond(p.terms, nil, p.rawRefused)
 	}
 	answer, usage, err := p.policy.Evaluate(ctx, request.JSON)
-	klog.FromContext(ctx).V(2).Info("Evaluated", "policy", p.Name(), "fuel", usage.Fuel, "memoryBytes", usage.MemoryBytes)
+	klog.FromContext(ctx).V(2).Info("Evaluated", "policy", p.Name(), "fuel", usage.Fuel,
+		"memoryBytes", usage.MemoryBytes)
 	if e := (*policyset.EvaluationError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
@@ -156,10 +159,16 @@ func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Re
 }
 
 // ValidateSettings makes the policy validate its settings again.
-func (p *Policy) ValidateSettings(ctx context.Context) error { return p.policy.ValidateSettings(ctx) }
+func (p *Policy) ValidateSettings(ctx context.Context) error {
+	return p.policy.ValidateSettings(ctx)
+}
 
 // everything is a rule for policies whose rules are ignored.
 var everything = []admissionregistrationv1.RuleWithOperations{{
 	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
-	Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
+	Rule: admissionregistrationv1.Rule{
+		APIGroups:   []string{"*"},
+		APIVersions: []string{"*"},
+		Resources:   []string{"*/*"},
+	},
 }}

@@ -35,7 +35,8 @@ import (
 
 // LoadManifests loads the policies and groups in a file of Kubewarden manifests, in the order of
 // the file. They behave as in a cluster, but answer any request.
-func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, answers *host.Answers) ([]*Policy, error) {
+func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File,
+	answers *host.Answers) ([]*Policy, error) {
 	config := *e.assembly.Config
 	// The configuration needs a valid path, but the fetcher decides where modules are kept.
 	config.StateDirectory = "/"
@@ -62,7 +63,9 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	set, errs := loader.Load(ctx, &config)
 	if len(errs) > 0 {
 		err := policyset.JoinProblems(errs, manifests.OriginTexts())
-		if slices.ContainsFunc(errs, func(err *field.Error) bool { return strings.HasSuffix(err.Field, ".settings") }) {
+		if slices.ContainsFunc(errs, func(err *field.Error) bool {
+			return strings.HasSuffix(err.Field, ".settings")
+		}) {
 			return nil, &SettingsError{err.Error()}
 		}
 		return nil, err
@@ -76,7 +79,8 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 }
 
 // adjust connects a policy's host calls to the answers, within its grants.
-func adjust(spec *wasmadmission.Policy, env *abi.Environment, answers *host.Answers, grants host.Grants) {
+func adjust(spec *wasmadmission.Policy, env *abi.Environment, answers *host.Answers,
+	grants host.Grants) {
 	env.Capabilities = answers.Gate(spec.Name, grants, env.Capabilities)
 	if answers.Inventory != nil {
 		env.Inventory = answers.Inventory(grants.Resources)

@@ -68,8 +68,9 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	}
 	config := *e.assembly.Config
 	config.Policies = []wasmadmission.Policy{{
-		Name: m.URI, Module: m.URI, Settings: runtime.RawExtension{Raw: settings}, Rules: everything,
-		Mode: wasmadmission.ModeProtect, Mutating: true,
+		Name: m.URI, Module: m.URI, Settings: runtime.RawExtension{Raw: settings},
+		Rules: everything,
+		Mode:  wasmadmission.ModeProtect, Mutating: true,
 	}}
 	metadata := &abi.Metadata{}
 	loader := *e.assembly.Loader
@@ -119,7 +120,9 @@ func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) 
 	if err != nil {
 		return nil, err
 	}
-	if slices.ContainsFunc(decoded.Custom, func(c wasm.CustomSection) bool { return c.Name == abi.MetadataSection }) {
+	if slices.ContainsFunc(decoded.Custom, func(c wasm.CustomSection) bool {
+		return c.Name == abi.MetadataSection
+	}) {
 		metadata, err := abi.ReadMetadata(binary)
 		if err == nil && mode != "" {
 			metadata.ExecutionMode = mode
@@ -169,5 +172,9 @@ func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string,
 	}
 	defer guest.Close()
 	limits := &e.assembly.Config.Limits
-	return guest.ProtocolVersion(ctx, &abi.Environment{Timeout: limits.EvaluationTimeout.Duration, Limits: policyset.GuestLimits(limits)})
+	return guest.ProtocolVersion(ctx,
+		&abi.Environment{
+			Timeout: limits.EvaluationTimeout.Duration,
+			Limits:  policyset.GuestLimits(limits),
+		})
 }

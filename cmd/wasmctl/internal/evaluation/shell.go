@@ -70,7 +70,8 @@ func (s *Shell) Close() {
 }
 
 // Review implements [admissiontest.Shell].
-func (s *Shell) Review(ctx context.Context, c *admissiontest.Case) (*review.Request, *review.Response, error) {
+func (s *Shell) Review(ctx context.Context,
+	c *admissiontest.Case) (*review.Request, *review.Response, error) {
 	policy, done, err := s.policy(ctx, c)
 	if refused := (*SettingsError)(nil); errors.As(err, &refused) {
 		return nil, nil, &admissiontest.SettingsError{Message: refused.Problem}
@@ -104,7 +105,8 @@ func (s *Shell) policy(ctx context.Context, c *admissiontest.Case) (*Policy, fun
 	return l.policy, func() error { return nil }, l.err
 }
 
-func (s *Shell) replaying(ctx context.Context, c *admissiontest.Case) (*Policy, func() error, error) {
+func (s *Shell) replaying(ctx context.Context,
+	c *admissiontest.Case) (*Policy, func() error, error) {
 	text, err := os.ReadFile(c.Session)
 	if err != nil {
 		return nil, nil, err
@@ -121,13 +123,15 @@ func (s *Shell) replaying(ctx context.Context, c *admissiontest.Case) (*Policy, 
 	return policy, func() error {
 		policy.Close()
 		if left := replay.Left(); len(left) > 0 {
-			return fmt.Errorf("%s: %d of the recorded exchanges were not asked for, first %s", c.Session, len(left), left[0].Request)
+			return fmt.Errorf("%s: %d of the recorded exchanges were not asked for, first %s",
+				c.Session, len(left), left[0].Request)
 		}
 		return nil
 	}, nil
 }
 
-func (s *Shell) load(ctx context.Context, c *admissiontest.Case, replay *session.Replay) (*Policy, error) {
+func (s *Shell) load(ctx context.Context, c *admissiontest.Case,
+	replay *session.Replay) (*Policy, error) {
 	uri, err := sources.URI(c.Module)
 	if err != nil {
 		return nil, err
@@ -141,6 +145,7 @@ func (s *Shell) load(ctx context.Context, c *admissiontest.Case, replay *session
 		return nil, err
 	}
 	return s.evaluator.Load(ctx, Module{
-		URI: uri, Mode: mode, Settings: c.Settings, AllowContextAware: c.AllowContextAware, Capabilities: all, Answers: host.Replay(replay),
+		URI: uri, Mode: mode, Settings: c.Settings, AllowContextAware: c.AllowContextAware,
+		Capabilities: all, Answers: host.Replay(replay),
 	})
 }

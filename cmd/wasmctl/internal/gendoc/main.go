@@ -46,7 +46,8 @@ func main() {
 
 // write writes the document.
 func write(w io.Writer) error {
-	root := cli.New("wasmctl", &terminal.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
+	root := cli.New("wasmctl",
+		&terminal.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
 	var b strings.Builder
 	b.WriteString(head)
 	markdown.Commands(&b, root)

@@ -52,7 +52,10 @@ func Live(kubeconfig string, images oci.Images) (*Answers, error) {
 
 // Replay returns the answers of a session.
 func Replay(replay *session.Replay) *Answers {
-	answers := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: replay.Inventory}
+	answers := &Answers{
+		Capabilities: map[string]capabilities.Capability{},
+		Inventory:    replay.Inventory,
+	}
 	for _, namespace := range session.Namespaces {
 		answers.Capabilities[namespace] = replay.Capability(namespace)
 	}
@@ -64,7 +67,8 @@ func (a *Answers) Record(recording *session.Recording) *Answers {
 	recorded := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: a.Inventory}
 	if a.cluster != nil {
 		recorded.Inventory = func(resources []abi.ContextAwareResource) abi.Inventory {
-			return recording.Inventory(a.cluster, &capabilities.Caller{Resources: resources, Secrets: true})
+			return recording.Inventory(a.cluster,
+				&capabilities.Caller{Resources: resources, Secrets: true})
 		}
 	}
 	for namespace, capability := range a.Capabilities {

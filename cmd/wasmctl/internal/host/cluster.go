@@ -43,7 +43,9 @@ type cluster struct {
 }
 
 func newCluster(kubeconfig string) *cluster {
-	return &cluster{sync.OnceValues(func() (*kubernetes.Kubernetes, error) { return connect(kubeconfig) })}
+	return &cluster{
+		sync.OnceValues(func() (*kubernetes.Kubernetes, error) { return connect(kubeconfig) }),
+	}
 }
 
 // connect returns a capability that reads the cluster as the kubeconfig's user, whom the server
@@ -64,7 +66,10 @@ func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
 func clients(path string) (kubernetes.Options, error) {
 	config, err := kubeconfig.Load(path)
 	if err != nil {
-		return kubernetes.Options{}, fmt.Errorf("the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
+		return kubernetes.Options{},
+			fmt.Errorf(
+				"the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w",
+				err)
 	}
 	return clientsOf(config)
 }
@@ -101,7 +106,8 @@ func plain(err error) error {
 }
 
 // Call implements [capabilities.Capability].
-func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	k, err := c.connect()
 	if err != nil {
 		return nil, &capabilities.FailedError{Err: err}
@@ -114,7 +120,8 @@ func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operati
 }
 
 // PluralName implements [session.Cluster].
-func (c *cluster) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error) {
+func (c *cluster) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion,
+	kind string) (string, error) {
 	k, err := c.connect()
 	if err != nil {
 		return "", err
@@ -129,7 +136,10 @@ func (c *cluster) inventory(resources []abi.ContextAwareResource) abi.Inventory 
 	if len(resources) == 0 {
 		return nil
 	}
-	return &liveInventory{cluster: c, caller: capabilities.Caller{Resources: resources, Secrets: true}}
+	return &liveInventory{
+		cluster: c,
+		caller:  capabilities.Caller{Resources: resources, Secrets: true},
+	}
 }
 
 type liveInventory struct {
@@ -141,7 +151,8 @@ type liveInventory struct {
 }
 
 // Inventory implements [abi.Inventory].
-func (i *liveInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+func (i *liveInventory) Inventory(ctx context.Context,
+	mode abi.ExecutionMode) ([]byte, uint64, error) {
 	i.once.Do(func() {
 		var k *kubernetes.Kubernetes
 		if k, i.err = i.cluster.connect(); i.err == nil {

@@ -46,6 +46,12 @@ func (a *Answers) Gate(policy string, grants Grants, tracing abi.Capabilities) a
 type ungated struct{ calls abi.Capabilities }
 
 // Call implements [capabilities.Capability].
-func (u ungated) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
-	return u.calls.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: operation, Payload: payload})
+func (u ungated) Call(ctx context.Context, _ *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
+	return u.calls.Call(ctx, abi.HostCall{
+		Binding:   "kubewarden",
+		Namespace: "tracing",
+		Operation: operation,
+		Payload:   payload,
+	})
 }

@@ -42,7 +42,9 @@ func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
 
 // IsRego reports whether the Open Policy Agent's compiler built a module, by kwctl's criteria.
 func IsRego(m *wasm.Module) bool {
-	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
+	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool {
+		return strings.HasPrefix(e.Name, "opa_")
+	})
 }
 
 // Rego is a Rego policy's description of itself. The policy controls all of it.

@@ -35,7 +35,8 @@ import (
 // echo answers with its input.
 type echo struct{}
 
-func (echo) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (echo) Call(_ context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
 }
 
@@ -55,12 +56,38 @@ func TestGate(t *testing.T) {
 		call      abi.HostCall
 		want, err string
 	}{
-		"granted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte("x")}, "p v1/dns_lookup_host x", ""},
-		"denied":       {abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"}, "", "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."},
-		"not answered": {abi.HostCall{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"}, "", "Callback evaluation failure: host capability oci/v1/verify is not available here"},
-		"tracing":      {abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}, "own kubewarden tracing", ""},
-		"binding":      {abi.HostCall{Binding: "other", Namespace: "net", Operation: "v1/dns_lookup_host"}, "", "unknown binding: other"},
-		"crafted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net/v1", Operation: "../kubernetes/can_i"}, "", "unknown namespace: net/v1"},
+		"granted": {abi.HostCall{
+			Binding:   "kubewarden",
+			Namespace: "net",
+			Operation: "v1/dns_lookup_host",
+			Payload:   []byte("x"),
+		}, "p v1/dns_lookup_host x", ""},
+		"denied": {abi.HostCall{
+			Binding:   "kubewarden",
+			Namespace: "kubernetes",
+			Operation: "can_i",
+		}, "",
+			"Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."},
+		"not answered": {abi.HostCall{
+			Binding:   "kubewarden",
+			Namespace: "oci",
+			Operation: "v1/verify",
+		}, "", "Callback evaluation failure: host capability oci/v1/verify is not available here"},
+		"tracing": {abi.HostCall{
+			Binding:   "kubewarden",
+			Namespace: "tracing",
+			Operation: "log",
+		}, "own kubewarden tracing", ""},
+		"binding": {abi.HostCall{
+			Binding:   "other",
+			Namespace: "net",
+			Operation: "v1/dns_lookup_host",
+		}, "", "unknown binding: other"},
+		"crafted": {abi.HostCall{
+			Binding:   "kubewarden",
+			Namespace: "net/v1",
+			Operation: "../kubernetes/can_i",
+		}, "", "unknown namespace: net/v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := gate.Call(t.Context(), test.call)
@@ -78,13 +105,20 @@ func TestGate(t *testing.T) {
 func TestRecordAndReplay(t *testing.T) {
 	all, err := capabilities.ParsePatterns([]string{"*"})
 	require.NoError(t, err)
-	call := abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte(`"a"`)}
+	call := abi.HostCall{
+		Binding:   "kubewarden",
+		Namespace: "net",
+		Operation: "v1/dns_lookup_host",
+		Payload:   []byte(`"a"`),
+	}
 	recording := &session.Recording{}
 	live := &host.Answers{Capabilities: map[string]capabilities.Capability{"net": echo{}}}
-	first, err := live.Record(recording).Gate("p", host.Grants{Capabilities: all}, own{}).Call(t.Context(), call)
+	first, err := live.Record(recording).Gate("p", host.Grants{Capabilities: all}, own{}).
+		Call(t.Context(), call)
 	require.NoError(t, err)
 	replay := session.NewReplay(recording.Session())
-	again, err := host.Replay(replay).Gate("p", host.Grants{Capabilities: all}, own{}).Call(t.Context(), call)
+	again, err := host.Replay(replay).Gate("p", host.Grants{Capabilities: all}, own{}).
+		Call(t.Context(), call)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	require.Empty(t, replay.Left())
@@ -102,16 +136,25 @@ func TestLiveWithoutKubeconfig(t *testing.T) {
 	const denied = "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported."
 	resources := []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}
 	for name, test := range map[string]struct{ operation, payload, want string }{
-		"get":                {"get_resource", `{"api_version": "v1", "kind": "Namespace", "name": "n"}`, "Callback evaluation failure: " + missing},
-		"list":               {"list_resources_all", `{"api_version": "v1", "kind": "Namespace"}`, "Callback evaluation failure: " + missing},
-		"can_i":              {"can_i", `{"subject_access_review": {"user": "u", "resource_attributes": {"verb": "get", "resource": "pods"}}}`, "Callback evaluation failure: " + missing},
-		"get not granted":    {"get_resource", `{"api_version": "v1", "kind": "Secret", "name": "n"}`, denied},
-		"list not granted":   {"list_resources_all", `{"api_version": "v1", "kind": "Secret"}`, denied},
+		"get": {"get_resource",
+			`{"api_version": "v1", "kind": "Namespace", "name": "n"}`,
+			"Callback evaluation failure: " + missing},
+		"list": {"list_resources_all", `{"api_version": "v1", "kind": "Namespace"}`,
+			"Callback evaluation failure: " + missing},
+		"can_i": {"can_i",
+			`{"subject_access_review": {"user": "u", "resource_attributes": {"verb": "get", "resource": "pods"}}}`,
+			"Callback evaluation failure: " + missing},
+		"get not granted": {"get_resource",
+			`{"api_version": "v1", "kind": "Secret", "name": "n"}`, denied},
+		"list not granted": {"list_resources_all", `{"api_version": "v1", "kind": "Secret"}`,
+			denied},
 		"get not understood": {"get_resource", `{}`, "missing field `api_version`"},
-		"can_i of nobody":    {"can_i", `{"subject_access_review": {"user": ""}}`, "at least one of user and groups must not be empty"},
+		"can_i of nobody": {"can_i", `{"subject_access_review": {"user": ""}}`,
+			"at least one of user and groups must not be empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := answers.Capabilities["kubernetes"].Call(t.Context(), &capabilities.Caller{Resources: resources}, test.operation, []byte(test.payload))
+			_, err := answers.Capabilities["kubernetes"].Call(t.Context(),
+				&capabilities.Caller{Resources: resources}, test.operation, []byte(test.payload))
 			require.Error(t, err)
 			require.True(t, strings.HasPrefix(err.Error(), test.want), err)
 		})
@@ -127,8 +170,12 @@ func TestGuests(t *testing.T) {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	for mode, policy := range map[abi.ExecutionMode]string{abi.ExecutionModeOPA: "team-label", abi.ExecutionModeGatekeeper: "unique-ingress-host"} {
-		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "test", "policies", policy, "policy.wasm"))
+	for mode, policy := range map[abi.ExecutionMode]string{
+		abi.ExecutionModeOPA:        "team-label",
+		abi.ExecutionModeGatekeeper: "unique-ingress-host",
+	} {
+		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "test", "policies", policy,
+			"policy.wasm"))
 		require.NoError(t, err)
 		guest, err := host.Guests()[mode](t.Context(), e, wasm)
 		require.NoError(t, err)

@@ -44,7 +44,8 @@ type anyImages struct {
 }
 
 // Ask implements [oci.Images].
-func (a *anyImages) Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error) {
+func (a *anyImages) Ask(ctx context.Context, caller *capabilities.Caller, operation, image string,
+	request []byte) ([]byte, error) {
 	i, err := a.images()
 	if err != nil {
 		return nil, err

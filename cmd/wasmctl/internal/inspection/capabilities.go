@@ -60,5 +60,7 @@ func capabilitiesIn(m *wasm.Module) []string {
 }
 
 func inData(m *wasm.Module, text string) bool {
-	return slices.ContainsFunc(m.Data, func(s wasm.DataSegment) bool { return bytes.Contains(s.Bytes, []byte(text)) })
+	return slices.ContainsFunc(m.Data, func(s wasm.DataSegment) bool {
+		return bytes.Contains(s.Bytes, []byte(text))
+	})
 }

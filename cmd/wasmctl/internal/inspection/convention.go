@@ -47,7 +47,9 @@ const (
 const wasiModule = "wasi_snapshot_preview1"
 
 func conventionOf(m *wasm.Module) Convention {
-	importsWASI := slices.ContainsFunc(m.Imports, func(i wasm.Import) bool { return i.Module == wasiModule })
+	importsWASI := slices.ContainsFunc(m.Imports, func(i wasm.Import) bool {
+		return i.Module == wasiModule
+	})
 	switch {
 	case host.IsRego(m):
 		return ConventionRego
@@ -86,7 +88,9 @@ var conventions = map[abi.ExecutionMode]Convention{
 }
 
 func exportsFunction(m *wasm.Module, name string) bool {
-	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool { return e.Kind == wasm.ExternFunction && e.Name == name })
+	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool {
+		return e.Kind == wasm.ExternFunction && e.Name == name
+	})
 }
 
 // Rego describes a Rego guest.

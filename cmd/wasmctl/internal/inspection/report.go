@@ -88,7 +88,8 @@ func Inspect(uri string, binary []byte, limits engine.Limits) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{
-		Module: uri, Digest: engine.Digest(binary), Bytes: len(binary), Functions: len(module.Functions),
+		Module: uri, Digest: engine.Digest(binary), Bytes: len(binary),
+		Functions:  len(module.Functions),
 		Convention: conventionOf(module), Imports: imports(module), Exports: exports(module),
 		HostCalls: callsHost(module), HostCapabilities: capabilitiesIn(module),
 	}
@@ -130,7 +131,11 @@ func (r *Report) memory(m *wasm.Module, most int64) {
 	if len(limits) == 0 {
 		return
 	}
-	r.Memory = &Memory{Imported: imported, Initial: int64(limits[0].Min) * engine.PageSize, Limit: most}
+	r.Memory = &Memory{
+		Imported: imported,
+		Initial:  int64(limits[0].Min) * engine.PageSize,
+		Limit:    most,
+	}
 	if limits[0].HasMax {
 		r.Memory.Declared = int64(limits[0].Max) * engine.PageSize
 	}

@@ -71,15 +71,23 @@ func TestInstances(t *testing.T) {
 	r, err := Inspect("memory", large.Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.False(t, r.Resettable)
-	require.Equal(t, "limit exceeded: 268435456 bytes of linear memory at the start, at most 134217728 are allowed: raise limits.memory", r.Refused)
+	require.Equal(t,
+		"limit exceeded: 268435456 bytes of linear memory at the start, at most 134217728 are allowed: raise limits.memory",
+		r.Refused)
 
-	large = &wasm.Module{Tables: []wasm.Table{{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}}}}
+	large = &wasm.Module{
+		Tables: []wasm.Table{{Type: wasm.TableType{
+			Element: wasm.ValueType{Code: wasm.FuncRef},
+			Limits:  wasm.Limits{Min: 2 << 20},
+		}}},
+	}
 	r, err = Inspect("table", large.Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.False(t, r.Resettable)
 	require.NotEmpty(t, r.Refused)
 
-	require.True(t, inspect(t, "pkg/engine/internal/rewrite/testdata/imported_memory.wasm").Memory.Imported)
+	require.True(t,
+		inspect(t, "pkg/engine/internal/rewrite/testdata/imported_memory.wasm").Memory.Imported)
 }
 
 func TestFeatures(t *testing.T) {
@@ -94,26 +102,42 @@ func TestFeatures(t *testing.T) {
 
 // This test covers features that a decoded module no longer shows, and those of constants.
 func TestFeaturesOutsideOfCode(t *testing.T) {
-	compact := "\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x02\x0a\x01\x01m\x00\x7f\x01\x01f\x00\x00"
+	compact := "\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" +
+		"\x02\x0a\x01\x01m\x00\x7f\x01\x01f\x00\x00"
 	r, err := Inspect("compact", []byte(compact), engine.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"m.f()"}, r.Imports)
 	require.Equal(t, []string{featureCompactImports}, r.Features)
 
-	sum := wasm.ConstExpr{byte(wasm.OpI32Const), 1, byte(wasm.OpI32Const), 2, byte(wasm.OpI32Add), byte(wasm.OpEnd)}
+	sum := wasm.ConstExpr{
+		byte(wasm.OpI32Const),
+		1,
+		byte(wasm.OpI32Const),
+		2,
+		byte(wasm.OpI32Add),
+		byte(wasm.OpEnd),
+	}
 	i32 := wasm.ValueType{Code: wasm.I32}
-	r, err = Inspect("extended", (&wasm.Module{Globals: []wasm.Global{{Type: wasm.GlobalType{Type: i32}, Init: sum}}}).Encode(), engine.Limits{})
+	r, err = Inspect("extended",
+		(&wasm.Module{
+			Globals: []wasm.Global{{Type: wasm.GlobalType{Type: i32}, Init: sum}},
+		}).Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, []string{featureExtendedConst}, r.Features)
 }
 
 // The report says whether a server would refuse the module.
 func TestRefusedAsByAServer(t *testing.T) {
-	require.Contains(t, inspect(t, "test/wat/unknown-import.wasm").Refused, "which the host does not provide to waPC guests")
+	require.Contains(t, inspect(t, "test/wat/unknown-import.wasm").Refused,
+		"which the host does not provide to waPC guests")
 }
 
 func TestNotAModule(t *testing.T) {
-	for name, binary := range map[string]string{"text": "hello, world", "component": "\x00asm\x0d\x00\x01\x00", "broken": "\x00asm\x01\x00\x00\x00\x01\x7f"} {
+	for name, binary := range map[string]string{
+		"text":      "hello, world",
+		"component": "\x00asm\x0d\x00\x01\x00",
+		"broken":    "\x00asm\x01\x00\x00\x00\x01\x7f",
+	} {
 		_, err := Inspect(name, []byte(binary), engine.Limits{})
 		require.Error(t, err, name)
 	}
@@ -121,7 +145,10 @@ func TestNotAModule(t *testing.T) {
 
 // Any file is either described or refused.
 func FuzzInspect(f *testing.F) {
-	for _, path := range []string{"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm", "pkg/engine/internal/rewrite/testdata/tail_recursion.wasm"} {
+	for _, path := range []string{
+		"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm",
+		"pkg/engine/internal/rewrite/testdata/tail_recursion.wasm",
+	} {
 		binary, err := os.ReadFile("../../../../" + path)
 		require.NoError(f, err)
 		f.Add(binary)
@@ -146,11 +173,15 @@ func TestCompilation(t *testing.T) {
 		require.LessOrEqual(t, c.Value, c.Bound, c.Name)
 		require.Positive(t, c.Bound, c.Name)
 	}
-	require.True(t, names["basic blocks"] && names["data segments"] && names["ms of processor time by estimate, most of them"])
+	require.True(t, names["basic blocks"] && names["data segments"] &&
+		names["ms of processor time by estimate, most of them"])
 	require.NotNil(t, r.Compilation[0].Function)
 
-	many := &wasm.Module{Custom: make([]wasm.CustomSection, engine.DefaultLimits.Compilation.CustomSections+1)}
+	many := &wasm.Module{
+		Custom: make([]wasm.CustomSection, engine.DefaultLimits.Compilation.CustomSections+1),
+	}
 	r, err := Inspect("sections", many.Encode(), engine.Limits{})
 	require.NoError(t, err)
-	require.Contains(t, r.Refused, "module is too costly to compile: it has 1025 custom sections, at most 1024 are allowed")
+	require.Contains(t, r.Refused,
+		"module is too costly to compile: it has 1025 custom sections, at most 1024 are allowed")
 }

@@ -50,13 +50,16 @@ const (
 
 // clusterWide are the cluster-scoped kinds of Kubernetes.
 var clusterWide = sets.New(
-	"APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding", "ClusterTrustBundle", "ComponentStatus",
-	"CSIDriver", "CSINode", "DeviceClass", "DeviceTaintRule", "FlowSchema", "IngressClass", "IPAddress", "MutatingAdmissionPolicy",
-	"MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "Namespace", "Node", "PersistentVolume",
-	"PriorityClass", "PriorityLevelConfiguration", "ResourcePoolStatusRequest", "ResourceSlice", "RuntimeClass", "SelfSubjectAccessReview",
-	"SelfSubjectReview", "SelfSubjectRulesReview", "ServiceCIDR", "StorageClass", "StorageVersion", "StorageVersionMigration",
-	"SubjectAccessReview", "TokenReview", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
-	"ValidatingWebhookConfiguration", "VolumeAttachment", "VolumeAttributesClass",
+	"APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding",
+	"ClusterTrustBundle", "ComponentStatus", "CSIDriver", "CSINode", "DeviceClass",
+	"DeviceTaintRule", "FlowSchema", "IngressClass", "IPAddress", "MutatingAdmissionPolicy",
+	"MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration", "Namespace", "Node",
+	"PersistentVolume", "PriorityClass", "PriorityLevelConfiguration", "ResourcePoolStatusRequest",
+	"ResourceSlice", "RuntimeClass", "SelfSubjectAccessReview", "SelfSubjectReview",
+	"SelfSubjectRulesReview", "ServiceCIDR", "StorageClass", "StorageVersion",
+	"StorageVersionMigration", "SubjectAccessReview", "TokenReview", "ValidatingAdmissionPolicy",
+	"ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "VolumeAttachment",
+	"VolumeAttributesClass",
 )
 
 // Options configure the access to a cluster for kinds that do not belong to Kubernetes.
@@ -90,26 +93,38 @@ func (o *Options) Find(ctx context.Context, kind schema.GroupVersionKind) (revie
 		guess, _ := meta.UnsafeGuessKindToResource(kind)
 		return review.Resource{Plural: guess.Resource}, err
 	}
-	return review.Resource{Plural: mapping.Resource.Resource, Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace}, nil
+	return review.Resource{
+		Plural:     mapping.Resource.Resource,
+		Namespaced: mapping.Scope.Name() == meta.RESTScopeNameNamespace,
+	}, nil
 }
 
-func (o *Options) ask(ctx context.Context, kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
+func (o *Options) ask(ctx context.Context,
+	kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	config, err := kubeconfig.Load(o.Kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
+		return nil,
+			fmt.Errorf(
+				"there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w",
+				err)
 	}
 	config.Timeout, config.Dial = answerTimeout, (&net.Dialer{Timeout: connectTimeout}).DialContext
 	if o.CacheDirectory == "" {
-		return nil, errors.New("there is no directory for the cluster's answers: name one with --cache-directory")
+		return nil,
+			errors.New(
+				"there is no directory for the cluster's answers: name one with --cache-directory")
 	}
-	client, err := disk.NewCachedDiscoveryClientForConfig(config, filepath.Join(o.CacheDirectory, fileName(config.Host)), "", cacheTTL)
+	client, err := disk.NewCachedDiscoveryClientForConfig(config,
+		filepath.Join(o.CacheDirectory, fileName(config.Host)), "", cacheTTL)
 	if err != nil {
 		return nil, fmt.Errorf("creating a client from the kubeconfig: %w", err)
 	}
 	ctx = klog.NewContext(ctx, logr.Discard()) // the error contains the same text
-	mapping, err := restmapper.NewDeferredDiscoveryRESTMapperWithContext(client).RESTMappingWithContext(ctx, kind.GroupKind(), kind.Version)
+	mapping, err := restmapper.NewDeferredDiscoveryRESTMapperWithContext(client).
+		RESTMappingWithContext(ctx, kind.GroupKind(), kind.Version)
 	if meta.IsNoMatchError(err) {
-		return nil, fmt.Errorf("the cluster at %s has no kind %s of %s", config.Host, kind.Kind, kind.GroupVersion())
+		return nil, fmt.Errorf("the cluster at %s has no kind %s of %s", config.Host, kind.Kind,
+			kind.GroupVersion())
 	}
 	return mapping, err
 }

@@ -39,16 +39,20 @@ func TestClusterWide(t *testing.T) {
 	clients, checked := reflect.TypeFor[kubernetes.Interface](), 0
 	for n := range clients.NumMethod() {
 		group := clients.Method(n)
-		if group.Type.NumIn() != 0 || group.Type.NumOut() != 1 || group.Type.Out(0).Kind() != reflect.Interface {
+		if group.Type.NumIn() != 0 || group.Type.NumOut() != 1 ||
+			group.Type.Out(0).Kind() != reflect.Interface {
 			continue
 		}
 		for m := range group.Type.Out(0).NumMethod() {
 			getter := group.Type.Out(0).Method(m)
-			if getter.Type.NumOut() != 1 || !strings.HasSuffix(getter.Type.Out(0).Name(), "Interface") || group.Name == "Discovery" || getter.Name == "RESTClient" {
+			if getter.Type.NumOut() != 1 ||
+				!strings.HasSuffix(getter.Type.Out(0).Name(), "Interface") ||
+				group.Name == "Discovery" || getter.Name == "RESTClient" {
 				continue
 			}
 			kind := strings.TrimSuffix(getter.Type.Out(0).Name(), "Interface")
-			require.Equal(t, getter.Type.NumIn() == 0, clusterWide.Has(kind), "%s of %s", kind, group.Name)
+			require.Equal(t, getter.Type.NumIn() == 0, clusterWide.Has(kind), "%s of %s", kind,
+				group.Name)
 			checked++
 		}
 	}
@@ -71,20 +75,41 @@ func known(kind string) bool {
 
 func TestBuiltin(t *testing.T) {
 	for kind, want := range map[schema.GroupVersionKind]review.Resource{
-		{Version: "v1", Kind: "Pod"}:                                                                 {Plural: "pods", Namespaced: true},
-		{Version: "v1", Kind: "Endpoints"}:                                                           {Plural: "endpoints", Namespaced: true},
-		{Version: "v1", Kind: "Namespace"}:                                                           {Plural: "namespaces"},
-		{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"}:                                 {Plural: "ingresses", Namespaced: true},
-		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}:                           {Plural: "networkpolicies", Namespaced: true},
-		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole"}:                     {Plural: "clusterroles"},
-		{Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass"}:                               {Plural: "storageclasses"},
-		{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"}: {Plural: "mutatingwebhookconfigurations"},
+		{
+			Version: "v1", Kind: "Pod",
+		}: {Plural: "pods", Namespaced: true},
+		{
+			Version: "v1", Kind: "Endpoints",
+		}: {Plural: "endpoints", Namespaced: true},
+		{
+			Version: "v1", Kind: "Namespace",
+		}: {Plural: "namespaces"},
+		{
+			Group: "networking.k8s.io", Version: "v1", Kind: "Ingress",
+		}: {Plural: "ingresses", Namespaced: true},
+		{
+			Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy",
+		}: {Plural: "networkpolicies", Namespaced: true},
+		{
+			Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRole",
+		}: {Plural: "clusterroles"},
+		{
+			Group: "storage.k8s.io", Version: "v1", Kind: "StorageClass",
+		}: {Plural: "storageclasses"},
+		{
+			Group: "admissionregistration.k8s.io", Version: "v1",
+			Kind: "MutatingWebhookConfiguration",
+		}: {Plural: "mutatingwebhookconfigurations"},
 	} {
 		got, known := Builtin(kind)
 		require.True(t, known)
 		require.Equal(t, want, got, "%s", kind)
 	}
-	_, isKnown := Builtin(schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"})
+	_, isKnown := Builtin(schema.GroupVersionKind{
+		Group:   "example.com",
+		Version: "v1",
+		Kind:    "Widget",
+	})
 	require.False(t, isKnown)
 }
 
@@ -120,7 +145,9 @@ func TestFind(t *testing.T) {
 	})
 	options := Options{Kubeconfig: kubeconfig, CacheDirectory: t.TempDir()}
 	version := schema.GroupVersion{Group: "example.com", Version: "v1"}
-	find := func(kind string) (review.Resource, error) { return options.Find(t.Context(), version.WithKind(kind)) }
+	find := func(kind string) (review.Resource, error) {
+		return options.Find(t.Context(), version.WithKind(kind))
+	}
 
 	got, err := find("Ox")
 	require.NoError(t, err)
@@ -133,16 +160,19 @@ func TestFind(t *testing.T) {
 	got, err = find("Herd")
 	require.NoError(t, err)
 	require.Equal(t, review.Resource{Plural: "herds"}, got)
-	_, err = (&Options{Kubeconfig: kubeconfig, CacheDirectory: t.TempDir()}).Find(t.Context(), version.WithKind("Ox"))
+	_, err = (&Options{Kubeconfig: kubeconfig, CacheDirectory: t.TempDir()}).Find(t.Context(),
+		version.WithKind("Ox"))
 	require.Error(t, err)
 }
 
 func TestFindWithoutACluster(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	got, err := (&Options{CacheDirectory: t.TempDir()}).Find(t.Context(), schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"})
+	got, err := (&Options{CacheDirectory: t.TempDir()}).Find(t.Context(),
+		schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Widget"})
 	require.ErrorContains(t, err, "there is no usable kubeconfig")
 	require.Equal(t, review.Resource{Plural: "widgets"}, got)
 	kubeconfig, _ := cluster(t, nil)
-	_, err = (&Options{Kubeconfig: kubeconfig}).Find(t.Context(), schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Ox"})
+	_, err = (&Options{Kubeconfig: kubeconfig}).Find(t.Context(),
+		schema.GroupVersionKind{Group: "example.com", Version: "v1", Kind: "Ox"})
 	require.ErrorContains(t, err, "--cache-directory")
 }

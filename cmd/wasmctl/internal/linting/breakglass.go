@@ -38,7 +38,8 @@ const (
 func (l *linter) breakGlassAlone(options Options) {
 	l.report.BreakGlass, l.file = true, options.Path
 	if options.PolicyDirectory != "" {
-		l.fail(errors.New("is a break-glass file, which is checked alone: omit the policy directory"))
+		l.fail(
+			errors.New("is a break-glass file, which is checked alone: omit the policy directory"))
 		return
 	}
 	path, err := filepath.Abs(options.Path)
@@ -77,7 +78,8 @@ func (l *linter) checkNames(names []string) {
 	})
 	more := max(len(unknown)-maxUnknownNames, 0)
 	for _, name := range unknown[:len(unknown)-more] {
-		l.warnOfBreakGlass(fmt.Sprintf("policies[%d]: no policy is called %q: %s", slices.Index(names, name), name, breakglass.NameRemedy))
+		l.warnOfBreakGlass(fmt.Sprintf("policies[%d]: no policy is called %q: %s",
+			slices.Index(names, name), name, breakglass.NameRemedy))
 	}
 	if more > 0 {
 		l.warnOfBreakGlass(fmt.Sprintf("policies: %d more names are those of no policy", more))
@@ -88,5 +90,6 @@ func (l *linter) checkNames(names []string) {
 }
 
 func (l *linter) warnOfBreakGlass(text string) {
-	l.report.Warnings = append(l.report.Warnings, fmt.Sprintf("breakGlassFile: %s: %s", l.config.BreakGlassFile, text))
+	l.report.Warnings = append(l.report.Warnings,
+		fmt.Sprintf("breakGlassFile: %s: %s", l.config.BreakGlassFile, text))
 }

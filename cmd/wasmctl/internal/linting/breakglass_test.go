@@ -30,7 +30,8 @@ import (
 
 // order returns the content of a break-glass file.
 func order(ahead time.Duration, policies ...string) string {
-	return fmt.Sprintf("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: test\nuntil: %s\npolicies: ['%s']\n",
+	return fmt.Sprintf(
+		"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: test\nuntil: %s\npolicies: ['%s']\n",
 		time.Now().Add(ahead).UTC().Format(time.RFC3339), strings.Join(policies, "', '"))
 }
 
@@ -48,20 +49,28 @@ func TestBreakGlassFileOfAConfiguration(t *testing.T) {
 		order    string
 		warnings []string
 	}{
-		"none":      {"", nil},
-		"good":      {order(time.Hour, "own"), nil},
-		"every":     {order(time.Hour, "*"), nil},
-		"over":      {order(-time.Hour, "own"), []string{"would not be obeyed: until: "}},
-		"problems":  {order(48*time.Hour, "own") + "reson: a\n", []string{`would not be obeyed: unknown field "reson"`, "would not be obeyed: until: "}},
-		"no name":   {order(time.Hour, "gone"), []string{`policies[0]: no policy is called "gone"` + breakGlassRemedy, "would not be obeyed: policies: none of"}},
-		"one name":  {order(time.Hour, "own", "gone"), []string{`policies[1]: no policy is called "gone"` + breakGlassRemedy}},
-		"too large": {order(time.Hour, "own") + "#" + strings.Repeat("a", 64<<10), []string{"would not be obeyed: " + path + " has "}},
+		"none":  {"", nil},
+		"good":  {order(time.Hour, "own"), nil},
+		"every": {order(time.Hour, "*"), nil},
+		"over":  {order(-time.Hour, "own"), []string{"would not be obeyed: until: "}},
+		"problems": {order(48*time.Hour, "own") + "reson: a\n",
+			[]string{`would not be obeyed: unknown field "reson"`, "would not be obeyed: until: "}},
+		"no name": {order(time.Hour, "gone"), []string{
+			`policies[0]: no policy is called "gone"` + breakGlassRemedy,
+			"would not be obeyed: policies: none of",
+		}},
+		"one name": {order(time.Hour, "own", "gone"),
+			[]string{`policies[1]: no policy is called "gone"` + breakGlassRemedy}},
+		"too large": {order(time.Hour, "own") + "#" + strings.Repeat("a", 64<<10),
+			[]string{"would not be obeyed: " + path + " has "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if test.order != "" {
 				w.write("break-glass.yaml", test.order)
 			}
-			report := w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+"\npolicies: [{name: own, module: "+w.module("accept")+"}]\n"))
+			report :=
+				w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+
+					"\npolicies: [{name: own, module: "+w.module("accept")+"}]\n"))
 			require.Empty(t, report.Problems)
 			require.Len(t, report.Warnings, len(test.warnings), report.Warnings)
 			for n, part := range test.warnings {
@@ -71,12 +80,16 @@ func TestBreakGlassFileOfAConfiguration(t *testing.T) {
 		})
 	}
 	w.write("break-glass.yaml", order(time.Hour, many...))
-	report := w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+"\npolicies: [{name: own, module: "+w.module("accept")+"}]\n"))
+	report :=
+		w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+
+			"\npolicies: [{name: own, module: "+w.module("accept")+"}]\n"))
 	require.Len(t, report.Warnings, 22)
 	require.Contains(t, report.Warnings[20], "2 more names are those of no policy")
 
 	// If the policies cannot be loaded, their names are unknown.
-	report = w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+"\npolicies: [{name: own, module: "+w.module("none")+"}]\n"))
+	report =
+		w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+
+			"\npolicies: [{name: own, module: "+w.module("none")+"}]\n"))
 	require.Len(t, report.Problems, 1)
 	require.Empty(t, report.Warnings)
 }
@@ -98,7 +111,8 @@ func TestBreakGlassFileAlone(t *testing.T) {
 	require.Len(t, report.Problems, 1)
 	require.Contains(t, report.Problems[0], "has mode 0666")
 
-	report = linting.Lint(t.Context(), linting.Options{Path: w.path("break-glass.yaml"), PolicyDirectory: w.path("policies.d")})
+	report = linting.Lint(t.Context(),
+		linting.Options{Path: w.path("break-glass.yaml"), PolicyDirectory: w.path("policies.d")})
 	require.Len(t, report.Problems, 1)
 	require.Contains(t, report.Problems[0], "omit the policy directory")
 }

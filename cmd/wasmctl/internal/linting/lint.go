@@ -120,7 +120,8 @@ func (l *linter) named(problem string) string {
 	switch {
 	case l.file == "", strings.HasPrefix(problem, "reading a manifest: "):
 		return problem
-	case l.config != nil && l.config.PolicyDirectory != "" && strings.HasPrefix(problem, l.config.PolicyDirectory+"/"):
+	case l.config != nil && l.config.PolicyDirectory != "" &&
+		strings.HasPrefix(problem, l.config.PolicyDirectory+"/"):
 		return problem
 	case l.otherDirectory && strings.HasPrefix(problem, "policyDirectory: "):
 		return problem
@@ -188,14 +189,16 @@ func (l *linter) policies(ctx context.Context, options Options) {
 		return
 	}
 	if !complete {
-		l.unseen("no module of a manifest was fetched: fix the problems of the policy directory and its manifests first")
+		l.unseen(
+			"no module of a manifest was fetched: fix the problems of the policy directory and its manifests first")
 	}
 	l.loadValid(ctx, a, desired, filesOnly)
 }
 
 // desired returns the policies of the configuration. It also reports whether those of the manifests
 // are included.
-func (l *linter) desired(ctx context.Context, source reload.Source) (_ *reload.Desired, complete bool) {
+func (l *linter) desired(ctx context.Context,
+	source reload.Source) (_ *reload.Desired, complete bool) {
 	desired, err := source.Policies(ctx)
 	if err == nil {
 		return desired, true
@@ -245,7 +248,8 @@ func (l *linter) read(options Options) error {
 // load the others.
 func concernsAll(errs field.ErrorList) bool {
 	for _, err := range errs {
-		if !strings.HasPrefix(err.Field, "policies[") && !strings.HasPrefix(err.Field, "policyGroups[") {
+		if !strings.HasPrefix(err.Field, "policies[") &&
+			!strings.HasPrefix(err.Field, "policyGroups[") {
 			return true
 		}
 	}
@@ -263,7 +267,8 @@ func (l *linter) start(ctx context.Context, a *assembly.Assembly, source reload.
 	manager.Subscribe(func(set *policyset.Set) {
 		for _, p := range set.Policies() {
 			l.report.Policies = append(l.report.Policies, Policy{
-				Name: p.Name(), Mode: string(p.Spec().Mode), Mutating: p.Spec().Mutating, Digest: p.Digest(), SettingsHash: p.SettingsHash(),
+				Name: p.Name(), Mode: string(p.Spec().Mode), Mutating: p.Spec().Mutating,
+				Digest: p.Digest(), SettingsHash: p.SettingsHash(),
 			})
 		}
 	})
@@ -271,23 +276,29 @@ func (l *linter) start(ctx context.Context, a *assembly.Assembly, source reload.
 
 // loadValid loads the policies without a known problem. Otherwise, users would find further
 // problems only after they fixed the known ones.
-func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *reload.Desired, filesOnly bool) {
+func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *reload.Desired,
+	filesOnly bool) {
 	l.report.Warnings = append(l.report.Warnings, desired.Warnings...)
 	valid := *l.config
 	valid.Policies, valid.PolicyGroups = nil, nil
 	// Policies after those of the configuration come from manifests and are valid.
 	for n, policy := range desired.Policies {
-		if n >= len(l.config.Policies) || len(validation.ValidatePolicy(&policy, l.config, validation.PolicyPath(n, policy.Name))) == 0 {
+		if n >= len(l.config.Policies) ||
+			len(validation.ValidatePolicy(&policy, l.config,
+				validation.PolicyPath(n, policy.Name))) == 0 {
 			valid.Policies = append(valid.Policies, policy)
 		}
 	}
 	for n, group := range desired.PolicyGroups {
-		if n >= len(l.config.PolicyGroups) || len(validation.ValidatePolicyGroup(&group, l.config, validation.PolicyGroupPath(n, group.Name))) == 0 {
+		if n >= len(l.config.PolicyGroups) ||
+			len(validation.ValidatePolicyGroup(&group, l.config,
+				validation.PolicyGroupPath(n, group.Name))) == 0 {
 			valid.PolicyGroups = append(valid.PolicyGroups, group)
 		}
 	}
 	if filesOnly && keepFiles(&valid) {
-		l.unseen("no module from a registry or a web server was fetched, nor those of groups with such a member: fix the problems of sources first")
+		l.unseen(
+			"no module from a registry or a web server was fetched, nor those of groups with such a member: fix the problems of sources first")
 	}
 	set, errs := a.Loader.Load(ctx, &valid)
 	l.fail(policyset.JoinProblems(errs, desired.Origins))
@@ -301,10 +312,16 @@ func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *r
 func keepFiles(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	isRemote := func(uri string) bool { return !strings.HasPrefix(uri, "file://") }
 	before := len(config.Policies) + len(config.PolicyGroups)
-	config.Policies = slices.DeleteFunc(config.Policies, func(policy wasmadmission.Policy) bool { return isRemote(policy.Module) })
-	config.PolicyGroups = slices.DeleteFunc(config.PolicyGroups, func(group wasmadmission.PolicyGroup) bool {
-		return slices.ContainsFunc(group.Policies, func(member wasmadmission.PolicyGroupMember) bool { return isRemote(member.Module) })
+	config.Policies = slices.DeleteFunc(config.Policies, func(policy wasmadmission.Policy) bool {
+		return isRemote(policy.Module)
 	})
+	config.PolicyGroups = slices.DeleteFunc(config.PolicyGroups,
+		func(group wasmadmission.PolicyGroup) bool {
+			return slices.ContainsFunc(group.Policies,
+				func(member wasmadmission.PolicyGroupMember) bool {
+					return isRemote(member.Module)
+				})
+		})
 	return len(config.Policies)+len(config.PolicyGroups) < before
 }
 
@@ -312,7 +329,12 @@ func keepFiles(config *wasmadmission.WasmAdmissionConfiguration) bool {
 // If the only problems are in sources, which do not matter for files, the assembly fetches only
 // from files.
 func (l *linter) assemble(ctx context.Context) (a *assembly.Assembly, filesOnly bool) {
-	options := assembly.Options{Guests: host.Guests(), NewChecker: sigstore.ForConfiguration, KeepModules: true, Warn: l.warn}
+	options := assembly.Options{
+		Guests:      host.Guests(),
+		NewChecker:  sigstore.ForConfiguration,
+		KeepModules: true,
+		Warn:        l.warn,
+	}
 	a, err := assembly.New(ctx, l.config, options)
 	if err != nil {
 		// Another command may be using the cache directory, which does not belong to the server.

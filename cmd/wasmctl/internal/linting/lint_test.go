@@ -85,7 +85,8 @@ func (w *workspace) lint(path string) *linting.Report {
 func TestGood(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
-	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\npolicies: [{name: own, module: "+w.module("deny")+", mode: monitor}]\n"))
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+
+		"\npolicies: [{name: own, module: "+w.module("deny")+", mode: monitor}]\n"))
 	require.Empty(t, report.Problems)
 	require.Len(t, report.Warnings, 1)
 	require.Contains(t, report.Warnings[0], "has no effect in process: policyServer")
@@ -98,7 +99,8 @@ func TestGood(t *testing.T) {
 // The report contains the warnings that a server would log while it loads policies.
 func TestWarningsOfLoading(t *testing.T) {
 	w := newWorkspace(t)
-	report := w.lint(w.write("config.yaml", head+"policies: [{name: own, module: "+w.module("deny")+", contextAwareResources: [{apiVersion: v1, kind: Secret}]}]\n"))
+	report := w.lint(w.write("config.yaml", head+"policies: [{name: own, module: "+w.module("deny")+
+		", contextAwareResources: [{apiVersion: v1, kind: Secret}]}]\n"))
 	require.Empty(t, report.Problems)
 	require.Equal(t, []string{
 		"policies[own]: Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources",
@@ -118,7 +120,9 @@ const admission = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfig
 func TestAdmissionConfiguration(t *testing.T) {
 	w := newWorkspace(t)
 	w.write("plugin.yaml", head+"policies: [{name: named, module: "+w.module("accept")+"}]")
-	report := w.lint(w.write("admission.yaml", admission+"- {name: Other, path: other.yaml}\n- {name: WasmAdmission, path: plugin.yaml}\n"))
+	report :=
+		w.lint(w.write("admission.yaml", admission+
+			"- {name: Other, path: other.yaml}\n- {name: WasmAdmission, path: plugin.yaml}\n"))
 	require.Empty(t, report.Problems)
 	require.Equal(t, "named", report.Policies[0].Name)
 
@@ -133,23 +137,27 @@ func TestAdmissionConfiguration(t *testing.T) {
 	require.Contains(t, report.Warnings[0], `no entry under plugins is called "WasmAdmission"`)
 	report = w.lint(w.write("admission.yaml", admission+"- name: WasmAdmission\n"))
 	require.Len(t, report.Problems, 1)
-	require.Contains(t, report.Problems[0], `the entry "WasmAdmission" has neither path nor configuration`)
+	require.Contains(t, report.Problems[0],
+		`the entry "WasmAdmission" has neither path nor configuration`)
 }
 
 // Grants for unknown policies are reported, but do not keep a server from starting.
 func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
-	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\ncapabilities: {kubernetes: {secretReaders: [clusterwide-first, first]}}\n"))
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+
+		"\ncapabilities: {kubernetes: {secretReaders: [clusterwide-first, first]}}\n"))
 	require.Empty(t, report.Problems)
 	require.Len(t, report.Warnings, 2)
-	require.Contains(t, report.Warnings[1], `capabilities.kubernetes.secretReaders[1]: no policy is called "first"`)
+	require.Contains(t, report.Warnings[1],
+		`capabilities.kubernetes.secretReaders[1]: no policy is called "first"`)
 }
 
 func TestPolicyDirectoryAlone(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
-	report := linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
+	report := linting.Lint(t.Context(),
+		linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
 	require.Empty(t, report.Problems)
 	require.Len(t, report.Policies, 1)
 	require.DirExists(t, w.path("state"))
@@ -159,9 +167,13 @@ func TestPolicyDirectoryAlone(t *testing.T) {
 func TestTheStateDirectoryIsInUse(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess, CacheDirectory: w.path("state/compiled")})
+	e, err := engine.New(engine.Options{
+		Compilation:    engine.InProcess,
+		CacheDirectory: w.path("state/compiled"),
+	})
 	require.NoError(t, err)
-	report := linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
+	report := linting.Lint(t.Context(),
+		linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
 	require.NoError(t, e.Close())
 	require.Empty(t, report.Problems)
 	require.Len(t, report.Policies, 1)
@@ -170,7 +182,8 @@ func TestTheStateDirectoryIsInUse(t *testing.T) {
 // The server's state directory is not touched, and saved sets in it hide no problem.
 func TestStateIsLeftAlone(t *testing.T) {
 	w := newWorkspace(t)
-	report := w.lint(w.write("config.yaml", head+"stateDirectory: "+w.path("server")+"\nreload: {keepLastGood: true}\npolicies: [{name: a, module: "+w.module("none")+"}]"))
+	report := w.lint(w.write("config.yaml", head+"stateDirectory: "+w.path("server")+
+		"\nreload: {keepLastGood: true}\npolicies: [{name: a, module: "+w.module("none")+"}]"))
 	require.Len(t, report.Problems, 1)
 	require.NoDirExists(t, w.path("server"))
 }
@@ -188,16 +201,18 @@ func (w *workspace) serve(path string) (kubeconfig string, manager *reload.Manag
 	recorder, registry := metrics.NewPolicies(), basemetrics.NewKubeRegistry()
 	recorder.MustRegister(registry.MustRegister)
 	manager = reload.New(reload.Options{
-		Config: config, Source: reload.NewSource(config), Loader: &policyset.Loader{Engine: e}, Recorder: recorder,
+		Config: config, Source: reload.NewSource(config), Loader: &policyset.Loader{Engine: e},
+		Recorder: recorder,
 	})
 	require.NoError(w, manager.Start(w.Context()))
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", basemetrics.HandlerFor(registry, basemetrics.HandlerOpts{}))
-	mux.HandleFunc("/readyz/wasm-admission-policies", func(response http.ResponseWriter, _ *http.Request) {
-		if err := manager.Check(); err != nil {
-			http.Error(response, err.Error(), http.StatusInternalServerError)
-		}
-	})
+	mux.HandleFunc("/readyz/wasm-admission-policies",
+		func(response http.ResponseWriter, _ *http.Request) {
+			if err := manager.Check(); err != nil {
+				http.Error(response, err.Error(), http.StatusInternalServerError)
+			}
+		})
 	server := httptest.NewServer(mux)
 	w.Cleanup(server.Close)
 	return w.kubeconfig(server.URL), manager
@@ -243,20 +258,24 @@ func TestAgainst(t *testing.T) {
 func TestAgainstFails(t *testing.T) {
 	w := newWorkspace(t)
 	status, body := http.StatusForbidden, ""
-	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
-		response.WriteHeader(status)
-		_, _ = response.Write([]byte(body))
-	}))
+	server :=
+		httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
+			response.WriteHeader(status)
+			_, _ = response.Write([]byte(body))
+		}))
 	t.Cleanup(server.Close)
 	kubeconfig := w.kubeconfig(server.URL)
 	report := &linting.Report{}
-	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "/metrics answered 403: the user of the kubeconfig needs to be allowed to get it")
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig),
+		"/metrics answered 403: the user of the kubeconfig needs to be allowed to get it")
 	status, body = http.StatusOK, "other 1\n"
-	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "it has no metric apiserver_wasm_admission_policy_set_info")
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig),
+		"it has no metric apiserver_wasm_admission_policy_set_info")
 	body = "{"
 	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "its metrics cannot be read")
 	body = strings.Repeat("\n", 64<<20+1)
-	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "the answer has more than 67108864 bytes")
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig),
+		"the answer has more than 67108864 bytes")
 	server.Close()
 	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "connection refused")
 	require.ErrorContains(t, report.Against(t.Context(), w.path("none")), "reading the kubeconfig")

@@ -75,7 +75,9 @@ func (r *Report) Against(ctx context.Context, path string) error {
 	case err != nil:
 		return fmt.Errorf("asking %s: %w", s.URL, err)
 	case status != http.StatusOK:
-		return fmt.Errorf("asking %s: %s answered %d: the user of the kubeconfig needs to be allowed to get it", s.URL, metricsPath, status)
+		return fmt.Errorf(
+			"asking %s: %s answered %d: the user of the kubeconfig needs to be allowed to get it",
+			s.URL, metricsPath, status)
 	}
 	if err := s.read(metrics); err != nil {
 		return fmt.Errorf("asking %s: %w", s.URL, err)
@@ -99,10 +101,13 @@ func problem(ctx context.Context, client *http.Client, url string) (string, erro
 	case status == http.StatusInternalServerError:
 		return strings.TrimSpace(text), nil
 	}
-	return "", fmt.Errorf("%s answered %d: the user of the kubeconfig needs to be allowed to get it", readyzPath, status)
+	return "",
+		fmt.Errorf("%s answered %d: the user of the kubeconfig needs to be allowed to get it",
+			readyzPath, status)
 }
 
-func get(ctx context.Context, client *http.Client, url string, most int64) (text string, status int, err error) {
+func get(ctx context.Context, client *http.Client, url string,
+	most int64) (text string, status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", 0, err
@@ -114,7 +119,8 @@ func get(ctx context.Context, client *http.Client, url string, most int64) (text
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err == nil && int64(len(body)) > most {
-		return "", 0, fmt.Errorf("the answer has more than %d bytes, which is more than is read", most)
+		return "", 0,
+			fmt.Errorf("the answer has more than %d bytes, which is more than is read", most)
 	}
 	return string(body), response.StatusCode, err
 }
@@ -128,7 +134,8 @@ func (s *Server) read(metrics string) error {
 	}
 	family := families[setMetric]
 	if family == nil {
-		return errors.New("it has no metric " + setMetric + ": it was built without WasmAdmission, or the feature gate is off")
+		return errors.New("it has no metric " + setMetric +
+			": it was built without WasmAdmission, or the feature gate is off")
 	}
 	for _, sample := range family.GetMetric() {
 		switch label(sample, "state") {

@@ -48,9 +48,11 @@ func sections(b *strings.Builder, parent *cobra.Command) {
 
 // section writes the section of a command.
 func section(b *strings.Builder, command *cobra.Command) {
-	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.CommandPath(), command.Short, command.UseLine(), prose(command.Long))
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.CommandPath(),
+		command.Short, command.UseLine(), prose(command.Long))
 	if command.Example != "" {
-		fmt.Fprintf(b, "\n```console\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(command.Example, "  "), "\n  ", "\n"))
+		fmt.Fprintf(b, "\n```console\n%s\n```\n",
+			strings.ReplaceAll(strings.TrimPrefix(command.Example, "  "), "\n  ", "\n"))
 	}
 	if command.HasLocalFlags() {
 		b.WriteString("\n")
@@ -68,11 +70,13 @@ func prose(text string) string {
 		if indented && !literal {
 			b.WriteString("```yaml\n")
 		}
-		if !indented && literal && line == "" && (n+1 == len(lines) || !strings.HasPrefix(lines[n+1], "  ")) {
+		if !indented && literal && line == "" &&
+			(n+1 == len(lines) || !strings.HasPrefix(lines[n+1], "  ")) {
 			b.WriteString("```\n")
 			indented = false
 		}
-		literal = indented || literal && line == "" && n+1 < len(lines) && strings.HasPrefix(lines[n+1], "  ")
+		literal = indented || literal && line == "" && n+1 < len(lines) &&
+			strings.HasPrefix(lines[n+1], "  ")
 		b.WriteString(strings.TrimPrefix(line, "  ") + "\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")

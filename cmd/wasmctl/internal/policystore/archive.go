@@ -39,7 +39,11 @@ func (s *Store) Save(w io.Writer, uris []string) error {
 		if err != nil {
 			return err
 		}
-		if err := archive.WriteHeader(&tar.Header{Name: place, Mode: 0o644, Size: int64(len(content))}); err != nil {
+		if err := archive.WriteHeader(&tar.Header{
+			Name: place,
+			Mode: 0o644,
+			Size: int64(len(content)),
+		}); err != nil {
 			return err
 		}
 		if _, err := archive.Write(content); err != nil {
@@ -69,7 +73,8 @@ func (s *Store) Load(path string, maxBytes int64) (uris []string, err error) {
 
 // readArchive calls f for each module of an archive. It trusts nothing that the archive says about
 // itself.
-func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, content []byte) error) error {
+func (s *Store) readArchive(path string, maxBytes int64,
+	f func(uri string, content []byte) error) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -84,7 +89,8 @@ func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, cont
 	for entries := 0; ; entries++ {
 		header, err := archive.Next()
 		if bounded.N <= 0 {
-			return fmt.Errorf("it has more than %d bytes: save fewer policies at a time", s.maxArchiveBytes)
+			return fmt.Errorf("it has more than %d bytes: save fewer policies at a time",
+				s.maxArchiveBytes)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -100,16 +106,21 @@ func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, cont
 		}
 		uri, ok := uriOf(header.Name)
 		if header.Typeflag != tar.TypeReg || !ok {
-			return fmt.Errorf("%.200q in it is not the file of a policy: only registry/HOST/…, https/HOST/… and http/HOST/… are accepted", header.Name)
+			return fmt.Errorf(
+				"%.200q in it is not the file of a policy: only registry/HOST/…, https/HOST/… and http/HOST/… are accepted",
+				header.Name)
 		}
 		content, err := io.ReadAll(io.LimitReader(archive, maxBytes+1))
 		switch {
 		case bounded.N <= 0:
-			return fmt.Errorf("it has more than %d bytes: save fewer policies at a time", s.maxArchiveBytes)
+			return fmt.Errorf("it has more than %d bytes: save fewer policies at a time",
+				s.maxArchiveBytes)
 		case err != nil:
 			return fmt.Errorf("it is damaged: %w", err)
 		case int64(len(content)) > maxBytes:
-			return fmt.Errorf("%s in it has more than %d bytes: raise --module-size if you trust the module", uri, maxBytes)
+			return fmt.Errorf(
+				"%s in it has more than %d bytes: raise --module-size if you trust the module", uri,
+				maxBytes)
 		}
 		if err := f(uri, content); err != nil {
 			return err

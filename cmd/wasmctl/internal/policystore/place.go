@@ -46,7 +46,8 @@ func Place(uri string) (string, error) {
 
 func placeOf(uri string) (string, error) {
 	if moduleuri.IsTooLong(uri) {
-		return "", fmt.Errorf("the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
+		return "",
+			fmt.Errorf("the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
 	}
 	scheme, rest, _ := strings.Cut(uri, "://")
 	switch scheme {
@@ -79,9 +80,11 @@ func placeOfURL(uri string) (string, error) {
 	}
 	host := strings.ToLower(u.Host)
 	host = strings.TrimSuffix(host, ":"+moduleuri.DefaultPort(u.Scheme))
-	segments := append([]string{u.Scheme, host}, strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")...)
+	segments := append([]string{u.Scheme, host},
+		strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")...)
 	for _, segment := range segments {
-		if segment == "" || segment == "." || segment == ".." || strings.HasPrefix(segment, temporary) {
+		if segment == "" || segment == "." || segment == ".." ||
+			strings.HasPrefix(segment, temporary) {
 			return "", fmt.Errorf("the URL has %q between two slashes, or at its end", segment)
 		}
 	}

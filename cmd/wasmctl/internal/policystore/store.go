@@ -72,7 +72,12 @@ func Default() (*Store, error) {
 
 // New returns the store in a directory, which is created when something is stored.
 func New(root string) *Store {
-	return &Store{root: root, maxEntries: maxEntries, maxModuleBytes: maxModuleBytes, maxArchiveBytes: maxArchiveBytes}
+	return &Store{
+		root:            root,
+		maxEntries:      maxEntries,
+		maxModuleBytes:  maxModuleBytes,
+		maxArchiveBytes: maxArchiveBytes,
+	}
 }
 
 // ConfigDirectory returns kwctl's configuration directory, which need not exist.
@@ -112,7 +117,9 @@ type NotFoundError struct {
 
 // Error says what to do.
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, or list the store with the command policies", e.Policy)
+	return fmt.Sprintf(
+		"Cannot find policy '%s' inside of the local store: pull it first, or list the store with the command policies",
+		e.Policy)
 }
 
 // Get returns the module with a URI. If there is none, the error is a [*NotFoundError].
@@ -134,7 +141,10 @@ func (s *Store) Get(uri string) ([]byte, error) {
 		return nil, &NotFoundError{uri}
 	}
 	if err == nil && s.check(uri, content) != nil {
-		err = fmt.Errorf("%s is damaged and not a WebAssembly module: remove it with the command rm, and pull it again", filepath.Join(s.root, filepath.FromSlash(place)))
+		err =
+			fmt.Errorf(
+				"%s is damaged and not a WebAssembly module: remove it with the command rm, and pull it again",
+				filepath.Join(s.root, filepath.FromSlash(place)))
 	}
 	return content, err
 }
@@ -158,7 +168,8 @@ func (s *Store) read(root *os.Root, place string) ([]byte, error) {
 		return nil, err
 	}
 	if size := int64(len(content)); size > s.maxModuleBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes, too many for a module: remove it", filepath.Join(s.root, place), s.maxModuleBytes)
+		return nil, fmt.Errorf("%s has more than %d bytes, too many for a module: remove it",
+			filepath.Join(s.root, place), s.maxModuleBytes)
 	}
 	return content, nil
 }
@@ -199,7 +210,8 @@ func (s *Store) check(uri string, content []byte) error {
 	case !strings.HasPrefix(string(content[:min(len(content), len(wasmMagic))]), wasmMagic):
 		return fmt.Errorf("%s is not a WebAssembly module", uri)
 	case int64(len(content)) > s.maxModuleBytes:
-		return fmt.Errorf("%s has %d bytes, at most %d are kept", uri, len(content), s.maxModuleBytes)
+		return fmt.Errorf("%s has %d bytes, at most %d are kept", uri, len(content),
+			s.maxModuleBytes)
 	}
 	return nil
 }
@@ -254,7 +266,8 @@ func (s *Store) Each(f func(uri string, content []byte) error) (err error) {
 			return err
 		}
 		if entries++; entries > s.maxEntries {
-			return fmt.Errorf("%s has more than %d entries: remove some policies", s.root, s.maxEntries)
+			return fmt.Errorf("%s has more than %d entries: remove some policies", s.root,
+				s.maxEntries)
 		}
 		uri, ok := uriOf(place)
 		if !ok || !entry.Type().IsRegular() {
@@ -282,7 +295,9 @@ func (s *Store) Find(beginning string) (uri string, content []byte, err error) {
 		case digest == "":
 			uri, content, digest = other, bytes, got
 		default:
-			return fmt.Errorf("%s is the beginning of the digests of both %s and %s: write more of the digest, or a URI", beginning, uri, other)
+			return fmt.Errorf(
+				"%s is the beginning of the digests of both %s and %s: write more of the digest, or a URI",
+				beginning, uri, other)
 		}
 		return nil
 	})

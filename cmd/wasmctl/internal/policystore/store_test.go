@@ -60,10 +60,14 @@ func TestPlace(t *testing.T) {
 		require.Equal(t, got, place)
 	}
 	for _, uri := range []string{
-		"", "one", "file:///policy.wasm", "registry://", "registry://example.com/../../one:v1", "registry://example.com/one:", "https://",
-		"https://example.com", "https://example.com/", "https://example.com/a/../../b", "https://example.com/./a", "https://example.com//a",
-		"https://../a", "https://example.com/a?token=secret", "https://example.com/a?", "https://example.com/a#b", "https://ann:secret@example.com/a",
-		"https://example.com/.tmp-1", "https://example.com/%zz", "https://example.com/" + strings.Repeat("a", 5000),
+		"", "one", "file:///policy.wasm", "registry://", "registry://example.com/../../one:v1",
+		"registry://example.com/one:", "https://",
+		"https://example.com", "https://example.com/", "https://example.com/a/../../b",
+		"https://example.com/./a", "https://example.com//a",
+		"https://../a", "https://example.com/a?token=secret", "https://example.com/a?",
+		"https://example.com/a#b", "https://ann:secret@example.com/a",
+		"https://example.com/.tmp-1", "https://example.com/%zz",
+		"https://example.com/" + strings.Repeat("a", 5000),
 	} {
 		_, err := Place(uri)
 		require.Error(t, err, uri)
@@ -73,8 +77,10 @@ func TestPlace(t *testing.T) {
 
 func TestIsFixed(t *testing.T) {
 	for uri, want := range map[string]bool{
-		tagged: true, web: true, "registry://example.com/one:latest": false, "registry://example.com/one": false,
-		"registry://example.com/one@sha256:" + zeros: false, "https://example.com/a?b": false, "file:///a": false,
+		tagged: true, web: true, "registry://example.com/one:latest": false,
+		"registry://example.com/one":                 false,
+		"registry://example.com/one@sha256:" + zeros: false, "https://example.com/a?b": false,
+		"file:///a": false,
 	} {
 		require.Equal(t, want, IsFixed(uri), uri)
 	}
@@ -87,7 +93,11 @@ func TestStore(t *testing.T) {
 	require.ErrorAs(t, err, new(*NotFoundError))
 	require.ErrorAs(t, s.Remove(tagged), new(*NotFoundError))
 
-	for uri, text := range map[string]string{tagged: "one", web: "two", "registry://example.com/three": "three"} {
+	for uri, text := range map[string]string{
+		tagged:                         "one",
+		web:                            "two",
+		"registry://example.com/three": "three",
+	} {
 		require.NoError(t, s.Put(uri, module(text)))
 	}
 	got, err := s.Get(tagged)
@@ -97,7 +107,8 @@ func TestStore(t *testing.T) {
 	require.NoError(t, s.Put(tagged, module("one again")))
 	// The store leaves other files alone.
 	require.NoError(t, os.WriteFile(filepath.Join(s.Root(), "notes"), nil, 0o600))
-	require.NoError(t, os.WriteFile(filepath.Join(s.Root(), "https/example.com/.tmp-1"), nil, 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(s.Root(), "https/example.com/.tmp-1"), nil, 0o600))
 	require.Equal(t, []string{web, "registry://example.com/three:latest", tagged}, list(t, s))
 
 	uri, content, err := s.Find(strings.TrimPrefix(engine.Digest(module("two")), "sha256:")[:12])
@@ -108,9 +119,11 @@ func TestStore(t *testing.T) {
 	require.ErrorContains(t, err, "Cannot find policy '"+zeros+"'")
 	require.NoError(t, s.Put("https://example.com/b.wasm", module("two")))
 	_, _, err = s.Find(strings.TrimPrefix(engine.Digest(module("two")), "sha256:")[:12])
-	require.ErrorContains(t, err, "is the beginning of the digests of both https://example.com/a/policy.wasm and https://example.com/b.wasm")
+	require.ErrorContains(t, err,
+		"is the beginning of the digests of both https://example.com/a/policy.wasm and https://example.com/b.wasm")
 
-	require.ErrorAs(t, s.Remove("https://example.com/a"), new(*NotFoundError), "a directory is no policy")
+	require.ErrorAs(t, s.Remove("https://example.com/a"), new(*NotFoundError),
+		"a directory is no policy")
 	require.NoError(t, s.Remove(tagged))
 	require.NoDirExists(t, filepath.Join(s.Root(), "registry/example.com:5000"))
 	require.DirExists(t, filepath.Join(s.Root(), "registry/example.com"))
@@ -127,7 +140,8 @@ func TestStoreRefuses(t *testing.T) {
 	// Links must not lead out of the store.
 	outside := filepath.Join(t.TempDir(), "outside")
 	require.NoError(t, os.WriteFile(outside, module("secret"), 0o600))
-	require.NoError(t, os.Symlink(outside, filepath.Join(s.Root(), "registry/example.com:5000/policies/two:v1")))
+	require.NoError(t,
+		os.Symlink(outside, filepath.Join(s.Root(), "registry/example.com:5000/policies/two:v1")))
 	_, err := s.Get("registry://example.com:5000/policies/two:v1")
 	require.Error(t, err)
 	require.NoError(t, os.Symlink(filepath.Dir(outside), filepath.Join(s.Root(), "https")))
@@ -143,7 +157,8 @@ func TestStoreRefuses(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		require.NoError(t, os.WriteFile(filepath.Join(s.Root(), name), nil, 0o600))
 	}
-	require.ErrorContains(t, s.Each(func(string, []byte) error { return nil }), "more than 5 entries")
+	require.ErrorContains(t, s.Each(func(string, []byte) error { return nil }),
+		"more than 5 entries")
 }
 
 func TestArchive(t *testing.T) {
@@ -154,7 +169,8 @@ func TestArchive(t *testing.T) {
 	require.NoError(t, s.Save(&first, []string{tagged, web}))
 	require.NoError(t, s.Save(&second, []string{tagged, web}))
 	require.Equal(t, first.Bytes(), second.Bytes())
-	require.ErrorAs(t, s.Save(&second, []string{"registry://example.com/none"}), new(*NotFoundError))
+	require.ErrorAs(t, s.Save(&second, []string{"registry://example.com/none"}),
+		new(*NotFoundError))
 
 	path := filepath.Join(t.TempDir(), "policies.tar.gz")
 	require.NoError(t, os.WriteFile(path, first.Bytes(), 0o600))
@@ -175,15 +191,38 @@ func TestLoadRefuses(t *testing.T) {
 		text    string
 		err     string
 	}{
-		"a way out":       {[]*tar.Header{good, {Name: "../../outside", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
-		"an inner way":    {[]*tar.Header{good, {Name: "https/example.com/../../../outside", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
-		"an absolute one": {[]*tar.Header{good, {Name: "/etc/passwd", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
-		"a link":          {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeSymlink, Linkname: "/etc"}}, "", "is not the file of a policy"},
-		"a hard link":     {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeLink, Linkname: good.Name}}, "", "is not the file of a policy"},
-		"a device":        {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeChar}}, "", "is not the file of a policy"},
-		"too large":       {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeReg}}, "larger than thirty-two bytes is this", "raise --module-size"},
-		"too many":        {[]*tar.Header{good, good, good, good}, "", "more than 3 entries"},
-		"too large all":   {[]*tar.Header{good, {Name: "https/example.com", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": strings.Repeat("a", 4096)}}}, "", "more than 4096 bytes"},
+		"a way out": {[]*tar.Header{good, {Name: "../../outside", Typeflag: tar.TypeReg}}, "",
+			"is not the file of a policy"},
+		"an inner way": {[]*tar.Header{
+			good,
+			{Name: "https/example.com/../../../outside", Typeflag: tar.TypeReg},
+		}, "", "is not the file of a policy"},
+		"an absolute one": {[]*tar.Header{good, {Name: "/etc/passwd", Typeflag: tar.TypeReg}}, "",
+			"is not the file of a policy"},
+		"a link": {[]*tar.Header{
+			good,
+			{Name: "https/example.com/a", Typeflag: tar.TypeSymlink, Linkname: "/etc"},
+		}, "", "is not the file of a policy"},
+		"a hard link": {[]*tar.Header{
+			good,
+			{Name: "https/example.com/a", Typeflag: tar.TypeLink, Linkname: good.Name},
+		}, "", "is not the file of a policy"},
+		"a device": {[]*tar.Header{
+			good,
+			{Name: "https/example.com/a", Typeflag: tar.TypeChar},
+		}, "", "is not the file of a policy"},
+		"too large": {[]*tar.Header{
+			good,
+			{Name: "https/example.com/a", Typeflag: tar.TypeReg},
+		}, "larger than thirty-two bytes is this", "raise --module-size"},
+		"too many": {[]*tar.Header{good, good, good, good}, "", "more than 3 entries"},
+		"too large all": {[]*tar.Header{
+			good,
+			{
+				Name: "https/example.com", Typeflag: tar.TypeReg,
+				PAXRecords: map[string]string{"comment": strings.Repeat("a", 4096)},
+			},
+		}, "", "more than 4096 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "policies.tar.gz")

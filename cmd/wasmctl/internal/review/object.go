@@ -106,7 +106,8 @@ func ToJSON(data []byte) ([]byte, error) {
 	}
 	object, err := strictyaml.ToJSON(data)
 	if err != nil {
-		return nil, fmt.Errorf("the request is not a JSON object, nor one document of YAML: %w", explain.YAML(err))
+		return nil, fmt.Errorf("the request is not a JSON object, nor one document of YAML: %w",
+			explain.YAML(err))
 	}
 	return object, nil
 }
@@ -118,7 +119,8 @@ func fieldsOf(data []byte) (map[string]json.RawMessage, error) {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mismatch):
-		return nil, fmt.Errorf("the request is not a JSON object, nor one of YAML, but %s: %s", articled(mismatch.Value), forms)
+		return nil, fmt.Errorf("the request is not a JSON object, nor one of YAML, but %s: %s",
+			articled(mismatch.Value), forms)
 	case err != nil:
 		return nil, fmt.Errorf("the request is not a JSON object: %w", err)
 	case fields == nil:
@@ -144,8 +146,9 @@ func looksLikeRequest(fields map[string]json.RawMessage) bool {
 	if kind := fields["kind"]; kind != nil {
 		return kind[0] != '"' || string(kind) == `"AdmissionReview"`
 	}
-	return fields["apiVersion"] == nil && slices.ContainsFunc([]string{"uid", "request", "resource", "operation", "userInfo"},
-		func(name string) bool { return fields[name] != nil })
+	return fields["apiVersion"] == nil &&
+		slices.ContainsFunc([]string{"uid", "request", "resource", "operation", "userInfo"},
+			func(name string) bool { return fields[name] != nil })
 }
 
 // objectHead holds the fields of an object that a request needs.
@@ -177,7 +180,8 @@ func guessed(kind schema.GroupVersionKind) Resource {
 // Request builds an AdmissionRequest from an object and its old version, in JSON or YAML. CREATE
 // needs only the object, UPDATE both, and DELETE only the old version; nil stands for none. The
 // function resource returns how the kind is served.
-func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
+func (o Object) Request(object, old []byte,
+	resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	var heads []*objectHead
 	for _, data := range []*[]byte{&object, &old} {
 		if *data == nil {
@@ -201,7 +205,10 @@ func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKin
 		return nil, errors.New("there is no object to build a request from")
 	}
 	if len(heads) == 2 && *heads[0].identity() != *heads[1].identity() {
-		return nil, fmt.Errorf("the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace", heads[0].identity(), heads[1].identity())
+		return nil,
+			fmt.Errorf(
+				"the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace",
+				heads[0].identity(), heads[1].identity())
 	}
 	return o.request(heads[0], object, old, resource)
 }
@@ -218,22 +225,30 @@ func headOf(object []byte, fields map[string]json.RawMessage) (*objectHead, erro
 	return head, nil
 }
 
-func (o Object) request(head *objectHead, object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
+func (o Object) request(head *objectHead, object, old []byte,
+	resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	version, err := schema.ParseGroupVersion(head.APIVersion)
 	if err != nil {
-		return nil, fmt.Errorf("apiVersion: %q is invalid: write a version, such as v1, or group and version, such as apps/v1", head.APIVersion)
+		return nil,
+			fmt.Errorf(
+				"apiVersion: %q is invalid: write a version, such as v1, or group and version, such as apps/v1",
+				head.APIVersion)
 	}
 	kind := version.WithKind(head.Kind)
 	served := resource(kind)
-	requestKind, requestResource := metav1.GroupVersionKind(kind), metav1.GroupVersionResource(version.WithResource(served.Plural))
+	requestKind, requestResource := metav1.GroupVersionKind(kind),
+		metav1.GroupVersionResource(version.WithResource(served.Plural))
 	request := &admissionv1.AdmissionRequest{
 		UID:  cmp.Or(o.UID, uuid.NewUUID()),
 		Kind: requestKind, RequestKind: &requestKind,
 		Resource: requestResource, RequestResource: &requestResource,
 		Name: head.Metadata.Name, Namespace: head.Metadata.Namespace,
 		Operation: admissionv1.Operation(cmp.Or(o.Operation, "CREATE")),
-		UserInfo:  authenticationv1.UserInfo{Username: cmp.Or(o.User, "kubernetes-admin"), Groups: o.Groups},
-		Object:    runtime.RawExtension{Raw: object}, OldObject: runtime.RawExtension{Raw: old},
+		UserInfo: authenticationv1.UserInfo{
+			Username: cmp.Or(o.User, "kubernetes-admin"),
+			Groups:   o.Groups,
+		},
+		Object: runtime.RawExtension{Raw: object}, OldObject: runtime.RawExtension{Raw: old},
 	}
 	if served.Namespaced {
 		request.Namespace = cmp.Or(request.Namespace, metav1.NamespaceDefault)
@@ -259,19 +274,24 @@ func (h *objectHead) identity() *identity {
 
 // String names the object for messages.
 func (i *identity) String() string {
-	return fmt.Sprintf("%s %s %q", i.apiVersion, i.kind, strings.TrimPrefix(i.namespace+"/"+i.name, "/"))
+	return fmt.Sprintf("%s %s %q", i.apiVersion, i.kind,
+		strings.TrimPrefix(i.namespace+"/"+i.name, "/"))
 }
 
 // check returns an error if no request can be built from the object.
 func (h *objectHead) check(fields map[string]json.RawMessage) error {
 	var missing []string
-	for _, field := range []struct{ name, value string }{{"apiVersion", h.APIVersion}, {"kind", h.Kind}} {
+	for _, field := range []struct {
+		name, value string
+	}{{"apiVersion", h.APIVersion}, {"kind", h.Kind}} {
 		if field.value != "" {
 			continue
 		}
 		for name := range fields {
 			if name != field.name && strings.EqualFold(name, field.name) {
-				return fmt.Errorf("the request is neither an AdmissionRequest nor an object: it has %q instead of %s: correct the name", name, field.name)
+				return fmt.Errorf(
+					"the request is neither an AdmissionRequest nor an object: it has %q instead of %s: correct the name",
+					name, field.name)
 			}
 		}
 		missing = append(missing, field.name)
@@ -279,12 +299,18 @@ func (h *objectHead) check(fields map[string]json.RawMessage) error {
 	var items []json.RawMessage
 	switch {
 	case len(missing) > 0:
-		return fmt.Errorf("the request is neither an AdmissionRequest nor an object: it has no %s: %s", strings.Join(missing, " and no "), forms)
+		return fmt.Errorf(
+			"the request is neither an AdmissionRequest nor an object: it has no %s: %s",
+			strings.Join(missing, " and no "), forms)
 	case strings.IndexFunc(h.Kind, unicode.IsLower) == 0:
-		return fmt.Errorf("kind: %q begins with a lower-case letter: write it as kubectl api-resources does, such as Pod", h.Kind)
+		return fmt.Errorf(
+			"kind: %q begins with a lower-case letter: write it as kubectl api-resources does, such as Pod",
+			h.Kind)
 	// No request creates a list. kubectl sends its items one after the other.
-	case strings.HasSuffix(h.Kind, "List") && h.Items != nil && json.Unmarshal(h.Items, &items) == nil:
-		return fmt.Errorf("a %s of %d objects: a request has one object, so give one of them", h.Kind, len(items))
+	case strings.HasSuffix(h.Kind, "List") && h.Items != nil &&
+		json.Unmarshal(h.Items, &items) == nil:
+		return fmt.Errorf("a %s of %d objects: a request has one object, so give one of them",
+			h.Kind, len(items))
 	}
 	return nil
 }

@@ -119,7 +119,8 @@ func unwrap(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	kind := fields["kind"]
-	isReview := fields["request"] != nil && string(fields["request"]) != "null" && fields["uid"] == nil && (kind == nil || kind[0] == '"')
+	isReview := fields["request"] != nil && string(fields["request"]) != "null" &&
+		fields["uid"] == nil && (kind == nil || kind[0] == '"')
 	switch {
 	case isReview:
 		return fields["request"], nil
@@ -143,7 +144,8 @@ func (r *admissionRequest) check() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("the request is not an AdmissionRequest: missing field %s", strings.Join(missing, ", "))
+		return fmt.Errorf("the request is not an AdmissionRequest: missing field %s",
+			strings.Join(missing, ", "))
 	}
 	return nil
 }

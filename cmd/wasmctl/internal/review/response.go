@@ -56,7 +56,8 @@ const maxPatchBytes = 32 << 20
 
 // Respond builds a response from a policy's answer, or from the error that replaced it, on the
 // policy's terms. It does not modify the answer.
-func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse, err error) *Response {
+func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse,
+	err error) *Response {
 	judgement := terms.Judge(verdict.Answer{Response: answer, Change: r.change(answer), Err: err})
 	response := &Response{UID: r.UID, Allowed: !judgement.Rejected}
 	if said := judgement.Response; said != nil {
@@ -91,10 +92,16 @@ func (r *Request) change(answer *abi.ValidationResponse) verdict.Change {
 
 // statusOf returns a policy's explanation of its verdict, or nil if there is none.
 func statusOf(answer *abi.ValidationResponse) *Status {
-	if answer.Explanation() == "" && answer.Code == 0 && answer.Details == nil && len(answer.Causes) == 0 {
+	if answer.Explanation() == "" && answer.Code == 0 && answer.Details == nil &&
+		len(answer.Causes) == 0 {
 		return nil
 	}
-	status := &Status{Message: answer.Message, Reason: answer.Reason, Details: answer.Details.DeepCopy(), Code: answer.Code}
+	status := &Status{
+		Message: answer.Message,
+		Reason:  answer.Reason,
+		Details: answer.Details.DeepCopy(),
+		Code:    answer.Code,
+	}
 	for _, cause := range answer.Causes {
 		status.addCause(metav1.StatusCause{Field: cause.Field, Message: cause.Message})
 	}

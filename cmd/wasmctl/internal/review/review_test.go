@@ -39,23 +39,44 @@ const (
 
 func TestParseRequest(t *testing.T) {
 	for name, test := range map[string]struct{ data, want, err string }{
-		"bare":              {data: create, want: create},
-		"review":            {data: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":` + create + `}`, want: create},
+		"bare": {data: create, want: create},
+		"review": {
+			data: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":` +
+				create + `}`, want: create,
+		},
 		"review without it": {data: `{"request":` + create + `}`, want: create},
-		"nulls and unknown": {data: `{` + head + `,"object":null,"oldObject":null,"options":null,"dryRun":null,"name":null,"more":1}`, want: `{` + head + `}`},
+		"nulls and unknown": {
+			data: `{` + head +
+				`,"object":null,"oldObject":null,"options":null,"dryRun":null,"name":null,"more":1}`,
+			want: `{` + head + `}`,
+		},
 		"all fields": {
-			data: `{` + head + `,"subResource":"status","requestKind":{"group":"g","version":"v","kind":"K"},"requestResource":{"group":"g","version":"v","resource":"r"},"requestSubResource":"s",
+			data: `{` + head +
+				`,"subResource":"status","requestKind":{"group":"g","version":"v","kind":"K"},"requestResource":{"group":"g","version":"v","resource":"r"},"requestSubResource":"s",
 				"name":"n","namespace":"m","oldObject":{"a":[1]},"dryRun":false,"options":{"kind":"CreateOptions"}}`,
-			want: `{` + head + `,"subResource":"status","requestKind":{"group":"g","version":"v","kind":"K"},"requestResource":{"group":"g","version":"v","resource":"r"},"requestSubResource":"s",
+			want: `{` + head +
+				`,"subResource":"status","requestKind":{"group":"g","version":"v","kind":"K"},"requestResource":{"group":"g","version":"v","resource":"r"},"requestSubResource":"s",
 				"name":"n","namespace":"m","oldObject":{"a":[1]},"dryRun":false,"options":{"kind":"CreateOptions"}}`,
 		},
-		"nothing":      {data: ``, err: "the request is not a JSON object"},
-		"list":         {data: `[]`, err: "the request is not a JSON object"},
-		"empty":        {data: `{}`, err: "the request is not an AdmissionRequest: missing field `uid`, `kind`, `resource`, `operation`, `userInfo`"},
-		"an object":    {data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`, err: "the request is not an AdmissionRequest"},
-		"wrong type":   {data: `{` + head + `,"namespace":1}`, err: "the request is not an AdmissionRequest: namespace: number does not fit: write a string"},
-		"empty review": {data: `{"kind":"AdmissionReview","request":null}`, err: "the request is an AdmissionReview without a request: write request"},
-		"more values":  {data: create + `{}`, err: "the request is not a JSON object"},
+		"nothing": {data: ``, err: "the request is not a JSON object"},
+		"list":    {data: `[]`, err: "the request is not a JSON object"},
+		"empty": {
+			data: `{}`,
+			err:  "the request is not an AdmissionRequest: missing field `uid`, `kind`, `resource`, `operation`, `userInfo`",
+		},
+		"an object": {
+			data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`,
+			err:  "the request is not an AdmissionRequest",
+		},
+		"wrong type": {
+			data: `{` + head + `,"namespace":1}`,
+			err:  "the request is not an AdmissionRequest: namespace: number does not fit: write a string",
+		},
+		"empty review": {
+			data: `{"kind":"AdmissionReview","request":null}`,
+			err:  "the request is an AdmissionReview without a request: write request",
+		},
+		"more values": {data: create + `{}`, err: "the request is not a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request, err := review.ParseRequest([]byte(test.data))
@@ -96,46 +117,87 @@ func TestRespond(t *testing.T) {
 		err     error
 		want    string
 	}{
-		"accepted":            {answer: abi.ValidationResponse{Accepted: true}, want: `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`},
-		"accepted, says more": {answer: abi.ValidationResponse{Accepted: true, Message: "m"}, want: `{"uid":"u","allowed":true,"status":{"message":"m"},"auditAnnotations":null,"warnings":null}`},
+		"accepted": {
+			answer: abi.ValidationResponse{Accepted: true},
+			want:   `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
+		},
+		"accepted, says more": {
+			answer: abi.ValidationResponse{Accepted: true, Message: "m"},
+			want:   `{"uid":"u","allowed":true,"status":{"message":"m"},"auditAnnotations":null,"warnings":null}`,
+		},
 		"rejected": {
-			answer: abi.ValidationResponse{Message: "no", Code: 418, Warnings: []string{"w"}, AuditAnnotations: map[string]string{"a": "b"}},
-			want:   `{"uid":"u","allowed":false,"status":{"message":"no","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
+			answer: abi.ValidationResponse{
+				Message:          "no",
+				Code:             418,
+				Warnings:         []string{"w"},
+				AuditAnnotations: map[string]string{"a": "b"},
+			},
+			want: `{"uid":"u","allowed":false,"status":{"message":"no","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
 		},
 		"rejected for a reason": {
-			answer: abi.ValidationResponse{Reason: "r", Details: &metav1.StatusDetails{Kind: "k", RetryAfterSeconds: 1}},
-			want:   `{"uid":"u","allowed":false,"status":{"reason":"r","details":{"kind":"k","retryAfterSeconds":1}},"auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				Reason:  "r",
+				Details: &metav1.StatusDetails{Kind: "k", RetryAfterSeconds: 1},
+			},
+			want: `{"uid":"u","allowed":false,"status":{"reason":"r","details":{"kind":"k","retryAfterSeconds":1}},"auditAnnotations":null,"warnings":null}`,
 		},
-		"rejected without a word": {answer: abi.ValidationResponse{}, want: `{"uid":"u","allowed":false,"auditAnnotations":null,"warnings":null}`},
+		"rejected without a word": {
+			answer: abi.ValidationResponse{},
+			want:   `{"uid":"u","allowed":false,"auditAnnotations":null,"warnings":null}`,
+		},
 		"group": {
-			answer: abi.ValidationResponse{Message: "g", Causes: []abi.Cause{{Field: "spec.policies.a", Message: "x"}, {Field: "spec.policies.b"}}},
-			want:   `{"uid":"u","allowed":false,"status":{"message":"g","details":{"causes":[{"message":"x","field":"spec.policies.a"},{"field":"spec.policies.b"}]}},"auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				Message: "g",
+				Causes: []abi.Cause{{Field: "spec.policies.a", Message: "x"},
+					{Field: "spec.policies.b"}},
+			},
+			want: `{"uid":"u","allowed":false,"status":{"message":"g","details":{"causes":[{"message":"x","field":"spec.policies.a"},{"field":"spec.policies.b"}]}},"auditAnnotations":null,"warnings":null}`,
 		},
 		"mutated": {
-			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`)},
+			answer: abi.ValidationResponse{
+				Accepted:      true,
+				MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`),
+			},
 			// [{"op":"remove","path":"/metadata/name"}]
 			want: `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL21ldGFkYXRhL25hbWUifV0=","auditAnnotations":null,"warnings":null}`,
 		},
 		"mutated and rejected": {
-			answer: abi.ValidationResponse{MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`)},
-			want:   `{"uid":"u","allowed":false,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL21ldGFkYXRhL25hbWUifV0=","auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`),
+			},
+			want: `{"uid":"u","allowed":false,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL21ldGFkYXRhL25hbWUifV0=","auditAnnotations":null,"warnings":null}`,
 		},
 		"patched": {
 			// The computed difference would be shorter: [{"op":"remove","path":"/metadata/name"}].
-			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`), Patch: []byte(`[{"op":"replace","path":"/metadata","value":{}}]`)},
-			want:   `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9tZXRhZGF0YSIsInZhbHVlIjp7fX1d","auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				Accepted:      true,
+				MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`),
+				Patch:         []byte(`[{"op":"replace","path":"/metadata","value":{}}]`),
+			},
+			want: `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9tZXRhZGF0YSIsInZhbHVlIjp7fX1d","auditAnnotations":null,"warnings":null}`,
 		},
 		"patched to the same": {
-			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`), Patch: []byte(`[{"op":"replace","path":"/metadata/name","value":"a"}]`)},
-			want:   `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				Accepted:      true,
+				MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`),
+				Patch:         []byte(`[{"op":"replace","path":"/metadata/name","value":"a"}]`),
+			},
+			want: `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
 		},
 		"handed back": {
-			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`)},
-			want:   `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
+			answer: abi.ValidationResponse{
+				Accepted:      true,
+				MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`),
+			},
+			want: `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
 		},
 		"mutated DELETE": {
 			request: deleted,
-			answer:  abi.ValidationResponse{Accepted: true, Warnings: []string{"w"}, MutatedObject: json.RawMessage(`{}`)},
+			answer: abi.ValidationResponse{
+				Accepted:      true,
+				Warnings:      []string{"w"},
+				MutatedObject: json.RawMessage(`{}`),
+			},
 			want: `{"uid":"u","allowed":false,"status":{"message":"Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. ` +
 				`This is not allowed"},"auditAnnotations":null,"warnings":null}`,
 		},
@@ -152,15 +214,30 @@ func TestRespond(t *testing.T) {
 			want: `{"uid":"u","allowed":false,"status":{"message":"no such owner","code":500},"auditAnnotations":null,"warnings":null}`,
 		},
 		"trap": {
-			err:  &engine.Error{Digest: "d", Phase: engine.PhaseCall, Cause: engine.CauseUnreachable, Err: errors.New("wasm trap: unreachable")},
+			err: &engine.Error{
+				Digest: "d",
+				Phase:  engine.PhaseCall,
+				Cause:  engine.CauseUnreachable,
+				Err:    errors.New("wasm trap: unreachable"),
+			},
 			want: `{"uid":"u","allowed":false,"status":{"message":"internal server error: Guest call failure: module d: call: wasm trap: unreachable","code":500},"auditAnnotations":null,"warnings":null}`,
 		},
 		"not started": {
-			err:  fmt.Errorf("initialization failed: %w", &engine.Error{Digest: "d", Phase: engine.PhaseStart, Cause: engine.CauseLimit, Err: errors.New("too much")}),
+			err: fmt.Errorf("initialization failed: %w",
+				&engine.Error{
+					Digest: "d",
+					Phase:  engine.PhaseStart,
+					Cause:  engine.CauseLimit,
+					Err:    errors.New("too much"),
+				}),
 			want: `{"uid":"u","allowed":false,"status":{"message":"internal server error: initialization failed: module d: start: too much","code":500},"auditAnnotations":null,"warnings":null}`,
 		},
 		"deadline": {
-			err:  &engine.Error{Phase: engine.PhaseCall, Cause: engine.CauseDeadline, Err: context.DeadlineExceeded},
+			err: &engine.Error{
+				Phase: engine.PhaseCall,
+				Cause: engine.CauseDeadline,
+				Err:   context.DeadlineExceeded,
+			},
 			want: `{"uid":"u","allowed":false,"status":{"message":"Policy execution interrupted because it exceeded the allowed execution time","code":500},"auditAnnotations":null,"warnings":null}`,
 		},
 	} {
@@ -174,7 +251,8 @@ func TestRespond(t *testing.T) {
 			if test.err != nil {
 				answer = nil
 			}
-			got, err := json.Marshal(request.Respond(verdict.Terms{MayMutate: true}, answer, test.err))
+			got, err :=
+				json.Marshal(request.Respond(verdict.Terms{MayMutate: true}, answer, test.err))
 			require.NoError(t, err)
 			require.Equal(t, test.want, string(got))
 		})
@@ -185,7 +263,11 @@ func TestRespond(t *testing.T) {
 func TestRespondToRaw(t *testing.T) {
 	request, err := review.ParseRawRequest([]byte(`{"resource":"banana"}`))
 	require.NoError(t, err)
-	response := request.Respond(verdict.Terms{MayMutate: true}, &abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"resource":"hay"}`)}, nil)
+	response := request.Respond(verdict.Terms{MayMutate: true},
+		&abi.ValidationResponse{
+			Accepted:      true,
+			MutatedObject: json.RawMessage(`{"resource":"hay"}`),
+		}, nil)
 	require.JSONEq(t, `[{"op":"replace","path":"/resource","value":"hay"}]`, string(response.Patch))
 }
 
@@ -204,8 +286,12 @@ func TestPatchIsBounded(t *testing.T) {
 	}
 	request, err := review.ParseRawRequest(object("0"))
 	require.NoError(t, err)
-	response := request.Respond(verdict.Terms{MayMutate: true}, &abi.ValidationResponse{Accepted: true, MutatedObject: object("1")}, nil)
-	require.Equal(t, &review.Status{Message: "internal server error: the patch is too large", Code: 500}, response.Status)
+	response := request.Respond(verdict.Terms{MayMutate: true},
+		&abi.ValidationResponse{Accepted: true, MutatedObject: object("1")}, nil)
+	require.Equal(t, &review.Status{
+		Message: "internal server error: the patch is too large",
+		Code:    500,
+	}, response.Status)
 	require.False(t, response.Allowed)
 }
 
@@ -219,7 +305,14 @@ func TestTerms(t *testing.T) {
 	}{
 		"monitor": {
 			verdict.Terms{Monitor: true, Message: "custom"},
-			abi.ValidationResponse{MutatedObject: other, Patch: []byte(`[]`), Message: "m", Code: 1, AuditAnnotations: map[string]string{"a": "b"}, Warnings: []string{"w"}},
+			abi.ValidationResponse{
+				MutatedObject:    other,
+				Patch:            []byte(`[]`),
+				Message:          "m",
+				Code:             1,
+				AuditAnnotations: map[string]string{"a": "b"},
+				Warnings:         []string{"w"},
+			},
 			`{"uid":"u","allowed":true,"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
 		},
 		"may mutate": {
@@ -229,12 +322,22 @@ func TestTerms(t *testing.T) {
 		},
 		"may not mutate": {
 			verdict.Terms{Name: "p"},
-			abi.ValidationResponse{Accepted: true, MutatedObject: other, Patch: []byte(`[]`), Warnings: []string{"w"}},
+			abi.ValidationResponse{
+				Accepted:      true,
+				MutatedObject: other,
+				Patch:         []byte(`[]`),
+				Warnings:      []string{"w"},
+			},
 			`{"uid":"u","allowed":false,"status":{"message":"Request rejected by policy p. The policy attempted to mutate the request, but it is currently configured to not allow mutations."},"auditAnnotations":null,"warnings":["w"]}`,
 		},
 		"message": {
 			verdict.Terms{Message: "custom"},
-			abi.ValidationResponse{Message: "m", Reason: "r", Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Field: "f"}}}, Code: 1},
+			abi.ValidationResponse{
+				Message: "m",
+				Reason:  "r",
+				Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Field: "f"}}},
+				Code:    1,
+			},
 			`{"uid":"u","allowed":false,"status":{"message":"custom","reason":"r","details":{"causes":[{"field":"f"},{"message":"m"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
 		},
 		"message instead of none": {
@@ -266,9 +369,12 @@ func TestTerms(t *testing.T) {
 	}
 	request, err := review.ParseRequest([]byte(create))
 	require.NoError(t, err)
-	got, err := json.Marshal(request.Respond(verdict.Terms{Message: "custom"}, nil, errors.New("no verdict")))
+	got, err := json.Marshal(request.Respond(verdict.Terms{Message: "custom"}, nil,
+		errors.New("no verdict")))
 	require.NoError(t, err)
-	require.JSONEq(t, `{"uid":"u","allowed":false,"status":{"message":"custom","details":{"causes":[{"message":"internal server error: no verdict"}]},"code":500},"auditAnnotations":null,"warnings":null}`, string(got))
+	require.JSONEq(t,
+		`{"uid":"u","allowed":false,"status":{"message":"custom","details":{"causes":[{"message":"internal server error: no verdict"}]},"code":500},"auditAnnotations":null,"warnings":null}`,
+		string(got))
 }
 
 func FuzzParseRequest(f *testing.F) {

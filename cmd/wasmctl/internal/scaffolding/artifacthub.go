@@ -137,7 +137,9 @@ type Package struct {
 func (p *Package) Describe() ([]byte, error) {
 	b := &hubBuilder{annotations: p.Metadata.Annotations}
 	if len(b.annotations) == 0 {
-		return nil, errors.New("no annotations in policy metadata. policy metadata must specify annotations")
+		return nil,
+			errors.New(
+				"no annotations in policy metadata. policy metadata must specify annotations")
 	}
 	if p.Questions != nil && len(bytes.TrimSpace(p.Questions)) == 0 {
 		return nil, errors.New("questions-ui content cannot be empty")
@@ -145,10 +147,13 @@ func (p *Package) Describe() ([]byte, error) {
 	version := b.version(p.Version)
 	oci := b.image(version)
 	hub := artifactHub{
-		Version: version, Name: b.required(annotationTitle), DisplayName: b.required(annotationDisplayName),
-		CreatedAt: p.CreatedAt.UTC().Format(time.RFC3339Nano), Description: b.required(annotationDescription),
-		License: b.annotations[annotationLicense], HomeURL: b.url(annotationURL),
-		Images: []image{{"policy", oci}}, Keywords: b.keywords(), Links: b.links(version), Install: fmt.Sprintf(install, oci),
+		Version: version, Name: b.required(annotationTitle),
+		DisplayName: b.required(annotationDisplayName),
+		CreatedAt:   p.CreatedAt.UTC().Format(time.RFC3339Nano),
+		Description: b.required(annotationDescription),
+		License:     b.annotations[annotationLicense], HomeURL: b.url(annotationURL),
+		Images: []image{{"policy", oci}}, Keywords: b.keywords(), Links: b.links(version),
+		Install:     fmt.Sprintf(install, oci),
 		Maintainers: b.maintainers(), Provider: provider{"kubewarden"},
 		Recommendations: []recommendation{{"https://artifacthub.io/packages/helm/kubewarden/kubewarden-controller"}},
 		Annotations:     b.hubAnnotations(p),
@@ -196,7 +201,8 @@ func (b *hubBuilder) version(fallback string) string {
 		return ""
 	}
 	if _, err := versions.ParseSemantic(version); err != nil {
-		b.fail("policy version must be in semver: %s: %q: %w: write one such as 1.2.3", from, version, err)
+		b.fail("policy version must be in semver: %s: %q: %w: write one such as 1.2.3", from,
+			version, err)
 	}
 	return version
 }
@@ -208,7 +214,9 @@ func (b *hubBuilder) image(version string) string {
 	}
 	text := repository + ":v" + version
 	if _, err := moduleuri.ParseReference(text); err != nil {
-		b.fail("annotation %q in policy metadata is malformed: %q: %w: write a repository such as ghcr.io/kubewarden/policies/cel-policy", annotationOCIURL, repository, err)
+		b.fail(
+			"annotation %q in policy metadata is malformed: %q: %w: write a repository such as ghcr.io/kubewarden/policies/cel-policy",
+			annotationOCIURL, repository, err)
 	}
 	return text
 }
@@ -219,7 +227,9 @@ func (b *hubBuilder) url(name string) string {
 		return ""
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme == "" || u.Host == "" {
-		b.fail("annotation %q in policy metadata is malformed: %q is not a URL: write one such as https://github.com/kubewarden/cel-policy", name, text)
+		b.fail(
+			"annotation %q in policy metadata is malformed: %q is not a URL: write one such as https://github.com/kubewarden/cel-policy",
+			name, text)
 	}
 	return text
 }
@@ -231,7 +241,8 @@ func (b *hubBuilder) keywords() (words []string) {
 	}
 	for word := range strings.SplitSeq(text, ",") {
 		if word = strings.TrimSpace(word); word == "" {
-			b.fail("annotation %q in policy metadata is malformed, must be csv values", annotationKeywords)
+			b.fail("annotation %q in policy metadata is malformed, must be csv values",
+				annotationKeywords)
 			return nil
 		}
 		words = append(words, word)
@@ -247,7 +258,9 @@ func (b *hubBuilder) links(version string) []link {
 	}
 	links := []link{{"source", source}}
 	if u, err := url.Parse(source); err == nil && u.Host == "github.com" {
-		links = append([]link{{"policy", source + "/releases/download/v" + version + "/policy.wasm"}}, links...)
+		links =
+			append([]link{{"policy", source + "/releases/download/v" + version + "/policy.wasm"}},
+				links...)
 	}
 	return links
 }
@@ -259,7 +272,9 @@ func (b *hubBuilder) maintainers() (all []maintainer) {
 	}
 	addresses, err := mail.ParseAddressList(text)
 	if err != nil {
-		b.fail(`annotation %q in policy metadata is malformed, must be csv values of "name <email>": %w`, annotationAuthor, err)
+		b.fail(
+			`annotation %q in policy metadata is malformed, must be csv values of "name <email>": %w`,
+			annotationAuthor, err)
 	}
 	for _, address := range addresses {
 		all = append(all, maintainer{address.Name, address.Address})
@@ -275,7 +290,10 @@ func (b *hubBuilder) hubAnnotations(p *Package) map[string]string {
 	for _, resource := range p.Metadata.ContextAwareResources {
 		resources = append(resources, hubResource(resource))
 	}
-	annotations := map[string]string{"kubewarden/mutation": strconv.FormatBool(p.Metadata.Mutating), "kubewarden/rules": b.yaml(rules)}
+	annotations := map[string]string{
+		"kubewarden/mutation": strconv.FormatBool(p.Metadata.Mutating),
+		"kubewarden/rules":    b.yaml(rules),
+	}
 	if len(resources) > 0 {
 		annotations["kubewarden/contextAwareResources"] = b.yaml(resources)
 	}
@@ -287,7 +305,8 @@ func (b *hubBuilder) hubAnnotations(p *Package) map[string]string {
 	}
 	if text, there := b.annotations[annotationHiddenUI]; there {
 		if text != "true" && text != "false" {
-			b.fail("annotation %q in policy metadata is malformed: %q is neither true nor false", annotationHiddenUI, text)
+			b.fail("annotation %q in policy metadata is malformed: %q is neither true nor false",
+				annotationHiddenUI, text)
 		}
 		annotations["kubewarden/hidden-ui"] = text
 	}

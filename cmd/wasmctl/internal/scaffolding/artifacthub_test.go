@@ -31,12 +31,24 @@ import (
 func hubPackage() *scaffolding.Package {
 	m := metadata()
 	m.Annotations = map[string]string{
-		"io.kubewarden.policy.title": "verify-image-signatures", "io.kubewarden.policy.version": "0.2.1", "io.kubewarden.policy.description": "A description",
-		"io.kubewarden.policy.author": "Tux Tuxedo <tux@example.com>, Pidgin <pidgin@example.com>", "io.kubewarden.policy.url": "https://github.com/home",
-		"io.kubewarden.policy.ociUrl": "ghcr.io/ocirepo/policy", "io.kubewarden.policy.source": "https://github.com/repo", "io.kubewarden.policy.license": "Apache-2.0",
-		"io.artifacthub.resources": "Pod, Deployment", "io.artifacthub.displayName": "Verify Image Signatures", "io.artifacthub.keywords": "pod, signature", "io.kubewarden.hidden-ui": "true",
+		"io.kubewarden.policy.title":       "verify-image-signatures",
+		"io.kubewarden.policy.version":     "0.2.1",
+		"io.kubewarden.policy.description": "A description",
+		"io.kubewarden.policy.author":      "Tux Tuxedo <tux@example.com>, Pidgin <pidgin@example.com>",
+		"io.kubewarden.policy.url":         "https://github.com/home",
+		"io.kubewarden.policy.ociUrl":      "ghcr.io/ocirepo/policy",
+		"io.kubewarden.policy.source":      "https://github.com/repo",
+		"io.kubewarden.policy.license":     "Apache-2.0",
+		"io.artifacthub.resources":         "Pod, Deployment",
+		"io.artifacthub.displayName":       "Verify Image Signatures",
+		"io.artifacthub.keywords":          "pod, signature", "io.kubewarden.hidden-ui": "true",
 	}
-	return &scaffolding.Package{Metadata: m, Questions: []byte("questions contents"), CreatedAt: time.Unix(0, 0), Command: "kwctl"}
+	return &scaffolding.Package{
+		Metadata:  m,
+		Questions: []byte("questions contents"),
+		CreatedAt: time.Unix(0, 0),
+		Command:   "kwctl",
+	}
 }
 
 // The expected text is that of Kubewarden's own test, plus additions of newer versions.
@@ -44,7 +56,8 @@ func TestArtifactHub(t *testing.T) {
 	text, err := hubPackage().Describe()
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(string(text), "# Kubewarden Artifacthub Package config\n"))
-	require.Contains(t, string(text), "#   kwctl scaffold artifacthub > artifacthub-pkg.yml\nversion: 0.2.1\nname: verify-image-signatures\ndisplayName: ")
+	require.Contains(t, string(text),
+		"#   kwctl scaffold artifacthub > artifacthub-pkg.yml\nversion: 0.2.1\nname: verify-image-signatures\ndisplayName: ")
 	var got map[string]any
 	require.NoError(t, yaml.Unmarshal(text, &got))
 	require.Contains(t, got["install"], "kwctl pull ghcr.io/ocirepo/policy:v0.2.1\n")
@@ -70,19 +83,25 @@ func TestArtifactHub(t *testing.T) {
 
 func TestArtifactHubRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ annotation, value, err string }{
-		"no title":        {"io.kubewarden.policy.title", "", `policy metadata must specify "io.kubewarden.policy.title" in annotations`},
+		"no title": {"io.kubewarden.policy.title", "",
+			`policy metadata must specify "io.kubewarden.policy.title" in annotations`},
 		"no display name": {"io.artifacthub.displayName", "", "io.artifacthub.displayName"},
-		"no description":  {"io.kubewarden.policy.description", "", "io.kubewarden.policy.description"},
-		"no image":        {"io.kubewarden.policy.ociUrl", "", "io.kubewarden.policy.ociUrl"},
-		"no version":      {"io.kubewarden.policy.version", "", "io.kubewarden.policy.version"},
-		"version":         {"io.kubewarden.policy.version", "not-semver", "policy version must be in semver"},
-		"image":           {"io.kubewarden.policy.ociUrl", "https://github.com/x", "io.kubewarden.policy.ociUrl"},
-		"keywords":        {"io.artifacthub.keywords", "foo,,bar", "must be csv values"},
-		"author":          {"io.kubewarden.policy.author", "Foo foo@example.com, Bar <bar@example.com>", `must be csv values of "name <email>"`},
-		"author's email":  {"io.kubewarden.policy.author", "Bar <#$%#$%>", `must be csv values of "name <email>"`},
-		"URL":             {"io.kubewarden.policy.url", "@&*foo", "is not a URL"},
-		"source":          {"io.kubewarden.policy.source", "@&*foo", "is not a URL"},
-		"hidden":          {"io.kubewarden.hidden-ui", "perhaps", "is neither true nor false"},
+		"no description": {"io.kubewarden.policy.description", "",
+			"io.kubewarden.policy.description"},
+		"no image":   {"io.kubewarden.policy.ociUrl", "", "io.kubewarden.policy.ociUrl"},
+		"no version": {"io.kubewarden.policy.version", "", "io.kubewarden.policy.version"},
+		"version": {"io.kubewarden.policy.version", "not-semver",
+			"policy version must be in semver"},
+		"image": {"io.kubewarden.policy.ociUrl", "https://github.com/x",
+			"io.kubewarden.policy.ociUrl"},
+		"keywords": {"io.artifacthub.keywords", "foo,,bar", "must be csv values"},
+		"author": {"io.kubewarden.policy.author",
+			"Foo foo@example.com, Bar <bar@example.com>", `must be csv values of "name <email>"`},
+		"author's email": {"io.kubewarden.policy.author", "Bar <#$%#$%>",
+			`must be csv values of "name <email>"`},
+		"URL":    {"io.kubewarden.policy.url", "@&*foo", "is not a URL"},
+		"source": {"io.kubewarden.policy.source", "@&*foo", "is not a URL"},
+		"hidden": {"io.kubewarden.hidden-ui", "perhaps", "is neither true nor false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := hubPackage()
@@ -97,7 +116,8 @@ func TestArtifactHubRefuses(t *testing.T) {
 	require.EqualError(t, err, "questions-ui content cannot be empty")
 	p.Metadata.Annotations = nil
 	_, err = p.Describe()
-	require.EqualError(t, err, "no annotations in policy metadata. policy metadata must specify annotations")
+	require.EqualError(t, err,
+		"no annotations in policy metadata. policy metadata must specify annotations")
 }
 
 // Releases on hosts other than GitHub are unknown, so the metadata's version counts.

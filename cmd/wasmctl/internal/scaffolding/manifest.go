@@ -73,7 +73,12 @@ type manifestSpec struct {
 }
 
 func newManifest(kind string, metadata manifestMeta, spec *manifestSpec) ([]byte, error) {
-	return yaml.Marshal(manifest{APIVersion: "policies.kubewarden.io/v1", Kind: kind, Metadata: metadata, Spec: *spec})
+	return yaml.Marshal(manifest{
+		APIVersion: "policies.kubewarden.io/v1",
+		Kind:       kind,
+		Metadata:   metadata,
+		Spec:       *spec,
+	})
 }
 
 // Policy is the input of a manifest.
@@ -103,13 +108,20 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 		title = metadata.Annotations[annotationTitle]
 	}
 	if title == "" {
-		return nil, nil, fmt.Errorf("the module's metadata has no annotation %s: name the policy with --title", annotationTitle)
+		return nil, nil,
+			fmt.Errorf("the module's metadata has no annotation %s: name the policy with --title",
+				annotationTitle)
 	}
 	if len(validation.IsDNS1123Subdomain(title)) > 0 {
 		// The sentence is kwctl's, except for the remedy.
 		return nil, nil, fmt.Errorf("Invalid title '%s'. Must conform to RFC 1123: use lowercase alphanumeric chars, '-' or '.', and start/end with an alphanumeric character: name the policy with --title", title) //nolint:staticcheck // see above
 	}
-	spec := &manifestSpec{Module: p.Module, Mutating: metadata.Mutating, Rules: rulesOf(metadata.Rules), Settings: runtime.RawExtension{Raw: p.Settings}}
+	spec := &manifestSpec{
+		Module:   p.Module,
+		Mutating: metadata.Mutating,
+		Rules:    rulesOf(metadata.Rules),
+		Settings: runtime.RawExtension{Raw: p.Settings},
+	}
 	if len(p.Settings) == 0 {
 		spec.Settings.Raw = []byte("{}")
 	}
@@ -117,11 +129,13 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 		spec.BackgroundAudit = new(false)
 	}
 	if len(spec.Rules) == 0 {
-		warnings = append(warnings, "spec.rules is empty, as the module's metadata has none: write which requests the policy is for")
+		warnings = append(warnings,
+			"spec.rules is empty, as the module's metadata has none: write which requests the policy is for")
 	}
 	warnings = append(warnings, p.grant(spec)...)
 	if p.Kind == KindAdmissionPolicy && p.Namespace == "" {
-		warnings = append(warnings, "metadata.namespace is missing, and a policy directory requires it: write it, or set it with --namespace")
+		warnings = append(warnings,
+			"metadata.namespace is missing, and a policy directory requires it: write it, or set it with --namespace")
 	}
 	annotations := map[string]string{}
 	for _, name := range []string{annotationSeverity, annotationCategory} {
@@ -129,7 +143,8 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 			annotations[name] = value
 		}
 	}
-	text, err = newManifest(p.Kind, manifestMeta{Name: title, Namespace: p.Namespace, Annotations: annotations}, spec)
+	text, err = newManifest(p.Kind,
+		manifestMeta{Name: title, Namespace: p.Namespace, Annotations: annotations}, spec)
 	return text, warnings, err
 }
 
@@ -141,7 +156,10 @@ func (p *Policy) grant(spec *manifestSpec) (warnings []string) {
 	case len(wanted) == 0:
 		return nil
 	case p.Kind == KindAdmissionPolicy:
-		return []string{"The policy would read the cluster (" + kindsOf(wanted) + "), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it."}
+		return []string{
+			"The policy would read the cluster (" + kindsOf(wanted) +
+				"), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it.",
+		}
 	case p.AllowContextAware:
 		spec.ContextAwareResources = wanted
 		return []string{
@@ -151,7 +169,8 @@ func (p *Policy) grant(spec *manifestSpec) (warnings []string) {
 	}
 	return []string{
 		"Policy requires access to Kubernetes resources at evaluation time. For safety reasons, the `contextAwareResources` attribute has been left empty.",
-		"It would read " + kindsOf(wanted) + ": review these, and write them there or add --allow-context-aware.",
+		"It would read " + kindsOf(wanted) +
+			": review these, and write them there or add --allow-context-aware.",
 	}
 }
 
@@ -170,9 +189,13 @@ func rulesOf(rules []abi.Rule) []admissionregistrationv1.RuleWithOperations {
 		for _, operation := range rule.Operations {
 			operations = append(operations, admissionregistrationv1.OperationType(operation))
 		}
-		all = append(all, admissionregistrationv1.RuleWithOperations{Operations: operations, Rule: admissionregistrationv1.Rule{
-			APIGroups: slices.Clone(rule.APIGroups), APIVersions: slices.Clone(rule.APIVersions), Resources: slices.Clone(rule.Resources),
-		}})
+		all = append(all,
+			admissionregistrationv1.RuleWithOperations{Operations: operations,
+				Rule: admissionregistrationv1.Rule{
+					APIGroups:   slices.Clone(rule.APIGroups),
+					APIVersions: slices.Clone(rule.APIVersions),
+					Resources:   slices.Clone(rule.Resources),
+				}})
 	}
 	return all
 }

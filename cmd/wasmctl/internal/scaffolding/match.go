@@ -28,7 +28,8 @@ import (
 
 // match makes the new policy see the requests that both the policy and its binding select.
 func (c *CELPolicy) match() {
-	policy, binding := &admissionregistrationv1.MatchResources{}, &admissionregistrationv1.MatchResources{}
+	policy, binding := &admissionregistrationv1.MatchResources{},
+		&admissionregistrationv1.MatchResources{}
 	if c.policy.Spec.MatchConstraints != nil {
 		policy = c.policy.Spec.MatchConstraints
 	}
@@ -37,42 +38,55 @@ func (c *CELPolicy) match() {
 	}
 	const remedy = "a ClusterAdmissionPolicy cannot exclude resources: remove it, and narrow spec.matchConstraints.resourceRules"
 	if len(policy.ExcludeResourceRules) > 0 {
-		c.fail("the ValidatingAdmissionPolicy's spec.matchConstraints.excludeResourceRules: %s", remedy)
+		c.fail("the ValidatingAdmissionPolicy's spec.matchConstraints.excludeResourceRules: %s",
+			remedy)
 	}
 	if len(binding.ExcludeResourceRules) > 0 {
-		c.fail("the ValidatingAdmissionPolicyBinding's spec.matchResources.excludeResourceRules: %s", remedy)
+		c.fail(
+			"the ValidatingAdmissionPolicyBinding's spec.matchResources.excludeResourceRules: %s",
+			remedy)
 	}
 	if len(binding.ResourceRules) > 0 {
-		c.fail("the ValidatingAdmissionPolicyBinding's spec.matchResources.resourceRules: a ClusterAdmissionPolicy has one list of rules: narrow spec.matchConstraints.resourceRules of the policy instead")
+		c.fail(
+			"the ValidatingAdmissionPolicyBinding's spec.matchResources.resourceRules: a ClusterAdmissionPolicy has one list of rules: narrow spec.matchConstraints.resourceRules of the policy instead")
 	}
-	if narrower, wider := matchPolicyOf(binding), matchPolicyOf(policy); binding.MatchPolicy != nil && narrower != wider {
-		c.fail("the ValidatingAdmissionPolicyBinding's spec.matchResources.matchPolicy is %s, and the ValidatingAdmissionPolicy's is %s: make them equal, or leave out the binding's", narrower, wider)
+	if narrower, wider := matchPolicyOf(binding),
+		matchPolicyOf(policy); binding.MatchPolicy != nil && narrower != wider {
+		c.fail(
+			"the ValidatingAdmissionPolicyBinding's spec.matchResources.matchPolicy is %s, and the ValidatingAdmissionPolicy's is %s: make them equal, or leave out the binding's",
+			narrower, wider)
 	}
 	c.spec.MatchPolicy = policy.MatchPolicy
 	c.rules(policy.ResourceRules)
 	var err error
-	if c.spec.NamespaceSelector, err = both(policy.NamespaceSelector, binding.NamespaceSelector); err != nil {
+	if c.spec.NamespaceSelector, err = both(policy.NamespaceSelector,
+		binding.NamespaceSelector); err != nil {
 		c.fail("namespaceSelector: %w", err)
 	}
-	if c.spec.ObjectSelector, err = both(policy.ObjectSelector, binding.ObjectSelector); err != nil {
+	if c.spec.ObjectSelector, err = both(policy.ObjectSelector, binding.ObjectSelector); err !=
+		nil {
 		c.fail("objectSelector: %w", err)
 	}
 }
 
 func (c *CELPolicy) rules(rules []admissionregistrationv1.NamedRuleWithOperations) {
 	if len(rules) == 0 {
-		c.fail("the ValidatingAdmissionPolicy has no spec.matchConstraints.resourceRules: write which requests it is for")
+		c.fail(
+			"the ValidatingAdmissionPolicy has no spec.matchConstraints.resourceRules: write which requests it is for")
 	}
 	for n, rule := range rules {
 		if len(rule.ResourceNames) > 0 {
-			c.fail("spec.matchConstraints.resourceRules[%d].resourceNames: the rules of a ClusterAdmissionPolicy have no names: write them into spec.matchConditions, such as request.name in ['a', 'b']", n)
+			c.fail(
+				"spec.matchConstraints.resourceRules[%d].resourceNames: the rules of a ClusterAdmissionPolicy have no names: write them into spec.matchConditions, such as request.name in ['a', 'b']",
+				n)
 		}
 		c.spec.Rules = append(c.spec.Rules, rule.RuleWithOperations)
 	}
 }
 
 // matchPolicyOf returns the match policy, including the default.
-func matchPolicyOf(m *admissionregistrationv1.MatchResources) admissionregistrationv1.MatchPolicyType {
+func matchPolicyOf(
+	m *admissionregistrationv1.MatchResources) admissionregistrationv1.MatchPolicyType {
 	if m.MatchPolicy == nil {
 		return admissionregistrationv1.Equivalent
 	}
@@ -87,12 +101,18 @@ func both(a, b *metav1.LabelSelector) (*metav1.LabelSelector, error) {
 	labels := maps.Clone(a.MatchLabels)
 	for key, value := range b.MatchLabels {
 		if other, there := labels[key]; there && other != value {
-			return nil, fmt.Errorf("the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which no object satisfies: make them equal, or remove one", key, other, value)
+			return nil,
+				fmt.Errorf(
+					"the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which no object satisfies: make them equal, or remove one",
+					key, other, value)
 		}
 		if labels == nil {
 			labels = map[string]string{}
 		}
 		labels[key] = value
 	}
-	return &metav1.LabelSelector{MatchLabels: labels, MatchExpressions: slices.Concat(a.MatchExpressions, b.MatchExpressions)}, nil
+	return &metav1.LabelSelector{
+		MatchLabels:      labels,
+		MatchExpressions: slices.Concat(a.MatchExpressions, b.MatchExpressions),
+	}, nil
 }

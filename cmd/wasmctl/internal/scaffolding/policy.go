@@ -73,23 +73,26 @@ func WritePolicy(directory, name, language string) (written []string, err error)
 
 // writeTree writes the files below a directory of policyFiles.
 func writeTree(from, directory, name string) (written []string, err error) {
-	return written, fs.WalkDir(policyFiles, from, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := policyFiles.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		relative := strings.TrimSuffix(strings.TrimPrefix(file, from+"/"), disguise)
-		if relative == "gitignore" {
-			relative = ".gitignore"
-		}
-		target := filepath.Join(directory, filepath.FromSlash(relative))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-			return err
-		}
-		written = append(written, relative)
-		return os.WriteFile(target, []byte(strings.ReplaceAll(string(content), policyName, name)), 0o644)
-	})
+	return written,
+		fs.WalkDir(policyFiles, from, func(file string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := policyFiles.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			relative := strings.TrimSuffix(strings.TrimPrefix(file, from+"/"), disguise)
+			if relative == "gitignore" {
+				relative = ".gitignore"
+			}
+			target := filepath.Join(directory, filepath.FromSlash(relative))
+			if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+				return err
+			}
+			written = append(written, relative)
+			return os.WriteFile(target,
+				[]byte(strings.ReplaceAll(string(content), policyName, name)),
+				0o644)
+		})
 }

@@ -38,21 +38,27 @@ func TestSDKIsCurrent(t *testing.T) {
 		switch {
 		case entry.IsDir() && name == "examples":
 			return fs.SkipDir
-		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"), name == "go.mod":
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"),
+			name == "go.mod":
 			content, err := os.ReadFile(file)
-			wanted["policy"+strings.TrimPrefix(filepath.ToSlash(file), "../../../../sdk/go")] = string(content)
+			wanted["policy"+strings.TrimPrefix(filepath.ToSlash(file), "../../../../sdk/go")] =
+				string(content)
 			return err
 		}
 		return nil
 	}))
 	embedded := map[string]string{}
-	require.NoError(t, fs.WalkDir(policyFiles, "policy/sdk", func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := policyFiles.ReadFile(file)
-		embedded["policy"+strings.TrimSuffix(strings.TrimPrefix(file, "policy/sdk"), disguise)] = string(content)
-		return err
-	}))
+	require.NoError(t,
+		fs.WalkDir(policyFiles, "policy/sdk",
+			func(file string, entry fs.DirEntry, err error) error {
+				if err != nil || entry.IsDir() {
+					return err
+				}
+				content, err := policyFiles.ReadFile(file)
+				embedded["policy"+
+					strings.TrimSuffix(strings.TrimPrefix(file, "policy/sdk"), disguise)] =
+					string(content)
+				return err
+			}))
 	require.Equal(t, wanted, embedded, "run make generate")
 }

@@ -33,7 +33,10 @@ import (
 // decoded returns the policy that a server reads from a manifest, which must cause no warnings.
 func decoded(t *testing.T, text []byte) *wasmadmission.Policy {
 	t.Helper()
-	config, err := assembly.Decode([]byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\nstateDirectory: /var/lib/wasm\n"))
+	config, err :=
+		assembly.Decode(
+			[]byte(
+				"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\nstateDirectory: /var/lib/wasm\n"))
 	require.NoError(t, err)
 	manifests, err := kubewarden.Files{{Path: "policy.yaml", Content: text}}.Decode(config)
 	require.NoError(t, err, "%s", text)
@@ -43,9 +46,13 @@ func decoded(t *testing.T, text []byte) *wasmadmission.Policy {
 
 func metadata() *abi.Metadata {
 	return &abi.Metadata{
-		Rules: []abi.Rule{{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"}}},
+		Rules: []abi.Rule{{
+			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"},
+			Operations: []string{"CREATE"},
+		}},
 		Annotations: map[string]string{
-			"io.kubewarden.policy.title": "pods", "io.kubewarden.policy.severity": "high", "io.kubewarden.policy.author": "nobody",
+			"io.kubewarden.policy.title": "pods", "io.kubewarden.policy.severity": "high",
+			"io.kubewarden.policy.author": "nobody",
 		},
 		BackgroundAudit:       true,
 		ContextAwareResources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}},
@@ -53,7 +60,11 @@ func metadata() *abi.Metadata {
 }
 
 func TestManifest(t *testing.T) {
-	policy := scaffolding.Policy{Kind: "ClusterAdmissionPolicy", Module: "registry://example.com/pods:v1", Metadata: metadata()}
+	policy := scaffolding.Policy{
+		Kind:     "ClusterAdmissionPolicy",
+		Module:   "registry://example.com/pods:v1",
+		Metadata: metadata(),
+	}
 	text, warnings, err := policy.Manifest()
 	require.NoError(t, err)
 	require.Equal(t, `apiVersion: policies.kubewarden.io/v1
@@ -88,13 +99,16 @@ spec:
 	require.Contains(t, warnings[0], "has been granted access")
 	require.Contains(t, string(text), "backgroundAudit: false\n")
 	got := decoded(t, text)
-	require.Equal(t, []wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, got.ContextAwareResources)
+	require.Equal(t, []wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}},
+		got.ContextAwareResources)
 	require.JSONEq(t, `{"a":1}`, string(got.Settings.Raw))
 
 	policy.Kind = "AdmissionPolicy"
 	text, warnings, err = policy.Manifest()
 	require.NoError(t, err)
-	require.Equal(t, []string{"The policy would read the cluster (v1/Namespace), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it."}, warnings[:1])
+	require.Equal(t, []string{
+		"The policy would read the cluster (v1/Namespace), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it.",
+	}, warnings[:1])
 	require.Contains(t, warnings[1], "metadata.namespace is missing")
 	require.NotContains(t, string(text), "contextAware")
 
@@ -113,7 +127,8 @@ spec:
 func TestManifestNeedsAName(t *testing.T) {
 	policy := scaffolding.Policy{Kind: "ClusterAdmissionPolicy", Metadata: &abi.Metadata{}}
 	_, _, err := policy.Manifest()
-	require.EqualError(t, err, "the module's metadata has no annotation io.kubewarden.policy.title: name the policy with --title")
+	require.EqualError(t, err,
+		"the module's metadata has no annotation io.kubewarden.policy.title: name the policy with --title")
 	for _, title := range []string{"Pod Privileged", "a_b", "-a", strings.Repeat("a", 254)} {
 		policy.Title = title
 		_, _, err = policy.Manifest()
@@ -228,14 +243,31 @@ func TestCELPolicyWarns(t *testing.T) {
 		has     string
 	}{
 		"params": {
-			[]string{"  failurePolicy", "  paramKind: {apiVersion: v1, kind: ConfigMap}\n  failurePolicy", "  validationActions", "  paramRef: {name: limits, namespace: default}\n  validationActions"},
-			"granting access to v1/ConfigMap via spec.contextAwareResources (required by paramKind)", `"parameterNotFoundAction":"Deny"`,
+			[]string{
+				"  failurePolicy",
+				"  paramKind: {apiVersion: v1, kind: ConfigMap}\n  failurePolicy",
+				"  validationActions",
+				"  paramRef: {name: limits, namespace: default}\n  validationActions",
+			},
+			"granting access to v1/ConfigMap via spec.contextAwareResources (required by paramKind)",
+			`"parameterNotFoundAction":"Deny"`,
 		},
-		"namespaceObject": {[]string{"replicas <= 5", "replicas <= size(namespaceObject.metadata.labels)"}, "granting access to v1/Namespace", `"contextAwareResources":[{"apiVersion":"v1","kind":"Namespace"}]`},
-		"kw.k8s":          {[]string{"replicas <= 5", "replicas <= size(kw.k8s.apiVersion('v1').kind('Pod').list().items)"}, "this policy calls kw.k8s.*", "kw.k8s"},
-		"audit":           {[]string{"[Deny]", "[Audit, Warn]"}, "spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: Audit, Warn is left out", `"mode":"monitor"`},
-		"deny and audit":  {[]string{"[Deny]", "[Deny, Audit]"}, "denies and does nothing else: Audit is left out", `"rules"`},
-		"annotations":     {[]string{"  variables:\n", "  auditAnnotations: [{key: k, valueExpression: \"'v'\"}]\n  variables:\n"}, "spec.auditAnnotations: auditAnnotations are not supported", `"rules"`},
+		"namespaceObject": {[]string{
+			"replicas <= 5", "replicas <= size(namespaceObject.metadata.labels)",
+		}, "granting access to v1/Namespace",
+			`"contextAwareResources":[{"apiVersion":"v1","kind":"Namespace"}]`},
+		"kw.k8s": {[]string{
+			"replicas <= 5", "replicas <= size(kw.k8s.apiVersion('v1').kind('Pod').list().items)",
+		}, "this policy calls kw.k8s.*", "kw.k8s"},
+		"audit": {[]string{"[Deny]", "[Audit, Warn]"},
+			"spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: Audit, Warn is left out",
+			`"mode":"monitor"`},
+		"deny and audit": {[]string{"[Deny]", "[Deny, Audit]"},
+			"denies and does nothing else: Audit is left out", `"rules"`},
+		"annotations": {[]string{
+			"  variables:\n",
+			"  auditAnnotations: [{key: k, valueExpression: \"'v'\"}]\n  variables:\n",
+		}, "spec.auditAnnotations: auditAnnotations are not supported", `"rules"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, warnings, err := convert(replaced(test.replace...))
@@ -255,24 +287,50 @@ func TestCELPolicyRefuses(t *testing.T) {
 		replace []string
 		err     string
 	}{
-		"other policy":          {[]string{"policyName: replicas", "policyName: other"}, `its spec.policyName is "other"`},
-		"no policy name":        {[]string{"metadata: {name: replicas}", "metadata: {}"}, "the ValidatingAdmissionPolicy has no metadata.name"},
-		"no name":               {[]string{"  name: replicas-in-production\n", ""}, "the ValidatingAdmissionPolicyBinding has no metadata.name"},
-		"kind without ref":      {[]string{"  failurePolicy", "  paramKind: {apiVersion: v1, kind: ConfigMap}\n  failurePolicy"}, "Both paramKind and paramRef must be present together"},
-		"ref without kind":      {[]string{"  validationActions", "  paramRef: {name: a}\n  validationActions"}, "Both paramKind and paramRef must be present together"},
-		"excluded":              {[]string{"    matchPolicy", "    excludeResourceRules: [{resources: [a]}]\n    matchPolicy"}, "spec.matchConstraints.excludeResourceRules"},
-		"excluded in binding":   {[]string{"  matchResources:", "  matchResources:\n    excludeResourceRules: [{resources: [a]}]"}, "spec.matchResources.excludeResourceRules"},
-		"rules in binding":      {[]string{"  matchResources:", "  matchResources:\n    resourceRules: [{resources: [a]}]"}, "spec.matchResources.resourceRules"},
-		"other match policy":    {[]string{"  matchResources:", "  matchResources:\n    matchPolicy: Equivalent"}, "spec.matchResources.matchPolicy is Equivalent, and the ValidatingAdmissionPolicy's is Exact"},
-		"names":                 {[]string{"scope: Namespaced", "resourceNames: [a]"}, "spec.matchConstraints.resourceRules[0].resourceNames"},
-		"no rules":              {[]string{"    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments], scope: Namespaced}", ""}, "no spec.matchConstraints.resourceRules"},
-		"labels":                {[]string{"env: production", "team: mill"}, `namespaceSelector: the ValidatingAdmissionPolicy wants the label team to be "shop", and the ValidatingAdmissionPolicyBinding "mill"`},
-		"params in a condition": {[]string{"!request", "params.on && !request"}, "spec.matchConditions[0].expression: it reads params"},
-		"authorizer":            {[]string{"replicas <= 5", "replicas <= 5 || authorizer.path('/').check('get').allowed()"}, "spec.validations[0].expression: it asks the authorizer"},
-		"no validations":        {[]string{"  - {expression: variables", "  #"}, "no spec.validations"},
-		"unknown field":         {[]string{"failurePolicy", "failure"}, `unknown field "failure"`},
-		"unknown version":       {[]string{"k8s.io/v1", "k8s.io/v2"}, `--policy: apiVersion: a ValidatingAdmissionPolicy of "admissionregistration.k8s.io/v2" is not known`},
-		"no YAML":               {[]string{"kind: ", "kind: ["}, "--policy: "},
+		"other policy": {[]string{"policyName: replicas", "policyName: other"},
+			`its spec.policyName is "other"`},
+		"no policy name": {[]string{"metadata: {name: replicas}", "metadata: {}"},
+			"the ValidatingAdmissionPolicy has no metadata.name"},
+		"no name": {[]string{"  name: replicas-in-production\n", ""},
+			"the ValidatingAdmissionPolicyBinding has no metadata.name"},
+		"kind without ref": {[]string{
+			"  failurePolicy", "  paramKind: {apiVersion: v1, kind: ConfigMap}\n  failurePolicy",
+		}, "Both paramKind and paramRef must be present together"},
+		"ref without kind": {[]string{
+			"  validationActions", "  paramRef: {name: a}\n  validationActions",
+		}, "Both paramKind and paramRef must be present together"},
+		"excluded": {[]string{
+			"    matchPolicy", "    excludeResourceRules: [{resources: [a]}]\n    matchPolicy",
+		}, "spec.matchConstraints.excludeResourceRules"},
+		"excluded in binding": {[]string{
+			"  matchResources:", "  matchResources:\n    excludeResourceRules: [{resources: [a]}]",
+		}, "spec.matchResources.excludeResourceRules"},
+		"rules in binding": {[]string{
+			"  matchResources:", "  matchResources:\n    resourceRules: [{resources: [a]}]",
+		}, "spec.matchResources.resourceRules"},
+		"other match policy": {[]string{
+			"  matchResources:", "  matchResources:\n    matchPolicy: Equivalent",
+		},
+			"spec.matchResources.matchPolicy is Equivalent, and the ValidatingAdmissionPolicy's is Exact"},
+		"names": {[]string{"scope: Namespaced", "resourceNames: [a]"},
+			"spec.matchConstraints.resourceRules[0].resourceNames"},
+		"no rules": {[]string{
+			"    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments], scope: Namespaced}",
+			"",
+		}, "no spec.matchConstraints.resourceRules"},
+		"labels": {[]string{"env: production", "team: mill"},
+			`namespaceSelector: the ValidatingAdmissionPolicy wants the label team to be "shop", and the ValidatingAdmissionPolicyBinding "mill"`},
+		"params in a condition": {[]string{"!request", "params.on && !request"},
+			"spec.matchConditions[0].expression: it reads params"},
+		"authorizer": {[]string{
+			"replicas <= 5", "replicas <= 5 || authorizer.path('/').check('get').allowed()",
+		}, "spec.validations[0].expression: it asks the authorizer"},
+		"no validations": {[]string{"  - {expression: variables", "  #"},
+			"no spec.validations"},
+		"unknown field": {[]string{"failurePolicy", "failure"}, `unknown field "failure"`},
+		"unknown version": {[]string{"k8s.io/v1", "k8s.io/v2"},
+			`--policy: apiVersion: a ValidatingAdmissionPolicy of "admissionregistration.k8s.io/v2" is not known`},
+		"no YAML": {[]string{"kind: ", "kind: ["}, "--policy: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, _, err := convert(replaced(test.replace...))
@@ -283,5 +341,6 @@ func TestCELPolicyRefuses(t *testing.T) {
 	_, _, err := convert(binding, vap)
 	require.EqualError(t, err, "--policy: there is no ValidatingAdmissionPolicy in the file")
 	_, _, err = convert(vap+"---\n"+vap, binding)
-	require.EqualError(t, err, "--policy: there are several ValidatingAdmissionPolicy: leave one in the file")
+	require.EqualError(t, err,
+		"--policy: there are several ValidatingAdmissionPolicy: leave one in the file")
 }

@@ -67,10 +67,12 @@ type CELPolicy struct {
 func ReadCELPolicy(policy, binding []byte) (*CELPolicy, error) {
 	c := &CELPolicy{}
 	var err error
-	if c.policy, err = find[admissionregistrationv1.ValidatingAdmissionPolicy](policy, "ValidatingAdmissionPolicy"); err != nil {
+	if c.policy, err = find[admissionregistrationv1.ValidatingAdmissionPolicy](policy,
+		"ValidatingAdmissionPolicy"); err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)
 	}
-	if c.binding, err = find[admissionregistrationv1.ValidatingAdmissionPolicyBinding](binding, "ValidatingAdmissionPolicyBinding"); err != nil {
+	if c.binding, err = find[admissionregistrationv1.ValidatingAdmissionPolicyBinding](binding,
+		"ValidatingAdmissionPolicyBinding"); err != nil {
 		return nil, fmt.Errorf("--binding: %w", err)
 	}
 	return c, nil
@@ -87,8 +89,12 @@ func find[T any](stream []byte, kind string) (found *T, err error) {
 		if json.Unmarshal(object, &head) != nil || head.Kind != kind {
 			continue
 		}
-		if version := head.APIVersion; version != "admissionregistration.k8s.io/v1" && version != "admissionregistration.k8s.io/v1beta1" {
-			return nil, fmt.Errorf("apiVersion: a %s of %q is not known: write admissionregistration.k8s.io/v1", kind, version)
+		if version := head.APIVersion; version != "admissionregistration.k8s.io/v1" &&
+			version != "admissionregistration.k8s.io/v1beta1" {
+			return nil,
+				fmt.Errorf(
+					"apiVersion: a %s of %q is not known: write admissionregistration.k8s.io/v1",
+					kind, version)
 		}
 		if found != nil {
 			return nil, fmt.Errorf("there are several %s: leave one in the file", kind)
@@ -122,7 +128,8 @@ func (c *CELPolicy) Manifest(module string) (text []byte, warnings []string, err
 	c.actions()
 	c.expressions()
 	if len(c.policy.Spec.AuditAnnotations) > 0 {
-		c.warn("spec.auditAnnotations: auditAnnotations are not supported by Kubewarden's CEL policy yet. They will be ignored.")
+		c.warn(
+			"spec.auditAnnotations: auditAnnotations are not supported by Kubewarden's CEL policy yet. They will be ignored.")
 	}
 	if len(c.errs) > 0 {
 		return nil, nil, errors.Join(c.errs...)
@@ -130,7 +137,11 @@ func (c *CELPolicy) Manifest(module string) (text []byte, warnings []string, err
 	if c.spec.Settings.Raw, err = json.Marshal(c.settings); err != nil {
 		return nil, nil, err
 	}
-	metadata := manifestMeta{Name: c.binding.Name, Labels: c.binding.Labels, Annotations: maps.Clone(c.binding.Annotations)}
+	metadata := manifestMeta{
+		Name:        c.binding.Name,
+		Labels:      c.binding.Labels,
+		Annotations: maps.Clone(c.binding.Annotations),
+	}
 	delete(metadata.Annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	text, err = newManifest(KindClusterAdmissionPolicy, metadata, &c.spec)
 	return text, c.warnings, err
@@ -149,13 +160,17 @@ func (c *CELPolicy) checkNames() {
 	case c.policy.Name == "":
 		c.fail("the ValidatingAdmissionPolicy has no metadata.name: write it")
 	case c.binding.Spec.PolicyName != c.policy.Name:
-		c.fail("the ValidatingAdmissionPolicyBinding belongs to another policy: its spec.policyName is %q, and the ValidatingAdmissionPolicy's metadata.name is %q", c.binding.Spec.PolicyName, c.policy.Name)
+		c.fail(
+			"the ValidatingAdmissionPolicyBinding belongs to another policy: its spec.policyName is %q, and the ValidatingAdmissionPolicy's metadata.name is %q",
+			c.binding.Spec.PolicyName, c.policy.Name)
 	}
 	if c.binding.Name == "" {
-		c.fail("the ValidatingAdmissionPolicyBinding has no metadata.name: write it, the new policy has the same")
+		c.fail(
+			"the ValidatingAdmissionPolicyBinding has no metadata.name: write it, the new policy has the same")
 	}
 	if len(c.settings.Validations) == 0 {
-		c.fail("the ValidatingAdmissionPolicy has no spec.validations: Kubewarden's CEL policy decides by them")
+		c.fail(
+			"the ValidatingAdmissionPolicy has no spec.validations: Kubewarden's CEL policy decides by them")
 	}
 }
 
@@ -163,7 +178,8 @@ func (c *CELPolicy) checkNames() {
 func (c *CELPolicy) params() {
 	kind, ref := c.policy.Spec.ParamKind, c.binding.Spec.ParamRef
 	if (kind == nil) != (ref == nil) {
-		c.fail("Both paramKind and paramRef must be present together, or both absent: spec.paramKind is in the policy, spec.paramRef in the binding")
+		c.fail(
+			"Both paramKind and paramRef must be present together, or both absent: spec.paramKind is in the policy, spec.paramRef in the binding")
 		return
 	}
 	if kind == nil {
@@ -182,7 +198,9 @@ func (c *CELPolicy) grant(resource abi.ContextAwareResource, why string) {
 	if !slices.Contains(c.spec.ContextAwareResources, resource) {
 		c.spec.ContextAwareResources = append(c.spec.ContextAwareResources, resource)
 	}
-	c.warn("granting access to %s/%s via spec.contextAwareResources (required by %s); review before applying", resource.APIVersion, resource.Kind, why)
+	c.warn(
+		"granting access to %s/%s via spec.contextAwareResources (required by %s); review before applying",
+		resource.APIVersion, resource.Kind, why)
 }
 
 // conditions converts the parts that webhooks also have.
@@ -190,7 +208,9 @@ func (c *CELPolicy) conditions() {
 	c.spec.MatchConditions = c.policy.Spec.MatchConditions
 	for n, condition := range c.spec.MatchConditions {
 		if wordParams.MatchString(condition.Expression) {
-			c.fail("spec.matchConditions[%d].expression: it reads params, which the conditions of a ClusterAdmissionPolicy do not have: write it into spec.validations", n)
+			c.fail(
+				"spec.matchConditions[%d].expression: it reads params, which the conditions of a ClusterAdmissionPolicy do not have: write it into spec.validations",
+				n)
 		}
 	}
 }
@@ -200,12 +220,16 @@ func (c *CELPolicy) actions() {
 	actions := c.binding.Spec.ValidationActions
 	if len(actions) == 0 || slices.Contains(actions, admissionregistrationv1.Deny) {
 		if len(actions) > 1 {
-			c.warn("spec.validationActions: a policy in mode protect denies and does nothing else: %s is left out", others(actions))
+			c.warn(
+				"spec.validationActions: a policy in mode protect denies and does nothing else: %s is left out",
+				others(actions))
 		}
 		return
 	}
 	c.spec.Mode = "monitor"
-	c.warn("spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: %s is left out", others(actions))
+	c.warn(
+		"spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: %s is left out",
+		others(actions))
 }
 
 func others(actions []admissionregistrationv1.ValidationAction) string {
@@ -225,7 +249,9 @@ func (c *CELPolicy) expressions() {
 		namespace = namespace || wordNamespace.MatchString(expression)
 		cluster = cluster || wordClusterAPI.MatchString(expression)
 		if wordAuthorizer.MatchString(expression) {
-			c.fail("%s: it asks the authorizer, which Kubewarden's CEL policy does not have: leave it out", field)
+			c.fail(
+				"%s: it asks the authorizer, which Kubewarden's CEL policy does not have: leave it out",
+				field)
 		}
 	}
 	for n, variable := range c.settings.Variables {
@@ -239,6 +265,7 @@ func (c *CELPolicy) expressions() {
 		c.grant(abi.ContextAwareResource{APIVersion: "v1", Kind: "Namespace"}, "namespaceObject")
 	}
 	if cluster {
-		c.warn("this policy calls kw.k8s.*: add each apiVersion and kind that it reads that way to spec.contextAwareResources, or the calls are denied")
+		c.warn(
+			"this policy calls kw.k8s.*: add each apiVersion and kind that it reads that way to spec.contextAwareResources, or the calls are denied")
 	}
 }

@@ -38,8 +38,10 @@ func Write(w io.Writer, t *status.Table) {
 			continue
 		}
 		r := s.Report
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", oneLine(s.Name()), oneLine(r.Address), s.State,
-			oneLine(status.Short(r.Running)), oneLine(status.Short(r.Desired)), r.Since.UTC().Format(time.RFC3339), r.PolicyCount, oneLine(r.Version), renewed)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", oneLine(s.Name()),
+			oneLine(r.Address), s.State, oneLine(status.Short(r.Running)),
+			oneLine(status.Short(r.Desired)), r.Since.UTC().Format(time.RFC3339), r.PolicyCount,
+			oneLine(r.Version), renewed)
 	}
 }
 
@@ -70,7 +72,8 @@ func Problems(t *status.Table, webhooks string) (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, oneLine(failure)))
 		}
 		if more := s.Report.FailureCount - len(s.Report.Failures); more > 0 {
-			lines = append(lines, fmt.Sprintf("%s: %s: and %d more, see its log", s.State, name, more))
+			lines = append(lines,
+				fmt.Sprintf("%s: %s: and %d more, see its log", s.State, name, more))
 		}
 	}
 	return lines
@@ -81,5 +84,7 @@ func nobody(webhooks string) string {
 	if webhooks == "" {
 		return "no apiserver reports its status: enable the feature gate WasmAdmission, or see its log for why it cannot write a Lease"
 	}
-	return fmt.Sprintf("no webhook server reports its status in namespace %q: name the namespace of their Service or their --status-namespace, or see their logs for why they cannot write a Lease", webhooks)
+	return fmt.Sprintf(
+		"no webhook server reports its status in namespace %q: name the namespace of their Service or their --status-namespace, or see their logs for why they cannot write a Lease",
+		webhooks)
 }

@@ -47,9 +47,10 @@ type inventory struct {
 // inOrder returns the kinds in the order in which Kubewarden's hosts ask for them, without
 // duplicates.
 func inOrder(kinds []abi.ContextAwareResource) []abi.ContextAwareResource {
-	return slices.Compact(slices.SortedFunc(slices.Values(kinds), func(a, b abi.ContextAwareResource) int {
-		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
-	}))
+	return slices.Compact(slices.SortedFunc(slices.Values(kinds),
+		func(a, b abi.ContextAwareResource) int {
+			return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+		}))
 }
 
 // Inventory implements [abi.Inventory].
@@ -106,7 +107,8 @@ func (i *inventory) objects(ctx context.Context) ([][]json.RawMessage, error) {
 		}
 		var list struct{ Items []json.RawMessage }
 		if err := json.Unmarshal(payload, &list); err != nil {
-			return nil, fmt.Errorf("the list of %s/%s is invalid: %w", kind.APIVersion, kind.Kind, err)
+			return nil,
+				fmt.Errorf("the list of %s/%s is invalid: %w", kind.APIVersion, kind.Kind, err)
 		}
 		all[n] = list.Items
 	}
@@ -130,12 +132,14 @@ func (i *inventory) pluralName(ctx context.Context, kind abi.ContextAwareResourc
 }
 
 // place returns the path of an object in the document of a mode.
-func place(mode abi.ExecutionMode, kind abi.ContextAwareResource, plural string, object json.RawMessage) ([]string, error) {
+func place(mode abi.ExecutionMode, kind abi.ContextAwareResource, plural string,
+	object json.RawMessage) ([]string, error) {
 	var of struct {
 		Metadata struct{ Name, Namespace string } `json:"metadata"`
 	}
 	if err := json.Unmarshal(object, &of); err != nil || of.Metadata.Name == "" {
-		return nil, fmt.Errorf("an object in the list of %s/%s has no name", kind.APIVersion, kind.Kind)
+		return nil,
+			fmt.Errorf("an object in the list of %s/%s has no name", kind.APIVersion, kind.Kind)
 	}
 	name, namespace := of.Metadata.Name, of.Metadata.Namespace
 	switch {
@@ -160,12 +164,14 @@ func put(document map[string]any, path []string, object json.RawMessage) error {
 		}
 		var ok bool
 		if at, ok = next.(map[string]any); !ok {
-			return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced", strings.Join(path, "."))
+			return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced",
+				strings.Join(path, "."))
 		}
 	}
 	last := path[len(path)-1]
 	if _, isObject := at[last].(map[string]any); isObject {
-		return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced", strings.Join(path, "."))
+		return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced",
+			strings.Join(path, "."))
 	}
 	at[last] = object
 	return nil

@@ -51,7 +51,8 @@ func (r *Recording) Stop() {
 
 // Capability returns a capability that answers like another one and records the calls. It does not
 // record invalid calls, because a replay could not answer them either.
-func (r *Recording) Capability(namespace string, of capabilities.Capability) capabilities.Capability {
+func (r *Recording) Capability(namespace string,
+	of capabilities.Capability) capabilities.Capability {
 	return &recorded{recording: r, namespace: namespace, Capability: of}
 }
 
@@ -62,7 +63,8 @@ type recorded struct {
 }
 
 // Call implements [capabilities.Capability].
-func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	// The payload is valid only until the call returns.
 	request, invalid := RequestOf(r.namespace, operation, payload)
 	answer, err := r.Capability.Call(ctx, caller, operation, payload)
@@ -94,7 +96,8 @@ type Cluster interface {
 	capabilities.Capability
 	// PluralName returns a plural name such as "ingresses". The caller must have been granted the
 	// kind.
-	PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error)
+	PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion,
+		kind string) (string, error)
 }
 
 // Inventory returns the cluster data for a Rego policy, or nil if the policy may read no kinds. It
@@ -107,7 +110,10 @@ func (r *Recording) Inventory(of Cluster, caller *capabilities.Caller) abi.Inven
 	return &inventory{
 		kinds: inOrder(caller.Resources),
 		list: func(ctx context.Context, kind abi.ContextAwareResource) ([]byte, error) {
-			payload, err := json.Marshal(map[string]string{"api_version": kind.APIVersion, "kind": kind.Kind})
+			payload, err := json.Marshal(map[string]string{
+				"api_version": kind.APIVersion,
+				"kind":        kind.Kind,
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -68,7 +68,8 @@ type replayed struct {
 }
 
 // Call implements [capabilities.Capability].
-func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string,
+	payload []byte) ([]byte, error) {
 	request, err := RequestOf(r.namespace, operation, payload)
 	if err != nil {
 		return nil, &capabilities.FailedError{Err: &orderError{err.Error()}}
@@ -91,9 +92,15 @@ func (r *Replay) Inventory(kinds []abi.ContextAwareResource) abi.Inventory {
 		return nil
 	}
 	taking := func(variant string) func(context.Context, abi.ContextAwareResource) ([]byte, error) {
-		return func(_ context.Context, kind abi.ContextAwareResource) ([]byte, error) { return r.take(variant, kind) }
+		return func(_ context.Context, kind abi.ContextAwareResource) ([]byte, error) {
+			return r.take(variant, kind)
+		}
 	}
-	return &inventory{list: taking(variantListAll), plural: taking(variantPluralName), kinds: inOrder(kinds)}
+	return &inventory{
+		list:   taking(variantListAll),
+		plural: taking(variantPluralName),
+		kinds:  inOrder(kinds),
+	}
 }
 
 // take answers the first request with a variant and kind at any position. It also removes further
@@ -101,9 +108,12 @@ func (r *Replay) Inventory(kinds []abi.ContextAwareResource) abi.Inventory {
 func (r *Replay) take(variant string, kind abi.ContextAwareResource) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.left = slices.DeleteFunc(r.left, func(e Exchange) bool { return e.Request.Variant == variantHasChanged })
+	r.left = slices.DeleteFunc(r.left, func(e Exchange) bool {
+		return e.Request.Variant == variantHasChanged
+	})
 	n := slices.IndexFunc(r.left, func(e Exchange) bool {
-		return e.Request.Variant == variant && e.Request.text("api_version") == kind.APIVersion && e.Request.text("kind") == kind.Kind
+		return e.Request.Variant == variant && e.Request.text("api_version") == kind.APIVersion &&
+			e.Request.text("kind") == kind.Kind
 	})
 	if n < 0 {
 		what := fmt.Sprintf("%s of %s/%s is not recorded", variant, kind.APIVersion, kind.Kind)
@@ -119,10 +129,14 @@ func (r *Replay) take(variant string, kind abi.ContextAwareResource) ([]byte, er
 
 // granted returns an error if a policy may not read what it asks for.
 func granted(caller *capabilities.Caller, request Request) error {
-	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet}, request.Variant) {
+	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet},
+		request.Variant) {
 		return nil
 	}
-	resource := abi.ContextAwareResource{APIVersion: request.text("api_version"), Kind: request.text("kind")}
+	resource := abi.ContextAwareResource{
+		APIVersion: request.text("api_version"),
+		Kind:       request.text("kind"),
+	}
 	if slices.Contains(caller.Resources, resource) {
 		return nil
 	}
@@ -133,12 +147,22 @@ func (r *Replay) next(request Request) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.left) == 0 {
-		return nil, &capabilities.FailedError{Err: &orderError{fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s", request)}}
+		return nil, &capabilities.FailedError{
+			Err: &orderError{
+				fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s",
+					request),
+			},
+		}
 	}
 	next := r.left[0]
 	r.left = r.left[1:]
 	if !next.Request.Equal(request) {
-		return nil, &capabilities.FailedError{Err: &orderError{fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded", request, next.Request)}}
+		return nil, &capabilities.FailedError{
+			Err: &orderError{
+				fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded",
+					request, next.Request),
+			},
+		}
 	}
 	return next.Response.answer()
 }

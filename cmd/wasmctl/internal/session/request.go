@@ -54,12 +54,15 @@ const (
 // signatureVariants are the variants of oci/v1/verify and oci/v2/verify. The payloads of these
 // operations name their variant.
 var signatureVariants = []string{
-	"SigstorePubKeyVerify", "SigstoreKeylessVerify", "SigstoreKeylessPrefixVerify", "SigstoreGithubActionsVerify", "SigstoreCertificateVerify",
+	"SigstorePubKeyVerify", "SigstoreKeylessVerify", "SigstoreKeylessPrefixVerify",
+	"SigstoreGithubActionsVerify", "SigstoreCertificateVerify",
 }
 
 var variants = slices.Concat(signatureVariants, []string{
-	variantManifestDigest, variantManifest, variantManifestAndConfig, variantLookupHost, variantCertificate,
-	variantListNamespace, variantListAll, variantGet, variantCanI, variantPluralName, variantHasChanged,
+	variantManifestDigest, variantManifest, variantManifestAndConfig, variantLookupHost,
+	variantCertificate,
+	variantListNamespace, variantListAll, variantGet, variantCanI, variantPluralName,
+	variantHasChanged,
 })
 
 // textVariants are the variants of operations with a text as the payload, by namespace and
@@ -121,14 +124,16 @@ func tagged(fields map[string]any) (Request, error) {
 			return newRequest(variant, inner)
 		}
 	}
-	return Request{}, errors.New("the payload is not an object with one field, which names the kind of signature")
+	return Request{},
+		errors.New("the payload is not an object with one field, which names the kind of signature")
 }
 
 // newRequest returns a request in the normal form for comparisons. Old recordings lack some fields,
 // and SDKs differ in some of them.
 func newRequest(variant string, fields map[string]any) (Request, error) {
 	if !slices.Contains(variants, variant) {
-		return Request{}, fmt.Errorf("%q is not a request in sessions, which have %v", variant, variants)
+		return Request{},
+			fmt.Errorf("%q is not a request in sessions, which have %v", variant, variants)
 	}
 	fields = withoutNulls(fields).(map[string]any)
 	switch variant {

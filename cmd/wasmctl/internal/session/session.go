@@ -78,7 +78,8 @@ type (
 // Parse parses a session. The error names every invalid exchange, counted from 1.
 func Parse(data []byte) (Session, error) {
 	if len(data) > MaxBytes {
-		return nil, fmt.Errorf("the session is larger than %d bytes: record a shorter one", MaxBytes)
+		return nil,
+			fmt.Errorf("the session is larger than %d bytes: record a shorter one", MaxBytes)
 	}
 	var file []exchangeFile
 	decoder := yamlv3.NewDecoder(bytes.NewReader(data))
@@ -90,7 +91,8 @@ func Parse(data []byte) (Session, error) {
 		return nil, errors.New("the session is more than one YAML document: keep one")
 	}
 	if len(file) > maxExchanges {
-		return nil, fmt.Errorf("the session has more than %d exchanges: record a shorter one", maxExchanges)
+		return nil,
+			fmt.Errorf("the session has more than %d exchanges: record a shorter one", maxExchanges)
 	}
 	session := make(Session, len(file))
 	var errs []error
@@ -121,7 +123,9 @@ func (f *exchangeFile) exchange() (Exchange, error) {
 	case r.Type == typeError && r.Message != nil:
 		e.Response = Response{Failed: true, Message: *r.Message}
 	default:
-		return Exchange{}, fmt.Errorf("response: write type %s with a payload, or type %s with a message", typeSuccess, typeError)
+		return Exchange{},
+			fmt.Errorf("response: write type %s with a payload, or type %s with a message",
+				typeSuccess, typeError)
 	}
 	return e, nil
 }
@@ -137,7 +141,11 @@ func (s Session) Encode() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("exchange %d: %w", n+1, err)
 		}
-		file[n] = exchangeFile{Type: typeExchange, Request: request, Response: responseFile{Type: typeSuccess, Payload: &s[n].Response.Payload}}
+		file[n] = exchangeFile{
+			Type:     typeExchange,
+			Request:  request,
+			Response: responseFile{Type: typeSuccess, Payload: &s[n].Response.Payload},
+		}
 		if s[n].Response.Failed {
 			file[n].Response = responseFile{Type: typeError, Message: &s[n].Response.Message}
 		}
@@ -155,5 +163,7 @@ func (s Session) Encode() ([]byte, error) {
 }
 
 func tooLarge(size int) error {
-	return fmt.Errorf("the session has %d bytes or more, and no more than %d can be replayed: make the policy read less", size, MaxBytes)
+	return fmt.Errorf(
+		"the session has %d bytes or more, and no more than %d can be replayed: make the policy read less",
+		size, MaxBytes)
 }

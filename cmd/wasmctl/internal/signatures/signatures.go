@@ -56,7 +56,8 @@ type Fetcher interface {
 
 // Look returns the signatures of the module that a request names. The function fetcher creates a
 // fetcher with the given verifier. Look does not close it.
-func Look(ctx context.Context, request module.Request, fetcher func(module.Verifier) Fetcher) *Report {
+func Look(ctx context.Context, request module.Request,
+	fetcher func(module.Verifier) Fetcher) *Report {
 	c := &collector{report: Report{Found: []Found{}}}
 	if _, err := fetcher(c).Get(ctx, request); err != nil && !errors.Is(err, errLooked) {
 		c.report.Problems = append(c.report.Problems, err.Error())
@@ -88,11 +89,13 @@ func (c *collector) Verify(ctx context.Context, a module.Artifact) ([]byte, erro
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case errors.As(err, &skipped):
-			c.report.Found = append(c.report.Found, Found{skipped.Place, sigstore.Description{Problem: skipped.Err.Error()}})
+			c.report.Found = append(c.report.Found,
+				Found{skipped.Place, sigstore.Description{Problem: skipped.Err.Error()}})
 		case err != nil:
 			c.report.Problems = append(c.report.Problems, err.Error())
 		default:
-			c.report.Found = append(c.report.Found, Found{candidate.Place, *sigstore.Describe(candidate, signed)})
+			c.report.Found = append(c.report.Found,
+				Found{candidate.Place, *sigstore.Describe(candidate, signed)})
 		}
 	}
 	if len(c.report.Found)+len(c.report.Problems) == 0 {

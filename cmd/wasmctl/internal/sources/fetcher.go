@@ -97,7 +97,10 @@ func URI(argument string) (string, error) {
 		if policystore.IsDigestBeginning(argument) {
 			return storedURI(argument)
 		}
-		return "", fmt.Errorf("there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", argument)
+		return "",
+			fmt.Errorf(
+				"there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3",
+				argument)
 	}
 	path, err := filepath.Abs(argument)
 	if err != nil {
@@ -144,7 +147,8 @@ func (f *Fetcher) Remote(ctx context.Context) (*module.Fetcher, error) {
 	return f.remote, f.err
 }
 
-func (f *Fetcher) fromFile(ctx context.Context, path string, request module.Request) (*module.Module, error) {
+func (f *Fetcher) fromFile(ctx context.Context, path string,
+	request module.Request) (*module.Module, error) {
 	if uri, ok := f.pulledFrom(path); ok {
 		bytes, err := readFile(path, f.options.MaxBytes)
 		if err != nil {
@@ -153,7 +157,11 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request module.Requ
 		request.URI = uri
 		return f.vouched(ctx, request, bytes)
 	}
-	local, err := module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Verifier: f.options.Verifier, ReadFile: readFile})
+	local, err := module.NewFetcher(module.Options{
+		MaxBytes: f.options.MaxBytes,
+		Verifier: f.options.Verifier,
+		ReadFile: readFile,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +211,12 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 }
 
 func tooLarge(size, maxBytes int64) error {
-	return &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
+	return &engine.LimitError{
+		Limit:   "bytes of module",
+		Value:   size,
+		Max:     maxBytes,
+		Setting: "limits.moduleSize",
+	}
 }
 
 // newModule refuses a module that is too large, or that does not have the requested digest.
@@ -226,7 +239,14 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 	if f.store, err = f.openStore(); err != nil {
 		klog.FromContext(ctx).Error(err, "Modules cannot be stored and must be fetched every time")
 	}
-	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier, Progress: f.options.Progress, AnyLayout: true})
+	return module.NewFetcher(module.Options{
+		MaxBytes:  f.options.MaxBytes,
+		Sources:   sources,
+		Store:     f.store,
+		Verifier:  f.options.Verifier,
+		Progress:  f.options.Progress,
+		AnyLayout: true,
+	})
 }
 
 func (f *Fetcher) openStore() (*module.Store, error) {

@@ -74,7 +74,11 @@ func readSources(path, directory string) (module.Sources, error) {
 		}
 		s.Authorities = append(s.Authorities, a)
 	}
-	for name, value := range map[string]string{"HTTP_PROXY": f.Proxies.HTTP, "HTTPS_PROXY": f.Proxies.HTTPS, "NO_PROXY": f.Proxies.None} {
+	for name, value := range map[string]string{
+		"HTTP_PROXY":  f.Proxies.HTTP,
+		"HTTPS_PROXY": f.Proxies.HTTPS,
+		"NO_PROXY":    f.Proxies.None,
+	} {
 		if value != "" {
 			errs = append(errs, os.Setenv(name, value))
 		}
@@ -107,7 +111,8 @@ func readBounded(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case info.Size() > maxFileBytes:
-		return nil, fmt.Errorf("%s has %d bytes, at most %d are read", path, info.Size(), maxFileBytes)
+		return nil,
+			fmt.Errorf("%s has %d bytes, at most %d are read", path, info.Size(), maxFileBytes)
 	}
 	return os.ReadFile(path)
 }

@@ -61,7 +61,8 @@ func TestFiles(t *testing.T) {
 
 	_, err = f.Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
 	require.ErrorAs(t, err, new(*module.DigestError))
-	_, err = NewFetcher(Options{MaxBytes: 4}).Get(t.Context(), module.Request{URI: "file://" + path})
+	_, err = NewFetcher(Options{MaxBytes: 4}).
+		Get(t.Context(), module.Request{URI: "file://" + path})
 	require.ErrorAs(t, err, new(*engine.LimitError))
 	_, err = f.Get(t.Context(), module.Request{URI: "file:///none"})
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -71,22 +72,30 @@ func TestFiles(t *testing.T) {
 // A web server is trusted if a sources.yml contains or names its certificate.
 func TestSourcesFile(t *testing.T) {
 	wasm := "\x00asm\x01\x00\x00\x00"
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(wasm)) }))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(wasm))
+	}))
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
 	der := filepath.Join(t.TempDir(), "ca.der")
 	require.NoError(t, os.WriteFile(der, server.Certificate().Raw, 0o600))
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	text :=
+		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ")
 	for name, sources := range map[string]string{
-		"in DER":   "source_authorities: {'" + host + "': [{type: Path, path: " + der + "}]}",
-		"in place": "source_authorities:\n  '" + host + "':\n  - type: Data\n    data: |\n      " + text + "\n",
+		"in DER": "source_authorities: {'" + host + "': [{type: Path, path: " + der + "}]}",
+		"in place": "source_authorities:\n  '" + host + "':\n  - type: Data\n    data: |\n      " +
+			text + "\n",
 		"insecure": "insecure_sources: ['" + host + "']",
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "sources.yml")
 			require.NoError(t, os.WriteFile(path, []byte(sources), 0o600))
-			f := NewFetcher(Options{MaxBytes: 100, SourcesPath: path, StoreDirectory: filepath.Join(t.TempDir(), "store")})
+			f := NewFetcher(Options{
+				MaxBytes:       100,
+				SourcesPath:    path,
+				StoreDirectory: filepath.Join(t.TempDir(), "store"),
+			})
 			m, err := f.Get(t.Context(), module.Request{URI: server.URL + "/policy.wasm"})
 			require.NoError(t, err)
 			require.Equal(t, wasm, string(m.Bytes))
@@ -103,9 +112,11 @@ func TestSourcesFile(t *testing.T) {
 func TestSourcesFileRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, err string }{
 		"unknown field": {"insecure: []", `unknown field "insecure"`},
-		"unknown type":  {"source_authorities: {a: [{type: File}]}", `source_authorities[a][0]: type is "File": write Path or Data`},
-		"no file":       {"source_authorities: {a: [{type: Path, path: /none}]}", "source_authorities[a][0]: stat /none"},
-		"too large":     {strings.Repeat("#", maxFileBytes+1), "at most 4194304 are read"},
+		"unknown type": {"source_authorities: {a: [{type: File}]}",
+			`source_authorities[a][0]: type is "File": write Path or Data`},
+		"no file": {"source_authorities: {a: [{type: Path, path: /none}]}",
+			"source_authorities[a][0]: stat /none"},
+		"too large": {strings.Repeat("#", maxFileBytes+1), "at most 4194304 are read"},
 	} {
 		path := filepath.Join(t.TempDir(), "sources.yml")
 		require.NoError(t, os.WriteFile(path, []byte(test.text), 0o600))
@@ -121,16 +132,21 @@ func TestProxies(t *testing.T) {
 		t.Setenv(name, "before")
 	}
 	path := filepath.Join(t.TempDir(), "sources.yml")
-	require.NoError(t, os.WriteFile(path, []byte("proxies: {https_proxy: 'http://proxy:3128', no_proxy: localhost}"), 0o600))
+	require.NoError(t,
+		os.WriteFile(path,
+			[]byte("proxies: {https_proxy: 'http://proxy:3128', no_proxy: localhost}"), 0o600))
 	_, err := readSources(path, t.TempDir())
 	require.NoError(t, err)
-	require.Equal(t, []string{"before", "http://proxy:3128", "localhost"}, []string{os.Getenv("HTTP_PROXY"), os.Getenv("HTTPS_PROXY"), os.Getenv("NO_PROXY")})
+	require.Equal(t, []string{"before", "http://proxy:3128", "localhost"},
+		[]string{os.Getenv("HTTP_PROXY"), os.Getenv("HTTPS_PROXY"), os.Getenv("NO_PROXY")})
 }
 
 // An unreadable default config.json is not an error.
 func TestDockerConfig(t *testing.T) {
 	directory := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(directory, "config.json"), []byte(`{"credsStore":"desktop"}`), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(directory, "config.json"), []byte(`{"credsStore":"desktop"}`),
+			0o600))
 	t.Setenv("DOCKER_CONFIG", directory)
 	fetch := func(options Options) error {
 		options.MaxBytes = 100
@@ -140,7 +156,8 @@ func TestDockerConfig(t *testing.T) {
 		return err
 	}
 	require.NotContains(t, fetch(Options{}).Error(), "credential helpers")
-	require.ErrorContains(t, fetch(Options{DockerConfigDirectory: directory}), "names credential helpers")
+	require.ErrorContains(t, fetch(Options{DockerConfigDirectory: directory}),
+		"names credential helpers")
 	t.Setenv("DOCKER_CONFIG", filepath.Join(directory, "none"))
 	require.Equal(t, module.CauseInvalid, module.CauseOf(fetch(Options{})))
 	require.ErrorContains(t, fetch(Options{DockerConfigDirectory: "/none"}), "no such file")

@@ -37,7 +37,8 @@ func (f *Fetcher) pulledFrom(path string) (uri string, ok bool) {
 
 // vouched returns a module from the store of policies if its source names it and has acceptable
 // signatures for it. The store itself does not prove that a file is what its place says.
-func (f *Fetcher) vouched(ctx context.Context, request module.Request, bytes []byte) (*module.Module, error) {
+func (f *Fetcher) vouched(ctx context.Context, request module.Request,
+	bytes []byte) (*module.Module, error) {
 	remote, err := f.Remote(ctx)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,10 @@ func (f *Fetcher) vouched(ctx context.Context, request module.Request, bytes []b
 	request.Digest = m.Digest
 	got, err := remote.Get(ctx, request)
 	if errors.As(err, new(*module.DigestError)) {
-		return nil, fmt.Errorf("the store of policies differs from the source: remove it with the command rm, and pull it again: %w", err)
+		return nil,
+			fmt.Errorf(
+				"the store of policies differs from the source: remove it with the command rm, and pull it again: %w",
+				err)
 	}
 	return got, err
 }
@@ -59,7 +63,12 @@ func (f *Fetcher) vouched(ctx context.Context, request module.Request, bytes []b
 // sizeError adds to an error the limit that a file exceeds.
 func sizeError(err error) error {
 	if large := (*safefile.TooLargeError)(nil); errors.As(err, &large) {
-		return &engine.LimitError{Limit: "bytes of module", Value: large.Size, Max: large.Max, Setting: "limits.moduleSize"}
+		return &engine.LimitError{
+			Limit:   "bytes of module",
+			Value:   large.Size,
+			Max:     large.Max,
+			Setting: "limits.moduleSize",
+		}
 	}
 	return err
 }

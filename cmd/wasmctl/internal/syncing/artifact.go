@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package syncing keeps sets of policies in registries, and brings them into the policy directories of servers.
+// Package syncing keeps sets of policies in registries, and brings them into the policy directories
+// of servers.
 package syncing
 
 import (
@@ -41,21 +42,24 @@ import (
 )
 
 const (
-	// ArtifactType is that of a set of policies in a registry. Each layer is a manifest, which has its file name as the
-	// annotation org.opencontainers.image.title. Signatures of anything else are not taken for signatures of a set.
+	// ArtifactType is that of a set of policies in a registry. Each layer is a manifest, which has
+	// its file name as the annotation org.opencontainers.image.title. Signatures of anything else
+	// are not taken for signatures of a set.
 	ArtifactType = "application/vnd.wasm-admission.policies.v1"
 	// fileType is the media type of the layers that we write. That of others may be any.
 	fileType = "application/yaml"
 
 	// maxManifestBytes bounds the OCI manifest of a set, which has some 300 bytes for each file.
 	maxManifestBytes = 1 << 20
-	// maxFiles, maxFileBytes and maxBytes bound the files of a set, as the server bounds those of a policy directory.
+	// maxFiles, maxFileBytes and maxBytes bound the files of a set, as the server bounds those of a
+	// policy directory.
 	maxFiles     = kubewarden.MaxEntries
 	maxFileBytes = kubewarden.MaxFileSize
 	maxBytes     = kubewarden.MaxTotalSize
 )
 
-// fileName are the names that a file of a set may have: what a server reads, directly in its policy directory.
+// fileName are the names that a file of a set may have: what a server reads, directly in its policy
+// directory.
 var fileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.(yaml|yml|json)$`)
 
 // file is a manifest of a policy.
@@ -70,10 +74,12 @@ func IsDirectory(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// Push pushes the manifests in a directory as a set to the tag that a registry:// URI names. It returns what names these
-// files and no others, without a scheme: host/repository@sha256:… The same files make the same digest. Mirrors that
-// the registries may have get nothing if the caller left them out.
-func Push(ctx context.Context, registries *module.Registries, directory, uri string) (reference string, err error) {
+// Push pushes the manifests in a directory as a set to the tag that a registry:// URI names. It
+// returns what names these files and no others, without a scheme: host/repository@sha256:… The same
+// files make the same digest. Mirrors that the registries may have get nothing if the caller left
+// them out.
+func Push(ctx context.Context, registries *module.Registries, directory,
+	uri string) (reference string, err error) {
 	files, err := readDirectory(directory)
 	if err != nil {
 		return "", err
@@ -83,7 +89,8 @@ func Push(ctx context.Context, registries *module.Registries, directory, uri str
 		return "", fmt.Errorf("%s: %w", module.Redact(uri), err)
 	}
 	if ref.Digest != "" {
-		return "", fmt.Errorf("%s: a digest is what comes of a push: name a tag", module.Redact(uri))
+		return "",
+			fmt.Errorf("%s: a digest is what comes of a push: name a tag", module.Redact(uri))
 	}
 	err = registries.Each(ctx, uri, func(to *remote.Repository, tag string) error {
 		digest, err := push(ctx, to, tag, files)
@@ -93,10 +100,12 @@ func Push(ctx context.Context, registries *module.Registries, directory, uri str
 	return reference, err
 }
 
-func push(ctx context.Context, to *remote.Repository, tag string, files []file) (digest string, err error) {
+func push(ctx context.Context, to *remote.Repository, tag string,
+	files []file) (digest string, err error) {
 	manifest := ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType,
-		Config: ocispec.DescriptorEmptyJSON,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		ArtifactType: ArtifactType,
+		Config:       ocispec.DescriptorEmptyJSON,
 	}
 	manifest.Config.Data = nil // it is a blob as others are
 	if err := pushBlob(ctx, to, manifest.Config, ocispec.DescriptorEmptyJSON.Data); err != nil {
@@ -115,11 +124,13 @@ func push(ctx context.Context, to *remote.Repository, tag string, files []file) 
 		return "", err
 	}
 	descriptor := orascontent.NewDescriptorFromBytes(manifest.MediaType, content)
-	return descriptor.Digest.String(), to.PushReference(ctx, descriptor, bytes.NewReader(content), tag)
+	return descriptor.Digest.String(),
+		to.PushReference(ctx, descriptor, bytes.NewReader(content), tag)
 }
 
 // pushBlob pushes what the repository does not have.
-func pushBlob(ctx context.Context, to *remote.Repository, descriptor ocispec.Descriptor, content []byte) error {
+func pushBlob(ctx context.Context, to *remote.Repository, descriptor ocispec.Descriptor,
+	content []byte) error {
 	exists, err := to.Blobs().Exists(ctx, descriptor)
 	if err != nil || exists {
 		return err
@@ -141,7 +152,10 @@ func readDirectory(directory string) (files []file, err error) {
 		}
 		path := filepath.Join(directory, name)
 		if !fileName.MatchString(name) {
-			return nil, fmt.Errorf("%s: rename it: names of files are of letters, digits, dots, dashes and underscores", path)
+			return nil,
+				fmt.Errorf(
+					"%s: rename it: names of files are of letters, digits, dots, dashes and underscores",
+					path)
 		}
 		content, err := readFile(path)
 		if err != nil {
@@ -152,11 +166,15 @@ func readDirectory(directory string) (files []file, err error) {
 	}
 	switch {
 	case len(files) == 0:
-		return nil, fmt.Errorf("%s: there is no manifest: their names end with .yaml, .yml or .json", directory)
+		return nil,
+			fmt.Errorf("%s: there is no manifest: their names end with .yaml, .yml or .json",
+				directory)
 	case len(files) > maxFiles:
-		return nil, fmt.Errorf("%s: there are %d manifests, at most %d are allowed", directory, len(files), maxFiles)
+		return nil, fmt.Errorf("%s: there are %d manifests, at most %d are allowed", directory,
+			len(files), maxFiles)
 	case total > maxBytes:
-		return nil, fmt.Errorf("%s: the manifests have %d bytes, at most %d are allowed", directory, total, maxBytes)
+		return nil, fmt.Errorf("%s: the manifests have %d bytes, at most %d are allowed", directory,
+			total, maxBytes)
 	}
 	return files, nil
 }
@@ -206,7 +224,10 @@ func fetchSet(ctx context.Context, from *remote.Repository, name string) (*set, 
 	}
 	s := &set{manifest: orascontent.NewDescriptorFromBytes(descriptor.MediaType, content)}
 	if got := s.manifest.Digest.String(); moduleuri.IsDigest(name) && got != name {
-		return nil, fmt.Errorf("the registry answers with %s when asked for %s: do not trust it before you know why", got, name)
+		return nil,
+			fmt.Errorf(
+				"the registry answers with %s when asked for %s: do not trust it before you know why",
+				got, name)
 	}
 	s.layers, err = layersOf(descriptor.MediaType, content)
 	return s, err
@@ -222,9 +243,13 @@ func layersOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
 	}
-	if mediaType != ocispec.MediaTypeImageManifest || manifest.MediaType != mediaType || manifest.ArtifactType != ArtifactType {
-		return nil, fmt.Errorf("it is no set of policies: its mediaType is %.100q and its artifactType %.100q, not %s and %s: push it with wasmctl push DIRECTORY URI",
-			manifest.MediaType, manifest.ArtifactType, ocispec.MediaTypeImageManifest, ArtifactType)
+	if mediaType != ocispec.MediaTypeImageManifest || manifest.MediaType != mediaType ||
+		manifest.ArtifactType != ArtifactType {
+		return nil,
+			fmt.Errorf(
+				"it is no set of policies: its mediaType is %.100q and its artifactType %.100q, not %s and %s: push it with wasmctl push DIRECTORY URI",
+				manifest.MediaType, manifest.ArtifactType, ocispec.MediaTypeImageManifest,
+				ArtifactType)
 	}
 	if n := len(manifest.Layers); n == 0 || n > maxFiles {
 		return nil, fmt.Errorf("it has %d files, from 1 to %d are allowed", n, maxFiles)
@@ -234,13 +259,18 @@ func layersOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
 		name := nameOf(layer)
 		switch {
 		case !fileName.MatchString(name):
-			return nil, fmt.Errorf("it has a file called %.100q: names end with .yaml, .yml or .json, and are of letters, digits, dots, dashes and underscores", name)
+			return nil,
+				fmt.Errorf(
+					"it has a file called %.100q: names end with .yaml, .yml or .json, and are of letters, digits, dots, dashes and underscores",
+					name)
 		case seen[name]:
 			return nil, fmt.Errorf("it has two files called %s", name)
 		case !moduleuri.IsDigest(layer.Digest.String()):
-			return nil, fmt.Errorf("%s has digest %.100q: only SHA-256 is supported", name, layer.Digest)
+			return nil,
+				fmt.Errorf("%s has digest %.100q: only SHA-256 is supported", name, layer.Digest)
 		case layer.Size < 0 || layer.Size > maxFileBytes:
-			return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", name, layer.Size, maxFileBytes)
+			return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", name, layer.Size,
+				maxFileBytes)
 		}
 		seen[name] = true
 		if total += layer.Size; total > maxBytes {
@@ -262,7 +292,8 @@ func (s *set) fetch(ctx context.Context, from *remote.Repository) (files []file,
 	return files, nil
 }
 
-func fetchBlob(ctx context.Context, from *remote.Repository, layer ocispec.Descriptor) (content []byte, err error) {
+func fetchBlob(ctx context.Context, from *remote.Repository,
+	layer ocispec.Descriptor) (content []byte, err error) {
 	body, err := from.Blobs().Fetch(ctx, layer)
 	if err != nil {
 		return nil, err

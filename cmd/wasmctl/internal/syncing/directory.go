@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
-// directory is a policy directory that is a symbolic link to a version. The versions lie beside it, so that a rename
-// replaces one by another at one moment:
+// directory is a policy directory that is a symbolic link to a version. The versions lie beside it,
+// so that a rename replaces one by another at one moment:
 //
 //	policies.d -> policies.d.versions/3f2a01…-1834
 //	policies.d.versions/3f2a01…-1834/*.yaml
@@ -45,7 +45,10 @@ func openDirectory(path string) (*directory, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode().Type() != fs.ModeSymlink:
-		return nil, fmt.Errorf("policyDirectory: %s is there and is no symbolic link: move it away, so that a link to what is synced takes its place", path)
+		return nil,
+			fmt.Errorf(
+				"policyDirectory: %s is there and is no symbolic link: move it away, so that a link to what is synced takes its place",
+				path)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}
@@ -127,7 +130,8 @@ func writeFile(path string, content []byte) error {
 	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 }
 
-// change has the link name another version, at one moment, and removes the versions before the last.
+// change has the link name another version, at one moment, and removes the versions before the
+// last.
 func (d *directory) change(version string) error {
 	before, now := d.current(), filepath.Base(version)
 	link := d.path + ".new"

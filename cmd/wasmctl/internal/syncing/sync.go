@@ -30,7 +30,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 )
 
-// maxFailures is how many attempts may fail in a row before [Keep] gives up, so that whoever watches the process learns of it.
+// maxFailures is how many attempts may fail in a row before [Keep] gives up, so that whoever
+// watches the process learns of it.
 const maxFailures = 10
 
 // Wanted says what to bring where.
@@ -41,7 +42,8 @@ type Wanted struct {
 	URI string
 	// Registries are asked for it.
 	Registries *module.Registries
-	// Verifier decides whether the set may be used. nil accepts a set that the URI names by its digest, and no other.
+	// Verifier decides whether the set may be used. nil accepts a set that the URI names by its
+	// digest, and no other.
 	Verifier module.Verifier
 }
 
@@ -57,17 +59,23 @@ type Result struct {
 	Warnings []string
 }
 
-// Sync brings a set from a registry into the policy directory. Nothing is changed before the set was verified, and was read
-// as the server reads it. The error says why the directory was left as it is.
+// Sync brings a set from a registry into the policy directory. Nothing is changed before the set
+// was verified, and was read as the server reads it. The error says why the directory was left as
+// it is.
 func Sync(ctx context.Context, w *Wanted) (result *Result, err error) {
 	ref, err := moduleuri.ParseReference(strings.TrimPrefix(w.URI, "registry://"))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", module.Redact(w.URI), err)
 	case w.Config.PolicyDirectory == "":
-		return nil, errors.New("policyDirectory: Required value: name the directory that the set of policies is synced to")
+		return nil,
+			errors.New(
+				"policyDirectory: Required value: name the directory that the set of policies is synced to")
 	case w.Verifier == nil && ref.Digest == "":
-		return nil, fmt.Errorf("%s: whoever may push there would decide about admission: set verification in the configuration, or name the set by its digest", module.Redact(w.URI))
+		return nil,
+			fmt.Errorf(
+				"%s: whoever may push there would decide about admission: set verification in the configuration, or name the set by its digest",
+				module.Redact(w.URI))
 	}
 	d, err := openDirectory(w.Config.PolicyDirectory)
 	if err != nil {
@@ -87,7 +95,8 @@ func Sync(ctx context.Context, w *Wanted) (result *Result, err error) {
 }
 
 // from brings the set from one repository: that of the mirror, or the registry's own.
-func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string, ref moduleuri.Reference, d *directory) (*Result, error) {
+func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string,
+	ref moduleuri.Reference, d *directory) (*Result, error) {
 	s, err := fetchSet(ctx, from, name)
 	if err != nil {
 		return nil, err
@@ -98,10 +107,14 @@ func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string,
 	}
 	if w.Verifier != nil {
 		_, err := w.Verifier.Verify(ctx, module.Artifact{
-			URI: w.URI, Digest: result.Digest, Repository: ref.Registry + "/" + ref.Repository, Manifest: s.manifest, Source: from,
+			URI: w.URI, Digest: result.Digest, Repository: ref.Registry + "/" + ref.Repository,
+			Manifest: s.manifest, Source: from,
 		})
 		if err != nil {
-			return nil, &module.Error{Cause: module.CauseUnverified, Err: fmt.Errorf("%s is not verified: %w", result.Digest, err)}
+			return nil, &module.Error{
+				Cause: module.CauseUnverified,
+				Err:   fmt.Errorf("%s is not verified: %w", result.Digest, err),
+			}
 		}
 	}
 	files, err := s.fetch(ctx, from)
@@ -133,9 +146,10 @@ func (w *Wanted) read(ctx context.Context, version string) (warnings []string, e
 	return desired.Warnings, nil
 }
 
-// Keep attempts again and again, until wait returns an error, which it has to when the context ends. It tells what becomes
-// of each attempt. The error says that too many have failed in a row.
-func Keep(ctx context.Context, attempt func(context.Context) (*Result, error), tell func(*Result, error), wait func(context.Context) error) error {
+// Keep attempts again and again, until wait returns an error, which it has to when the context
+// ends. It tells what becomes of each attempt. The error says that too many have failed in a row.
+func Keep(ctx context.Context, attempt func(context.Context) (*Result, error),
+	tell func(*Result, error), wait func(context.Context) error) error {
 	for failures := 0; ; {
 		result, err := attempt(ctx)
 		if ctx.Err() != nil {

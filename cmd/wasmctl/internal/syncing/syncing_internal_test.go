@@ -33,13 +33,21 @@ import (
 
 // layer is one of a set.
 func layer(name string, size int64) ocispec.Descriptor {
-	return ocispec.Descriptor{Digest: digest.FromString(name), Size: size, Annotations: map[string]string{ocispec.AnnotationTitle: name}}
+	return ocispec.Descriptor{
+		Digest:      digest.FromString(name),
+		Size:        size,
+		Annotations: map[string]string{ocispec.AnnotationTitle: name},
+	}
 }
 
 // What a registry says of a set is bounded before any of it is read.
 func TestLayersRefused(t *testing.T) {
 	set := func(layers ...ocispec.Descriptor) ocispec.Manifest {
-		return ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType, Layers: layers}
+		return ocispec.Manifest{
+			MediaType:    ocispec.MediaTypeImageManifest,
+			ArtifactType: ArtifactType,
+			Layers:       layers,
+		}
 	}
 	several := func(n int, size int64) (layers []ocispec.Descriptor) {
 		for i := range n {
@@ -57,20 +65,25 @@ func TestLayersRefused(t *testing.T) {
 		manifest ocispec.Manifest
 		want     string
 	}{
-		"a policy":             {policy, "it is no set of policies"},
-		"an index":             {index, "it is no set of policies"},
-		"empty":                {set(), "it has 0 files"},
-		"too many":             {set(several(maxFiles+1, 1)...), "it has 1001 files"},
-		"too large":            {set(layer("a.yaml", maxFileBytes+1)), "a.yaml has 4194305 bytes, at most 4194304 are allowed"},
-		"too large all":        {set(several(maxBytes/maxFileBytes+1, maxFileBytes)...), "its files have more than 67108864 bytes"},
-		"negative":             {set(layer("a.yaml", -1)), "a.yaml has -1 bytes"},
-		"elsewhere":            {set(layer("../a.yaml", 1)), `it has a file called "../a.yaml"`},
-		"absolute":             {set(layer("/etc/a.yaml", 1)), "it has a file called"},
-		"hidden":               {set(layer(".a.yaml", 1)), "it has a file called"},
-		"of no kind":           {set(layer("a.sh", 1)), "it has a file called"},
-		"without a name":       {set(ocispec.Descriptor{Digest: weak.Digest}), `it has a file called ""`},
-		"with a long name":     {set(layer(strings.Repeat("a", 300)+".yaml", 1)), "it has a file called"},
-		"twice":                {set(layer("a.yaml", 1), layer("a.yaml", 1)), "it has two files called a.yaml"},
+		"a policy": {policy, "it is no set of policies"},
+		"an index": {index, "it is no set of policies"},
+		"empty":    {set(), "it has 0 files"},
+		"too many": {set(several(maxFiles+1, 1)...), "it has 1001 files"},
+		"too large": {set(layer("a.yaml", maxFileBytes+1)),
+			"a.yaml has 4194305 bytes, at most 4194304 are allowed"},
+		"too large all": {set(several(maxBytes/maxFileBytes+1, maxFileBytes)...),
+			"its files have more than 67108864 bytes"},
+		"negative":   {set(layer("a.yaml", -1)), "a.yaml has -1 bytes"},
+		"elsewhere":  {set(layer("../a.yaml", 1)), `it has a file called "../a.yaml"`},
+		"absolute":   {set(layer("/etc/a.yaml", 1)), "it has a file called"},
+		"hidden":     {set(layer(".a.yaml", 1)), "it has a file called"},
+		"of no kind": {set(layer("a.sh", 1)), "it has a file called"},
+		"without a name": {set(ocispec.Descriptor{Digest: weak.Digest}),
+			`it has a file called ""`},
+		"with a long name": {set(layer(strings.Repeat("a", 300)+".yaml", 1)),
+			"it has a file called"},
+		"twice": {set(layer("a.yaml", 1), layer("a.yaml", 1)),
+			"it has two files called a.yaml"},
 		"with another digest":  {set(weak), "only SHA-256 is supported"},
 		"as large as they may": {set(several(maxBytes/maxFileBytes, maxFileBytes)...), ""},
 		"as many as they may":  {set(several(maxFiles, 1)...), ""},
@@ -142,11 +155,13 @@ func TestKeep(t *testing.T) {
 		attempts []error
 		want     string
 	}{
-		"good":                {[]error{nil, nil, nil}, ""},
-		"one fewer":           {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad}, ""},
-		"not in a row":        {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad, nil, bad}, ""},
-		"too many in a row":   {[]error{nil, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, nil}, "10 attempts in a row have failed"},
-		"too many from first": {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad, bad}, "10 attempts in a row have failed"},
+		"good":         {[]error{nil, nil, nil}, ""},
+		"one fewer":    {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad}, ""},
+		"not in a row": {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad, nil, bad}, ""},
+		"too many in a row": {[]error{nil, bad, bad, bad, bad, bad, bad, bad, bad, bad, bad, nil},
+			"10 attempts in a row have failed"},
+		"too many from first": {[]error{bad, bad, bad, bad, bad, bad, bad, bad, bad, bad},
+			"10 attempts in a row have failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left, told := c.attempts, []error(nil)
@@ -155,7 +170,9 @@ func TestKeep(t *testing.T) {
 				left = left[1:]
 				return &Result{}, err
 			}
-			err := Keep(t.Context(), attempt, func(_ *Result, err error) { told = append(told, err) }, func(context.Context) error {
+			err := Keep(t.Context(), attempt, func(_ *Result, err error) {
+				told = append(told, err)
+			}, func(context.Context) error {
 				if len(left) == 0 {
 					return context.Canceled
 				}
@@ -172,9 +189,11 @@ func TestKeep(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, Keep(ended, func(ctx context.Context) (*Result, error) { return nil, ctx.Err() }, func(*Result, error) {
-		require.Fail(t, "an attempt that was given up is no failure")
-	}, nil))
+	require.NoError(t,
+		Keep(ended, func(ctx context.Context) (*Result, error) { return nil, ctx.Err() },
+			func(*Result, error) {
+				require.Fail(t, "an attempt that was given up is no failure")
+			}, nil))
 }
 
 // Two of them would remove each other's files.

@@ -103,10 +103,13 @@ func (p *shown) transferred(bytes, total int64) {
 		}
 		p.written = true
 		fmt.Fprint(p.w, "\r\x1b[K")
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.what),
-			progressbar.OptionShowBytes(true), progressbar.OptionSetRenderBlankState(true), progressbar.OptionThrottle(100*time.Millisecond))
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w),
+			progressbar.OptionSetDescription(p.what), progressbar.OptionShowBytes(true),
+			progressbar.OptionSetRenderBlankState(true),
+			progressbar.OptionThrottle(100*time.Millisecond))
 	}
-	_ = p.bar.Set64(bytes) // it fails if there are more bytes than announced, and then shows a full bar
+	// it fails if there are more bytes than announced, and then shows a full bar
+	_ = p.bar.Set64(bytes)
 	if total > 0 && bytes >= total {
 		p.bar = nil // the transfer is over
 	}

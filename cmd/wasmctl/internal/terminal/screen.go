@@ -53,7 +53,11 @@ func (s *Streams) OpenScreen() (*Screen, error) {
 	if !isTerminal(s.Out) {
 		return nil, ErrNoTerminal
 	}
-	screen := &Screen{out: s.Out.(*os.File), color: s.Paint(Bold, "") != "", closed: make(chan struct{})}
+	screen := &Screen{
+		out:    s.Out.(*os.File),
+		color:  s.Paint(Bold, "") != "",
+		closed: make(chan struct{}),
+	}
 	if in, ok := s.In.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
 		before, err := term.MakeRaw(int(in.Fd()))
 		if err != nil {

@@ -62,7 +62,8 @@ const (
 // Paint returns a text for the standard output. It adds a color if the output is a terminal and
 // colors are not disabled (https://no-color.org).
 func (s *Streams) Paint(color Color, text string) string {
-	if s.NoColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(s.Out) {
+	if s.NoColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" ||
+		!isTerminal(s.Out) {
 		return text
 	}
 	return paint(color, text)

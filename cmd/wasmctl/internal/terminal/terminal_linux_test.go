@@ -32,7 +32,8 @@ func TestPaint(t *testing.T) {
 	out := terminaltest.Open(t).File
 	require.Equal(t, "\x1b[31mtext\x1b[0m", (&Streams{Out: out}).Paint(Red, "text"))
 	require.Equal(t, "text", (&Streams{Out: out, NoColor: true}).Paint(Red, "text"))
-	require.Equal(t, "text", (&Streams{Out: &bytes.Buffer{}, Err: out}).Paint(Red, "text"), "the output is none")
+	require.Equal(t, "text", (&Streams{Out: &bytes.Buffer{}, Err: out}).Paint(Red, "text"),
+		"the output is none")
 	t.Setenv("TERM", "dumb")
 	require.Equal(t, "text", (&Streams{Out: out}).Paint(Red, "text"))
 	t.Setenv("TERM", "xterm")

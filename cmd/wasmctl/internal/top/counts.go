@@ -82,7 +82,9 @@ func Read(text io.Reader) (*Snapshot, error) {
 		return nil, fmt.Errorf("reading metrics: %w", err)
 	}
 	if families[served] == nil {
-		return nil, errors.New("there is no metric " + served + ": the server was built without WasmAdmission, or the feature gate is off")
+		return nil,
+			errors.New("there is no metric " + served +
+				": the server was built without WasmAdmission, or the feature gate is off")
 	}
 	s := &Snapshot{Policies: map[string]Counts{}, Open: map[string]bool{}}
 	s.Served = int(sum(families[served]))
@@ -112,7 +114,8 @@ func Read(text io.Reader) (*Snapshot, error) {
 		}
 	}
 	if len(s.Policies) > maxPolicies {
-		return nil, fmt.Errorf("these are the metrics of %d policies: no server has more than %d", len(s.Policies), maxPolicies)
+		return nil, fmt.Errorf("these are the metrics of %d policies: no server has more than %d",
+			len(s.Policies), maxPolicies)
 	}
 	return s, nil
 }
@@ -124,7 +127,8 @@ func only(text io.Reader) (string, error) {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := strings.TrimPrefix(lines.Text(), "# TYPE ")
-		if (strings.HasPrefix(line, prefix) && !strings.HasPrefix(line, evaluations+"_bucket")) || strings.HasPrefix(line, started) {
+		if (strings.HasPrefix(line, prefix) && !strings.HasPrefix(line, evaluations+"_bucket")) ||
+			strings.HasPrefix(line, started) {
 			own.WriteString(lines.Text())
 			own.WriteByte('\n')
 		}
@@ -150,7 +154,8 @@ func label(sample *dto.Metric, name string) string {
 
 func sum(family *dto.MetricFamily) (total float64) {
 	for _, sample := range family.GetMetric() {
-		total += sample.GetGauge().GetValue() + sample.GetUntyped().GetValue() + sample.GetCounter().GetValue()
+		total += sample.GetGauge().GetValue() + sample.GetUntyped().GetValue() +
+			sample.GetCounter().GetValue()
 	}
 	return total
 }
@@ -185,7 +190,9 @@ func (s *Snapshot) Rows(before *Snapshot, seconds float64) (rows []Row, ok bool)
 func (c Counts) grown(before Counts, seconds float64) Counts {
 	each := func(now, before float64) float64 { return max(0, now-before) / seconds }
 	return Counts{
-		Evaluations: each(c.Evaluations, before.Evaluations), Denied: each(c.Denied, before.Denied), Failed: each(c.Failed, before.Failed),
-		Changed: each(c.Changed, before.Changed), Seconds: each(c.Seconds, before.Seconds), Fuel: each(c.Fuel, before.Fuel),
+		Evaluations: each(c.Evaluations, before.Evaluations), Denied: each(c.Denied, before.Denied),
+		Failed:  each(c.Failed, before.Failed),
+		Changed: each(c.Changed, before.Changed), Seconds: each(c.Seconds, before.Seconds),
+		Fuel: each(c.Fuel, before.Fuel),
 	}
 }

@@ -108,7 +108,9 @@ func (l *Live) lines() []string {
 	perSecond := l.before != nil && ok
 	l.Order.Sort(rows)
 	return append([]string{
-		fmt.Sprintf("%s  by %s, every %s  %d policies and groups at %s", l.lookedAt.Format(time.TimeOnly), l.Order, l.Interval, l.last.Served, oneLine(l.Source.Name)),
+		fmt.Sprintf("%s  by %s, every %s  %d policies and groups at %s",
+			l.lookedAt.Format(time.TimeOnly), l.Order, l.Interval, l.last.Served,
+			oneLine(l.Source.Name)),
 		"t time  f fuel  d denials  x failures  e evaluations  n name  q quit",
 		state,
 	}, Table(rows, perSecond)...)

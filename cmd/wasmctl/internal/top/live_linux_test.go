@@ -54,7 +54,11 @@ func TestLive(t *testing.T) {
 	require.NoError(t, err)
 	shown := terminaltest.Open(t)
 	shown.Resize(24, 150)
-	screen, err := (&terminal.Streams{In: shown.File, Out: shown.File, Err: &bytes.Buffer{}}).OpenScreen()
+	screen, err := (&terminal.Streams{
+		In:  shown.File,
+		Out: shown.File,
+		Err: &bytes.Buffer{},
+	}).OpenScreen()
 	require.NoError(t, err)
 	clock := testingclock.NewFakeClock(time.Unix(1_700_000_000, 0))
 	live := &top.Live{Source: source, Interval: 2 * time.Second, Order: top.ByTime, Clock: clock}
@@ -86,7 +90,10 @@ func TestScreenEndsWithCtrlC(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		text := metrics(1, 1)
 		for n := range 200 {
-			text += fmt.Sprintf("apiserver_wasm_admission_mutations_total{policy=\"p%d-%s\",operation=\"CREATE\"} 1\n", n, strings.Repeat("x", 200))
+			text +=
+				fmt.Sprintf(
+					"apiserver_wasm_admission_mutations_total{policy=\"p%d-%s\",operation=\"CREATE\"} 1\n",
+					n, strings.Repeat("x", 200))
 		}
 		_, _ = w.Write([]byte(text))
 	}))
@@ -95,9 +102,19 @@ func TestScreenEndsWithCtrlC(t *testing.T) {
 	require.NoError(t, err)
 	shown := terminaltest.Open(t)
 	shown.Resize(10, 60)
-	screen, err := (&terminal.Streams{In: shown.File, Out: shown.File, Err: &bytes.Buffer{}, NoColor: true}).OpenScreen()
+	screen, err := (&terminal.Streams{
+		In:      shown.File,
+		Out:     shown.File,
+		Err:     &bytes.Buffer{},
+		NoColor: true,
+	}).OpenScreen()
 	require.NoError(t, err)
-	live := &top.Live{Source: source, Interval: time.Hour, Order: top.ByName, Clock: testingclock.NewFakeClock(time.Unix(1_700_000_000, 0))}
+	live := &top.Live{
+		Source:   source,
+		Interval: time.Hour,
+		Order:    top.ByName,
+		Clock:    testingclock.NewFakeClock(time.Unix(1_700_000_000, 0)),
+	}
 	done := make(chan error)
 	go func() { done <- live.Run(t.Context(), screen) }()
 	shown.Await("\x1b[J")

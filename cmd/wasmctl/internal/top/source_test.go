@@ -30,7 +30,12 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestMetricsThatDoNotEnd(t *testing.T) {
-	s := &Source{Name: "x", limit: 1 << 20, open: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(endless{}), nil }}
+	s := &Source{
+		Name:  "x",
+		limit: 1 << 20,
+		open:  func(context.Context) (io.ReadCloser, error) { return io.NopCloser(endless{}), nil },
+	}
 	_, err := s.Snapshot(t.Context())
-	require.EqualError(t, err, "asking x: the metrics are longer than 1048576 bytes, more than those of any server: name an address that serves metrics")
+	require.EqualError(t, err,
+		"asking x: the metrics are longer than 1048576 bytes, more than those of any server: name an address that serves metrics")
 }

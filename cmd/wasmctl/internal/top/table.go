@@ -91,7 +91,8 @@ func Table(rows []Row, perSecond bool) []string {
 	table := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
 	head := "POLICY\tEVALS\tDENIED\tFAILED\tCHANGED\tTIME\tFUEL\tTIME/EVAL\tFUEL/EVAL\tBREAKER"
 	if perSecond {
-		head = "POLICY\tEVALS/S\tDENIED/S\tFAILED/S\tCHANGED/S\tTIME/S\tFUEL/S\tTIME/EVAL\tFUEL/EVAL\tBREAKER"
+		head =
+			"POLICY\tEVALS/S\tDENIED/S\tFAILED/S\tCHANGED/S\tTIME/S\tFUEL/S\tTIME/EVAL\tFUEL/EVAL\tBREAKER"
 	}
 	fmt.Fprintln(table, head)
 	for _, r := range rows {
@@ -100,8 +101,10 @@ func Table(rows []Row, perSecond bool) []string {
 			breaker = "open"
 		}
 		fmt.Fprintln(table, strings.Join([]string{
-			oneLine(r.Policy), number(r.Evaluations), number(r.Denied), number(r.Failed), number(r.Changed), duration(r.Seconds), number(r.Fuel),
-			duration(ratio(r.Seconds, r.Evaluations)), number(ratio(r.Fuel, r.Evaluations)), breaker,
+			oneLine(r.Policy), number(r.Evaluations), number(r.Denied), number(r.Failed),
+			number(r.Changed), duration(r.Seconds), number(r.Fuel),
+			duration(ratio(r.Seconds, r.Evaluations)), number(ratio(r.Fuel, r.Evaluations)),
+			breaker,
 		}, "\t"))
 	}
 	// Writing to a strings.Builder cannot fail.

@@ -75,13 +75,26 @@ func TestRows(t *testing.T) {
 	rows, ok := second.Rows(nil, 0)
 	require.True(t, ok)
 	require.Equal(t, []top.Row{
-		{Policy: "a", Counts: top.Counts{Evaluations: 63, Denied: 30, Failed: 3, Changed: 3, Seconds: 60.0 / 1024, Fuel: 30000}},
+		{
+			Policy: "a", Counts: top.Counts{
+				Evaluations: 63,
+				Denied:      30,
+				Failed:      3,
+				Changed:     3,
+				Seconds:     60.0 / 1024,
+				Fuel:        30000,
+			},
+		},
 		{Policy: "b", Open: true},
 	}, rows)
 
 	rows, ok = second.Rows(first, 2)
 	require.True(t, ok)
-	require.Equal(t, []top.Row{{Policy: "a", Counts: top.Counts{Evaluations: 20, Denied: 10, Seconds: 20.0 / 1024, Fuel: 10000}}, {Policy: "b", Open: true}}, rows)
+	require.Equal(t,
+		[]top.Row{{
+			Policy: "a",
+			Counts: top.Counts{Evaluations: 20, Denied: 10, Seconds: 20.0 / 1024, Fuel: 10000},
+		}, {Policy: "b", Open: true}}, rows)
 
 	_, ok = snapshot(t, metrics(2, 1)).Rows(first, 2)
 	require.False(t, ok, "it started anew")
@@ -103,7 +116,8 @@ func TestOrders(t *testing.T) {
 			names += r.Policy
 		}
 		require.Equal(t, map[top.Order]string{
-			top.ByTime: "bac", top.ByFuel: "abc", top.ByDenials: "bac", top.ByFailures: "cab", top.ByEvaluations: "bca", top.ByName: "abc",
+			top.ByTime: "bac", top.ByFuel: "abc", top.ByDenials: "bac", top.ByFailures: "cab",
+			top.ByEvaluations: "bca", top.ByName: "abc",
 		}[order], names, order)
 		require.False(t, keys[order.Key()], "a key is of one order only")
 		keys[order.Key()] = true
@@ -116,7 +130,15 @@ func TestTable(t *testing.T) {
 		"a        12.3k  2       0       0.5      1.5s    3.0G  121.51µs   243.0k     closed",
 		"b�[2J��  0      0       0       0        1.05ms  0     0          0          open",
 	}, top.Table([]top.Row{
-		{Policy: "a", Counts: top.Counts{Evaluations: 12345, Denied: 2, Changed: 0.5, Seconds: 1.5, Fuel: 3e9}},
+		{
+			Policy: "a", Counts: top.Counts{
+				Evaluations: 12345,
+				Denied:      2,
+				Changed:     0.5,
+				Seconds:     1.5,
+				Fuel:        3e9,
+			},
+		},
 		{Policy: "b\x1b[2J\n\t", Counts: top.Counts{Seconds: 0.00105}, Open: true},
 	}, false))
 	require.Contains(t, top.Table(nil, true)[0], "TIME/S")
@@ -128,7 +150,8 @@ func TestRealMetrics(t *testing.T) {
 	require.NoError(t, err)
 	lines, err := top.Once(t.Context(), source, top.ByDenials)
 	require.NoError(t, err)
-	require.Regexp(t, `^no-latest-tag +\d+ +[1-9]\d* +0 +0 +\S+ +\S+ +\d+(\.\d+)?µs +\S+ +closed$`, lines[1])
+	require.Regexp(t, `^no-latest-tag +\d+ +[1-9]\d* +0 +0 +\S+ +\S+ +\d+(\.\d+)?µs +\S+ +closed$`,
+		lines[1])
 	text := strings.Join(lines, "\n")
 	require.Regexp(t, `(?m)^no-privileged-pods +\d+ +[1-9]`, text)
 	require.Regexp(t, `(?m)^always-pull +(\d+) +0 +0 +[1-9]`, text)
@@ -136,17 +159,21 @@ func TestRealMetrics(t *testing.T) {
 }
 
 func TestBadMetrics(t *testing.T) {
-	many := "# TYPE apiserver_wasm_admission_policies gauge\napiserver_wasm_admission_policies 1\n# TYPE apiserver_wasm_admission_policy_fuel_total counter\n"
+	many :=
+		"# TYPE apiserver_wasm_admission_policies gauge\napiserver_wasm_admission_policies 1\n# TYPE apiserver_wasm_admission_policy_fuel_total counter\n"
 	var b strings.Builder
 	b.WriteString(many)
 	for n := range 100_001 {
 		fmt.Fprintf(&b, "apiserver_wasm_admission_policy_fuel_total{policy=\"%d\"} 1\n", n)
 	}
 	for name, test := range map[string]struct{ text, err string }{
-		"nothing":           {"", "there is no metric apiserver_wasm_admission_policies: the server was built without WasmAdmission"},
-		"others":            {"apiserver_request_total 1\n", "there is no metric"},
-		"no metrics":        {"apiserver_wasm_admission_policies{ 1\n", "reading metrics: text format parsing error"},
-		"an endless line":   {strings.Repeat("x", 2<<20), "reading metrics: bufio.Scanner: token too long"},
+		"nothing": {"",
+			"there is no metric apiserver_wasm_admission_policies: the server was built without WasmAdmission"},
+		"others": {"apiserver_request_total 1\n", "there is no metric"},
+		"no metrics": {"apiserver_wasm_admission_policies{ 1\n",
+			"reading metrics: text format parsing error"},
+		"an endless line": {strings.Repeat("x", 2<<20),
+			"reading metrics: bufio.Scanner: token too long"},
 		"too many policies": {b.String(), "no server has more than 100000"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +193,10 @@ func TestSources(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	require.NoError(t, os.WriteFile(kubeconfig, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+	require.NoError(t,
+		os.WriteFile(kubeconfig,
+			[]byte(
+				`{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
 "users":[{"name":"u"}],"clusters":[{"name":"c","cluster":{"server":"`+server.URL+`"}}]}`), 0o600))
 	for _, from := range [][2]string{{server.URL + "/metrics", ""}, {"", kubeconfig}} {
 		source, err := top.NewSource(from[0], from[1])
@@ -177,11 +207,15 @@ func TestSources(t *testing.T) {
 	}
 
 	for name, test := range map[string]struct{ where, kubeconfig, err string }{
-		"no file":           {"/none", "", "asking /none: open /none: no such file or directory"},
-		"no kubeconfig":     {"", "/none", "reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): stat /none"},
-		"not allowed":       {server.URL + "/other", "", "/other: it answered 403: the user must be allowed to get /metrics"},
-		"no server":         {"http://user:secret@127.0.0.1:1/metrics?token=secret", "", "asking http://127.0.0.1:1/metrics: dial tcp"},
-		"something else":    {"https://" + strings.TrimPrefix(server.URL, "http://"), "", "server gave HTTP response"},
+		"no file": {"/none", "", "asking /none: open /none: no such file or directory"},
+		"no kubeconfig": {"", "/none",
+			"reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): stat /none"},
+		"not allowed": {server.URL + "/other", "",
+			"/other: it answered 403: the user must be allowed to get /metrics"},
+		"no server": {"http://user:secret@127.0.0.1:1/metrics?token=secret", "",
+			"asking http://127.0.0.1:1/metrics: dial tcp"},
+		"something else": {"https://" + strings.TrimPrefix(server.URL, "http://"), "",
+			"server gave HTTP response"},
 		"no URL of a place": {"http://[", "", "the URL of the metrics cannot be parsed"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,12 +70,16 @@ type reader struct{ values int }
 
 func (r *reader) read(node *yamlv3.Node, depth int) (any, error) {
 	if r.values++; r.values > maxValues || depth > maxDepth {
-		return nil, fmt.Errorf("line %d: the document has more than %d values, or is nested deeper than %d levels", node.Line, maxValues, maxDepth)
+		return nil,
+			fmt.Errorf(
+				"line %d: the document has more than %d values, or is nested deeper than %d levels",
+				node.Line, maxValues, maxDepth)
 	}
 	if node.Kind == yamlv3.AliasNode {
 		return r.read(node.Alias, depth+1)
 	}
-	if tagged := node.Style&yamlv3.TaggedStyle != 0; tagged && !strings.HasPrefix(node.LongTag(), "tag:yaml.org,2002:") {
+	if tagged := node.Style&yamlv3.TaggedStyle != 0; tagged &&
+		!strings.HasPrefix(node.LongTag(), "tag:yaml.org,2002:") {
 		return nil, fmt.Errorf("line %d: unknown tag %s: remove it", node.Line, node.Tag)
 	}
 	switch node.Kind {
@@ -118,11 +122,13 @@ func (r *reader) readMapping(node *yamlv3.Node, depth int) (any, error) {
 
 // scalar parses a scalar. A quoted scalar, or one with the string tag, is a string.
 func scalar(node *yamlv3.Node) (any, error) {
-	const plain = yamlv3.DoubleQuotedStyle | yamlv3.SingleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
+	const plain = yamlv3.DoubleQuotedStyle | yamlv3.SingleQuotedStyle | yamlv3.LiteralStyle |
+		yamlv3.FoldedStyle
 	text := node.Value
 	if node.Style&yamlv3.TaggedStyle != 0 {
 		if tag := node.ShortTag(); tag != "!!str" {
-			return nil, fmt.Errorf("line %d: a value with the tag %s: write it without", node.Line, tag)
+			return nil,
+				fmt.Errorf("line %d: a value with the tag %s: write it without", node.Line, tag)
 		}
 		return text, nil
 	}

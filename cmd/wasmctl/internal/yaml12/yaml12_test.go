@@ -54,7 +54,8 @@ func TestToJSON(t *testing.T) {
 func TestToJSONRefuses(t *testing.T) {
 	bomb := "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
 	for _, names := range []string{"ab", "bc", "cd", "de", "ef", "fg", "gh"} {
-		bomb += names[1:] + ": &" + names[1:] + " [" + strings.TrimSuffix(strings.Repeat("*"+names[:1]+", ", 10), ", ") + "]\n"
+		bomb += names[1:] + ": &" + names[1:] + " [" +
+			strings.TrimSuffix(strings.Repeat("*"+names[:1]+", ", 10), ", ") + "]\n"
 	}
 	for document, want := range map[string]string{
 		"":                "the document is empty",
@@ -66,8 +67,10 @@ func TestToJSONRefuses(t *testing.T) {
 		"[a]: 1":          "a key is not a scalar",
 		"a: &x [*x]":      "nested deeper than 128 levels",
 		bomb:              "more than 1048576 values",
-		"a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" + strings.Repeat("*a, ", 299) + "*a]": "aliases make it larger than 4194304 bytes",
-		strings.Repeat("[", 200) + strings.Repeat("]", 200):                                     "nested deeper than 128 levels",
+		"a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" + strings.Repeat("*a, ", 299) +
+			"*a]": "aliases make it larger than 4194304 bytes",
+		strings.Repeat("[", 200) +
+			strings.Repeat("]", 200): "nested deeper than 128 levels",
 		"a: [": "yaml: ",
 	} {
 		_, err := ToJSON([]byte(document))

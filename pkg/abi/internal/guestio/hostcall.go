@@ -40,7 +40,8 @@ type HostCalls struct {
 
 // HostCallFunction describes the import through which guests make host calls. The two conventions
 // name it differently and give its result different meanings.
-func HostCallFunction(module, name string, call func(i *engine.Instance, stack []uint64)) engine.HostFunction {
+func HostCallFunction(module, name string,
+	call func(i *engine.Instance, stack []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:   module,
 		Name:     name,
@@ -56,13 +57,19 @@ func HostCallFunction(module, name string, call func(i *engine.Instance, stack [
 // reaches outside the guest's memory ends the evaluation.
 func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint64) ([]byte, error) {
 	if h.made++; h.made > env.Limits.HostCalls {
-		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls, Setting: "limits.hostCalls"})
+		i.Abort(&engine.LimitError{
+			Limit:   "host calls",
+			Value:   h.made,
+			Max:     env.Limits.HostCalls,
+			Setting: "limits.hostCalls",
+		})
 	}
 	call := abi.HostCall{
 		Binding:   name(i, "binding", stack[0], stack[1]),
 		Namespace: name(i, "namespace", stack[2], stack[3]),
 		Operation: name(i, "operation", stack[4], stack[5]),
-		Payload:   Read(i, "host call payload", uint32(stack[6]), uint32(stack[7]), env.Limits.HostCallPayloadBytes),
+		Payload: Read(i, "host call payload", uint32(stack[6]), uint32(stack[7]),
+			env.Limits.HostCallPayloadBytes),
 	}
 	i.Pay(textFuel * int64(len(call.Payload)))
 	response, err := answer(i.Context(), env, call)
@@ -96,7 +103,11 @@ func answer(ctx context.Context, env *abi.Environment, call abi.HostCall) ([]byt
 	}
 	response, err := env.Capabilities.Call(ctx, call)
 	if err == nil && int64(len(response)) > env.Limits.HostCallPayloadBytes {
-		err = &engine.LimitError{Limit: "bytes of host call response", Value: int64(len(response)), Max: env.Limits.HostCallPayloadBytes}
+		err = &engine.LimitError{
+			Limit: "bytes of host call response",
+			Value: int64(len(response)),
+			Max:   env.Limits.HostCallPayloadBytes,
+		}
 	}
 	return response, err
 }

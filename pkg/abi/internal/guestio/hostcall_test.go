@@ -31,14 +31,19 @@ func TestExplain(t *testing.T) {
 	shortage := &abi.ShortageError{Err: errors.New("nothing left")}
 	require.NoError(t, (&HostCalls{shortage: shortage}).Explain(nil))
 	for name, err := range map[string]error{
-		"trap":  &engine.Error{Phase: engine.PhaseCall, Cause: engine.CauseUnreachable, Err: errors.New("wasm trap: unreachable")},
+		"trap": &engine.Error{
+			Phase: engine.PhaseCall,
+			Cause: engine.CauseUnreachable,
+			Err:   errors.New("wasm trap: unreachable"),
+		},
 		"own":   &abi.GuestError{Text: "why not"},
 		"wrong": &abi.ResponseError{Err: errors.New("no JSON")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, err, (&HostCalls{}).Explain(err), "nothing was short")
 			explained := fmt.Errorf("in a group: %w", (&HostCalls{shortage: shortage}).Explain(err))
-			require.EqualError(t, explained, "in a group: "+err.Error(), "who reads it learns nothing else")
+			require.EqualError(t, explained, "in a group: "+err.Error(),
+				"who reads it learns nothing else")
 			require.ErrorIs(t, explained, err)
 			require.ErrorIs(t, explained, shortage)
 			require.Equal(t, engine.CauseOf(err), engine.CauseOf(explained))

@@ -27,7 +27,12 @@ func TestLinesKeepTheBeginning(t *testing.T) {
 	var b Lines
 	var lines []string
 	emit := func(line []byte) { lines = append(lines, string(line)) }
-	for _, p := range []string{strings.Repeat("x", 90), strings.Repeat("y", 90), "\n\n", "next\nlast"} {
+	for _, p := range []string{
+		strings.Repeat("x", 90),
+		strings.Repeat("y", 90),
+		"\n\n",
+		"next\nlast",
+	} {
 		b.Write([]byte(p), 100, emit)
 	}
 	require.Equal(t, []string{strings.Repeat("x", 90) + strings.Repeat("y", 10), "", "next"}, lines)

@@ -34,8 +34,16 @@ const (
 
 // TooLong returns the error for data of size bytes where limit bytes are allowed.
 func TooLong(what string, size, limit int64) *engine.LimitError {
-	settings := map[string]string{"response": "limits.responseSize", "host call payload": "limits.hostCallPayloadSize"}
-	return &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: limit, Setting: settings[what]}
+	settings := map[string]string{
+		"response":          "limits.responseSize",
+		"host call payload": "limits.hostCallPayloadSize",
+	}
+	return &engine.LimitError{
+		Limit:   "bytes of " + what,
+		Value:   size,
+		Max:     limit,
+		Setting: settings[what],
+	}
 }
 
 // Read copies up to limit bytes of guest memory. It ends the evaluation if the part is longer than
@@ -118,7 +126,8 @@ func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, 
 	room := i.Usage().MemoryBytes - int64(offset)
 	p, ok := i.Read(offset, uint32(max(0, min(room, limit+1))))
 	if !ok || len(p) == 0 {
-		return nil, fmt.Errorf("%s: a text at address %d is outside the guest's memory", what, offset)
+		return nil,
+			fmt.Errorf("%s: a text at address %d is outside the guest's memory", what, offset)
 	}
 	end := bytes.IndexByte(p, 0)
 	switch {
@@ -136,5 +145,6 @@ func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, 
 // OutOfBounds returns the error that ends the evaluation of a guest that gave an address outside
 // its memory.
 func OutOfBounds(what string, offset uint32, length uint64) error {
-	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
+	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length,
+		offset)
 }

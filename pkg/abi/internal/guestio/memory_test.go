@@ -30,9 +30,13 @@ import (
 // newInstance returns an instance that has only one page of memory.
 func newInstance(t *testing.T, fuel int64) *engine.Instance {
 	t.Helper()
-	e, err := engine.New(engine.Options{Limits: engine.Limits{Fuel: fuel, Timeout: time.Minute}, Compilation: engine.InProcess})
+	e, err := engine.New(engine.Options{
+		Limits:      engine.Limits{Fuel: fuel, Timeout: time.Minute},
+		Compilation: engine.InProcess,
+	})
 	require.NoError(t, err)
-	m, err := e.Load(t.Context(), []byte("\x00asm\x01\x00\x00\x00\x05\x03\x01\x00\x01"), &engine.ABI{Name: "border"})
+	m, err := e.Load(t.Context(), []byte("\x00asm\x01\x00\x00\x00\x05\x03\x01\x00\x01"),
+		&engine.ABI{Name: "border"})
 	require.NoError(t, err)
 	i, err := m.Acquire(t.Context(), engine.Evaluation{})
 	require.NoError(t, err)
@@ -48,15 +52,22 @@ func newInstance(t *testing.T, fuel int64) *engine.Instance {
 func TestCrossingTheBorderHasItsPrice(t *testing.T) {
 	const long = 10_000
 	x := bytes.Repeat([]byte{'x'}, long/2)
-	read := func(i *engine.Instance, length uint32) []byte { return Read(i, "test", 0, length, long) }
+	read := func(i *engine.Instance, length uint32) []byte {
+		return Read(i, "test", 0, length, long)
+	}
 	for _, test := range []struct {
 		name  string
 		least int64
 		cross func(i *engine.Instance) error
 	}{
 		{"read", copyFuel * long, func(i *engine.Instance) error { read(i, long); return nil }},
-		{"write", copyFuel * long, func(i *engine.Instance) error { Write(i, "test", 1, x, x); return nil }},
-		{"fill", copyFuel * long, func(i *engine.Instance) error { return Fill(i, "test", 1, x, x) }},
+		{"write", copyFuel * long, func(i *engine.Instance) error {
+			Write(i, "test", 1, x, x)
+			return nil
+		}},
+		{"fill", copyFuel * long, func(i *engine.Instance) error {
+			return Fill(i, "test", 1, x, x)
+		}},
 		{"text", copyFuel * long, func(i *engine.Instance) error {
 			i.Write(0, append(bytes.Repeat(x, 2), 0))
 			_, err := Text(i, "test", 0, long)
@@ -96,9 +107,18 @@ func TestFill(t *testing.T) {
 		want  string
 	}{
 		{name: "nothing", parts: [][]byte{{}, nil}, want: ""},
-		{name: "in parts", parts: [][]byte{[]byte("abcde"), nil, []byte("fghij")}, want: "abcdefghij"},
-		{name: "no room", parts: [][]byte{[]byte("abcde"), []byte("fghijk")}, err: "test: 11 bytes at address 65526 are outside the guest's memory"},
-		{name: "no fuel", fuel: 9, parts: [][]byte{[]byte("abcde"), []byte("fghij")}, err: "limit exceeded: 10 units of fuel, at most 9 are allowed: raise limits.fuel"},
+		{
+			name: "in parts", parts: [][]byte{[]byte("abcde"), nil, []byte("fghij")},
+			want: "abcdefghij",
+		},
+		{
+			name: "no room", parts: [][]byte{[]byte("abcde"), []byte("fghijk")},
+			err: "test: 11 bytes at address 65526 are outside the guest's memory",
+		},
+		{
+			name: "no fuel", fuel: 9, parts: [][]byte{[]byte("abcde"), []byte("fghij")},
+			err: "limit exceeded: 10 units of fuel, at most 9 are allowed: raise limits.fuel",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			i := newInstance(t, test.fuel)
@@ -116,7 +136,9 @@ func TestFill(t *testing.T) {
 
 func TestClone(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
-	for _, size := range []int{0, 1, portion - 1, portion, portion + 1, 2 * portion, 3*portion + 7} {
+	for _, size := range []int{
+		0, 1, portion - 1, portion, portion + 1, 2 * portion, 3*portion + 7,
+	} {
 		p := make([]byte, size)
 		_, _ = random.Read(p)
 		c := Clone(p)

@@ -25,14 +25,22 @@ import (
 
 // RequestSize returns the total size of a request given in parts, or an error if the guest may not
 // receive that much.
-func RequestSize(module *engine.Module, env *abi.Environment, operation string, parts [][]byte) (int, error) {
+func RequestSize(module *engine.Module, env *abi.Environment, operation string,
+	parts [][]byte) (int, error) {
 	size := 0
 	for _, part := range parts {
 		size += len(part)
 	}
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
-		return 0, &engine.Error{Digest: module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
-			Err: &engine.LimitError{Limit: abi.LimitRequestBytes, Value: int64(size), Max: limit, Setting: "limits.requestSize"}}
+		return 0,
+			&engine.Error{Digest: module.Digest(), Phase: engine.PhaseCall, Function: operation,
+				Cause: engine.CauseLimit,
+				Err: &engine.LimitError{
+					Limit:   abi.LimitRequestBytes,
+					Value:   int64(size),
+					Max:     limit,
+					Setting: "limits.requestSize",
+				}}
 	}
 	return size, nil
 }

@@ -62,7 +62,12 @@ func (b Builtins) Builtin(name string) rego.Builtin {
 	if f == nil {
 		f = topdown.GetBuiltin(full)
 	}
-	l := &function{call: f, price: price, arity: ast.BuiltinMap[full].Decl.Arity(), fails: !b.UndefinedErrors && slices.Contains(strict, name)}
+	l := &function{
+		call:  f,
+		price: price,
+		arity: ast.BuiltinMap[full].Decl.Arity(),
+		fails: !b.UndefinedErrors && slices.Contains(strict, name),
+	}
 	return l.evaluate
 }
 
@@ -126,7 +131,8 @@ func (f *function) result(call *rego.BuiltinCall, c *priced) (result *ast.Term, 
 	switch {
 	case err == nil:
 		return result, nil
-	case f.fails || errors.As(err, new(topdown.Halt)) || topdown.IsCancel(err) || call.Context.Err() != nil:
+	case f.fails || errors.As(err, new(topdown.Halt)) || topdown.IsCancel(err) ||
+		call.Context.Err() != nil:
 		return nil, short(err)
 	}
 	return nil, nil

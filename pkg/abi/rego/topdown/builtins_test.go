@@ -40,7 +40,8 @@ type evaluation struct {
 	burned, fuel int64
 }
 
-func (e *evaluation) call(ctx context.Context, b Builtins, name string, arguments ...string) (string, error) {
+func (e *evaluation) call(ctx context.Context, b Builtins, name string,
+	arguments ...string) (string, error) {
 	c := &rego.BuiltinCall{
 		Context: ctx, Memo: &e.memo, Limit: 1000,
 		Burn: func(units int64) error {
@@ -77,46 +78,80 @@ func TestBuiltins(t *testing.T) {
 		// Kubewarden's host lacks this function. Its errors make it undefined, as in the Open
 		// Policy Agent.
 		{"units.parse", []string{`"x"`}, "", ""},
-		{"sprintf", []string{`"` + strings.Repeat("%[1]1000000d", 6) + `"`, `[1]`}, "", "bytes of memory for one call, at most 16777216 are allowed"},
-		{"sprintf", []string{`"%9999999d"`, `[1]`}, "", "bytes of result, at most 1000 are allowed"},
-		{"net.cidr_expand", []string{`"10.0.0.0/8"`}, "", "limit exceeded: 83886080000 units of fuel for one call, at most 1000000000 are allowed"},
-		{"numbers.range_step", []string{`0`, `1000000000000`, `1`}, "", "units of fuel for one call"},
+		{"sprintf", []string{`"` + strings.Repeat("%[1]1000000d", 6) + `"`, `[1]`}, "",
+			"bytes of memory for one call, at most 16777216 are allowed"},
+		{"sprintf", []string{`"%9999999d"`, `[1]`}, "",
+			"bytes of result, at most 1000 are allowed"},
+		{"net.cidr_expand", []string{`"10.0.0.0/8"`}, "",
+			"limit exceeded: 83886080000 units of fuel for one call, at most 1000000000 are allowed"},
+		{"numbers.range_step", []string{`0`, `1000000000000`, `1`}, "",
+			"units of fuel for one call"},
 		{"net.cidr_expand", []string{`"10.0.0.0/33"`}, "", ""},
 		{"net.cidr_expand", []string{`"10.0.0.0/031"`}, `{"10.0.0.0","10.0.0.1"}`, ""},
-		{"net.cidr_merge", []string{`["10.0.0.0/9", "10.128.0.0/9", "2001:db8::/32"]`}, `{"10.0.0.0/8","2001:db8::/32"}`, ""},
+		{"net.cidr_merge", []string{`["10.0.0.0/9", "10.128.0.0/9", "2001:db8::/32"]`},
+			`{"10.0.0.0/8","2001:db8::/32"}`, ""},
 		{"units.parse", []string{`"1e1000000000"`}, "", ""},
 		{"units.parse", []string{`"1e2Ki"`}, "102400", ""},
 		{"numbers.range_step", []string{`1`, `5`, `2`}, `[1,3,5]`, ""},
-		{"regex.replace", []string{`"` + strings.Repeat("a", 4000) + `"`, `"a"`, `"` + strings.Repeat("b", 1000) + `"`}, "", "bytes of memory for one call"},
-		{"urlquery.encode", []string{`"` + strings.Repeat("%", 400) + `"`}, "", "bytes of result, at most 1000 are allowed"},
-		{"sprintf", []string{`"%d"`, `[1e1000000000]`}, "", "the exponent of 1e1000000000 is beyond 1000"},
+		{"regex.replace", []string{
+			`"` + strings.Repeat("a", 4000) + `"`, `"a"`, `"` + strings.Repeat("b", 1000) + `"`,
+		}, "", "bytes of memory for one call"},
+		{"urlquery.encode", []string{`"` + strings.Repeat("%", 400) + `"`}, "",
+			"bytes of result, at most 1000 are allowed"},
+		{"sprintf", []string{`"%d"`, `[1e1000000000]`}, "",
+			"the exponent of 1e1000000000 is beyond 1000"},
 		{"sprintf", []string{`"%v"`, `[input]`}, "", "a value is missing"},
 
-		{"graph.reachable_paths", []string{`{"a":["b","c"],"b":["c"],"c":["a"]}`, `["a"]`}, `{["a","b","c"],["a","c"]}`, ""},
+		{"graph.reachable_paths", []string{`{"a":["b","c"],"b":["c"],"c":["a"]}`, `["a"]`},
+			`{["a","b","c"],["a","c"]}`, ""},
 		{"graph.reachable_paths", []string{`{"a":null}`, `{"a","b"}`}, `{["a"]}`, ""},
 		{"graph.reachable_paths", []string{`1`, `["a"]`}, "", ""},
-		{"graph.reachable_paths", []string{completeGraph(12), `["n0"]`}, "", "nodes of paths, at most 200000 are allowed"},
-		{"graph.reachable_paths", []string{`{"` + strings.Repeat("a", 300<<10) + `":[]}`, `["a"]`}, "", "bytes of a graph"},
+		{"graph.reachable_paths", []string{completeGraph(12), `["n0"]`}, "",
+			"nodes of paths, at most 200000 are allowed"},
+		{"graph.reachable_paths", []string{`{"` + strings.Repeat("a", 300<<10) + `":[]}`, `["a"]`},
+			"", "bytes of a graph"},
 
 		{"regex.globs_match", []string{`"a.*[0-9]+"`, `".b.*1"`}, `true`, ""},
 		{"regex.globs_match", []string{`"a.*"`, `"b.*"`}, `false`, ""},
 		{"regex.globs_match", []string{`"a]"`, `"b"`}, "", ""},
-		{"regex.globs_match", []string{`"` + strings.Repeat("a*", 20) + `"`, `"` + strings.Repeat("a+", 20) + `b"`}, "", "units of fuel for one call"},
-		{"regex.globs_match", []string{`"[!-\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`}, "", "units of fuel for one call"},
-		{"regex.globs_match", []string{`"[a-\\\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`}, "", "units of fuel for one call"},
+		{"regex.globs_match", []string{
+			`"` + strings.Repeat("a*", 20) + `"`, `"` + strings.Repeat("a+", 20) + `b"`,
+		}, "", "units of fuel for one call"},
+		{"regex.globs_match", []string{`"[!-\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`},
+			"", "units of fuel for one call"},
+		{"regex.globs_match", []string{`"[a-\\\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`},
+			"", "units of fuel for one call"},
 
-		{"strings.render_template", []string{`"a{{range $n, $x := .l}}{{if $n}}, {{end}}{{$x}}{{end}}{{if eq (index .l 1) \"c\"}}!{{end}}{{.m}}"`, `{"l":["b","c"]}`}, `"ab, c!\u003cundefined\u003e"`, ""},
+		{"strings.render_template", []string{
+			`"a{{range $n, $x := .l}}{{if $n}}, {{end}}{{$x}}{{end}}{{if eq (index .l 1) \"c\"}}!{{end}}{{.m}}"`,
+			`{"l":["b","c"]}`,
+		}, `"ab, c!\u003cundefined\u003e"`, ""},
 		{"strings.render_template", []string{`"{{"`, `{}`}, "", ""},
-		{"strings.render_template", []string{`"{{range .l}}{{range $.l}}{{range $.l}}{{.}}{{end}}{{end}}{{end}}"`, `{"l":[` + strings.Repeat("1,", 100) + `1]}`}, "", "units of fuel for one call"},
-		{"strings.render_template", []string{`"` + strings.Repeat("{{range .l}}", 100) + strings.Repeat("{{end}}", 100) + `"`, `{"l":[1,2,3]}`}, "", "units of fuel for one call"},
-		{"strings.render_template", []string{`"{{range 1000000000}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
-		{"strings.render_template", []string{`"{{$n := or 1000000000 1}}{{range $n}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
-		{"strings.render_template", []string{`"{{range (and true 1000000000)}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
-		{"strings.render_template", []string{`"{{printf \"%1000000d\" 1}}"`, `{}`}, "", `must not have "printf"`},
-		{"strings.render_template", []string{`"{{range .s | len}}{{end}}"`, `{"s":"abc"}`}, "", `must not have "len"`},
-		{"strings.render_template", []string{`"{{define \"t\"}}{{end}}"`, `{}`}, "", "must not define others"},
-		{"strings.render_template", []string{`"{{template \"t\" .}}"`, `{}`}, "", `must not have "{{template`},
-		{"strings.render_template", []string{`"` + strings.Repeat(" ", 20_000) + `"`, `{}`}, "", "bytes of a template"},
+		{"strings.render_template", []string{
+			`"{{range .l}}{{range $.l}}{{range $.l}}{{.}}{{end}}{{end}}{{end}}"`,
+			`{"l":[` + strings.Repeat("1,", 100) + `1]}`,
+		}, "", "units of fuel for one call"},
+		{"strings.render_template", []string{
+			`"` + strings.Repeat("{{range .l}}", 100) + strings.Repeat("{{end}}", 100) + `"`,
+			`{"l":[1,2,3]}`,
+		}, "", "units of fuel for one call"},
+		{"strings.render_template", []string{`"{{range 1000000000}}{{end}}"`, `{}`}, "",
+			`must not have "1000000000"`},
+		{"strings.render_template", []string{
+			`"{{$n := or 1000000000 1}}{{range $n}}{{end}}"`, `{}`,
+		}, "", `must not have "1000000000"`},
+		{"strings.render_template", []string{`"{{range (and true 1000000000)}}{{end}}"`, `{}`}, "",
+			`must not have "1000000000"`},
+		{"strings.render_template", []string{`"{{printf \"%1000000d\" 1}}"`, `{}`}, "",
+			`must not have "printf"`},
+		{"strings.render_template", []string{`"{{range .s | len}}{{end}}"`, `{"s":"abc"}`}, "",
+			`must not have "len"`},
+		{"strings.render_template", []string{`"{{define \"t\"}}{{end}}"`, `{}`}, "",
+			"must not define others"},
+		{"strings.render_template", []string{`"{{template \"t\" .}}"`, `{}`}, "",
+			`must not have "{{template`},
+		{"strings.render_template", []string{`"` + strings.Repeat(" ", 20_000) + `"`, `{}`}, "",
+			"bytes of a template"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := new(evaluation).call(t.Context(), Builtins{}, test.name, test.arguments...)
@@ -143,7 +178,8 @@ func completeGraph(nodes int) string {
 }
 
 func TestErrorsAreUndefinedIfWanted(t *testing.T) {
-	got, err := new(evaluation).call(t.Context(), Builtins{UndefinedErrors: true}, "yaml.unmarshal", `"[:"`)
+	got, err := new(evaluation).call(t.Context(), Builtins{UndefinedErrors: true}, "yaml.unmarshal",
+		`"[:"`)
 	require.NoError(t, err)
 	require.Empty(t, got)
 }
@@ -166,7 +202,8 @@ func TestEachFunctionIsDecidedOn(t *testing.T) {
 		}
 		require.Len(t, kinds, 1, f.Name)
 	}
-	for _, name := range slices.Concat(native, slices.Collect(maps.Keys(lent)), slices.Collect(maps.Keys(withheld)), slices.Collect(maps.Values(aliases))) {
+	for _, name := range slices.Concat(native, slices.Collect(maps.Keys(lent)),
+		slices.Collect(maps.Keys(withheld)), slices.Collect(maps.Values(aliases))) {
 		require.True(t, known[name], "there is no function %s", name)
 	}
 }
@@ -178,7 +215,8 @@ func TestOnlyWhatIsLentIsThere(t *testing.T) {
 		require.Nil(t, Builtins{}.Builtin(name), name)
 		require.NotEmpty(t, Builtins{}.Withheld(name), name)
 	}
-	for _, name := range slices.Concat(strict, slices.Collect(maps.Keys(lent)), slices.Collect(maps.Keys(aliases))) {
+	for _, name := range slices.Concat(strict, slices.Collect(maps.Keys(lent)),
+		slices.Collect(maps.Keys(aliases))) {
 		require.NotNil(t, Builtins{}.Builtin(name), name)
 		require.Empty(t, Builtins{}.Withheld(name), name)
 	}
@@ -224,7 +262,10 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	for _, text := range []string{`null`, `true`, `-1.5e3`, `"a\"\\\u0007é"`, `[]`, `[1,[2]]`, `{}`, `set()`, `{1,{2}}`, `{"a":1}`, `{1:{2:3}}`, `{{1}:set()}`} {
+	for _, text := range []string{
+		`null`, `true`, `-1.5e3`, `"a\"\\\u0007é"`, `[]`, `[1,[2]]`, `{}`, `set()`, `{1,{2}}`,
+		`{"a":1}`, `{1:{2:3}}`, `{{1}:set()}`,
+	} {
 		value, err := parseValue([]byte(text), &counts{})
 		require.NoError(t, err, text)
 		p := printed{limit: 100}
@@ -233,10 +274,15 @@ func TestValues(t *testing.T) {
 		require.Equal(t, text, string(p.text))
 	}
 	for text, want := range map[string]string{
-		``: "a value is missing", `{1,2:3}`: "an object and a set at once", `{1:2,3}`: "an object and a set at once",
-		`[1`: `']' is missing`, `1 2`: "something follows the value", `"a`: "a string does not end", `set(1)`: "is missing",
-		`01`: "invalid character", `x`: "a value is missing", `input.a`: "a value is missing", `1e1001`: "beyond 1000",
-		strings.Repeat("[", 1_000_000): "nests more than 1000 levels deep", strings.Repeat("{", 1_000_000): "nests more than 1000 levels deep",
+		``: "a value is missing", `{1,2:3}`: "an object and a set at once",
+		`{1:2,3}`: "an object and a set at once",
+		`[1`:      `']' is missing`, `1 2`: "something follows the value",
+		`"a`:     "a string does not end",
+		`set(1)`: "is missing",
+		`01`:     "invalid character", `x`: "a value is missing", `input.a`: "a value is missing",
+		`1e1001`:                       "beyond 1000",
+		strings.Repeat("[", 1_000_000): "nests more than 1000 levels deep",
+		strings.Repeat("{", 1_000_000): "nests more than 1000 levels deep",
 	} {
 		_, err := parseValue([]byte(text), &counts{})
 		require.ErrorContains(t, err, want, "%.10s", text)

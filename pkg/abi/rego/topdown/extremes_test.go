@@ -57,7 +57,9 @@ var extremes = map[string][]series{
 	"json.is_valid": {one(`[`), one(`a`)},
 	"json.marshal_with_options": {
 		func(n int) []string { return []string{array(`1`, n), `{}`} },
-		func(n int) []string { return []string{array(`[[[1]]]`, 1000), `{"indent":` + quoted(` `, n) + `}`} },
+		func(n int) []string {
+			return []string{array(`[[[1]]]`, 1000), `{"indent":` + quoted(` `, n) + `}`}
+		},
 		func(n int) []string { return []string{quoted(`<`, n), `{}`} },
 	},
 	"json.patch": {
@@ -65,33 +67,52 @@ var extremes = map[string][]series{
 			return []string{`{"a":[]}`, array(`{"op":"add","path":"/a/0","value":1}`, n)}
 		},
 		func(n int) []string {
-			return []string{`{"a":` + array(`1`, n) + `}`, array(`{"op":"remove","path":"/a/0"}`, min(n, 100))}
+			return []string{
+				`{"a":` + array(`1`, n) + `}`,
+				array(`{"op":"remove","path":"/a/0"}`, min(n, 100)),
+			}
 		},
 		func(n int) []string {
-			return []string{`{"a":` + array(`1`, n) + `}`, array(`{"op":"copy","from":"/a","path":"/a/0"}`, 4)}
+			return []string{
+				`{"a":` + array(`1`, n) + `}`,
+				array(`{"op":"copy","from":"/a","path":"/a/0"}`, 4),
+			}
 		},
 		func(n int) []string {
 			return []string{`{"a":1}`, array(`{"op":"copy","from":"","path":"/b"}`, min(n, 100))}
 		},
 	},
 	"net.cidr_contains_matches": {func(n int) []string {
-		return []string{"{" + numbers(`"10.0.0.%d/32"`, min(n, 200)) + "}", "{" + numbers(`"10.%d.0.0/1"`, min(n, 200)) + "}"}
+		return []string{
+			"{" + numbers(`"10.0.0.%d/32"`, min(n, 200)) + "}",
+			"{" + numbers(`"10.%d.0.0/1"`, min(n, 200)) + "}",
+		}
 	}},
-	"net.cidr_expand":   {func(n int) []string { return []string{fmt.Sprintf(`"2001:db8::/%d"`, 129-bits.Len(uint(n)))} }},
+	"net.cidr_expand": {func(n int) []string {
+		return []string{fmt.Sprintf(`"2001:db8::/%d"`, 129-bits.Len(uint(n)))}
+	}},
 	"net.cidr_is_valid": {one(`1`)},
 	"net.cidr_merge": {
-		func(n int) []string { return []string{`[` + numbers(`"10.1.%[1]d.0/24"`, min(n, 250)) + `]`} },
+		func(n int) []string {
+			return []string{`[` + numbers(`"10.1.%[1]d.0/24"`, min(n, 250)) + `]`}
+		},
 		func(n int) []string { return []string{array(`"10.0.0.0/24"`, n)} },
-		func(n int) []string { return []string{`[` + numbers(`"2001:db8::%x:0:0/112"`, min(n, 60_000)) + `]`} },
+		func(n int) []string {
+			return []string{`[` + numbers(`"2001:db8::%x:0:0/112"`, min(n, 60_000)) + `]`}
+		},
 	},
 	"numbers.range_step": {
-		func(n int) []string { return []string{`100000000000000`, fmt.Sprintf("10000000%07d", n), `1`} },
+		func(n int) []string {
+			return []string{`100000000000000`, fmt.Sprintf("10000000%07d", n), `1`}
+		},
 		func(n int) []string { return []string{`0`, fmt.Sprint(n), `1`} },
 	},
 	"object.subset": {
 		func(n int) []string { return []string{array(`1`, n), array(`1`, n/2)} },
 		func(n int) []string { return []string{object(`1`, n), object(`1`, n)} },
-		func(n int) []string { return []string{array(array(`1`, 30), n), array(array(`1`, 30), n/2)} },
+		func(n int) []string {
+			return []string{array(array(`1`, 30), n), array(array(`1`, 30), n/2)}
+		},
 	},
 	"rand.intn": {with(`a`, `10`)},
 	"regex.find_n": {
@@ -113,49 +134,70 @@ var extremes = map[string][]series{
 	"regex.split": {after(`","`, `,`), after(`"(,.*;)|,"`, `,`)},
 	"regex.template_match": {
 		func(n int) []string { return []string{`"x<a{300}>"`, quoted(`a`, n), `"<"`, `">"`} },
-		func(n int) []string { return []string{`"<(a|aa|aaa|aaaa)*>b"`, quoted(`a`, n), `"<"`, `">"`} },
+		func(n int) []string {
+			return []string{`"<(a|aa|aaa|aaaa)*>b"`, quoted(`a`, n), `"<"`, `">"`}
+		},
 		func(n int) []string { return []string{quoted(`<a>`, n), `"a"`, `"<"`, `">"`} },
 	},
-	"semver.compare":  {with(`1`, `"1.0.0"`), with(`1.`, `"1.0.0"`)},
-	"semver.is_valid": {one(`1`), func(n int) []string { return []string{`"1.0.0-` + strings.Repeat(`a.`, n) + `a"`} }},
+	"semver.compare": {with(`1`, `"1.0.0"`), with(`1.`, `"1.0.0"`)},
+	"semver.is_valid": {one(`1`), func(n int) []string {
+		return []string{`"1.0.0-` + strings.Repeat(`a.`, n) + `a"`}
+	}},
 	"sprintf": {
 		func(n int) []string { return []string{fmt.Sprintf(`"%%%dd"`, n), `[1]`} },
 		func(n int) []string { return []string{`"%v"`, `[` + array(`1`, n) + `]`} },
 		func(n int) []string { return []string{quoted(`%[1]v`, n), `["a"]`} },
 		func(n int) []string {
-			return []string{`"%q %x %v"`, `[` + strings.Repeat(quoted(`\u0001`, n)+`,`, 2) + quoted(`a`, n) + `]`}
+			return []string{
+				`"%q %x %v"`, `[` + strings.Repeat(quoted(`\u0001`, n)+`,`, 2) + quoted(`a`, n) +
+					`]`,
+			}
 		},
 		func(n int) []string { return []string{`""`, array(`1`, n)} },
 	},
-	"strings.any_prefix_match": {func(n int) []string { return []string{array(`"aaaa"`, n), array(`"ab"`, n)} }},
-	"strings.any_suffix_match": {func(n int) []string { return []string{array(`"aaaa"`, n), array(`"ba"`, n)} }},
-	"strings.count":            {with(`a`, `"a"`)},
+	"strings.any_prefix_match": {func(n int) []string {
+		return []string{array(`"aaaa"`, n), array(`"ab"`, n)}
+	}},
+	"strings.any_suffix_match": {func(n int) []string {
+		return []string{array(`"aaaa"`, n), array(`"ba"`, n)}
+	}},
+	"strings.count": {with(`a`, `"a"`)},
 	"strings.render_template": {
-		func(n int) []string { return []string{`"{{range .l}}{{.}}{{end}}"`, `{"l":` + array(`1`, n) + `}`} },
+		func(n int) []string {
+			return []string{`"{{range .l}}{{.}}{{end}}"`, `{"l":` + array(`1`, n) + `}`}
+		},
 		func(n int) []string { return []string{`"{{.l}}{{.l}}"`, `{"l":` + quoted(`a`, n) + `}`} },
 	},
-	"strings.split_n":        {with(`,`, `","`, `-1`), with(`a`, `""`, `-1`)},
-	"time.add_date":          {fixed(`9223372036854775807`, `9223372036854775807`, `9223372036854775807`, `9223372036854775807`), fixed(`0`, `1e1000`, `1`, `1`), fixed(`0`, `1`, `1`, `1`)},
+	"strings.split_n": {with(`,`, `","`, `-1`), with(`a`, `""`, `-1`)},
+	"time.add_date": {fixed(`9223372036854775807`, `9223372036854775807`,
+		`9223372036854775807`, `9223372036854775807`), fixed(`0`, `1e1000`, `1`, `1`),
+		fixed(`0`, `1`, `1`, `1`)},
 	"time.clock":             {instants},
 	"time.date":              {instants},
 	"time.diff":              {func(n int) []string { return append(instants(n), `1e18`) }},
 	"time.format":            {instants},
 	"time.now_ns":            {fixed()},
 	"time.parse_duration_ns": {one(`1h`), one(`1d`)},
-	"time.parse_ns":          {func(n int) []string { return []string{quoted(`2006`, n), quoted(`2006`, n)} }},
-	"time.parse_rfc3339_ns":  {one(`1`)},
-	"time.weekday":           {instants},
-	"trace":                  {one(`a`)},
-	"units.parse":            {one(`1`), fixed(`"1e999"`), fixed(`"1e-999"`)},
-	"units.parse_bytes":      {one(`1`), fixed(`"1e999"`), fixed(`"1e-999"`)},
-	"uri.is_valid":           {one(`%61`), one(`a/`)},
-	"uri.parse":              {one(`%61`), one(`a/`)},
-	"urlquery.decode":        {one(`%61`)},
-	"urlquery.decode_object": {one(`a=b&`), func(n int) []string { return []string{`"` + strings.ReplaceAll(numbers(`k%d=`, n), ",", "&") + `"`} }},
-	"urlquery.encode":        {one(`%`)},
+	"time.parse_ns": {func(n int) []string {
+		return []string{quoted(`2006`, n), quoted(`2006`, n)}
+	}},
+	"time.parse_rfc3339_ns": {one(`1`)},
+	"time.weekday":          {instants},
+	"trace":                 {one(`a`)},
+	"units.parse":           {one(`1`), fixed(`"1e999"`), fixed(`"1e-999"`)},
+	"units.parse_bytes":     {one(`1`), fixed(`"1e999"`), fixed(`"1e-999"`)},
+	"uri.is_valid":          {one(`%61`), one(`a/`)},
+	"uri.parse":             {one(`%61`), one(`a/`)},
+	"urlquery.decode":       {one(`%61`)},
+	"urlquery.decode_object": {one(`a=b&`), func(n int) []string {
+		return []string{`"` + strings.ReplaceAll(numbers(`k%d=`, n), ",", "&") + `"`}
+	}},
+	"urlquery.encode": {one(`%`)},
 	"urlquery.encode_object": {
 		func(n int) []string { return []string{object(`"%"`, n)} },
-		func(n int) []string { return []string{`{"` + strings.Repeat("k", 100) + `":` + array(`""`, n) + `}`} },
+		func(n int) []string {
+			return []string{`{"` + strings.Repeat("k", 100) + `":` + array(`""`, n) + `}`}
+		},
 	},
 	"uuid.parse":    {one(`0`), fixed(`"00000000-0000-1000-8000-000000000000"`)},
 	"uuid.rfc4122":  {one(`a`)},
@@ -234,9 +276,14 @@ func chain(nodes int) string {
 
 // token returns a token whose claims hold an array of numbers.
 func token(size int) []string {
-	encoded := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	encoded := func(text string) string {
+		return base64.RawURLEncoding.EncodeToString([]byte(text))
+	}
 	claims := `{"l":` + array(`1`, size) + `}`
-	return []string{`"` + encoded(`{"alg":"RS256"}`) + `.` + encoded(claims) + `.` + encoded(strings.Repeat(`s`, 64)) + `"`}
+	return []string{
+		`"` + encoded(`{"alg":"RS256"}`) + `.` + encoded(claims) + `.` +
+			encoded(strings.Repeat(`s`, 64)) + `"`,
+	}
 }
 
 // certificates returns certificates, one after another.
@@ -247,5 +294,9 @@ func certificates(count int) []string {
 	if err != nil {
 		panic(err)
 	}
-	return []string{`"` + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(der), min(count, 1000)))) + `"`}
+	return []string{
+		`"` +
+			base64.StdEncoding.EncodeToString(
+				[]byte(strings.Repeat(string(der), min(count, 1000)))) + `"`,
+	}
 }

@@ -40,20 +40,22 @@ func BenchmarkInventory(b *testing.B) {
 		for _, size := range []int{0, 1 << 20} {
 			env := environment()
 			env.Inventory = cluster(policy.mode, size)
-			b.Run(fmt.Sprintf("policy=%s/bytes=%d", policy.name, len(env.Inventory.(inventory))), func(b *testing.B) {
-				evaluate := func() abi.Usage {
-					_, usage, err := guest.Validate(b.Context(), env, request, []byte(policy.settings))
-					require.NoError(b, err)
-					return usage
-				}
-				evaluate() // the guest parses the cluster in the first evaluation
-				var usage abi.Usage
-				for b.Loop() {
-					usage = evaluate()
-				}
-				b.ReportMetric(float64(usage.Fuel), "fuel/op")
-				b.ReportMetric(float64(usage.MemoryBytes), "memory-bytes")
-			})
+			b.Run(fmt.Sprintf("policy=%s/bytes=%d", policy.name, len(env.Inventory.(inventory))),
+				func(b *testing.B) {
+					evaluate := func() abi.Usage {
+						_, usage, err := guest.Validate(b.Context(), env, request,
+							[]byte(policy.settings))
+						require.NoError(b, err)
+						return usage
+					}
+					evaluate() // the guest parses the cluster in the first evaluation
+					var usage abi.Usage
+					for b.Loop() {
+						usage = evaluate()
+					}
+					b.ReportMetric(float64(usage.Fuel), "fuel/op")
+					b.ReportMetric(float64(usage.MemoryBytes), "memory-bytes")
+				})
 		}
 	}
 }

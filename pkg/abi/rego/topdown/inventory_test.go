@@ -37,7 +37,10 @@ import (
 func cluster(mode abi.ExecutionMode, size int) inventory {
 	var objects []string
 	for n := 0; len(objects)*220 < size; n++ {
-		objects = append(objects, fmt.Sprintf(`"i%d":{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":"i%d","namespace":"shop","labels":{"app":"web","team":"shop"}},"spec":{"rules":[{"host":"h%d.example.com","http":{"paths":[]}}]}}`, n, n, n))
+		objects = append(objects,
+			fmt.Sprintf(
+				`"i%d":{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":"i%d","namespace":"shop","labels":{"app":"web","team":"shop"}},"spec":{"rules":[{"host":"h%d.example.com","http":{"paths":[]}}]}}`,
+				n, n, n))
 	}
 	text := strings.Join(objects, ",")
 	if mode == abi.ExecutionModeOPA {
@@ -52,7 +55,8 @@ func TestEvaluationsDoNotParseTheCluster(t *testing.T) {
 	guest := load(t, "team-label", abi.ExecutionModeOPA)
 	env := environment()
 	fuel := func() int64 {
-		got, usage, err := guest.Validate(t.Context(), env, read(t, "team-label", "testdata", "pod-create.json"), []byte(teams))
+		got, usage, err := guest.Validate(t.Context(), env,
+			read(t, "team-label", "testdata", "pod-create.json"), []byte(teams))
 		require.NoError(t, err)
 		require.True(t, got.Accepted, got.Message)
 		return usage.Fuel
@@ -80,8 +84,11 @@ func (c *changing) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64
 	defer c.mu.Unlock()
 	if version := c.version.Load(); c.text == nil || c.built != version {
 		c.built = version
-		before, after, _ := strings.Cut(string(cluster(abi.ExecutionModeGatekeeper, 100<<10)), `"Ingress":{`)
-		c.text = fmt.Appendf(nil, `%s"Ingress":{"latest":{"spec":{"rules":[{"host":"v%d.example.com"}]}},%s`, before, version, after)
+		before, after, _ := strings.Cut(string(cluster(abi.ExecutionModeGatekeeper, 100<<10)),
+			`"Ingress":{`)
+		c.text = fmt.Appendf(nil,
+			`%s"Ingress":{"latest":{"spec":{"rules":[{"host":"v%d.example.com"}]}},%s`, before,
+			version, after)
 	}
 	return c.text, uint64(c.built), nil
 }
@@ -94,13 +101,15 @@ func (c *changing) seen(ctx context.Context, guest *rego.Guest, first int64) (in
 	}
 	env := environment()
 	env.Inventory = c
-	request := `{"namespace":"shop","name":"new","object":{"spec":{"rules":[` + strings.Join(rules, ",") + `]}}}`
+	request := `{"namespace":"shop","name":"new","object":{"spec":{"rules":[` +
+		strings.Join(rules, ",") + `]}}}`
 	got, _, err := guest.Validate(ctx, env, []byte(request), []byte(`{}`))
 	if err != nil {
 		return 0, err
 	}
 	var version int64
-	if _, err := fmt.Sscanf(got.Message, "host v%d.example.com belongs to Ingress shop/latest", &version); err != nil {
+	if _, err := fmt.Sscanf(got.Message, "host v%d.example.com belongs to Ingress shop/latest",
+		&version); err != nil {
 		return 0, fmt.Errorf("%w: %q", err, got.Message)
 	}
 	return version, nil
@@ -143,7 +152,8 @@ func TestEvaluationsDuringChanges(t *testing.T) {
 				case err != nil && to < from+10:
 					t.Errorf("worker %d, evaluation %d: %v", worker, n, err)
 				case err == nil && (version < from || version > to):
-					t.Errorf("worker %d, evaluation %d: saw version %d, not %d to %d", worker, n, version, from, to)
+					t.Errorf("worker %d, evaluation %d: saw version %d, not %d to %d", worker, n,
+						version, from, to)
 				}
 			}
 		})
@@ -161,15 +171,19 @@ func TestAClusterThatCannotBeParsedFailsTheEvaluation(t *testing.T) {
 		cause     engine.Cause
 		err       string
 	}{
-		{"no JSON", append(large[:len(large):len(large)], 'x'), engine.Limits{}, engine.CauseAbort, "derive: the guest cannot parse its data"},
-		{"fuel", large, engine.Limits{Fuel: 10_000_000}, engine.CauseFuel, "derive of opa_json_parse: limit exceeded: "},
-		{"memory", large, engine.Limits{MemoryBytes: 1 << 20}, engine.CauseAbort, "derive of opa_json_parse: Guest call failure: opa_malloc: failed"},
+		{"no JSON", append(large[:len(large):len(large)], 'x'), engine.Limits{}, engine.CauseAbort,
+			"derive: the guest cannot parse its data"},
+		{"fuel", large, engine.Limits{Fuel: 10_000_000}, engine.CauseFuel,
+			"derive of opa_json_parse: limit exceeded: "},
+		{"memory", large, engine.Limits{MemoryBytes: 1 << 20}, engine.CauseAbort,
+			"derive of opa_json_parse: Guest call failure: opa_malloc: failed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: test.limits})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, e.Close()) }()
-			guest, err := rego.Load(t.Context(), e, read(t, "unique-ingress-host", "policy.wasm"), abi.ExecutionModeGatekeeper, topdown.Builtins{})
+			guest, err := rego.Load(t.Context(), e, read(t, "unique-ingress-host", "policy.wasm"),
+				abi.ExecutionModeGatekeeper, topdown.Builtins{})
 			require.NoError(t, err)
 			defer guest.Close()
 			env := environment()
@@ -177,7 +191,9 @@ func TestAClusterThatCannotBeParsedFailsTheEvaluation(t *testing.T) {
 			request := read(t, "unique-ingress-host", "testdata", "ingress-create.json")
 			for range 2 {
 				_, _, err = guest.Validate(t.Context(), env, request, []byte(`{}`))
-				require.ErrorContains(t, err, fmt.Sprintf("parsing %d bytes of data: module sha256:", len(`{"inventory":}`)+len(test.inventory)))
+				require.ErrorContains(t, err,
+					fmt.Sprintf("parsing %d bytes of data: module sha256:",
+						len(`{"inventory":}`)+len(test.inventory)))
 				require.ErrorContains(t, err, test.err)
 				require.Equal(t, test.cause, engine.CauseOf(err))
 			}

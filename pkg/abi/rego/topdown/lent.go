@@ -95,9 +95,12 @@ var aliases = map[string]string{
 
 // strict are the functions that Kubewarden's host has. There, a failure ends the evaluation.
 var strict = []string{
-	"base64url.encode_no_pad", "date", "glob.quote_meta", "hex.decode", "hex.encode", "json.is_valid", "json.patch",
-	"parse_rfc3339_ns", "regex.find_n", "regex.split", "regex.template_match", "semver.compare", "semver.is_valid",
-	"sprintf", "time.now_ns", "trace", "urlquery.decode", "urlquery.decode_object", "urlquery.encode",
+	"base64url.encode_no_pad", "date", "glob.quote_meta", "hex.decode", "hex.encode",
+	"json.is_valid", "json.patch",
+	"parse_rfc3339_ns", "regex.find_n", "regex.split", "regex.template_match", "semver.compare",
+	"semver.is_valid",
+	"sprintf", "time.now_ns", "trace", "urlquery.decode", "urlquery.decode_object",
+	"urlquery.encode",
 	"urlquery.encode_object", "yaml.is_valid", "yaml.marshal", "yaml.unmarshal",
 }
 
@@ -175,18 +178,29 @@ const (
 // native are the functions that the Open Policy Agent's compiler puts into modules. No module needs
 // the host for them, and the Go implementations of these names are unbounded.
 var native = []string{
-	"abs", "all", "and", "any", "array.concat", "array.flatten", "array.reverse", "array.slice", "assign",
-	"base64.decode", "base64.encode", "base64.is_valid", "base64url.decode", "base64url.encode", "bits.and",
-	"bits.lsh", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains", "count", "div",
-	"endswith", "eq", "equal", "floor", "format_int", "glob.match", "graph.reachable", "gt", "gte", "indexof",
-	"internal.member_2", "internal.member_3", "internal.template_string", "intersection", "is_array",
-	"is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter", "json.marshal",
+	"abs", "all", "and", "any", "array.concat", "array.flatten", "array.reverse", "array.slice",
+	"assign",
+	"base64.decode", "base64.encode", "base64.is_valid", "base64url.decode", "base64url.encode",
+	"bits.and",
+	"bits.lsh", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains",
+	"count", "div",
+	"endswith", "eq", "equal", "floor", "format_int", "glob.match", "graph.reachable", "gt", "gte",
+	"indexof",
+	"internal.member_2", "internal.member_3", "internal.template_string", "intersection",
+	"is_array",
+	"is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string", "json.filter",
+	"json.marshal",
 	"json.remove", "json.unmarshal", "lower", "lt", "lte", "max", "min", "minus", "mul", "neq",
-	"net.cidr_contains", "net.cidr_intersects", "net.cidr_overlap", "numbers.range", "object.filter",
-	"object.get", "object.keys", "object.remove", "object.union", "object.union_n", "or", "plus", "product",
-	"re_match", "regex.find_all_string_submatch_n", "regex.is_valid", "regex.match", "rem", "replace", "round",
-	"set_diff", "sort", "split", "startswith", "strings.replace_n", "strings.reverse", "substring", "sum",
-	"to_number", "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix", "type_name",
+	"net.cidr_contains", "net.cidr_intersects", "net.cidr_overlap", "numbers.range",
+	"object.filter",
+	"object.get", "object.keys", "object.remove", "object.union", "object.union_n", "or", "plus",
+	"product",
+	"re_match", "regex.find_all_string_submatch_n", "regex.is_valid", "regex.match", "rem",
+	"replace", "round",
+	"set_diff", "sort", "split", "startswith", "strings.replace_n", "strings.reverse", "substring",
+	"sum",
+	"to_number", "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix",
+	"type_name",
 	"union", "upper", "walk",
 }
 

@@ -27,7 +27,8 @@ import (
 // Loader returns a function that loads Rego policies for an execution mode, [abi.ExecutionModeOPA]
 // or [abi.ExecutionModeGatekeeper]. It provides the Open Policy Agent's built-ins as Kubewarden
 // does. The function is safe for concurrent use.
-func Loader(mode abi.ExecutionMode) func(context.Context, *engine.Engine, []byte) (abi.Guest, error) {
+func Loader(mode abi.ExecutionMode) func(context.Context, *engine.Engine,
+	[]byte) (abi.Guest, error) {
 	return func(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
 		guest, err := rego.Load(ctx, e, binary, mode, Builtins{})
 		if err != nil {

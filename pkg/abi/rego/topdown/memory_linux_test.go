@@ -63,8 +63,10 @@ func TestCallsTakeLittleMemory(t *testing.T) {
 		beTheChild(t)
 		return
 	}
-	require.ElementsMatch(t, slices.Collect(maps.Keys(lent)), slices.Collect(maps.Keys(extremes)), "each function that is lent has extremes")
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCallsTakeLittleMemory$", "-test.v")
+	require.ElementsMatch(t, slices.Collect(maps.Keys(lent)), slices.Collect(maps.Keys(extremes)),
+		"each function that is lent has extremes")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCallsTakeLittleMemory$",
+		"-test.v")
 	child.Env = append(os.Environ(), inChild+"=1")
 	output, err := child.CombinedOutput()
 	if errors.Is(err, syscall.ENOEXEC) {
@@ -79,19 +81,22 @@ func TestCallsTakeLittleMemory(t *testing.T) {
 		}
 		var o outcome
 		require.NoError(t, json.Unmarshal([]byte(text), &o))
-		t.Logf("%-40s %6d KiB %4d calls, size %8d, %11d fuel, %8d us, %6.1f fuel/ns", o.Name, o.ResidentKiB, o.Calls, o.Size, o.Fuel, o.Microseconds, o.PerNanosecond)
+		t.Logf("%-40s %6d KiB %4d calls, size %8d, %11d fuel, %8d us, %6.1f fuel/ns", o.Name,
+			o.ResidentKiB, o.Calls, o.Size, o.Fuel, o.Microseconds, o.PerNanosecond)
 		require.LessOrEqual(t, o.ResidentKiB, int64(maxResidentMiB<<10), o.Name)
 		require.Positive(t, o.Calls, o.Name)
 		most, seen = max(most, o.ResidentKiB), seen+1
 	}
 	require.Equal(t, len(lent), seen)
-	fmt.Printf("figure rego_builtins_lent %d count\nfigure rego_builtin_rss_mib_max %d MiB\n", seen, (most+1023)>>10)
+	fmt.Printf("figure rego_builtins_lent %d count\nfigure rego_builtin_rss_mib_max %d MiB\n", seen,
+		(most+1023)>>10)
 }
 
 // beTheChild calls all functions while the process has a limit on its memory.
 func beTheChild(t *testing.T) {
 	const dataBytes = 1 << 30
-	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: dataBytes, Max: dataBytes}))
+	require.NoError(t,
+		syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: dataBytes, Max: dataBytes}))
 	for _, name := range slices.Sorted(maps.Keys(extremes)) {
 		o := outcome{Name: name, PerNanosecond: 1e9}
 		for _, arguments := range extremes[name] {

@@ -42,7 +42,10 @@ func pricePaths(c *priced) price {
 	}
 	nodes := int64(maxPathNodes - w.left)
 	// Paths through the same nodes in another order have the same hash, so they must be compared.
-	return price{work: 2000*nodes + 100*c.bytes + times(w.ends, w.ends, 500), memory: 64*nodes + termBytes*c.elements}
+	return price{
+		work:   2000*nodes + 100*c.bytes + times(w.ends, w.ends, 500),
+		memory: 64*nodes + termBytes*c.elements,
+	}
 }
 
 type pathWalk struct {

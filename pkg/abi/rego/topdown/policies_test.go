@@ -45,7 +45,8 @@ func environment() *abi.Environment {
 	return &abi.Environment{
 		Timeout: time.Minute,
 		Limits: abi.Limits{
-			RequestBytes: 1 << 20, ResponseBytes: 1 << 20, HostCallPayloadBytes: 1 << 20, HostCalls: 10, LogLineBytes: 100,
+			RequestBytes: 1 << 20, ResponseBytes: 1 << 20, HostCallPayloadBytes: 1 << 20,
+			HostCalls: 10, LogLineBytes: 100,
 		},
 	}
 }
@@ -62,7 +63,8 @@ func load(t testing.TB, policy string, mode abi.ExecutionMode) *rego.Guest {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
-	guest, err := rego.Load(t.Context(), e, read(t, policy, "policy.wasm"), mode, topdown.Builtins{})
+	guest, err := rego.Load(t.Context(), e, read(t, policy, "policy.wasm"), mode,
+		topdown.Builtins{})
 	require.NoError(t, err)
 	t.Cleanup(guest.Close)
 	return guest
@@ -84,17 +86,29 @@ const teams = `{"teams":{"web":"Ann"}}`
 var teamLabel = []sample{
 	{request: "pod-create", audit: map[string]string{"owner": "Ann"}, warnings: []string{}},
 	{request: "pod-create-annotated"},
-	{request: "pod-create-other-owner", audit: map[string]string{"owner": "Ann"}, warnings: []string{"owner is Ann, not Eve"}},
+	{
+		request: "pod-create-other-owner", audit: map[string]string{"owner": "Ann"},
+		warnings: []string{"owner is Ann, not Eve"},
+	},
 	{request: "pod-create-no-label", refused: "label team is missing", code: 422},
 	{request: "pod-create-unknown-team", refused: `there is no team "we\"b", only web`, code: 422},
-	{request: "pod-create", settings: `{"teams":{"a":"x","b":"y"}}`, refused: `there is no team "web", only a, b`, code: 422},
+	{
+		request: "pod-create", settings: `{"teams":{"a":"x","b":"y"}}`,
+		refused: `there is no team "web", only a, b`, code: 422,
+	},
 	{request: "pod-delete"},
 }
 
 var uniqueIngressHost = []sample{
 	{request: "ingress-create", inventory: true},
-	{request: "ingress-create-taken", inventory: true, refused: "host b.example.com belongs to Ingress blog/main, host a.example.com belongs to Ingress shop/web"},
-	{request: "ingress-create-taken", inventory: true, settings: `{"except":["a.example.com"]}`, refused: "host b.example.com belongs to Ingress blog/main"},
+	{
+		request: "ingress-create-taken", inventory: true,
+		refused: "host b.example.com belongs to Ingress blog/main, host a.example.com belongs to Ingress shop/web",
+	},
+	{
+		request: "ingress-create-taken", inventory: true, settings: `{"except":["a.example.com"]}`,
+		refused: "host b.example.com belongs to Ingress blog/main",
+	},
 	{request: "ingress-update-own", inventory: true},
 	{request: "ingress-create-taken"},
 }
@@ -108,7 +122,8 @@ func (s *sample) check(t testing.TB, guest *rego.Guest, policy, settings string)
 	if s.inventory {
 		env.Inventory = inventory(read(t, policy, "testdata", "inventory", "cluster.json"))
 	}
-	got, usage, err := guest.Validate(t.Context(), env, read(t, policy, "testdata", s.request+".json"), []byte(settings))
+	got, usage, err := guest.Validate(t.Context(), env,
+		read(t, policy, "testdata", s.request+".json"), []byte(settings))
 	require.NoError(t, err)
 	require.Positive(t, usage.Fuel)
 	require.Positive(t, usage.MemoryBytes)
@@ -117,7 +132,8 @@ func (s *sample) check(t testing.TB, guest *rego.Guest, policy, settings string)
 	require.Equal(t, s.code, got.Code)
 	require.Equal(t, s.warnings, got.Warnings)
 	require.Equal(t, s.audit, got.AuditAnnotations)
-	want, err := os.ReadFile(filepath.Join(samples, policy, "testdata", "mutated", s.request+".json"))
+	want, err :=
+		os.ReadFile(filepath.Join(samples, policy, "testdata", "mutated", s.request+".json"))
 	if err != nil || s.refused != "" {
 		require.Nil(t, got.MutatedObject)
 		return
@@ -141,7 +157,9 @@ func TestSamples(t *testing.T) {
 			// depend on earlier requests.
 			for n := range test.samples {
 				s := &test.samples[n]
-				t.Run(s.request, func(t *testing.T) { s.check(t, guest, test.policy, test.settings) })
+				t.Run(s.request, func(t *testing.T) {
+					s.check(t, guest, test.policy, test.settings)
+				})
 			}
 			t.Run("parallel", func(t *testing.T) {
 				for n := range test.samples {
@@ -163,8 +181,11 @@ func TestClusterReplacesSettings(t *testing.T) {
 	guest := load(t, "team-label", abi.ExecutionModeOPA)
 	env := environment()
 	env.Inventory = inventory(`{"pods":{}}`)
-	for _, settings := range []string{`{"teams":{"web":"Ann"},"kubernetes":1}`, `{"kubernetes":{},"teams":{"web":"Ann"}}`} {
-		got, _, err := guest.Validate(t.Context(), env, read(t, "team-label", "testdata", "pod-create.json"), []byte(settings))
+	for _, settings := range []string{
+		`{"teams":{"web":"Ann"},"kubernetes":1}`, `{"kubernetes":{},"teams":{"web":"Ann"}}`,
+	} {
+		got, _, err := guest.Validate(t.Context(), env,
+			read(t, "team-label", "testdata", "pod-create.json"), []byte(settings))
 		require.NoError(t, err)
 		require.True(t, got.Accepted, got.Message)
 	}

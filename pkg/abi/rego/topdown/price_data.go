@@ -58,7 +58,8 @@ func pricePatch(c *priced) price {
 		if !ok {
 			return
 		}
-		if op := operation.Get(ast.InternedTerm("op")); op != nil && op.Value.Compare(ast.String("copy")) == 0 {
+		if op := operation.Get(ast.InternedTerm("op")); op != nil &&
+			op.Value.Compare(ast.String("copy")) == 0 {
 			doubled = times(doubled, 2)
 		}
 	})
@@ -70,14 +71,21 @@ func pricePatch(c *priced) price {
 
 // priceSubset prices object.subset, which may compare all values with all others.
 func priceSubset(c *priced) price {
-	return price{work: times(int64(len(c.texts[0]))+20, c.size(1), 5), memory: c.elements * termBytes}
+	return price{
+		work:   times(int64(len(c.texts[0]))+20, c.size(1), 5),
+		memory: c.elements * termBytes,
+	}
 }
 
 // priceNetworkPairs prices net.cidr_contains_matches, which compares each network with each other.
 func priceNetworkPairs(c *priced) price {
 	pairs := times(members(c.operands[0]), members(c.operands[1]))
 	longest := max(int64(len(c.texts[0])), int64(len(c.texts[1])))
-	return price{work: times(pairs, 10_000) + times(longest, members(c.operands[0])+members(c.operands[1])), memory: times(pairs, 10*termBytes)}
+	return price{
+		work: times(pairs, 10_000) +
+			times(longest, members(c.operands[0])+members(c.operands[1])),
+		memory: times(pairs, 10*termBytes),
+	}
 }
 
 // members returns the number of elements of a collection, or 1 for any other value.
@@ -123,7 +131,10 @@ func priceMerge(c *priced) price {
 	if other || four && six {
 		made = 128
 	}
-	return price{work: times(n, n, 2) + times(n, made, 20_000), memory: times(8, n, made, termBytes)}
+	return price{
+		work:   times(n, n, 2) + times(n, made, 20_000),
+		memory: times(8, n, made, termBytes),
+	}
 }
 
 // priceRange prices numbers.range_step.
@@ -147,7 +158,10 @@ func priceRange(c *priced) price {
 		return refused(fmt.Errorf("a range of %.100s elements is too large", count))
 	}
 	digits := max(int64(len(c.texts[0])), int64(len(c.texts[1])))
-	return price{work: times(count.Int64(), 3000+100*digits), memory: times(count.Int64(), 3*termBytes+2*digits)}
+	return price{
+		work:   times(count.Int64(), 3000+100*digits),
+		memory: times(count.Int64(), 3*termBytes+2*digits),
+	}
 }
 
 // nodeBytes is the memory of a value while YAML is read or written. pairWork is the fuel for each
@@ -189,7 +203,8 @@ func countAliases(text string) (count int) {
 		return 0
 	}
 	for n := range len(text) - 1 {
-		if text[n] == '*' && !strings.ContainsRune(" \t\r\n", rune(text[n+1])) && (n == 0 || strings.IndexByte(" \t\r\n,[{:-?", text[n-1]) >= 0) {
+		if text[n] == '*' && !strings.ContainsRune(" \t\r\n", rune(text[n+1])) &&
+			(n == 0 || strings.IndexByte(" \t\r\n,[{:-?", text[n-1]) >= 0) {
 			count++
 		}
 	}
@@ -204,7 +219,10 @@ func priceYAMLOf(c *priced) price {
 		lines += int64(strings.Count(string(text), "\\n"))
 	}
 	total := 6*c.bytes + times(lines, 2*c.depth+4)
-	return price{work: 300*total + 20_000*c.elements + pairWork*pairs(c.operands[0]), memory: 4*total + nodeBytes*c.elements}
+	return price{
+		work:   300*total + 20_000*c.elements + pairWork*pairs(c.operands[0]),
+		memory: 4*total + nodeBytes*c.elements,
+	}
 }
 
 // pairs returns the number of pairs of keys in all objects of a value.

@@ -70,7 +70,8 @@ type pattern struct {
 
 // priceOf parses a regular expression and returns its properties. An invalid one costs nothing.
 func priceOf(text string) pattern {
-	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err != nil {
+	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err !=
+		nil {
 		return pattern{err: err}
 	}
 	// These bounds are checked before the expression is parsed.
@@ -78,7 +79,8 @@ func priceOf(text string) pattern {
 	if err := exceeds("classes of Unicode in a regular expression", tables, maxTables); err != nil {
 		return pattern{err: err}
 	}
-	if err := exceeds("characters in ranges of a regular expression that ignores case", folded, maxFolded); err != nil {
+	if err := exceeds("characters in ranges of a regular expression that ignores case", folded,
+		maxFolded); err != nil {
 		return pattern{err: err}
 	}
 	re, err := syntax.Parse(text, syntax.Perl)
@@ -89,7 +91,8 @@ func priceOf(text string) pattern {
 	p.count(re, 1)
 	p.err = exceeds("instructions of a regular expression", p.instructions, maxInstructions)
 	if p.err == nil {
-		p.err = exceeds("bytes of a regular expression when it is compiled", p.memory(), maxCompiledBytes)
+		p.err = exceeds("bytes of a regular expression when it is compiled", p.memory(),
+			maxCompiledBytes)
 	}
 	return p
 }
@@ -146,7 +149,8 @@ func ahead(re *syntax.Regexp) int64 {
 	switch {
 	case repeatsCharacter(re):
 		return 4
-	case re.Op == syntax.OpConcat && len(re.Sub) > 0 && repeatsCharacter(uncaptured(re.Sub[len(re.Sub)-1])):
+	case re.Op == syntax.OpConcat && len(re.Sub) > 0 &&
+		repeatsCharacter(uncaptured(re.Sub[len(re.Sub)-1])):
 		total := int64(4)
 		for _, sub := range re.Sub[:len(re.Sub)-1] {
 			total = min(total+longest(sub), unbounded)
@@ -208,7 +212,8 @@ func longest(re *syntax.Regexp) (length int64) {
 func (p pattern) all(text int64, memory int64) price {
 	text++
 	return price{
-		work:   times(p.instructions, compileWork+times(text, min(text, p.ahead+1), stepWork)) + 1000*text + p.parseWork(),
+		work: times(p.instructions, compileWork+times(text, min(text, p.ahead+1), stepWork)) +
+			1000*text + p.parseWork(),
 		memory: p.memory() + memory,
 		err:    p.err,
 	}
@@ -255,7 +260,8 @@ func priceReplacement(c *priced) price {
 // delimiters into one.
 func priceTemplateMatch(c *priced) price {
 	template, text, start, end := c.text(0), int64(len(c.text(1))), c.text(2), c.text(3)
-	if err := exceeds("bytes of a regular expression", int64(len(template)), maxPatternBytes); err != nil {
+	if err := exceeds("bytes of a regular expression", int64(len(template)),
+		maxPatternBytes); err != nil {
 		return refused(err)
 	}
 	if len(start) != 1 || len(end) != 1 {
@@ -268,9 +274,14 @@ func priceTemplateMatch(c *priced) price {
 	// Quoting can double the length of the other parts.
 	p := priceOf(expression[:min(len(expression), maxPatternBytes)])
 	if len(expression) > maxPatternBytes {
-		return refused(exceeds("bytes of a regular expression", int64(len(expression)), maxPatternBytes))
+		return refused(exceeds("bytes of a regular expression", int64(len(expression)),
+			maxPatternBytes))
 	}
-	return price{work: times(p.instructions, 2*compileWork+times(text+1, stepWork)) + 2*p.parseWork(), memory: 2 * p.memory(), err: p.err}
+	return price{
+		work:   times(p.instructions, 2*compileWork+times(text+1, stepWork)) + 2*p.parseWork(),
+		memory: 2 * p.memory(),
+		err:    p.err,
+	}
 }
 
 // templateExpression returns the expression that the Open Policy Agent builds from a template, and
@@ -290,7 +301,8 @@ func templateExpression(template string, start, end byte) (string, bool) {
 				return "", false
 			}
 			if level == 0 {
-				expression.WriteString(regexp.QuoteMeta(template[after:from]) + "(" + template[from+1:n] + ")")
+				expression.WriteString(regexp.QuoteMeta(template[after:from]) + "(" +
+					template[from+1:n] + ")")
 				after = n + 1
 			}
 		}

@@ -31,7 +31,8 @@ const termBytes = 120
 func priceFormat(c *priced) price {
 	const most, verb = 1_000_000, 64
 	format := c.text(0)
-	total := int64(len(format)) + 10*int64(len(c.texts[1]))*int64(1+strings.Count(format, "[")) + verb*c.size(1)
+	total := int64(len(format)) + 10*int64(len(c.texts[1]))*int64(1+strings.Count(format, "[")) +
+		verb*c.size(1)
 	number := int64(0)
 	for _, b := range []byte(format) {
 		switch {
@@ -56,7 +57,10 @@ func priceIndexes(c *priced) price {
 		return linear(1, 1)(c)
 	}
 	found := int64(strings.Count(text, search[:1]))
-	return price{work: 100*int64(len(text)) + times(found, 10*int64(len(search))+500), memory: 8*c.bytes + found*termBytes}
+	return price{
+		work:   100*int64(len(text)) + times(found, 10*int64(len(search))+500),
+		memory: 8*c.bytes + found*termBytes,
+	}
 }
 
 // pricePieces prices strings.split_n.
@@ -109,7 +113,8 @@ func priceUnits(c *priced) price {
 		}
 		exponent := strings.TrimLeft(text[n+1:], "+-")
 		written := len(exponent) - len(strings.TrimLeft(exponent, "0123456789"))
-		if err := exceeds("digits of an exponent", int64(written), digits); err != nil && written <= own {
+		if err := exceeds("digits of an exponent", int64(written), digits); err != nil &&
+			written <= own {
 			return refused(err)
 		}
 	}

@@ -53,7 +53,11 @@ func priceTemplate(c *priced) price {
 	if t.err == nil && len(more) > 1 {
 		t.err = errors.New("a template must not define others")
 	}
-	return price{work: 100*total + 1000*c.bytes, memory: 3*total + 100*int64(len(text)) + 4*termBytes*c.elements, err: t.err}
+	return price{
+		work:   100*total + 1000*c.bytes,
+		memory: 3*total + 100*int64(len(text)) + 4*termBytes*c.elements,
+		err:    t.err,
+	}
 }
 
 // templateCost adds up the maximum cost of a template, in bytes.
@@ -123,7 +127,8 @@ func (t *templateCost) argument(node parse.Node, function *parse.IdentifierNode)
 			t.refuse(n)
 		}
 		return 0
-	case *parse.FieldNode, *parse.VariableNode, *parse.DotNode, *parse.NilNode, *parse.BoolNode, *parse.StringNode:
+	case *parse.FieldNode, *parse.VariableNode, *parse.DotNode, *parse.NilNode, *parse.BoolNode,
+		*parse.StringNode:
 		return 0
 	}
 	t.refuse(node)

@@ -153,7 +153,8 @@ func (p *parser) string() (ast.Value, error) {
 func (p *parser) number() (ast.Value, error) {
 	start := p.at
 	for p.at < len(p.text) {
-		if c := p.text[p.at]; c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' && (c < '0' || c > '9') {
+		if c := p.text[p.at]; c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' &&
+			(c < '0' || c > '9') {
 			break
 		}
 		p.at++
@@ -172,7 +173,8 @@ func (p *parser) number() (ast.Value, error) {
 	}
 	// Functions that compute with a number write out its zeros.
 	if e := strings.IndexAny(string(n), "eE"); e >= 0 {
-		if exponent, err := strconv.Atoi(string(n[e+1:])); err != nil || exponent > maxExponent || exponent < -maxExponent {
+		if exponent, err := strconv.Atoi(string(n[e+1:])); err != nil || exponent > maxExponent ||
+			exponent < -maxExponent {
 			return nil, fmt.Errorf("the exponent of %.20s is beyond %d", n, maxExponent)
 		}
 	}
@@ -204,7 +206,8 @@ func (p *parser) braces(depth int) (ast.Value, error) {
 		hash := key.Hash()
 		p.counts.collisions += hashes[hash]
 		hashes[hash]++
-		if err := exceeds("comparisons of members with the same hash", p.counts.collisions, maxCollisions); err != nil {
+		if err := exceeds("comparisons of members with the same hash", p.counts.collisions,
+			maxCollisions); err != nil {
 			return err
 		}
 		isMember := p.peek() == ':'
@@ -260,7 +263,11 @@ type printed struct {
 
 func (p *printed) append(text string) {
 	if p.err == nil && int64(len(p.text)+len(text)) > p.limit {
-		p.err = &engine.LimitError{Limit: "bytes of result", Value: int64(len(p.text) + len(text)), Max: p.limit}
+		p.err = &engine.LimitError{
+			Limit: "bytes of result",
+			Value: int64(len(p.text) + len(text)),
+			Max:   p.limit,
+		}
 	}
 	if p.err == nil {
 		p.text = append(p.text, text...)
@@ -295,7 +302,8 @@ func (p *printed) value(value ast.Value, depth int) {
 	}
 }
 
-func (p *printed) list(before string, until func(func(*ast.Term) bool) bool, depth int, after string) {
+func (p *printed) list(before string, until func(func(*ast.Term) bool) bool, depth int,
+	after string) {
 	p.append(before)
 	comma := ""
 	until(func(t *ast.Term) bool {

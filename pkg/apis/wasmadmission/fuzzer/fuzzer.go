@@ -36,17 +36,22 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 	return []any{
 		func(policy *wasmadmission.Policy, c randfill.Continue) {
 			c.FillNoCustom(policy)
-			policy.FailurePolicy = oneOf(c, admissionregistrationv1.Fail, admissionregistrationv1.Ignore)
-			policy.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent, admissionregistrationv1.Exact)
+			policy.FailurePolicy = oneOf(c, admissionregistrationv1.Fail,
+				admissionregistrationv1.Ignore)
+			policy.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent,
+				admissionregistrationv1.Exact)
 			policy.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
-			policy.ReinvocationPolicy = oneOf(c, admissionregistrationv1.IfNeededReinvocationPolicy, admissionregistrationv1.NeverReinvocationPolicy)
+			policy.ReinvocationPolicy = oneOf(c, admissionregistrationv1.IfNeededReinvocationPolicy,
+				admissionregistrationv1.NeverReinvocationPolicy)
 			// No version has it.
 			policy.Namespace = ""
 		},
 		func(group *wasmadmission.PolicyGroup, c randfill.Continue) {
 			c.FillNoCustom(group)
-			group.FailurePolicy = oneOf(c, admissionregistrationv1.Fail, admissionregistrationv1.Ignore)
-			group.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent, admissionregistrationv1.Exact)
+			group.FailurePolicy = oneOf(c, admissionregistrationv1.Fail,
+				admissionregistrationv1.Ignore)
+			group.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent,
+				admissionregistrationv1.Exact)
 			group.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
 			group.Namespace = ""
 			// The members are in the order of unique names.
@@ -55,7 +60,8 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			}
 		},
 		func(mutation *wasmadmission.Mutation, c randfill.Continue) {
-			mutation.UnknownFields = oneOf(c, wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn)
+			mutation.UnknownFields = oneOf(c, wasmadmission.UnknownFieldsError,
+				wasmadmission.UnknownFieldsWarn)
 		},
 		func(limits *wasmadmission.Limits, c randfill.Continue) {
 			c.FillNoCustom(limits)
@@ -72,7 +78,8 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 		},
 		func(compilation *wasmadmission.Compilation, c randfill.Continue) {
 			c.FillNoCustom(compilation)
-			compilation.Mode = oneOf(c, wasmadmission.CompilationChildProcesses, wasmadmission.CompilationInProcess)
+			compilation.Mode = oneOf(c, wasmadmission.CompilationChildProcesses,
+				wasmadmission.CompilationInProcess)
 			compilation.Memory = c.Int63()
 		},
 		func(kubernetes *wasmadmission.KubernetesCapability, c randfill.Continue) {
@@ -88,7 +95,8 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 		},
 		// Compact JSON is what the encoder leaves as it is.
 		func(settings *runtime.RawExtension, c randfill.Continue) {
-			settings.Raw = fmt.Appendf(nil, `{"flag":%t,"list":[%d],"text":"%x"}`, c.Bool(), c.Int63(), c.String(0))
+			settings.Raw = fmt.Appendf(nil, `{"flag":%t,"list":[%d],"text":"%x"}`, c.Bool(),
+				c.Int63(), c.String(0))
 		},
 	}
 }

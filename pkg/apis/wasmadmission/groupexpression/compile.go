@@ -90,7 +90,9 @@ func Compile(expression string, members []string) (*Program, error) {
 // explain shortens an error of the parser.
 func explain(problem *common.Error) error {
 	if strings.Contains(problem.Message, "recursion") {
-		return fmt.Errorf("operators or parentheses are nested more than %d deep: write a flatter expression", maxDepth)
+		return fmt.Errorf(
+			"operators or parentheses are nested more than %d deep: write a flatter expression",
+			maxDepth)
 	}
 	// What was expected is every token of CEL, of which a group has few.
 	message, _, _ := strings.Cut(problem.Message, " expecting ")
@@ -118,7 +120,8 @@ func (t *translation) translate(expression ast.Expr) *node {
 		return t.translateCall(expression)
 	case ast.IdentKind:
 		if name := expression.AsIdent(); slices.Contains(t.members, name) {
-			return t.refuse(expression, fmt.Sprintf("names %s without calling it: write %s()", name, name))
+			return t.refuse(expression,
+				fmt.Sprintf("names %s without calling it: write %s()", name, name))
 		}
 		return t.refuse(expression, t.unknown(expression.AsIdent()))
 	}
@@ -131,7 +134,11 @@ func (t *translation) translateCall(expression ast.Expr) *node {
 	operation, isBinary := binary[name]
 	switch {
 	case isBinary:
-		return &node{kind: operation, left: t.translate(arguments[0]), right: t.translate(arguments[1])}
+		return &node{
+			kind:  operation,
+			left:  t.translate(arguments[0]),
+			right: t.translate(arguments[1]),
+		}
 	case name == operators.LogicalNot:
 		return &node{kind: not, left: t.translate(arguments[0])}
 	case !isName(name):
@@ -139,7 +146,8 @@ func (t *translation) translateCall(expression ast.Expr) *node {
 	case function.IsMemberFunction() || !slices.Contains(t.members, name):
 		return t.refuse(expression, t.unknown(name))
 	case len(arguments) > 0:
-		return t.refuse(expression, fmt.Sprintf("hands something to %s, which takes nothing: write %s()", name, name))
+		return t.refuse(expression,
+			fmt.Sprintf("hands something to %s, which takes nothing: write %s()", name, name))
 	}
 	if !slices.Contains(t.program.members, name) {
 		t.program.members = append(t.program.members, name)

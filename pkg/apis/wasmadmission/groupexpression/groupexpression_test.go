@@ -86,7 +86,8 @@ func TestEvaluate(t *testing.T) {
 // CEL itself would say true: it forgets the error of one side if the other decides.
 func TestEvaluateStopsAtErrors(t *testing.T) {
 	for _, expression := range []string{
-		"fails() || yes()", "fails() && no()", "fails() == yes()", "!fails() || yes()", "no() || (fails() != no()) || yes()",
+		"fails() || yes()", "fails() && no()", "fails() == yes()", "!fails() || yes()",
+		"no() || (fails() != no()) || yes()",
 	} {
 		program, err := groupexpression.Compile(expression, members)
 		require.NoError(t, err)
@@ -133,7 +134,8 @@ func TestCompileRefuses(t *testing.T) {
 		{"yes() and no()", "line 1, column 7: Syntax error: mismatched input 'and'"},
 		{"yes() | no()", "line 1, column 7: Syntax error: token recognition error at: '| '"},
 		{"yes()\n|| maybe()", "line 2, column 9: maybe" + unknown},
-		{"maybe() || perhaps", "line 1, column 6: maybe" + unknown + "; line 1, column 12: perhaps" + unknown},
+		{"maybe() || perhaps", "line 1, column 6: maybe" + unknown +
+			"; line 1, column 12: perhaps" + unknown},
 		{"yes", "line 1, column 1: names yes without calling it: write yes()"},
 		{"yes(no())", "line 1, column 4: hands something to yes, which takes nothing: write yes()"},
 		{"yes().no()", "line 1, column 9: no" + unknown},
@@ -153,10 +155,12 @@ func TestCompileRefuses(t *testing.T) {
 		{"[yes()][0]", "line 1, column 8: " + operators},
 		{"has(yes.no)", "line 1, column 4: has" + unknown},
 		{"[true].all(x, x)", "line 1, column 11: all" + unknown},
-		{strings.Repeat("a", 100) + "()", "line 1, column 101: " + strings.Repeat("a", 64) + "…" + unknown},
+		{strings.Repeat("a", 100) + "()", "line 1, column 101: " + strings.Repeat("a", 64) + "…" +
+			unknown},
 		{strings.Repeat("(", 60) + "yes()" + strings.Repeat(")", 60), nested},
 		{"yes()" + strings.Repeat(" == yes()", 60), nested},
-		{strings.Repeat(" ", groupexpression.MaxSize-4) + "yes()", "has 8193 bytes: write at most 8192"},
+		{strings.Repeat(" ", groupexpression.MaxSize-4) + "yes()",
+			"has 8193 bytes: write at most 8192"},
 	} {
 		t.Run(test.expression[:min(20, len(test.expression))], func(t *testing.T) {
 			program, err := groupexpression.Compile(test.expression, members)
@@ -177,9 +181,13 @@ func TestCompileIsBounded(t *testing.T) {
 	require.True(t, got)
 	require.Len(t, called, strings.Count(long, "yes"))
 
-	for _, piece := range []string{"(", "!", "yes(", "[", "{", "a.", "yes()==", "yes()?", "?", "-", "\"", "'''", "a[", "((a)", "true||(", "\x00", "é"} {
+	for _, piece := range []string{
+		"(", "!", "yes(", "[", "{", "a.", "yes()==", "yes()?", "?", "-", "\"", "'''", "a[", "((a)",
+		"true||(", "\x00", "é",
+	} {
 		start := time.Now()
-		_, err := groupexpression.Compile(strings.Repeat(piece, groupexpression.MaxSize/len(piece)), members)
+		_, err := groupexpression.Compile(strings.Repeat(piece, groupexpression.MaxSize/len(piece)),
+			members)
 		require.Error(t, err, piece)
 		t.Log(piece, time.Since(start))
 	}
@@ -194,8 +202,9 @@ func TestIsMemberName(t *testing.T) {
 	for _, name := range []string{"", "1a", "a-b", "a.b", "é", "a\n"} {
 		require.False(t, groupexpression.IsMemberName(name), name)
 	}
-	for _, word := range strings.Fields("true false null in as break const continue else for function if import let " +
-		"loop package namespace return var void while") {
+	for _, word := range strings.Fields(
+		"true false null in as break const continue else for function if import let " +
+			"loop package namespace return var void while") {
 		require.False(t, groupexpression.IsMemberName(word), word)
 	}
 }
@@ -203,7 +212,8 @@ func TestIsMemberName(t *testing.T) {
 // Whatever is written, compiling ends without a panic, and what compiles evaluates.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
-		"yes() || (no() && !fails())", "true != false", "((", "yes(1)", "a.b().c", "[1,2]", "\"\\u00e9\"", "yes() ? 1 : 2", "`a`()", "x{}",
+		"yes() || (no() && !fails())", "true != false", "((", "yes(1)", "a.b().c", "[1,2]",
+		"\"\\u00e9\"", "yes() ? 1 : 2", "`a`()", "x{}",
 	} {
 		f.Add(seed)
 	}

@@ -25,7 +25,8 @@ var nameFormat = regexp.MustCompile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
 
 // reserved are the words that CEL reserves (language specification, syntax).
 var reserved = []string{
-	"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
+	"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
+	"let", "loop",
 	"namespace", "null", "package", "return", "true", "var", "void", "while",
 }
 

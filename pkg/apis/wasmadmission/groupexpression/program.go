@@ -64,7 +64,8 @@ func (p *Program) Members() []string { return p.members }
 // member whenever it comes to a mention of it, and leaves out what cannot change the
 // result of || and &&. An error of call ends the evaluation and is returned as it is;
 // so is the cause of ctx when it is done before a call.
-func (p *Program) Evaluate(ctx context.Context, call func(member string) (bool, error)) (bool, error) {
+func (p *Program) Evaluate(ctx context.Context,
+	call func(member string) (bool, error)) (bool, error) {
 	return p.root.evaluate(ctx, call)
 }
 

@@ -47,7 +47,10 @@ func TestInstall(t *testing.T) {
 	scheme := runtime.NewScheme()
 	Install(scheme)
 	require.Equal(t, wasmadmission.GroupName, v1alpha1.GroupName)
-	require.Equal(t, []schema.GroupVersion{v1alpha1.SchemeGroupVersion}, scheme.PrioritizedVersionsForGroup(wasmadmission.GroupName))
-	require.True(t, scheme.Recognizes(v1alpha1.SchemeGroupVersion.WithKind("WasmAdmissionConfiguration")))
-	require.True(t, scheme.Recognizes(wasmadmission.SchemeGroupVersion.WithKind("WasmAdmissionConfiguration")))
+	require.Equal(t, []schema.GroupVersion{v1alpha1.SchemeGroupVersion},
+		scheme.PrioritizedVersionsForGroup(wasmadmission.GroupName))
+	require.True(t,
+		scheme.Recognizes(v1alpha1.SchemeGroupVersion.WithKind("WasmAdmissionConfiguration")))
+	require.True(t,
+		scheme.Recognizes(wasmadmission.SchemeGroupVersion.WithKind("WasmAdmissionConfiguration")))
 }

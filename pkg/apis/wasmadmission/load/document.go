@@ -32,7 +32,8 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 	var document json.RawMessage
 	if yaml.IsJSONBuffer(data) {
 		if err := json.Unmarshal(data, &document); err != nil {
-			return nil, fmt.Errorf("%s begins with { and is not one valid JSON object: %w", k.file, err)
+			return nil,
+				fmt.Errorf("%s begins with { and is not one valid JSON object: %w", k.file, err)
 		}
 		return document, nil
 	}
@@ -45,7 +46,8 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 		err = yaml.Unmarshal(data, &document)
 	}
 	if err != nil {
-		problem := strings.TrimPrefix(strings.TrimPrefix(strictyaml.WithLine(err).Error(), "error converting YAML to JSON: "), "yaml: ")
+		problem := strings.TrimPrefix(strings.TrimPrefix(strictyaml.WithLine(err).Error(),
+			"error converting YAML to JSON: "), "yaml: ")
 		return nil, fmt.Errorf("%s is not valid YAML: %s", k.file, problem)
 	}
 	return document, nil

@@ -62,7 +62,8 @@ func wrongValues(fields map[string]json.RawMessage) []error {
 		}
 		delete(rest, list.name)
 		for i, object := range objects {
-			errs = append(errs, explain.Fields(field.NewPath(list.name).Index(i), object, list.newObject)...)
+			errs = append(errs,
+				explain.Fields(field.NewPath(list.name).Index(i), object, list.newObject)...)
 		}
 	}
 	for _, section := range []struct {
@@ -80,8 +81,10 @@ func wrongValues(fields map[string]json.RawMessage) []error {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(fields[section.name], &object) == nil {
 			delete(rest, section.name)
-			errs = append(errs, explain.Fields(field.NewPath(section.name), object, section.newObject)...)
+			errs = append(errs,
+				explain.Fields(field.NewPath(section.name), object, section.newObject)...)
 		}
 	}
-	return append(errs, explain.Fields(nil, rest, func() any { return &v1alpha1.WasmAdmissionConfiguration{} })...)
+	return append(errs,
+		explain.Fields(nil, rest, func() any { return &v1alpha1.WasmAdmissionConfiguration{} })...)
 }

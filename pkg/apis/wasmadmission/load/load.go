@@ -37,7 +37,8 @@ import (
 // Empty returns a configuration that says nothing, which is what a server has that was given
 // none: all defaults and no policy.
 func Empty() []byte {
-	return []byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
+	return []byte(
+		`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
 }
 
 // MaxSize is the largest configuration that is read, in bytes: 8 MiB.
@@ -53,9 +54,10 @@ type kind struct {
 
 var (
 	configuration = &kind{"WasmAdmissionConfiguration", "the configuration", wrongValues}
-	breakGlass    = &kind{"BreakGlass", "the break-glass file", func(fields map[string]json.RawMessage) []error {
-		return explain.Fields(nil, fields, func() any { return &v1alpha1.BreakGlass{} })
-	}}
+	breakGlass    = &kind{"BreakGlass", "the break-glass file",
+		func(fields map[string]json.RawMessage) []error {
+			return explain.Fields(nil, fields, func() any { return &v1alpha1.BreakGlass{} })
+		}}
 )
 
 var codecs = newCodecs()
@@ -74,7 +76,8 @@ func newCodecs() serializer.CodecFactory {
 // the caller to do, with package validation.
 func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
+		return nil,
+			fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
 	}
 	object, err := decode(data, configuration)
 	config, _ := object.(*wasmadmission.WasmAdmissionConfiguration)
@@ -118,7 +121,9 @@ func decode(data []byte, k *kind) (runtime.Object, error) {
 func (k *kind) fieldsOf(document []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
-		return nil, fmt.Errorf("%s is not an object: write fields with values, apiVersion and kind first", k.file)
+		return nil,
+			fmt.Errorf("%s is not an object: write fields with values, apiVersion and kind first",
+				k.file)
 	}
 	err := errors.Join(
 		checkEqual("apiVersion", fields["apiVersion"], v1alpha1.SchemeGroupVersion.String()),

@@ -29,7 +29,8 @@ import (
 // Convert_v1alpha1_Limits_To_wasmadmission_Limits turns quantities into bytes. It
 // refuses, by the names of their fields, those that an int64 cannot hold exactly:
 // rounding a limit would be a silent change of it.
-func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmission.Limits, s conversion.Scope) error {
+func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmission.Limits,
+	s conversion.Scope) error {
 	err := errors.Join(
 		wholeBytes("limits.moduleSize", in.ModuleSize),
 		wholeBytes("limits.memory", in.Memory),
@@ -48,7 +49,8 @@ func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmiss
 
 // Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns
 // quantities into bytes, as is done for limits.
-func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in *KubernetesCapability, out *wasmadmission.KubernetesCapability, s conversion.Scope) error {
+func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(
+	in *KubernetesCapability, out *wasmadmission.KubernetesCapability, s conversion.Scope) error {
 	err := errors.Join(
 		wholeBytes("capabilities.kubernetes.memorySize", in.MemorySize),
 		wholeBytes("capabilities.kubernetes.getResource.cacheSize", in.GetResource.CacheSize),
@@ -57,12 +59,14 @@ func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability
 	if err != nil {
 		return err
 	}
-	return autoConvert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in, out, s)
+	return autoConvert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in,
+		out, s)
 }
 
 // Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability turns quantities into bytes, as
 // is done for limits.
-func Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICapability, out *wasmadmission.OCICapability, s conversion.Scope) error {
+func Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICapability,
+	out *wasmadmission.OCICapability, s conversion.Scope) error {
 	if err := wholeBytes("capabilities.oci.cacheSize", in.CacheSize); err != nil {
 		return err
 	}
@@ -79,12 +83,14 @@ func wholeBytes(name string, size *resource.Quantity) error {
 	if resource.NewQuantity(size.Value(), resource.BinarySI).AsDec().Cmp(exact.AsDec()) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %s is not a whole number of bytes below 8Ei: write one, such as 128Mi", name, exact.AsDec())
+	return fmt.Errorf("%s: %s is not a whole number of bytes below 8Ei: write one, such as 128Mi",
+		name, exact.AsDec())
 }
 
 // Convert_Pointer_resource_Quantity_To_int64 gives the bytes of a quantity, zero for
 // none.
-func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int64, _ conversion.Scope) error {
+func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int64,
+	_ conversion.Scope) error {
 	*out = 0
 	if *in != nil {
 		*out = (*in).Value()
@@ -93,7 +99,8 @@ func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int
 }
 
 // Convert_int64_To_Pointer_resource_Quantity gives the quantity of a number of bytes.
-func Convert_int64_To_Pointer_resource_Quantity(in *int64, out **resource.Quantity, _ conversion.Scope) error {
+func Convert_int64_To_Pointer_resource_Quantity(in *int64, out **resource.Quantity,
+	_ conversion.Scope) error {
 	*out = resource.NewQuantity(*in, resource.BinarySI)
 	return nil
 }

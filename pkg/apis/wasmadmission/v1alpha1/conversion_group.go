@@ -28,22 +28,27 @@ import (
 
 // Convert_wasmadmission_Policy_To_v1alpha1_Policy converts a policy that has no
 // namespace, which this version cannot express.
-func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, out *Policy, s conversion.Scope) error {
+func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, out *Policy,
+	s conversion.Scope) error {
 	if in.Namespace != "" {
-		return fmt.Errorf("policy %q is restricted to namespace %q, which %s cannot express", in.Name, in.Namespace, SchemeGroupVersion)
+		return fmt.Errorf("policy %q is restricted to namespace %q, which %s cannot express",
+			in.Name, in.Namespace, SchemeGroupVersion)
 	}
 	return autoConvert_wasmadmission_Policy_To_v1alpha1_Policy(in, out, s)
 }
 
 // Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup orders the members by name.
-func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup, out *wasmadmission.PolicyGroup, s conversion.Scope) error {
-	if err := autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in, out, s); err != nil {
+func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup,
+	out *wasmadmission.PolicyGroup, s conversion.Scope) error {
+	if err := autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in, out, s); err !=
+		nil {
 		return err
 	}
 	out.Policies = nil
 	for _, name := range slices.Sorted(maps.Keys(in.Policies)) {
 		from, to := in.Policies[name], wasmadmission.PolicyGroupMember{Name: name}
-		if err := Convert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(&from, &to, s); err != nil {
+		if err := Convert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(&from, &to,
+			s); err != nil {
 			return err
 		}
 		out.Policies = append(out.Policies, to)
@@ -53,17 +58,21 @@ func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup, 
 
 // Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup converts a group that has no
 // namespace, which this version cannot express.
-func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission.PolicyGroup, out *PolicyGroup, s conversion.Scope) error {
+func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission.PolicyGroup,
+	out *PolicyGroup, s conversion.Scope) error {
 	if in.Namespace != "" {
-		return fmt.Errorf("policy group %q is restricted to namespace %q, which %s cannot express", in.Name, in.Namespace, SchemeGroupVersion)
+		return fmt.Errorf("policy group %q is restricted to namespace %q, which %s cannot express",
+			in.Name, in.Namespace, SchemeGroupVersion)
 	}
-	if err := autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in, out, s); err != nil {
+	if err := autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in, out, s); err !=
+		nil {
 		return err
 	}
 	out.Policies = nil
 	for i := range in.Policies {
 		var to PolicyGroupMember
-		if err := Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(&in.Policies[i], &to, s); err != nil {
+		if err := Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(
+			&in.Policies[i], &to, s); err != nil {
 			return err
 		}
 		if out.Policies == nil {
@@ -76,6 +85,7 @@ func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission
 
 // Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember leaves out the
 // name: it is the member's key in the group.
-func Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(in *wasmadmission.PolicyGroupMember, out *PolicyGroupMember, s conversion.Scope) error {
+func Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(
+	in *wasmadmission.PolicyGroupMember, out *PolicyGroupMember, s conversion.Scope) error {
 	return autoConvert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(in, out, s)
 }

@@ -151,7 +151,8 @@ func SetDefaults_OCICapability(oci *OCICapability) {
 	defaultPointer(&oci.CacheEntries, 4096)
 	defaultPointer(&oci.CacheSize, resource.MustParse("16Mi"))
 	defaultPointer(&oci.CacheTTL, metav1.Duration{Duration: time.Minute})
-	defaultPointer(&oci.FailureTTL, metav1.Duration{Duration: min(5*time.Second, oci.CacheTTL.Duration)})
+	defaultPointer(&oci.FailureTTL,
+		metav1.Duration{Duration: min(5*time.Second, oci.CacheTTL.Duration)})
 	defaultPointer(&oci.StaleTTL, metav1.Duration{})
 	defaultPointer(&oci.LookTimeout, metav1.Duration{Duration: 10 * time.Second})
 	defaultPointer(&oci.PolicyLooks, 16)

@@ -74,14 +74,23 @@ func TestDefaults(t *testing.T) {
 	}
 	minute := &metav1.Duration{Duration: time.Minute}
 	answers := v1alpha1.AnswerCache{
-		CacheEntries: new(int32(4096)), CacheSize: new(resource.MustParse("16Mi")), CacheTTL: &metav1.Duration{Duration: 5 * time.Second},
+		CacheEntries: new(int32(4096)), CacheSize: new(resource.MustParse("16Mi")),
+		CacheTTL: &metav1.Duration{Duration: 5 * time.Second},
 	}
-	noAnswers := v1alpha1.AnswerCache{CacheEntries: new(int32(0)), CacheSize: new(resource.MustParse("0")), CacheTTL: &metav1.Duration{}}
+	noAnswers := v1alpha1.AnswerCache{
+		CacheEntries: new(int32(0)),
+		CacheSize:    new(resource.MustParse("0")),
+		CacheTTL:     &metav1.Duration{},
+	}
 	defaults := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: minute},
-		Reload:  v1alpha1.Reload{Interval: minute, LoadTimeout: &metav1.Duration{Duration: 2 * time.Minute}},
+		Reload: v1alpha1.Reload{
+			Interval:    minute,
+			LoadTimeout: &metav1.Duration{Duration: 2 * time.Minute},
+		},
 		Compilation: v1alpha1.Compilation{
-			Mode: v1alpha1.CompilationChildProcesses, Memory: new(resource.MustParse("1Gi")), Workers: new(int32(0)), Timeout: &metav1.Duration{Duration: 2 * time.Minute},
+			Mode: v1alpha1.CompilationChildProcesses, Memory: new(resource.MustParse("1Gi")),
+			Workers: new(int32(0)), Timeout: &metav1.Duration{Duration: 2 * time.Minute},
 		},
 		CircuitBreaker: v1alpha1.CircuitBreaker{
 			Failures: new(int32(10)), ProbeInterval: &metav1.Duration{Duration: 10 * time.Second},
@@ -96,37 +105,49 @@ func TestDefaults(t *testing.T) {
 				GetResource: answers,
 				CanI:        answers,
 			},
-			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(1000)), CacheTTL: &metav1.Duration{Duration: 30 * time.Second}},
+			DNS: v1alpha1.DNSCapability{
+				CacheEntries: new(int32(1000)),
+				CacheTTL:     &metav1.Duration{Duration: 30 * time.Second},
+			},
 			OCI: v1alpha1.OCICapability{
 				CacheEntries: new(int32(4096)), CacheSize: new(resource.MustParse("16Mi")),
-				CacheTTL: minute, FailureTTL: &metav1.Duration{Duration: 5 * time.Second}, StaleTTL: &metav1.Duration{}, LookTimeout: &metav1.Duration{Duration: 10 * time.Second},
+				CacheTTL: minute, FailureTTL: &metav1.Duration{Duration: 5 * time.Second},
+				StaleTTL:    &metav1.Duration{},
+				LookTimeout: &metav1.Duration{Duration: 10 * time.Second},
 				PolicyLooks: new(int32(16)), RegistryLooks: new(int32(8)),
 			},
 		},
 	}
 	// with returns the defaults with a change.
-	with := func(change func(*v1alpha1.WasmAdmissionConfiguration)) v1alpha1.WasmAdmissionConfiguration {
-		config := *defaults.DeepCopy()
-		change(&config)
-		return config
-	}
+	with :=
+		func(change func(*v1alpha1.WasmAdmissionConfiguration)) v1alpha1.WasmAdmissionConfiguration {
+			config := *defaults.DeepCopy()
+			change(&config)
+			return config
+		}
 	zeros := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: &metav1.Duration{}},
 		Reload:  v1alpha1.Reload{Interval: &metav1.Duration{}, LoadTimeout: &metav1.Duration{}},
 		Compilation: v1alpha1.Compilation{
-			Mode: v1alpha1.CompilationInProcess, Memory: new(resource.MustParse("0")), Workers: new(int32(0)), Timeout: &metav1.Duration{},
+			Mode: v1alpha1.CompilationInProcess, Memory: new(resource.MustParse("0")),
+			Workers: new(int32(0)), Timeout: &metav1.Duration{},
 		},
-		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
-		Mutation:       v1alpha1.Mutation{UnknownFields: v1alpha1.UnknownFieldsWarn},
-		Limits:         zeroLimits,
+		CircuitBreaker: v1alpha1.CircuitBreaker{
+			Failures:      new(int32(0)),
+			ProbeInterval: &metav1.Duration{},
+		},
+		Mutation: v1alpha1.Mutation{UnknownFields: v1alpha1.UnknownFieldsWarn},
+		Limits:   zeroLimits,
 		Capabilities: v1alpha1.Capabilities{
 			Kubernetes: v1alpha1.KubernetesCapability{
-				User: "u", MemorySize: new(resource.MustParse("0")), IdleTimeout: &metav1.Duration{}, GetResource: noAnswers, CanI: noAnswers,
+				User: "u", MemorySize: new(resource.MustParse("0")),
+				IdleTimeout: &metav1.Duration{}, GetResource: noAnswers, CanI: noAnswers,
 			},
 			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(0)), CacheTTL: &metav1.Duration{}},
 			OCI: v1alpha1.OCICapability{
 				CacheEntries: new(int32(0)), CacheSize: new(resource.MustParse("0")),
-				CacheTTL: &metav1.Duration{}, FailureTTL: &metav1.Duration{}, StaleTTL: &metav1.Duration{}, LookTimeout: &metav1.Duration{},
+				CacheTTL: &metav1.Duration{}, FailureTTL: &metav1.Duration{},
+				StaleTTL: &metav1.Duration{}, LookTimeout: &metav1.Duration{},
 				PolicyLooks: new(int32(0)), RegistryLooks: new(int32(0)),
 			},
 		},
@@ -140,8 +161,10 @@ func TestDefaults(t *testing.T) {
 		ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
 	}
 	wholeGroup := v1alpha1.PolicyGroup{
-		Name:          "whole",
-		Policies:      map[string]v1alpha1.PolicyGroupMember{"a": {Settings: everythingSet.Settings}},
+		Name: "whole",
+		Policies: map[string]v1alpha1.PolicyGroupMember{
+			"a": {Settings: everythingSet.Settings},
+		},
 		FailurePolicy: admissionregistrationv1.Ignore,
 		MatchPolicy:   admissionregistrationv1.Exact,
 		Mode:          v1alpha1.ModeMonitor,
@@ -153,11 +176,17 @@ func TestDefaults(t *testing.T) {
 		"empty":               {want: defaults},
 		"explicit zeros stay": {in: zeros, want: zeros},
 		"one limit": {
-			in:   v1alpha1.WasmAdmissionConfiguration{Limits: v1alpha1.Limits{HostCalls: new(int32(7))}},
-			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) { config.Limits.HostCalls = new(int32(7)) }),
+			in: v1alpha1.WasmAdmissionConfiguration{
+				Limits: v1alpha1.Limits{HostCalls: new(int32(7))},
+			},
+			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) {
+				config.Limits.HostCalls = new(int32(7))
+			}),
 		},
 		"policies": {
-			in: v1alpha1.WasmAdmissionConfiguration{Policies: []v1alpha1.Policy{{Name: "bare"}, everythingSet}},
+			in: v1alpha1.WasmAdmissionConfiguration{
+				Policies: []v1alpha1.Policy{{Name: "bare"}, everythingSet},
+			},
 			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) {
 				config.Policies = []v1alpha1.Policy{
 					{
@@ -175,14 +204,20 @@ func TestDefaults(t *testing.T) {
 		},
 		"groups": {
 			in: v1alpha1.WasmAdmissionConfiguration{PolicyGroups: []v1alpha1.PolicyGroup{
-				{Name: "bare", Policies: map[string]v1alpha1.PolicyGroupMember{"a": {}, "b": {}}}, wholeGroup,
+				{Name: "bare", Policies: map[string]v1alpha1.PolicyGroupMember{"a": {}, "b": {}}},
+				wholeGroup,
 			}},
 			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) {
-				empty := v1alpha1.PolicyGroupMember{Settings: runtime.RawExtension{Raw: []byte(`{}`)}}
+				empty := v1alpha1.PolicyGroupMember{
+					Settings: runtime.RawExtension{Raw: []byte(`{}`)},
+				}
 				config.PolicyGroups = []v1alpha1.PolicyGroup{
 					{
-						Name:          "bare",
-						Policies:      map[string]v1alpha1.PolicyGroupMember{"a": empty, "b": empty},
+						Name: "bare",
+						Policies: map[string]v1alpha1.PolicyGroupMember{
+							"a": empty,
+							"b": empty,
+						},
 						FailurePolicy: admissionregistrationv1.Fail,
 						MatchPolicy:   admissionregistrationv1.Equivalent,
 						Mode:          v1alpha1.ModeProtect,

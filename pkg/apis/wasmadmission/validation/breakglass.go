@@ -39,14 +39,22 @@ func ValidateBreakGlass(order *wasmadmission.BreakGlass, now time.Time) (errs fi
 	until := field.NewPath("until")
 	switch {
 	case order.Until.IsZero():
-		errs = append(errs, field.Required(until, "write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z"))
+		errs = append(errs,
+			field.Required(until, "write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z"))
 	case !order.Until.After(now):
-		errs = append(errs, field.Invalid(until, order.Until.UTC().Format(time.RFC3339), fmt.Sprintf("is over: write a later time, at most %s ahead, or remove the file", maxBreakGlass)))
+		errs = append(errs,
+			field.Invalid(until, order.Until.UTC().Format(time.RFC3339),
+				fmt.Sprintf("is over: write a later time, at most %s ahead, or remove the file",
+					maxBreakGlass)))
 	case order.Until.Sub(now) > maxBreakGlass:
-		errs = append(errs, field.Invalid(until, order.Until.UTC().Format(time.RFC3339), fmt.Sprintf("more than %s ahead: write an earlier time", maxBreakGlass)))
+		errs = append(errs,
+			field.Invalid(until, order.Until.UTC().Format(time.RFC3339),
+				fmt.Sprintf("more than %s ahead: write an earlier time", maxBreakGlass)))
 	}
 	if n := len(order.Reason); n == 0 || n > maxBreakGlassReasonBytes {
-		errs = append(errs, field.Invalid(field.NewPath("reason"), "", fmt.Sprintf("has %d bytes: write why, in at most %d", n, maxBreakGlassReasonBytes)))
+		errs = append(errs,
+			field.Invalid(field.NewPath("reason"), "",
+				fmt.Sprintf("has %d bytes: write why, in at most %d", n, maxBreakGlassReasonBytes)))
 	}
 	return append(errs, validateBreakGlassPolicies(order.Policies, field.NewPath("policies"))...)
 }
@@ -54,7 +62,10 @@ func ValidateBreakGlass(order *wasmadmission.BreakGlass, now time.Time) (errs fi
 func validateBreakGlassPolicies(names []string, fldPath *field.Path) (errs field.ErrorList) {
 	switch {
 	case len(names) == 0:
-		return field.ErrorList{field.Required(fldPath, fmt.Sprintf("write names of policies, or %q for all", wasmadmission.EveryPolicy))}
+		return field.ErrorList{
+			field.Required(fldPath,
+				fmt.Sprintf("write names of policies, or %q for all", wasmadmission.EveryPolicy)),
+		}
 	case len(names) > maxBreakGlassPolicies:
 		return field.ErrorList{field.TooMany(fldPath, len(names), maxBreakGlassPolicies)}
 	case slices.Equal(names, []string{wasmadmission.EveryPolicy}):

@@ -29,11 +29,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-func validateCapabilities(capabilities *wasmadmission.Capabilities, fldPath *field.Path) field.ErrorList {
+func validateCapabilities(capabilities *wasmadmission.Capabilities,
+	fldPath *field.Path) field.ErrorList {
 	errs := validateKubernetes(&capabilities.Kubernetes, fldPath.Child("kubernetes"))
 	dns, at := &capabilities.DNS, fldPath.Child("dns")
 	errs = append(errs, validateBetween(dns.CacheEntries, 1, 100_000, at.Child("cacheEntries"))...)
-	errs = append(errs, validateDuration(dns.CacheTTL, time.Second, time.Minute, at.Child("cacheTTL"))...)
+	errs = append(errs,
+		validateDuration(dns.CacheTTL, time.Second, time.Minute, at.Child("cacheTTL"))...)
 	return append(errs, validateOCI(&capabilities.OCI, fldPath.Child("oci"))...)
 }
 
@@ -57,27 +59,38 @@ func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.Er
 	} else {
 		errs = append(errs, validateNames(oci.DeniedRanges, at, validateRange)...)
 	}
-	errs = append(errs, validateBetween(oci.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))...)
+	errs = append(errs,
+		validateBetween(oci.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))...)
 	errs = append(errs, validateSize(oci.CacheSize, 64*kibi, gibi, fldPath.Child("cacheSize"))...)
-	errs = append(errs, validateDuration(oci.CacheTTL, time.Second, time.Hour, fldPath.Child("cacheTTL"))...)
-	errs = append(errs, validateDuration(oci.FailureTTL, 100*time.Millisecond, max(oci.CacheTTL.Duration, time.Second), fldPath.Child("failureTTL"))...)
-	errs = append(errs, validateDuration(oci.StaleTTL, 0, 24*time.Hour, fldPath.Child("staleTTL"))...)
-	errs = append(errs, validateDuration(oci.LookTimeout, 100*time.Millisecond, time.Minute, fldPath.Child("lookTimeout"))...)
+	errs = append(errs,
+		validateDuration(oci.CacheTTL, time.Second, time.Hour, fldPath.Child("cacheTTL"))...)
+	errs = append(errs,
+		validateDuration(oci.FailureTTL, 100*time.Millisecond,
+			max(oci.CacheTTL.Duration, time.Second), fldPath.Child("failureTTL"))...)
+	errs = append(errs,
+		validateDuration(oci.StaleTTL, 0, 24*time.Hour, fldPath.Child("staleTTL"))...)
+	errs = append(errs,
+		validateDuration(oci.LookTimeout, 100*time.Millisecond, time.Minute,
+			fldPath.Child("lookTimeout"))...)
 	errs = append(errs, validateBetween(oci.PolicyLooks, 1, 1000, fldPath.Child("policyLooks"))...)
-	return append(errs, validateBetween(oci.RegistryLooks, 1, 1000, fldPath.Child("registryLooks"))...)
+	return append(errs,
+		validateBetween(oci.RegistryLooks, 1, 1000, fldPath.Child("registryLooks"))...)
 }
 
 // validateRange allows a CIDR in canonical form: one with other bits set may be a typo.
 func validateRange(cidr string, fldPath *field.Path) *field.Error {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
-		return field.Invalid(fldPath, cidr, "is no range of addresses: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48")
+		return field.Invalid(fldPath, cidr,
+			"is no range of addresses: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48")
 	}
 	if prefix.Addr().Is4In6() {
-		return field.Invalid(fldPath, cidr, "is a range of IPv4 in terms of IPv6: write the one of IPv4")
+		return field.Invalid(fldPath, cidr,
+			"is a range of IPv4 in terms of IPv6: write the one of IPv4")
 	}
 	if canonical := prefix.Masked().String(); canonical != cidr {
-		return field.Invalid(fldPath, cidr, "is not in canonical form: write "+canonical+" if that is meant")
+		return field.Invalid(fldPath, cidr, "is not in canonical form: write "+canonical+
+			" if that is meant")
 	}
 	return nil
 }
@@ -88,23 +101,31 @@ func validateHostPattern(pattern string, fldPath *field.Path) *field.Error {
 	if pattern == "*" || hostProblem(rest) == "" {
 		return nil
 	}
-	return field.Invalid(fldPath, pattern, "is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, "+
-		"*.example.com for the names below a domain, or * for every name")
+	return field.Invalid(fldPath, pattern,
+		"is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, "+
+			"*.example.com for the names below a domain, or * for every name")
 }
 
-func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability, fldPath *field.Path) field.ErrorList {
+func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability,
+	fldPath *field.Path) field.ErrorList {
 	errs := validateNames(kubernetes.Groups, fldPath.Child("groups"), validateGroupOfEyes)
-	errs = append(errs, validateNames(kubernetes.SecretReaders, fldPath.Child("secretReaders"), nil)...)
-	errs = append(errs, validateSize(kubernetes.MemorySize, mebi, 64*gibi, fldPath.Child("memorySize"))...)
-	errs = append(errs, validateDuration(kubernetes.IdleTimeout, time.Minute, 24*time.Hour, fldPath.Child("idleTimeout"))...)
-	errs = append(errs, validateAnswerCache(&kubernetes.GetResource, fldPath.Child("getResource"))...)
+	errs = append(errs,
+		validateNames(kubernetes.SecretReaders, fldPath.Child("secretReaders"), nil)...)
+	errs = append(errs,
+		validateSize(kubernetes.MemorySize, mebi, 64*gibi, fldPath.Child("memorySize"))...)
+	errs = append(errs,
+		validateDuration(kubernetes.IdleTimeout, time.Minute, 24*time.Hour,
+			fldPath.Child("idleTimeout"))...)
+	errs = append(errs,
+		validateAnswerCache(&kubernetes.GetResource, fldPath.Child("getResource"))...)
 	return append(errs, validateAnswerCache(&kubernetes.CanI, fldPath.Child("canI"))...)
 }
 
 func validateAnswerCache(cache *wasmadmission.AnswerCache, fldPath *field.Path) field.ErrorList {
 	errs := validateBetween(cache.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))
 	errs = append(errs, validateSize(cache.CacheSize, 64*kibi, gibi, fldPath.Child("cacheSize"))...)
-	return append(errs, validateDuration(cache.CacheTTL, time.Second, time.Minute, fldPath.Child("cacheTTL"))...)
+	return append(errs,
+		validateDuration(cache.CacheTTL, time.Second, time.Minute, fldPath.Child("cacheTTL"))...)
 }
 
 // validateGroupOfEyes refuses the group that may do everything: nothing would be left to
@@ -113,12 +134,14 @@ func validateGroupOfEyes(name string, fldPath *field.Path) *field.Error {
 	if name != user.SystemPrivilegedGroup {
 		return nil
 	}
-	return field.Invalid(fldPath, name, "may do everything, and policies would see everything: bind a role to the user instead")
+	return field.Invalid(fldPath, name,
+		"may do everything, and policies would see everything: bind a role to the user instead")
 }
 
 // WarningsForSecretReaders returns a line for each name that no policy and no member of a
 // group has. It is no mistake for sure: policies come and go while a server runs.
-func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) []string {
+func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy,
+	groups []wasmadmission.PolicyGroup) []string {
 	names := sets.New[string]()
 	for i := range policies {
 		names.Insert(policies[i].Name)
@@ -132,8 +155,11 @@ func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy,
 	at := field.NewPath("capabilities", "kubernetes", "secretReaders")
 	for i, reader := range readers {
 		if !names.Has(reader) {
-			warnings = append(warnings, fmt.Sprintf("%s: no policy is called %q, so that nobody is granted anything by it: write the name that is in "+
-				"messages about the policy, <group>/<member> for a member of a group, or remove the entry", at.Index(i), reader))
+			warnings = append(warnings,
+				fmt.Sprintf(
+					"%s: no policy is called %q, so that nobody is granted anything by it: write the name that is in "+
+						"messages about the policy, <group>/<member> for a member of a group, or remove the entry",
+					at.Index(i), reader))
 		}
 	}
 	return warnings

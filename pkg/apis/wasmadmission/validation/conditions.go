@@ -37,10 +37,12 @@ const maxMatchConditions = 64
 // takes longer than all other validation. It is the compiler of the webhook plugins,
 // and is safe for concurrent use.
 var compiler = sync.OnceValue(func() plugincel.Compiler {
-	return plugincel.NewCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
+	return plugincel.NewCompiler(
+		environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 })
 
-func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition, fldPath *field.Path) field.ErrorList {
+func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition,
+	fldPath *field.Path) field.ErrorList {
 	if len(conditions) > maxMatchConditions {
 		// No more than that are compiled either.
 		return field.ErrorList{field.TooMany(fldPath, len(conditions), maxMatchConditions)}
@@ -51,11 +53,16 @@ func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition
 		condition, at := &conditions[i], fldPath.Index(i)
 		switch problems := validation.IsQualifiedName(condition.Name); {
 		case condition.Name == "":
-			errs = append(errs, field.Required(at.Child("name"), "a match condition needs a name for messages: write one, such as not-a-lease"))
+			errs = append(errs,
+				field.Required(at.Child("name"),
+					"a match condition needs a name for messages: write one, such as not-a-lease"))
 		case len(problems) > 0:
-			errs = append(errs, field.Invalid(at.Child("name"), condition.Name, strings.Join(problems, "; ")))
+			errs = append(errs,
+				field.Invalid(at.Child("name"), condition.Name, strings.Join(problems, "; ")))
 		case names.Has(condition.Name):
-			errs = append(errs, duplicate(at.Child("name"), condition.Name, "is the name of an earlier condition: give each condition its own"))
+			errs = append(errs,
+				duplicate(at.Child("name"), condition.Name,
+					"is the name of an earlier condition: give each condition its own"))
 		}
 		names.Insert(condition.Name)
 		errs = append(errs, validateExpression(condition, at.Child("expression"))...)
@@ -70,12 +77,17 @@ const knownVariables = "object, oldObject, request, namespaceObject and authoriz
 // validateExpression compiles an expression in the environment in which the dispatcher
 // compiles it to evaluate it, which is that of the webhook plugins, so that what passes
 // here cannot fail to compile there.
-func validateExpression(condition *admissionregistrationv1.MatchCondition, fldPath *field.Path) field.ErrorList {
+func validateExpression(condition *admissionregistrationv1.MatchCondition,
+	fldPath *field.Path) field.ErrorList {
 	if strings.TrimSpace(condition.Expression) == "" {
-		return field.ErrorList{field.Required(fldPath, `write a CEL expression that is true for the requests to match, such as request.resource.resource != "leases"`)}
+		return field.ErrorList{
+			field.Required(fldPath,
+				`write a CEL expression that is true for the requests to match, such as request.resource.resource != "leases"`),
+		}
 	}
 	variables := plugincel.OptionalVariableDeclarations{HasParams: false, HasAuthorizer: true}
-	result := compiler().CompileCELExpression((*matchconditions.MatchCondition)(condition), variables, environment.StoredExpressions)
+	result := compiler().CompileCELExpression((*matchconditions.MatchCondition)(condition),
+		variables, environment.StoredExpressions)
 	if result.Error == nil {
 		return nil
 	}

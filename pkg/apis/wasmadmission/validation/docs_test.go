@@ -45,7 +45,11 @@ func TestDocumentedExamples(t *testing.T) {
 // So can the configurations in the other documents. Their other examples are YAML at
 // least.
 func TestExamplesOfGuides(t *testing.T) {
-	for guide, configs := range map[string]int{"operations.md": 2, "migration.md": 1, "supply-chain.md": 2} {
+	for guide, configs := range map[string]int{
+		"operations.md":   2,
+		"migration.md":    1,
+		"supply-chain.md": 2,
+	} {
 		for _, example := range examples(t, guide) {
 			var object metav1.TypeMeta
 			require.NoError(t, yaml.Unmarshal([]byte(example), &object), example)
@@ -88,7 +92,8 @@ func TestKindIsToldWhatKubeadmIs(t *testing.T) {
 	var cluster struct{ KubeadmConfigPatches []string }
 	require.NoError(t, yaml.Unmarshal([]byte(examples(t, "kind.md")[0]), &cluster))
 	require.Len(t, cluster.KubeadmConfigPatches, 3)
-	shipped := strings.Split(read(t, filepath.Join("..", "deploy", "kubeadm", "cluster.yaml")), "\n---\n")
+	shipped := strings.Split(read(t, filepath.Join("..", "deploy", "kubeadm", "cluster.yaml")),
+		"\n---\n")
 	require.Len(t, shipped, 2)
 	parsed := func(text string) (object map[string]any) {
 		require.NoError(t, yaml.Unmarshal([]byte(text), &object), text)
@@ -115,7 +120,8 @@ func TestTheSampleExemptsNoAdministrators(t *testing.T) {
 // Alerts that compare a metric say nothing where it is not served.
 func TestTheShippedAlertFiresWithoutTheMetric(t *testing.T) {
 	rules := read(t, filepath.Join("..", "deploy", "monitoring", "rules.yaml"))
-	require.Contains(t, rules, "apiserver_wasm_admission_policies == 0\n      or\n      absent(apiserver_wasm_admission_policies)\n")
+	require.Contains(t, rules,
+		"apiserver_wasm_admission_policies == 0\n      or\n      absent(apiserver_wasm_admission_policies)\n")
 }
 
 // examples returns the blocks of YAML in a document.
@@ -141,11 +147,15 @@ func requireUsable(t *testing.T, example string) *wasmadmission.WasmAdmissionCon
 func TestEveryFieldIsDocumented(t *testing.T) {
 	text := read(t, "config.md")
 	for _, object := range []any{
-		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{}, v1alpha1.PolicyGroupMember{},
-		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Verification{}, v1alpha1.TrustRoot{}, v1alpha1.PolicyVerification{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
+		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{},
+		v1alpha1.PolicyGroupMember{},
+		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Verification{},
+		v1alpha1.TrustRoot{}, v1alpha1.PolicyVerification{}, v1alpha1.Reload{},
+		v1alpha1.CircuitBreaker{},
 		v1alpha1.Compilation{}, v1alpha1.Mutation{}, v1alpha1.Review{},
 		v1alpha1.Limits{}, v1alpha1.Exemptions{},
-		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{}, v1alpha1.DNSCapability{}, v1alpha1.OCICapability{},
+		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{},
+		v1alpha1.DNSCapability{}, v1alpha1.OCICapability{},
 	} {
 		goType := reflect.TypeOf(object)
 		for i := range goType.NumField() {

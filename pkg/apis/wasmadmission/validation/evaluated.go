@@ -38,17 +38,24 @@ type evaluated struct {
 	hostCapabilities      []string
 }
 
-func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfiguration,
+	fldPath *field.Path) field.ErrorList {
 	errs := validateModule(e.module, config, fldPath.Child("module"))
 	if e.digest != "" && !moduleuri.IsDigest(e.digest) {
 		errs = append(errs, field.Invalid(fldPath.Child("digest"), e.digest,
 			`must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`))
 	}
-	errs = append(errs, validatePolicyVerification(e.verification, config.Verification, fldPath.Child("verification"))...)
+	errs = append(errs,
+		validatePolicyVerification(e.verification, config.Verification,
+			fldPath.Child("verification"))...)
 	errs = append(errs, validateSettings(e.settings, fldPath.Child("settings"))...)
-	errs = append(errs, validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
-	errs = append(errs, validateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)
-	return append(errs, validateHostCapabilities(e.hostCapabilities, fldPath.Child("hostCapabilities"))...)
+	errs = append(errs,
+		validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
+	errs = append(errs,
+		validateContextAwareResources(e.contextAwareResources,
+			fldPath.Child("contextAwareResources"))...)
+	return append(errs,
+		validateHostCapabilities(e.hostCapabilities, fldPath.Child("hostCapabilities"))...)
 }
 
 func validateHostCapabilities(patterns []string, fldPath *field.Path) field.ErrorList {
@@ -60,7 +67,9 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 			continue
 		}
 		if seen.Has(pattern) {
-			errs = append(errs, duplicate(fldPath.Index(i), pattern, "is already in the list: remove one of the two"))
+			errs = append(errs,
+				duplicate(fldPath.Index(i), pattern,
+					"is already in the list: remove one of the two"))
 		}
 		seen.Insert(pattern)
 	}
@@ -69,7 +78,8 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 
 // validateContextAwareResources checks entries of contextAwareResources, be they from a
 // policy or from a module's metadata. Both fields of each have to be set.
-func validateContextAwareResources(resources []wasmadmission.ContextAwareResource, fldPath *field.Path) field.ErrorList {
+func validateContextAwareResources(resources []wasmadmission.ContextAwareResource,
+	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, resource := range resources {
 		if resource.APIVersion == "" {

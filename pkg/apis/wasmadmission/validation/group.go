@@ -31,11 +31,14 @@ const maxMembers = 64
 
 // ValidatePolicyGroup returns everything that is wrong with a group but its name, as
 // ValidatePolicy does for a policy.
-func ValidatePolicyGroup(group *wasmadmission.PolicyGroup, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+func ValidatePolicyGroup(group *wasmadmission.PolicyGroup,
+	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	errs := validateMembers(group.Policies, config, fldPath.Child("policies"))
 	errs = append(errs, validateGroupExpression(group, fldPath.Child("expression"))...)
 	if group.Message == "" {
-		errs = append(errs, field.Required(fldPath.Child("message"), "a group needs a message for those whose requests it rejects: write one"))
+		errs = append(errs,
+			field.Required(fldPath.Child("message"),
+				"a group needs a message for those whose requests it rejects: write one"))
 	}
 	errs = append(errs, validateMessage(group.Message, fldPath.Child("message"))...)
 	if len(group.Rules) == 0 {
@@ -55,10 +58,13 @@ func ValidatePolicyGroup(group *wasmadmission.PolicyGroup, config *wasmadmission
 	return append(errs, validateInert(group.SideEffects, group.TimeoutSeconds, fldPath)...)
 }
 
-func validateMembers(members []wasmadmission.PolicyGroupMember, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+func validateMembers(members []wasmadmission.PolicyGroupMember,
+	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	switch {
 	case len(members) == 0:
-		return field.ErrorList{field.Required(fldPath, "a group needs at least one member: write its name and module")}
+		return field.ErrorList{
+			field.Required(fldPath, "a group needs at least one member: write its name and module"),
+		}
 	case len(members) > maxMembers:
 		return field.ErrorList{field.TooMany(fldPath, len(members), maxMembers)}
 	}
@@ -72,7 +78,9 @@ func validateMembers(members []wasmadmission.PolicyGroupMember, config *wasmadmi
 				"cannot be called in an expression: write letters, digits and '_', no digit first, and no reserved word of CEL"))
 		}
 		if names.Has(member.Name) {
-			errs = append(errs, duplicate(at, member.Name, "is the name of an earlier member: give each member its own"))
+			errs = append(errs,
+				duplicate(at, member.Name,
+					"is the name of an earlier member: give each member its own"))
 		}
 		names.Insert(member.Name)
 		errs = append(errs, validateEvaluated(&evaluated{
@@ -89,13 +97,16 @@ func validateMembers(members []wasmadmission.PolicyGroupMember, config *wasmadmi
 }
 
 // validateGroupExpression compiles the expression as it is compiled to be evaluated.
-func validateGroupExpression(group *wasmadmission.PolicyGroup, fldPath *field.Path) field.ErrorList {
+func validateGroupExpression(group *wasmadmission.PolicyGroup,
+	fldPath *field.Path) field.ErrorList {
 	if strings.TrimSpace(group.Expression) == "" {
 		return field.ErrorList{field.Required(fldPath,
 			"write a CEL expression over the members that is true for the requests to admit, such as a() && b()")}
 	}
 	if _, err := groupexpression.Compile(group.Expression, memberNames(group)); err != nil {
-		return field.ErrorList{field.Invalid(fldPath, abbreviate([]byte(group.Expression)), err.Error())}
+		return field.ErrorList{
+			field.Invalid(fldPath, abbreviate([]byte(group.Expression)), err.Error()),
+		}
 	}
 	return nil
 }

@@ -60,7 +60,8 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 		// Any module may have so much; see package weight.
 		{"compilationMemory", limits.CompilationMemory, 64 * mebi, 64 * gibi},
 	} {
-		errs = append(errs, validateSize(size.value, size.min, size.max, fldPath.Child(size.name))...)
+		errs = append(errs,
+			validateSize(size.value, size.min, size.max, fldPath.Child(size.name))...)
 	}
 	if limits.Memory >= wasmPage && limits.Memory <= 4*gibi && limits.Memory%wasmPage != 0 {
 		errs = append(errs, field.Invalid(fldPath.Child("memory"), limits.Memory,
@@ -68,16 +69,31 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 				limits.Memory/wasmPage*wasmPage, (limits.Memory/wasmPage+1)*wasmPage)))
 	}
 	errs = append(errs, validateTotalMemory(limits, fldPath.Child("totalMemory"))...)
-	errs = append(errs, validateBetween(limits.HostCalls, 1, 100_000, fldPath.Child("hostCalls"))...)
-	errs = append(errs, validateBetween(limits.GuestLogLinesPerSecond, 1, 10_000, fldPath.Child("guestLogLinesPerSecond"))...)
-	errs = append(errs, validateBetween(limits.Fuel, 1_000_000, 1_000_000_000_000, fldPath.Child("fuel"))...)
-	errs = append(errs, validateBetween(limits.TableEntries, 1, 16<<20, fldPath.Child("tableEntries"))...)
-	errs = append(errs, validateBetween(limits.ModuleEvaluations, 0, 10_000, fldPath.Child("moduleEvaluations"))...)
-	errs = append(errs, validateBetween(limits.ModuleWaiters, 1, 100_000, fldPath.Child("moduleWaiters"))...)
-	errs = append(errs, validateBetween(limits.PolicyEvaluations, 1, 100_000, fldPath.Child("policyEvaluations"))...)
-	errs = append(errs, validateDuration(limits.CompilationTime, time.Second, time.Hour, fldPath.Child("compilationTime"))...)
-	errs = append(errs, validateDuration(limits.EvaluationTimeout, minTimeout, maxTimeout, fldPath.Child("evaluationTimeout"))...)
-	return append(errs, validateDuration(limits.RequestTimeout, minTimeout, maxTimeout, fldPath.Child("requestTimeout"))...)
+	errs = append(errs,
+		validateBetween(limits.HostCalls, 1, 100_000, fldPath.Child("hostCalls"))...)
+	errs = append(errs,
+		validateBetween(limits.GuestLogLinesPerSecond, 1, 10_000,
+			fldPath.Child("guestLogLinesPerSecond"))...)
+	errs = append(errs,
+		validateBetween(limits.Fuel, 1_000_000, 1_000_000_000_000, fldPath.Child("fuel"))...)
+	errs = append(errs,
+		validateBetween(limits.TableEntries, 1, 16<<20, fldPath.Child("tableEntries"))...)
+	errs = append(errs,
+		validateBetween(limits.ModuleEvaluations, 0, 10_000, fldPath.Child("moduleEvaluations"))...)
+	errs = append(errs,
+		validateBetween(limits.ModuleWaiters, 1, 100_000, fldPath.Child("moduleWaiters"))...)
+	errs = append(errs,
+		validateBetween(limits.PolicyEvaluations, 1, 100_000,
+			fldPath.Child("policyEvaluations"))...)
+	errs = append(errs,
+		validateDuration(limits.CompilationTime, time.Second, time.Hour,
+			fldPath.Child("compilationTime"))...)
+	errs = append(errs,
+		validateDuration(limits.EvaluationTimeout, minTimeout, maxTimeout,
+			fldPath.Child("evaluationTimeout"))...)
+	return append(errs,
+		validateDuration(limits.RequestTimeout, minTimeout, maxTimeout,
+			fldPath.Child("requestTimeout"))...)
 }
 
 // validateTotalMemory demands room for one instance at least: with less no policy could
@@ -91,24 +107,31 @@ func validateTotalMemory(limits *wasmadmission.Limits, fldPath *field.Path) fiel
 		return nil
 	}
 	return field.ErrorList{field.Invalid(fldPath, limits.TotalMemory,
-		fmt.Sprintf("must be between limits.memory (%s) and %s, in bytes", quantity(least), quantity(most)))}
+		fmt.Sprintf("must be between limits.memory (%s) and %s, in bytes", quantity(least),
+			quantity(most)))}
 }
 
 func validateBetween[T int32 | int64](value, least, most T, fldPath *field.Path) field.ErrorList {
 	if value >= least && value <= most {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(fldPath, value, fmt.Sprintf("must be between %d and %d", least, most))}
+	return field.ErrorList{
+		field.Invalid(fldPath, value, fmt.Sprintf("must be between %d and %d", least, most)),
+	}
 }
 
 func validateSize(bytes, least, most int64, fldPath *field.Path) field.ErrorList {
 	if bytes >= least && bytes <= most {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(fldPath, bytes, fmt.Sprintf("must be between %s and %s, in bytes", quantity(least), quantity(most)))}
+	return field.ErrorList{
+		field.Invalid(fldPath, bytes,
+			fmt.Sprintf("must be between %s and %s, in bytes", quantity(least), quantity(most))),
+	}
 }
 
-func validateDuration(value metav1.Duration, least, most time.Duration, fldPath *field.Path) field.ErrorList {
+func validateDuration(value metav1.Duration, least, most time.Duration,
+	fldPath *field.Path) field.ErrorList {
 	if value.Duration >= least && value.Duration <= most {
 		return nil
 	}

@@ -47,15 +47,20 @@ type matched struct {
 
 func validateMatched(m *matched, fldPath *field.Path) field.ErrorList {
 	errs := ValidateRules(m.rules, fldPath.Child("rules"))
-	errs = append(errs, validateSelector(m.namespaceSelector, fldPath.Child("namespaceSelector"))...)
+	errs = append(errs,
+		validateSelector(m.namespaceSelector, fldPath.Child("namespaceSelector"))...)
 	errs = append(errs, validateSelector(m.objectSelector, fldPath.Child("objectSelector"))...)
-	errs = append(errs, validateMatchConditions(m.matchConditions, fldPath.Child("matchConditions"))...)
-	errs = append(errs, validateChoice(m.failurePolicy, failurePolicies, fldPath.Child("failurePolicy"))...)
-	return append(errs, validateChoice(m.matchPolicy, matchPolicies, fldPath.Child("matchPolicy"))...)
+	errs = append(errs,
+		validateMatchConditions(m.matchConditions, fldPath.Child("matchConditions"))...)
+	errs = append(errs,
+		validateChoice(m.failurePolicy, failurePolicies, fldPath.Child("failurePolicy"))...)
+	return append(errs,
+		validateChoice(m.matchPolicy, matchPolicies, fldPath.Child("matchPolicy"))...)
 }
 
 func validateSelector(selector *metav1.LabelSelector, fldPath *field.Path) field.ErrorList {
-	return metav1validation.ValidateLabelSelector(selector, metav1validation.LabelSelectorValidationOptions{}, fldPath)
+	return metav1validation.ValidateLabelSelector(selector,
+		metav1validation.LabelSelectorValidationOptions{}, fldPath)
 }
 
 func validateChoice[T ~string](value T, choices []T, fldPath *field.Path) field.ErrorList {

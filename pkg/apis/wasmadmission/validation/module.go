@@ -34,13 +34,17 @@ const fileScheme = "file://"
 
 // validateModule checks the URI of a module, and that the configuration lets it be
 // fetched.
-func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration,
+	fldPath *field.Path) field.ErrorList {
 	if uri == "" {
-		return field.ErrorList{field.Required(fldPath, "a policy needs a module: write its URI, such as "+
-			"file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3")}
+		return field.ErrorList{field.Required(fldPath,
+			"a policy needs a module: write its URI, such as "+
+				"file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3")}
 	}
 	if scheme, rest, _ := strings.Cut(uri, "://"); len(rest) > moduleuri.MaxBytes {
-		return field.ErrorList{field.TooLong(fldPath, uri, len(scheme)+len("://")+moduleuri.MaxBytes)}
+		return field.ErrorList{
+			field.TooLong(fldPath, uri, len(scheme)+len("://")+moduleuri.MaxBytes),
+		}
 	}
 	if detail := moduleProblem(uri, config); detail != "" {
 		return field.ErrorList{field.Invalid(fldPath, redact(uri), detail)}
@@ -102,7 +106,8 @@ func registryProblem(text string, config *wasmadmission.WasmAdmissionConfigurati
 	case errors.Is(err, moduleuri.ErrEmptyTag):
 		return "has an empty tag: write one or remove the colon"
 	case err != nil:
-		return fmt.Sprintf("is no reference to an artifact, %s: %s", strings.TrimPrefix(err.Error(), errdef.ErrInvalidReference.Error()+": "), remedy)
+		return fmt.Sprintf("is no reference to an artifact, %s: %s",
+			strings.TrimPrefix(err.Error(), errdef.ErrInvalidReference.Error()+": "), remedy)
 	}
 	if problem := hostProblem(reference.Registry); problem != "" {
 		return problem
@@ -150,7 +155,9 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 	case strings.TrimLeft(parsed.Path, "/") == "":
 		return "names no file: " + remedy
 	case parsed.Scheme == "http" && !moduleuri.IsListed(sources.Insecure, "http", parsed.Host):
-		return fmt.Sprintf("would be fetched without TLS: write https://, or add %s to sources.insecure", parsed.Host)
+		return fmt.Sprintf(
+			"would be fetched without TLS: write https://, or add %s to sources.insecure",
+			parsed.Host)
 	}
 	return ""
 }
@@ -163,10 +170,13 @@ func fileProblem(rest string) string {
 	case rest == "" || rest == "/":
 		return "names no file: " + remedy
 	case rest[0] == '.' || !strings.Contains(rest, "/"):
-		return "holds a relative path, and there is no directory that it could start from: " + remedy
+		return "holds a relative path, and there is no directory that it could start from: " +
+			remedy
 	case rest[0] != '/':
 		host, _, _ := strings.Cut(rest, "/")
-		return fmt.Sprintf("names the host %q, and only files of this machine can be read: %s, which begins with /", host, remedy)
+		return fmt.Sprintf(
+			"names the host %q, and only files of this machine can be read: %s, which begins with /",
+			host, remedy)
 	}
 	return modulePathProblem(rest)
 }

@@ -50,7 +50,9 @@ func validateNamesOfPolicies(config *wasmadmission.WasmAdmissionConfiguration) f
 	for i, policy := range config.Policies {
 		if j, found := first[policy.Name]; found && policy.Name != "" {
 			errs = append(errs, duplicate(PolicyPath(i, policy.Name).Child("name"), policy.Name,
-				fmt.Sprintf("is the name of policies %d and %d, counted from 0: give each policy its own", j, i)))
+				fmt.Sprintf(
+					"is the name of policies %d and %d, counted from 0: give each policy its own",
+					j, i)))
 			continue
 		}
 		first[policy.Name] = i
@@ -64,11 +66,14 @@ func validateNamesOfPolicies(config *wasmadmission.WasmAdmissionConfiguration) f
 		case group.Name == "":
 		case ofGroup:
 			errs = append(errs, duplicate(fldPath, group.Name,
-				fmt.Sprintf("is the name of groups %d and %d, counted from 0: give each group its own", other, i)))
+				fmt.Sprintf(
+					"is the name of groups %d and %d, counted from 0: give each group its own",
+					other, i)))
 			continue
 		case ofPolicy:
 			errs = append(errs, duplicate(fldPath, group.Name,
-				fmt.Sprintf("is the name of policy %d too, counted from 0: give the group its own", policy)))
+				fmt.Sprintf("is the name of policy %d too, counted from 0: give the group its own",
+					policy)))
 		}
 		firstGroup[group.Name] = i
 	}
@@ -77,11 +82,15 @@ func validateNamesOfPolicies(config *wasmadmission.WasmAdmissionConfiguration) f
 
 func validateName(name string, fldPath *field.Path) field.ErrorList {
 	if name == "" {
-		return field.ErrorList{field.Required(fldPath, "a policy needs a name for messages and metrics: write one, such as no-privileged-pods")}
+		return field.ErrorList{
+			field.Required(fldPath,
+				"a policy needs a name for messages and metrics: write one, such as no-privileged-pods"),
+		}
 	}
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return field.ErrorList{field.Invalid(fldPath, name, "is not a DNS subdomain: write at most 253 lower-case letters, "+
-			"digits, '-' and '.', with a letter or digit at both ends and around each '.'")}
+		return field.ErrorList{field.Invalid(fldPath, name,
+			"is not a DNS subdomain: write at most 253 lower-case letters, "+
+				"digits, '-' and '.', with a letter or digit at both ends and around each '.'")}
 	}
 	return nil
 }

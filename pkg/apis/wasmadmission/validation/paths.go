@@ -32,8 +32,11 @@ const maxPathLength = 4096
 // itself and beside the others.
 func validatePaths(config *wasmadmission.WasmAdmissionConfiguration) field.ErrorList {
 	policies := field.NewPath("policyDirectory")
-	errs := validateDirectory(config.PolicyDirectory, "/etc/kubernetes/wasm-admission/policies.d", policies)
-	errs = append(errs, validateDirectory(config.StateDirectory, "/var/lib/kubernetes/wasm-admission", field.NewPath("stateDirectory"))...)
+	errs := validateDirectory(config.PolicyDirectory, "/etc/kubernetes/wasm-admission/policies.d",
+		policies)
+	errs = append(errs,
+		validateDirectory(config.StateDirectory, "/var/lib/kubernetes/wasm-admission",
+			field.NewPath("stateDirectory"))...)
 	if config.PolicyDirectory != "" && config.PolicyDirectory == config.StateDirectory {
 		errs = append(errs, field.Invalid(policies, config.PolicyDirectory,
 			"is the state directory too: give manifests a directory of their own"))
@@ -65,14 +68,19 @@ func validateDirectory(directory, example string, fldPath *field.Path) field.Err
 	case "":
 		return nil
 	case "/":
-		return field.ErrorList{field.Invalid(fldPath, directory, "is the root directory: write one of its own, such as "+example)}
+		return field.ErrorList{
+			field.Invalid(fldPath, directory,
+				"is the root directory: write one of its own, such as "+example),
+		}
 	}
 	return validatePath(directory, "directory", fldPath)
 }
 
 func validateFile(file string, fldPath *field.Path) field.ErrorList {
 	if file == "" || file == "/" {
-		return field.ErrorList{field.Invalid(fldPath, file, "names no file: write the absolute path of a file")}
+		return field.ErrorList{
+			field.Invalid(fldPath, file, "names no file: write the absolute path of a file"),
+		}
 	}
 	return validatePath(file, "file", fldPath)
 }
@@ -82,13 +90,19 @@ func validateFile(file string, fldPath *field.Path) field.ErrorList {
 func validatePath(name, kind string, fldPath *field.Path) field.ErrorList {
 	switch {
 	case !path.IsAbs(name):
-		return field.ErrorList{field.Invalid(fldPath, name, "is a relative path: write the absolute path of a "+kind)}
+		return field.ErrorList{
+			field.Invalid(fldPath, name, "is a relative path: write the absolute path of a "+kind),
+		}
 	case path.Clean(name) != name:
-		return field.ErrorList{field.Invalid(fldPath, name, "is not a clean path: write "+path.Clean(name))}
+		return field.ErrorList{
+			field.Invalid(fldPath, name, "is not a clean path: write "+path.Clean(name)),
+		}
 	case len(name) > maxPathLength:
 		return field.ErrorList{field.TooLong(fldPath, name, maxPathLength)}
 	case hasControlCharacter(name):
-		return field.ErrorList{field.Invalid(fldPath, name, "holds a control character: write a path without one")}
+		return field.ErrorList{
+			field.Invalid(fldPath, name, "holds a control character: write a path without one"),
+		}
 	}
 	return nil
 }

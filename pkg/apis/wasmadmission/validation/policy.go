@@ -36,10 +36,12 @@ var (
 	modes = []wasmadmission.PolicyMode{wasmadmission.ModeProtect, wasmadmission.ModeMonitor}
 
 	reinvocationPolicies = []admissionregistrationv1.ReinvocationPolicyType{
-		admissionregistrationv1.IfNeededReinvocationPolicy, admissionregistrationv1.NeverReinvocationPolicy,
+		admissionregistrationv1.IfNeededReinvocationPolicy,
+		admissionregistrationv1.NeverReinvocationPolicy,
 	}
 	sideEffectClasses = []admissionregistrationv1.SideEffectClass{
-		admissionregistrationv1.SideEffectClassNone, admissionregistrationv1.SideEffectClassNoneOnDryRun,
+		admissionregistrationv1.SideEffectClassNone,
+		admissionregistrationv1.SideEffectClassNoneOnDryRun,
 		admissionregistrationv1.SideEffectClassSome, admissionregistrationv1.SideEffectClassUnknown,
 	}
 )
@@ -47,7 +49,8 @@ var (
 // ValidatePolicy returns everything that is wrong with a policy but its name: whoever
 // names it knows where the name comes from. Of the configuration it looks at what
 // modules from registries and servers need.
-func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration,
+	fldPath *field.Path) field.ErrorList {
 	errs := validateEvaluated(&evaluated{
 		module:                policy.Module,
 		digest:                policy.Digest,
@@ -71,7 +74,9 @@ func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmi
 	}, fldPath)...)
 	errs = append(errs, validateMessage(policy.Message, fldPath.Child("message"))...)
 	errs = append(errs, validateChoice(policy.Mode, modes, fldPath.Child("mode"))...)
-	errs = append(errs, validateChoice(policy.ReinvocationPolicy, reinvocationPolicies, fldPath.Child("reinvocationPolicy"))...)
+	errs = append(errs,
+		validateChoice(policy.ReinvocationPolicy, reinvocationPolicies,
+			fldPath.Child("reinvocationPolicy"))...)
 	errs = append(errs, validateReview(&policy.Review, fldPath.Child("review"))...)
 	errs = append(errs, validateInert(policy.SideEffects, policy.TimeoutSeconds, fldPath)...)
 	return errs
@@ -86,10 +91,12 @@ func validateMessage(message string, fldPath *field.Path) field.ErrorList {
 
 // validateInert checks fields that have no effect: a value that Kubewarden would refuse
 // is a mistake here too.
-func validateInert(sideEffects *admissionregistrationv1.SideEffectClass, timeoutSeconds *int32, fldPath *field.Path) field.ErrorList {
+func validateInert(sideEffects *admissionregistrationv1.SideEffectClass, timeoutSeconds *int32,
+	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if sideEffects != nil {
-		errs = append(errs, validateChoice(*sideEffects, sideEffectClasses, fldPath.Child("sideEffects"))...)
+		errs = append(errs,
+			validateChoice(*sideEffects, sideEffectClasses, fldPath.Child("sideEffects"))...)
 	}
 	return append(errs, validateTimeout(timeoutSeconds, fldPath.Child("timeoutSeconds"))...)
 }

@@ -28,9 +28,13 @@ import (
 // maxFailures bounds how long a breaker stays closed: more than that is no breaker.
 const maxFailures = 1_000_000
 
-func validateReload(config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
-	errs := validateDuration(config.Reload.Interval, time.Second, 24*time.Hour, fldPath.Child("interval"))
-	errs = append(errs, validateDuration(config.Reload.LoadTimeout, time.Second, time.Hour, fldPath.Child("loadTimeout"))...)
+func validateReload(config *wasmadmission.WasmAdmissionConfiguration,
+	fldPath *field.Path) field.ErrorList {
+	errs := validateDuration(config.Reload.Interval, time.Second, 24*time.Hour,
+		fldPath.Child("interval"))
+	errs = append(errs,
+		validateDuration(config.Reload.LoadTimeout, time.Second, time.Hour,
+			fldPath.Child("loadTimeout"))...)
 	if config.Reload.KeepLastGood && config.StateDirectory == "" {
 		errs = append(errs, field.Invalid(fldPath.Child("keepLastGood"), true,
 			"needs a directory to keep the last good set in: set stateDirectory or remove the field"))
@@ -38,18 +42,26 @@ func validateReload(config *wasmadmission.WasmAdmissionConfiguration, fldPath *f
 	return errs
 }
 
-func validateCompilation(compilation *wasmadmission.Compilation, fldPath *field.Path) field.ErrorList {
+func validateCompilation(compilation *wasmadmission.Compilation,
+	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	modes := []wasmadmission.CompilationMode{wasmadmission.CompilationChildProcesses, wasmadmission.CompilationInProcess}
+	modes := []wasmadmission.CompilationMode{
+		wasmadmission.CompilationChildProcesses, wasmadmission.CompilationInProcess,
+	}
 	if !slices.Contains(modes, compilation.Mode) {
 		errs = append(errs, field.NotSupported(fldPath.Child("mode"), compilation.Mode, modes))
 	}
-	errs = append(errs, validateSize(compilation.Memory, 128*mebi, 64*gibi, fldPath.Child("memory"))...)
+	errs = append(errs,
+		validateSize(compilation.Memory, 128*mebi, 64*gibi, fldPath.Child("memory"))...)
 	errs = append(errs, validateBetween(compilation.Workers, 0, 1024, fldPath.Child("workers"))...)
-	return append(errs, validateDuration(compilation.Timeout, time.Second, time.Hour, fldPath.Child("timeout"))...)
+	return append(errs,
+		validateDuration(compilation.Timeout, time.Second, time.Hour, fldPath.Child("timeout"))...)
 }
 
-func validateCircuitBreaker(breaker *wasmadmission.CircuitBreaker, fldPath *field.Path) field.ErrorList {
+func validateCircuitBreaker(breaker *wasmadmission.CircuitBreaker,
+	fldPath *field.Path) field.ErrorList {
 	errs := validateBetween(breaker.Failures, 0, maxFailures, fldPath.Child("failures"))
-	return append(errs, validateDuration(breaker.ProbeInterval, 100*time.Millisecond, time.Hour, fldPath.Child("probeInterval"))...)
+	return append(errs,
+		validateDuration(breaker.ProbeInterval, 100*time.Millisecond, time.Hour,
+			fldPath.Child("probeInterval"))...)
 }

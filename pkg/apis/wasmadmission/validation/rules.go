@@ -27,18 +27,21 @@ import (
 
 var (
 	operations = []admissionregistrationv1.OperationType{
-		admissionregistrationv1.OperationAll, admissionregistrationv1.Connect, admissionregistrationv1.Create,
+		admissionregistrationv1.OperationAll, admissionregistrationv1.Connect,
+		admissionregistrationv1.Create,
 		admissionregistrationv1.Delete, admissionregistrationv1.Update,
 	}
 	scopes = []admissionregistrationv1.ScopeType{
-		admissionregistrationv1.AllScopes, admissionregistrationv1.ClusterScope, admissionregistrationv1.NamespacedScope,
+		admissionregistrationv1.AllScopes, admissionregistrationv1.ClusterScope,
+		admissionregistrationv1.NamespacedScope,
 	}
 )
 
 // ValidateRules checks rules, be they from a policy or from a module's metadata, by
 // the constraints that admissionregistration.k8s.io/v1 puts on those of a webhook. No
 // rules are no error: whether there have to be some is for the caller to say.
-func ValidateRules(rules []admissionregistrationv1.RuleWithOperations, fldPath *field.Path) field.ErrorList {
+func ValidateRules(rules []admissionregistrationv1.RuleWithOperations,
+	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range rules {
 		rule, at := &rules[i], fldPath.Index(i)
@@ -53,42 +56,57 @@ func ValidateRules(rules []admissionregistrationv1.RuleWithOperations, fldPath *
 	return errs
 }
 
-func validateOperations(list []admissionregistrationv1.OperationType, fldPath *field.Path) field.ErrorList {
+func validateOperations(list []admissionregistrationv1.OperationType,
+	fldPath *field.Path) field.ErrorList {
 	if len(list) == 0 {
-		return field.ErrorList{field.Required(fldPath, `write at least one operation, such as CREATE, or "*" for all`)}
+		return field.ErrorList{
+			field.Required(fldPath, `write at least one operation, such as CREATE, or "*" for all`),
+		}
 	}
 	var errs field.ErrorList
 	for i, operation := range list {
 		errs = append(errs, validateChoice(operation, operations, fldPath.Index(i))...)
 	}
 	if len(list) > 1 && slices.Contains(list, admissionregistrationv1.OperationAll) {
-		errs = append(errs, field.Invalid(fldPath, list, `"*" includes all operations: remove it or the others`))
+		errs = append(errs,
+			field.Invalid(fldPath, list, `"*" includes all operations: remove it or the others`))
 	}
 	return errs
 }
 
 func validateGroups(groups []string, fldPath *field.Path) field.ErrorList {
 	if len(groups) == 0 {
-		return field.ErrorList{field.Required(fldPath, `write at least one API group, "" for the core group or "*" for all`)}
+		return field.ErrorList{
+			field.Required(fldPath,
+				`write at least one API group, "" for the core group or "*" for all`),
+		}
 	}
 	if len(groups) > 1 && slices.Contains(groups, "*") {
-		return field.ErrorList{field.Invalid(fldPath, groups, `"*" includes all API groups: remove it or the others`)}
+		return field.ErrorList{
+			field.Invalid(fldPath, groups, `"*" includes all API groups: remove it or the others`),
+		}
 	}
 	return nil
 }
 
 func validateVersions(versions []string, fldPath *field.Path) field.ErrorList {
 	if len(versions) == 0 {
-		return field.ErrorList{field.Required(fldPath, `write at least one API version, such as v1, or "*" for all`)}
+		return field.ErrorList{
+			field.Required(fldPath, `write at least one API version, such as v1, or "*" for all`),
+		}
 	}
 	var errs field.ErrorList
 	for i, version := range versions {
 		if version == "" {
-			errs = append(errs, field.Required(fldPath.Index(i), "an API version cannot be empty: write one, such as v1"))
+			errs = append(errs,
+				field.Required(fldPath.Index(i),
+					"an API version cannot be empty: write one, such as v1"))
 		}
 	}
 	if len(versions) > 1 && slices.Contains(versions, "*") {
-		errs = append(errs, field.Invalid(fldPath, versions, `"*" includes all API versions: remove it or the others`))
+		errs = append(errs,
+			field.Invalid(fldPath, versions,
+				`"*" includes all API versions: remove it or the others`))
 	}
 	return errs
 }
@@ -97,7 +115,9 @@ func validateVersions(versions []string, fldPath *field.Path) field.ErrorList {
 // and refuses an entry that another one includes.
 func validateResources(resources []string, fldPath *field.Path) field.ErrorList {
 	if len(resources) == 0 {
-		return field.ErrorList{field.Required(fldPath, `write at least one resource, such as pods, or "*" for all`)}
+		return field.ErrorList{
+			field.Required(fldPath, `write at least one resource, such as pods, or "*" for all`),
+		}
 	}
 	all := sets.New(resources...)
 	var errs field.ErrorList
@@ -106,9 +126,12 @@ func validateResources(resources []string, fldPath *field.Path) field.ErrorList 
 		resource, subresource, isSubresource := strings.Cut(entry, "/")
 		switch {
 		case entry == "":
-			errs = append(errs, field.Required(at, "a resource cannot be empty: write one, such as pods"))
+			errs = append(errs,
+				field.Required(at, "a resource cannot be empty: write one, such as pods"))
 		case resource == "", isSubresource && subresource == "", strings.Contains(subresource, "/"):
-			errs = append(errs, field.Invalid(at, entry, "is no resource: write one, such as pods, or a subresource, such as pods/status"))
+			errs = append(errs,
+				field.Invalid(at, entry,
+					"is no resource: write one, such as pods, or a subresource, such as pods/status"))
 		case all.Has("*/*") && len(resources) > 1:
 			// Reported once, below, for the whole list.
 		case isSubresource && subresource != "*" && all.Has(resource+"/*"):
@@ -120,11 +143,14 @@ func validateResources(resources []string, fldPath *field.Path) field.ErrorList 
 		}
 	}
 	if len(resources) > 1 && all.Has("*/*") {
-		errs = append(errs, field.Invalid(fldPath, resources, `"*/*" includes all resources: remove it or the others`))
+		errs = append(errs,
+			field.Invalid(fldPath, resources,
+				`"*/*" includes all resources: remove it or the others`))
 	}
 	return errs
 }
 
 func includedIn(wider, entry string, fldPath *field.Path) *field.Error {
-	return field.Invalid(fldPath, entry, `is included in "`+wider+`", which is in the list too: remove one of the two`)
+	return field.Invalid(fldPath, entry,
+		`is included in "`+wider+`", which is in the list too: remove one of the two`)
 }

@@ -39,7 +39,9 @@ func validateSettings(settings runtime.RawExtension, fldPath *field.Path) field.
 		return field.ErrorList{field.InternalError(fldPath, err)}
 	}
 	if name != nil {
-		return field.ErrorList{duplicate(fldPath, *name, "occurs twice in one object: remove one of the two")}
+		return field.ErrorList{
+			duplicate(fldPath, *name, "occurs twice in one object: remove one of the two"),
+		}
 	}
 	return nil
 }

@@ -41,7 +41,9 @@ func validateSources(sources *wasmadmission.Sources, fldPath *field.Path) field.
 		authority, at := &sources.Authorities[i], fldPath.Child("authorities").Index(i)
 		errs = append(errs, validateAuthority(authority, at)...)
 		if authority.Host != "" && hosts.Has(authority.Host) {
-			errs = append(errs, duplicate(at.Child("host"), authority.Host, "is the host of an earlier entry: put all files into one"))
+			errs = append(errs,
+				duplicate(at.Child("host"), authority.Host,
+					"is the host of an earlier entry: put all files into one"))
 		}
 		hosts.Insert(authority.Host)
 	}
@@ -50,33 +52,41 @@ func validateSources(sources *wasmadmission.Sources, fldPath *field.Path) field.
 		mirror, at := &sources.Mirrors[i], fldPath.Child("mirrors").Index(i)
 		errs = append(errs, validateMirror(mirror, at)...)
 		if mirror.Prefix != "" && prefixes.Has(mirror.Prefix) {
-			errs = append(errs, duplicate(at.Child("prefix"), mirror.Prefix, "is the prefix of an earlier entry: remove one of the two"))
+			errs = append(errs,
+				duplicate(at.Child("prefix"), mirror.Prefix,
+					"is the prefix of an earlier entry: remove one of the two"))
 		}
 		prefixes.Insert(mirror.Prefix)
 	}
-	return append(errs, validateDuration(sources.Timeout, time.Second, 10*time.Minute, fldPath.Child("timeout"))...)
+	return append(errs,
+		validateDuration(sources.Timeout, time.Second, 10*time.Minute, fldPath.Child("timeout"))...)
 }
 
-func validateAuthority(authority *wasmadmission.SourceAuthority, fldPath *field.Path) field.ErrorList {
+func validateAuthority(authority *wasmadmission.SourceAuthority,
+	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if authority.Host == "" {
-		errs = append(errs, field.Required(fldPath.Child("host"), "write the host that the authorities vouch for"))
+		errs = append(errs,
+			field.Required(fldPath.Child("host"), "write the host that the authorities vouch for"))
 	} else if err := validateHost(authority.Host, fldPath.Child("host")); err != nil {
 		errs = append(errs, err)
 	}
 	files := fldPath.Child("files")
 	switch {
 	case len(authority.Files) == 0:
-		errs = append(errs, field.Required(files, "write the absolute path of at least one file with certificates in PEM"))
+		errs = append(errs,
+			field.Required(files,
+				"write the absolute path of at least one file with certificates in PEM"))
 	case len(authority.Files) > maxAuthorityFiles:
 		errs = append(errs, field.TooMany(files, len(authority.Files), maxAuthorityFiles))
 	}
-	return append(errs, validateNames(authority.Files, files, func(file string, at *field.Path) *field.Error {
-		for _, err := range validateFile(file, at) {
-			return err
-		}
-		return nil
-	})...)
+	return append(errs,
+		validateNames(authority.Files, files, func(file string, at *field.Path) *field.Error {
+			for _, err := range validateFile(file, at) {
+				return err
+			}
+			return nil
+		})...)
 }
 
 // validateMirror checks that what is fetched from a mirror is fetched in the way that
@@ -102,7 +112,8 @@ func validateMirror(mirror *wasmadmission.Mirror, fldPath *field.Path) field.Err
 	switch {
 	case !strings.HasPrefix(mirror.Replacement, scheme+"://"):
 		errs = append(errs, field.Invalid(fldPath.Child("replacement"), mirror.Replacement,
-			"has another scheme than the prefix: a mirror of "+scheme+":// begins with "+scheme+"://"))
+			"has another scheme than the prefix: a mirror of "+scheme+":// begins with "+scheme+
+				"://"))
 	case strings.HasSuffix(mirror.Prefix, "/") != strings.HasSuffix(mirror.Replacement, "/"):
 		errs = append(errs, field.Invalid(fldPath.Child("replacement"), mirror.Replacement,
 			"ends otherwise than the prefix: end both with '/' or none"))
@@ -119,7 +130,8 @@ func prefixProblem(prefix string) string {
 		return "is no prefix of a URI that can have a mirror: " + remedy
 	case hostProblem(host) != "":
 		return hostProblem(host)
-	case strings.ContainsAny(path, "?#@") || hasControlCharacter(path) || strings.Contains("/"+path, "//"):
+	case strings.ContainsAny(path, "?#@") || hasControlCharacter(path) ||
+		strings.Contains("/"+path, "//"):
 		return "holds more than a host and a path: " + remedy
 	case len(rest) > moduleuri.MaxBytes:
 		return fmt.Sprintf("is longer than %d bytes: %s", moduleuri.MaxBytes, remedy)
@@ -142,13 +154,16 @@ func hostProblem(host string) string {
 	// An address in brackets has colons of its own.
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i+1:]
-		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || port[0] == '0' || port[0] == '+' {
-			return fmt.Sprintf("has the port %q, which is no number from 1 to 65535: %s", port, remedy)
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 ||
+			port[0] == '0' || port[0] == '+' {
+			return fmt.Sprintf("has the port %q, which is no number from 1 to 65535: %s", port,
+				remedy)
 		}
 	}
 	if inside, ok := strings.CutPrefix(name, "["); ok {
 		inside, closed := strings.CutSuffix(inside, "]")
-		if address, err := netip.ParseAddr(inside); closed && err == nil && address.Is6() && address.Zone() == "" {
+		if address, err := netip.ParseAddr(inside); closed && err == nil && address.Is6() &&
+			address.Zone() == "" {
 			return ""
 		}
 	} else if len(validation.IsDNS1123Subdomain(name)) == 0 {

@@ -47,18 +47,24 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 		errs = append(errs, validateName(group.Name, fldPath.Child("name"))...)
 		errs = append(errs, ValidatePolicyGroup(group, config, fldPath)...)
 	}
-	errs = append(errs, validateBetween(config.MinimumPolicies, 0, maxMinimumPolicies, field.NewPath("minimumPolicies"))...)
+	errs = append(errs,
+		validateBetween(config.MinimumPolicies, 0, maxMinimumPolicies,
+			field.NewPath("minimumPolicies"))...)
 	errs = append(errs, validatePaths(config)...)
 	errs = append(errs, validateSources(&config.Sources, field.NewPath("sources"))...)
 	errs = append(errs, validateVerification(config.Verification, field.NewPath("verification"))...)
 	errs = append(errs, validateCompilation(&config.Compilation, field.NewPath("compilation"))...)
 	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
-	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
-	errs = append(errs, validateChoice(config.Mutation.UnknownFields, unknownFields, field.NewPath("mutation", "unknownFields"))...)
+	errs = append(errs,
+		validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
+	errs = append(errs,
+		validateChoice(config.Mutation.UnknownFields, unknownFields,
+			field.NewPath("mutation", "unknownFields"))...)
 	errs = append(errs, validateReview(&config.Review, field.NewPath("review"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 	errs = append(errs, validateExemptions(&config.Exemptions, field.NewPath("exemptions"))...)
-	errs = append(errs, validateCapabilities(&config.Capabilities, field.NewPath("capabilities"))...)
+	errs = append(errs,
+		validateCapabilities(&config.Capabilities, field.NewPath("capabilities"))...)
 	return errs
 }
 
@@ -74,7 +80,8 @@ func validateReview(review *wasmadmission.Review, fldPath *field.Path) field.Err
 		if problems := validateChoice(omitted, omittedFields, at); len(problems) > 0 {
 			errs = append(errs, problems...)
 		} else if named.Has(omitted) {
-			errs = append(errs, duplicate(at, string(omitted), "is left out already: name each field once"))
+			errs = append(errs,
+				duplicate(at, string(omitted), "is left out already: name each field once"))
 		}
 		named.Insert(omitted)
 	}
@@ -86,28 +93,34 @@ const maxOmitted = 16
 
 var omittedFields = []wasmadmission.OmittedField{wasmadmission.OmitManagedFields}
 
-var unknownFields = []wasmadmission.UnknownFields{wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn}
+var unknownFields = []wasmadmission.UnknownFields{
+	wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn,
+}
 
 func validateExemptions(exemptions *wasmadmission.Exemptions, fldPath *field.Path) field.ErrorList {
 	errs := validateNames(exemptions.Usernames, fldPath.Child("usernames"), nil)
 	errs = append(errs, validateNames(exemptions.Groups, fldPath.Child("groups"), nil)...)
-	errs = append(errs, validateNames(exemptions.Namespaces, fldPath.Child("namespaces"), validateNamespace)...)
+	errs = append(errs,
+		validateNames(exemptions.Namespaces, fldPath.Child("namespaces"), validateNamespace)...)
 	return errs
 }
 
 // validateNames checks a list of names: none empty, none twice, and each as check, if
 // there is one, demands.
-func validateNames(names []string, fldPath *field.Path, check func(string, *field.Path) *field.Error) field.ErrorList {
+func validateNames(names []string, fldPath *field.Path,
+	check func(string, *field.Path) *field.Error) field.ErrorList {
 	var errs field.ErrorList
 	seen := sets.New[string]()
 	for i, name := range names {
 		at := fldPath.Index(i)
 		if name == "" {
-			errs = append(errs, field.Required(at, "a name cannot be empty: write one or remove the entry"))
+			errs = append(errs,
+				field.Required(at, "a name cannot be empty: write one or remove the entry"))
 			continue
 		}
 		if seen.Has(name) {
-			errs = append(errs, duplicate(at, name, "is already in the list: remove one of the two"))
+			errs = append(errs,
+				duplicate(at, name, "is already in the list: remove one of the two"))
 			continue
 		}
 		seen.Insert(name)
@@ -125,8 +138,9 @@ func validateNamespace(name string, fldPath *field.Path) *field.Error {
 	if len(validation.IsDNS1123Label(name)) == 0 {
 		return nil
 	}
-	return field.Invalid(fldPath, name, "is not the name of a namespace: write at most 63 lower-case letters, "+
-		"digits and '-', with a letter or digit at both ends")
+	return field.Invalid(fldPath, name,
+		"is not the name of a namespace: write at most 63 lower-case letters, "+
+			"digits and '-', with a letter or digit at both ends")
 }
 
 // duplicate is field.Duplicate with a remedy.

@@ -220,13 +220,16 @@ func TestValidConfigurations(t *testing.T) {
 		"full":    full,
 		"minimal": head + "policies: [{name: a, module: file:///a.wasm}]",
 		"none":    head,
-		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
+		"least": head +
+			"limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
 			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, stack: 64Ki, tableEntries: 1, compilationTime: 1s, compilationMemory: 64Mi, " +
 			"totalMemory: 64Ki, moduleEvaluations: 0, moduleWaiters: 1, policyEvaluations: 1}\n" +
 			"sources: {timeout: 1s}\nreload: {interval: 1s, loadTimeout: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}\n" +
 			"compilation: {mode: ChildProcesses, memory: 128Mi, workers: 0, timeout: 1s}",
-		"64 members":    group("g", "policies", "{one: {module: file:///a.wasm}"+strings.Repeat(", m%d: {module: file:///a.wasm}", 63)+"}"),
-		"64 conditions": policy("matchConditions: [" + strings.Repeat(`{name: c%d, expression: "true"},`, 64) + "]"),
+		"64 members": group("g", "policies", "{one: {module: file:///a.wasm}"+
+			strings.Repeat(", m%d: {module: file:///a.wasm}", 63)+"}"),
+		"64 conditions": policy("matchConditions: [" +
+			strings.Repeat(`{name: c%d, expression: "true"},`, 64) + "]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Empty(t, lines(ValidateConfiguration(parse(t, numbered(config)))))
@@ -244,13 +247,19 @@ func numbered(config string) string {
 
 // policy is a configuration of one policy, valid but for the fields that are added.
 func policy(fields string) string {
-	return head + "policies:\n- name: a\n  module: file:///a.wasm\n  " + strings.ReplaceAll(fields, "\n", "\n  ") + "\n"
+	return head + "policies:\n- name: a\n  module: file:///a.wasm\n  " +
+		strings.ReplaceAll(fields, "\n", "\n  ") + "\n"
 }
 
 // rule is a configuration of one policy with one rule, valid but for the fields, which
 // replace those of the same name.
 func rule(name, value string) string {
-	fields := map[string]string{"operations": "[CREATE]", "apiGroups": `[""]`, "apiVersions": "[v1]", "resources": "[pods]"}
+	fields := map[string]string{
+		"operations":  "[CREATE]",
+		"apiGroups":   `[""]`,
+		"apiVersions": "[v1]",
+		"resources":   "[pods]",
+	}
 	fields[name] = value
 	var all []string
 	for name, value := range fields {
@@ -266,12 +275,15 @@ func module(uri string) string {
 // verified is a configuration that demands a signature of an identity, and has another field
 // of verification.
 func verified(field string) string {
-	return head + "verification:\n  config: {apiVersion: v1, allOf: [{kind: githubAction, owner: kubewarden}]}\n  " + field + "\n"
+	return head +
+		"verification:\n  config: {apiVersion: v1, allOf: [{kind: githubAction, owner: kubewarden}]}\n  " +
+		field + "\n"
 }
 
 // remote is a configuration of one policy that modules can be fetched for.
 func remote(uri string) string {
-	return module(uri) + "\nstateDirectory: /var/lib/wasm\nsources: {insecure: [insecure.example.com]}\n"
+	return module(uri) +
+		"\nstateDirectory: /var/lib/wasm\nsources: {insecure: [insecure.example.com]}\n"
 }
 
 // group is a configuration of one group with one member, valid but for one field.
@@ -295,7 +307,8 @@ func group(name, field, value string) string {
 func groups(names ...string) string {
 	config := head + "policyGroups:\n"
 	for _, name := range names {
-		config += strings.TrimPrefix(strings.TrimRight(group(name, "name", name), " "), head+"policyGroups:\n")
+		config += strings.TrimPrefix(strings.TrimRight(group(name, "name", name), " "),
+			head+"policyGroups:\n")
 	}
 	return config
 }
@@ -357,7 +370,8 @@ exemptions: {namespaces: [A], groups: [""]}
 // Rules of a module's metadata are checked by the same function, under another path.
 func TestValidateRules(t *testing.T) {
 	require.Empty(t, ValidateRules(nil, field.NewPath("metadata", "rules")))
-	rules := []admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"}}}
+	rules :=
+		[]admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"}}}
 	require.Equal(t, []string{
 		`metadata.rules[0].apiGroups: Required value: write at least one API group, "" for the core group or "*" for all`,
 		`metadata.rules[0].apiVersions: Required value: write at least one API version, such as v1, or "*" for all`,
@@ -367,11 +381,15 @@ func TestValidateRules(t *testing.T) {
 
 func TestValidateContextAwareResources(t *testing.T) {
 	at := field.NewPath("contextAwareResources")
-	require.Empty(t, validateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, at))
+	require.Empty(t,
+		validateContextAwareResources(
+			[]wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, at))
 	require.Equal(t, []string{
 		`contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
 		`contextAwareResources[1].apiVersion: Required value: write the group and version of the kind, such as apps/v1`,
-	}, lines(validateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1"}, {Kind: "Pod"}}, at)))
+	},
+		lines(validateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1"},
+			{Kind: "Pod"}}, at)))
 }
 
 // An embedder may make a configuration in code, where defaults can be missing.
@@ -388,7 +406,8 @@ func TestValidateWithoutDefaults(t *testing.T) {
 
 	// The members of a group are a list there, in which a name may occur twice.
 	config = parse(t, group("g", "message", "rejected"))
-	config.PolicyGroups[0].Policies = append(config.PolicyGroups[0].Policies, config.PolicyGroups[0].Policies...)
+	config.PolicyGroups[0].Policies = append(config.PolicyGroups[0].Policies,
+		config.PolicyGroups[0].Policies...)
 	require.Equal(t, []string{
 		`policyGroups[g].policies[one]: Duplicate value: "one": is the name of an earlier member: give each member its own`,
 	}, lines(ValidateConfiguration(config)))

@@ -42,7 +42,9 @@ func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) fi
 	config, errs := validateVerificationConfig(v.Config, fldPath.Child("config"))
 	switch {
 	case hasConfig && v.File != "":
-		errs = append(errs, field.Invalid(fldPath.Child("file"), v.File, "is set beside config: remove one of the two"))
+		errs = append(errs,
+			field.Invalid(fldPath.Child("file"), v.File,
+				"is set beside config: remove one of the two"))
 	case v.File != "":
 		errs = append(errs, validateFile(v.File, fldPath.Child("file"))...)
 	case v.Required && !hasConfig:
@@ -51,7 +53,9 @@ func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) fi
 	root := fldPath.Child("trustRoot")
 	switch {
 	case v.TrustRoot.File != "" && v.TrustRoot.PublicGood:
-		errs = append(errs, field.Invalid(root.Child("publicGood"), true, "is set beside file: remove one of the two"))
+		errs = append(errs,
+			field.Invalid(root.Child("publicGood"), true,
+				"is set beside file: remove one of the two"))
 	case v.TrustRoot.File != "":
 		errs = append(errs, validateFile(v.TrustRoot.File, root.Child("file"))...)
 	}
@@ -59,7 +63,8 @@ func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) fi
 }
 
 // validatePolicyVerification checks what is demanded of one module beside.
-func validatePolicyVerification(p *wasmadmission.PolicyVerification, all *wasmadmission.Verification, fldPath *field.Path) field.ErrorList {
+func validatePolicyVerification(p *wasmadmission.PolicyVerification,
+	all *wasmadmission.Verification, fldPath *field.Path) field.ErrorList {
 	if p == nil {
 		return nil
 	}
@@ -68,17 +73,24 @@ func validatePolicyVerification(p *wasmadmission.PolicyVerification, all *wasmad
 		required := fldPath.Child("required")
 		switch hasConfig := all != nil && (len(all.Config.Raw) > 0 || all.File != ""); {
 		case *p.Required && !hasConfig:
-			errs = append(errs, field.Invalid(required, true, "demands the config of verification, which is not set: set verification.config or verification.file, or write a config here"))
+			errs = append(errs,
+				field.Invalid(required, true,
+					"demands the config of verification, which is not set: set verification.config or verification.file, or write a config here"))
 		case !*p.Required && all != nil && all.Required:
-			errs = append(errs, field.Invalid(required, false, "would lift what verification.required demands of all: a policy can only add to it: remove it"))
+			errs = append(errs,
+				field.Invalid(required, false,
+					"would lift what verification.required demands of all: a policy can only add to it: remove it"))
 		}
 	}
-	return append(errs, validateTrustRoot(config, all, field.NewPath("verification", "trustRoot"))...)
+	return append(errs,
+		validateTrustRoot(config, all, field.NewPath("verification", "trustRoot"))...)
 }
 
 // validateTrustRoot checks that there is a trust root if a config demands one.
-func validateTrustRoot(config *verification.Config, all *wasmadmission.Verification, fldPath *field.Path) field.ErrorList {
-	if config == nil || !config.Keyless() || all != nil && all.TrustRoot != (wasmadmission.TrustRoot{}) {
+func validateTrustRoot(config *verification.Config, all *wasmadmission.Verification,
+	fldPath *field.Path) field.ErrorList {
+	if config == nil || !config.Keyless() || all != nil &&
+		all.TrustRoot != (wasmadmission.TrustRoot{}) {
 		return nil
 	}
 	return field.ErrorList{field.Required(fldPath, writeTrustRoot)}
@@ -86,7 +98,8 @@ func validateTrustRoot(config *verification.Config, all *wasmadmission.Verificat
 
 // validateVerificationConfig returns a config, nil if there is none or it is wrong. What is
 // wrong is not repeated: it may be a private key.
-func validateVerificationConfig(raw runtime.RawExtension, fldPath *field.Path) (*verification.Config, field.ErrorList) {
+func validateVerificationConfig(raw runtime.RawExtension,
+	fldPath *field.Path) (*verification.Config, field.ErrorList) {
 	if len(raw.Raw) == 0 {
 		return nil, nil
 	}

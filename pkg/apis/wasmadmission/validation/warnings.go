@@ -35,38 +35,51 @@ func Warnings(config *wasmadmission.WasmAdmissionConfiguration) []string {
 	var warnings []string
 	for i := range config.Policies {
 		policy := &config.Policies[i]
-		warnings = append(warnings, WarningsForPolicy(policy, config, PolicyPath(i, policy.Name))...)
+		warnings = append(warnings,
+			WarningsForPolicy(policy, config, PolicyPath(i, policy.Name))...)
 	}
 	for i := range config.PolicyGroups {
 		group := &config.PolicyGroups[i]
-		warnings = append(warnings, WarningsForPolicyGroup(group, config, PolicyGroupPath(i, group.Name))...)
+		warnings = append(warnings,
+			WarningsForPolicyGroup(group, config, PolicyGroupPath(i, group.Name))...)
 	}
-	if whole := config.Limits.RequestTimeout; config.Limits.EvaluationTimeout.Duration > whole.Duration {
-		warnings = append(warnings, fmt.Sprintf("limits.evaluationTimeout: is longer than limits.requestTimeout (%s), "+
-			"which ends evaluations before: make one longer or the other shorter", short(whole.Duration)))
+	whole := config.Limits.RequestTimeout
+	if config.Limits.EvaluationTimeout.Duration > whole.Duration {
+		warnings = append(warnings,
+			fmt.Sprintf("limits.evaluationTimeout: is longer than limits.requestTimeout (%s), "+
+				"which ends evaluations before: make one longer or the other shorter",
+				short(whole.Duration)))
 	}
 	return warnings
 }
 
 // WarningsForPolicy returns what a valid policy probably does not mean, one line each.
-func WarningsForPolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
+func WarningsForPolicy(policy *wasmadmission.Policy,
+	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
 	warnings := WarningsForRules(policy.Rules, policy.FailurePolicy, fldPath.Child("rules"))
-	warnings = append(warnings, warningsForTimeout(policy.TimeoutEvalSeconds, config, fldPath.Child("timeoutEvalSeconds"))...)
-	if !policy.Mutating && policy.ReinvocationPolicy == admissionregistrationv1.NeverReinvocationPolicy {
-		warnings = append(warnings, fmt.Sprintf("%s: has no effect on a policy that does not mutate: remove the field", fldPath.Child("reinvocationPolicy")))
+	warnings = append(warnings,
+		warningsForTimeout(policy.TimeoutEvalSeconds, config,
+			fldPath.Child("timeoutEvalSeconds"))...)
+	if !policy.Mutating &&
+		policy.ReinvocationPolicy == admissionregistrationv1.NeverReinvocationPolicy {
+		warnings = append(warnings,
+			fmt.Sprintf("%s: has no effect on a policy that does not mutate: remove the field",
+				fldPath.Child("reinvocationPolicy")))
 	}
 	return append(warnings, warningsForInert(fldPath, []inert{
 		{"policyServer", policy.PolicyServer != nil},
 		{"sideEffects", policy.SideEffects != nil},
 		{"timeoutSeconds", policy.TimeoutSeconds != nil},
 		{"backgroundAudit", policy.BackgroundAudit != nil},
-		{"allowInsideAdmissionControllerNamespace", policy.AllowInsideAdmissionControllerNamespace != nil},
+		{"allowInsideAdmissionControllerNamespace",
+			policy.AllowInsideAdmissionControllerNamespace != nil},
 	})...)
 }
 
 // WarningsForPolicyGroup returns what a valid group probably does not mean, one line
 // each.
-func WarningsForPolicyGroup(group *wasmadmission.PolicyGroup, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
+func WarningsForPolicyGroup(group *wasmadmission.PolicyGroup,
+	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
 	warnings := WarningsForRules(group.Rules, group.FailurePolicy, fldPath.Child("rules"))
 	var called []string
 	if program, err := groupexpression.Compile(group.Expression, memberNames(group)); err == nil {
@@ -76,16 +89,22 @@ func WarningsForPolicyGroup(group *wasmadmission.PolicyGroup, config *wasmadmiss
 		member := &group.Policies[i]
 		at := fldPath.Child("policies").Key(member.Name)
 		if !slices.Contains(called, member.Name) {
-			warnings = append(warnings, fmt.Sprintf("%s: is not called by the expression and decides nothing: call it or remove it", at))
+			warnings = append(warnings,
+				fmt.Sprintf(
+					"%s: is not called by the expression and decides nothing: call it or remove it",
+					at))
 		}
-		warnings = append(warnings, warningsForTimeout(member.TimeoutEvalSeconds, config, at.Child("timeoutEvalSeconds"))...)
+		warnings = append(warnings,
+			warningsForTimeout(member.TimeoutEvalSeconds, config,
+				at.Child("timeoutEvalSeconds"))...)
 	}
 	return append(warnings, warningsForInert(fldPath, []inert{
 		{"policyServer", group.PolicyServer != nil},
 		{"sideEffects", group.SideEffects != nil},
 		{"timeoutSeconds", group.TimeoutSeconds != nil},
 		{"backgroundAudit", group.BackgroundAudit != nil},
-		{"allowInsideAdmissionControllerNamespace", group.AllowInsideAdmissionControllerNamespace != nil},
+		{"allowInsideAdmissionControllerNamespace",
+			group.AllowInsideAdmissionControllerNamespace != nil},
 	})...)
 }
 
@@ -99,35 +118,44 @@ func warningsForInert(fldPath *field.Path, fields []inert) []string {
 	var warnings []string
 	for _, f := range fields {
 		if f.set {
-			warnings = append(warnings, fmt.Sprintf("%s: has no effect in process: remove the field", fldPath.Child(f.name)))
+			warnings = append(warnings,
+				fmt.Sprintf("%s: has no effect in process: remove the field",
+					fldPath.Child(f.name)))
 		}
 	}
 	return warnings
 }
 
-func warningsForTimeout(seconds *int32, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
+func warningsForTimeout(seconds *int32, config *wasmadmission.WasmAdmissionConfiguration,
+	fldPath *field.Path) []string {
 	whole := config.Limits.RequestTimeout.Duration
 	if seconds == nil || time.Duration(*seconds)*time.Second <= whole {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: is longer than limits.requestTimeout (%s), which ends the evaluation before: "+
-		"make one longer or the other shorter", fldPath, short(whole))}
+	return []string{fmt.Sprintf(
+		"%s: is longer than limits.requestTimeout (%s), which ends the evaluation before: "+
+			"make one longer or the other shorter", fldPath, short(whole))}
 }
 
 // WarningsForRules returns a line for each rule that matches every resource although
 // the policy's failures reject requests: when such a policy fails, nobody can mend the
 // cluster through its API. The rules are those of a policy or of a module's metadata.
-func WarningsForRules(rules []admissionregistrationv1.RuleWithOperations, failurePolicy admissionregistrationv1.FailurePolicyType, fldPath *field.Path) []string {
+func WarningsForRules(rules []admissionregistrationv1.RuleWithOperations,
+	failurePolicy admissionregistrationv1.FailurePolicyType, fldPath *field.Path) []string {
 	if failurePolicy != admissionregistrationv1.Fail {
 		return nil
 	}
 	var warnings []string
 	for i, rule := range rules {
 		everyGroup := slices.Contains(rule.APIGroups, "*")
-		everyResource := slices.Contains(rule.Resources, "*") || slices.Contains(rule.Resources, "*/*")
+		everyResource := slices.Contains(rule.Resources, "*") ||
+			slices.Contains(rule.Resources, "*/*")
 		if everyGroup && everyResource {
-			warnings = append(warnings, fmt.Sprintf("%s: matches every resource with failurePolicy Fail, so that a failing policy "+
-				"locks everyone out: add exemptions for administrators, nodes and the apiserver, or set failurePolicy to Ignore", fldPath.Index(i)))
+			warnings = append(warnings,
+				fmt.Sprintf(
+					"%s: matches every resource with failurePolicy Fail, so that a failing policy "+
+						"locks everyone out: add exemptions for administrators, nodes and the apiserver, or set failurePolicy to Ignore",
+					fldPath.Index(i)))
 		}
 	}
 	return warnings

@@ -34,38 +34,48 @@ func TestWarnings(t *testing.T) {
 		config string
 		want   []string
 	}{
-		"no policies":          {head, nil},
-		"rules of the module":  {policy("failurePolicy: Fail"), nil},
-		"some resources":       {policy("rules: [" + pods + "]"), nil},
-		"everything":           {policy("rules: [" + pods + ", " + everything + "]"), []string{"policies[a].rules[1]" + lockOut}},
+		"no policies":         {head, nil},
+		"rules of the module": {policy("failurePolicy: Fail"), nil},
+		"some resources":      {policy("rules: [" + pods + "]"), nil},
+		"everything": {policy("rules: [" + pods + ", " + everything + "]"),
+			[]string{"policies[a].rules[1]" + lockOut}},
 		"everything, ignoring": {policy("failurePolicy: Ignore\nrules: [" + everything + "]"), nil},
 		"long evaluation": {
 			policy("timeoutEvalSeconds: 11"),
-			[]string{"policies[a].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation before: make one longer or the other shorter"},
+			[]string{
+				"policies[a].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation before: make one longer or the other shorter",
+			},
 		},
 		"long evaluations": {
 			policy("timeoutEvalSeconds: 10") + "limits: {evaluationTimeout: 11s}",
-			[]string{"limits.evaluationTimeout: is longer than limits.requestTimeout (10s), which ends evaluations before: make one longer or the other shorter"},
+			[]string{
+				"limits.evaluationTimeout: is longer than limits.requestTimeout (10s), which ends evaluations before: make one longer or the other shorter",
+			},
 		},
 		"reinvocation": {
 			policy("reinvocationPolicy: Never"),
-			[]string{"policies[a].reinvocationPolicy: has no effect on a policy that does not mutate: remove the field"},
+			[]string{
+				"policies[a].reinvocationPolicy: has no effect on a policy that does not mutate: remove the field",
+			},
 		},
 		"reinvocation, mutating": {policy("mutating: true\nreinvocationPolicy: Never"), nil},
 		"member that nobody calls": {
-			group("g", "policies", "{one: {module: file:///a.wasm}, two: {module: file:///b.wasm, timeoutEvalSeconds: 30}}"),
+			group("g", "policies",
+				"{one: {module: file:///a.wasm}, two: {module: file:///b.wasm, timeoutEvalSeconds: 30}}"),
 			[]string{
 				"policyGroups[g].policies[two]: is not called by the expression and decides nothing: call it or remove it",
 				"policyGroups[g].policies[two].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation before: make one longer or the other shorter",
 			},
 		},
-		"group of everything": {group("g", "rules", "["+everything+"]"), []string{"policyGroups[g].rules[0]" + lockOut}},
+		"group of everything": {group("g", "rules", "["+everything+"]"),
+			[]string{"policyGroups[g].rules[0]" + lockOut}},
 		"group field without effect": {
 			group("g", "backgroundAudit", "true"),
 			[]string{"policyGroups[g].backgroundAudit: has no effect in process: remove the field"},
 		},
 		"no effect": {
-			policy("policyServer: ''\nsideEffects: None\ntimeoutSeconds: 10\nbackgroundAudit: false\nallowInsideAdmissionControllerNamespace: false"),
+			policy(
+				"policyServer: ''\nsideEffects: None\ntimeoutSeconds: 10\nbackgroundAudit: false\nallowInsideAdmissionControllerNamespace: false"),
 			[]string{
 				"policies[a].policyServer: has no effect in process: remove the field",
 				"policies[a].sideEffects: has no effect in process: remove the field",

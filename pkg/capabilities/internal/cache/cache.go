@@ -71,7 +71,9 @@ func New[K comparable, V any](options Options[K, V]) *Cache[K, V] {
 		options.Clock = clock.RealClock{}
 	}
 	c := &Cache[K, V]{options: options, flights: map[K]*flight[V]{}}
-	c.entries = lru.NewWithEvictionFunc(options.Entries, func(_ lru.Key, e any) { c.bytes -= e.(entry[V]).size })
+	c.entries = lru.NewWithEvictionFunc(options.Entries, func(_ lru.Key, e any) {
+		c.bytes -= e.(entry[V]).size
+	})
 	return c
 }
 
@@ -79,7 +81,8 @@ func New[K comparable, V any](options Options[K, V]) *Cache[K, V] {
 // with the same key wait for one call of ask. Ask receives a context with the values of the first
 // caller's context, which ends only after ask returns or all callers have given up. Get returns
 // when ctx ends, with the context's error. A panic in ask becomes an error.
-func (c *Cache[K, V]) Get(ctx context.Context, key K, ask func(context.Context) (V, error)) (V, error) {
+func (c *Cache[K, V]) Get(ctx context.Context, key K,
+	ask func(context.Context) (V, error)) (V, error) {
 	c.mu.Lock()
 	if value, ok := c.lookup(key); ok {
 		c.mu.Unlock()
@@ -161,9 +164,11 @@ type flight[V any] struct {
 
 // takeOff starts a call. The package singleflight would not do: it supports only string keys, and
 // no context.
-func (c *Cache[K, V]) takeOff(ctx context.Context, key K, ask func(context.Context) (V, error)) *flight[V] {
+func (c *Cache[K, V]) takeOff(ctx context.Context, key K,
+	ask func(context.Context) (V, error)) *flight[V] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, span := spans.StartApart(ctx, spans.Look) // other requests may still wait when this one ends
+	// other requests may still wait when this one ends
+	ctx, span := spans.StartApart(ctx, spans.Look)
 	f := &flight[V]{cancel: cancel, span: span, done: make(chan struct{})}
 	c.flights[key] = f
 	go func() {
@@ -200,7 +205,8 @@ func (c *Cache[K, V]) leave(key K, f *flight[V]) {
 	}
 }
 
-func recovered[V any](ctx context.Context, ask func(context.Context) (V, error)) (value V, err error) {
+func recovered[V any](ctx context.Context,
+	ask func(context.Context) (V, error)) (value V, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)

@@ -60,7 +60,8 @@ func TestAQuestionHasATraceOfItsOwn(t *testing.T) {
 	})
 	require.NoError(t, err)
 	request.End()
-	require.Eventually(t, func() bool { return len(recorder.Ended()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(recorder.Ended()) == 2 }, 10*time.Second,
+		time.Millisecond)
 	for _, span := range recorder.Ended() {
 		if span.Name() == "request" {
 			require.Equal(t, asking, span.Links()[0].SpanContext)
@@ -124,7 +125,9 @@ func TestBytesAreBounded(t *testing.T) {
 
 func TestFailuresAreNotKept(t *testing.T) {
 	c := cache.New(cache.Options[string, string]{Entries: 10, TTL: time.Minute})
-	_, err := c.Get(t.Context(), "a", func(context.Context) (string, error) { return "", errors.New("no") })
+	_, err := c.Get(t.Context(), "a", func(context.Context) (string, error) {
+		return "", errors.New("no")
+	})
 	require.EqualError(t, err, "no")
 	_, err = c.Get(t.Context(), "a", func(context.Context) (string, error) { panic("oh") })
 	require.EqualError(t, err, "panic: oh")
@@ -158,7 +161,8 @@ func TestOneQuestionForAllWhoWait(t *testing.T) {
 	for n := range results {
 		group.Go(func() { results[n], _ = c.Get(t.Context(), "a", ask) })
 	}
-	require.Eventually(t, func() bool { return cache.Waiters(c, "a") == 1+len(results) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return cache.Waiters(c, "a") == 1+len(results) },
+		10*time.Second, time.Millisecond)
 	giveUp()
 	require.ErrorIs(t, <-gone, context.Canceled)
 	close(answer)

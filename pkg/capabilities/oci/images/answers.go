@@ -116,8 +116,17 @@ func (q *question) describe(span spans.Span, err error) {
 func (q *question) share() string { return q.policy + "\x00" + q.registry }
 
 func newAnswers(b bounds) *answers {
-	a := &answers{bounds: b, policies: newTurns(b.policy), registries: newTurns(b.registry), shares: newTurns(b.registry), flights: map[string]*flight{}, looks: map[string]int{}}
-	a.entries = lru.NewWithEvictionFunc(b.entries, func(_ lru.Key, e any) { a.held -= e.(*entry).size })
+	a := &answers{
+		bounds:     b,
+		policies:   newTurns(b.policy),
+		registries: newTurns(b.registry),
+		shares:     newTurns(b.registry),
+		flights:    map[string]*flight{},
+		looks:      map[string]int{},
+	}
+	a.entries = lru.NewWithEvictionFunc(b.entries, func(_ lru.Key, e any) {
+		a.held -= e.(*entry).size
+	})
 	return a
 }
 
@@ -172,7 +181,10 @@ func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 	case <-tired:
 		return e.good, resultStale, nil
 	case <-ctx.Done():
-		return nil, resultFailed, fmt.Errorf("the registry has not answered yet, and the lookup continues for a while: %w", context.Cause(ctx))
+		return nil, resultFailed,
+			fmt.Errorf(
+				"the registry has not answered yet, and the lookup continues for a while: %w",
+				context.Cause(ctx))
 	}
 }
 
@@ -192,10 +204,16 @@ func (e *entry) result(how result) ([]byte, result, error) {
 // takeOff starts a lookup, unless the policy has too many.
 func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	if most := a.policy * (1 + queued); a.looks[q.policy] >= most {
-		return nil, fmt.Errorf("the policy has %d image lookups running or waiting, at most %d are allowed: see capabilities.oci.policyLooks", a.looks[q.policy], most)
+		return nil,
+			fmt.Errorf(
+				"the policy has %d image lookups running or waiting, at most %d are allowed: see capabilities.oci.policyLooks",
+				a.looks[q.policy], most)
 	}
 	if most := a.registry * (1 + queued); a.looks[q.share()] >= most {
-		return nil, fmt.Errorf("the policy has %d image lookups in %s running or waiting, at most %d are allowed: see capabilities.oci.registryLooks", a.looks[q.share()], q.registry, most)
+		return nil,
+			fmt.Errorf(
+				"the policy has %d image lookups in %s running or waiting, at most %d are allowed: see capabilities.oci.registryLooks",
+				a.looks[q.share()], q.registry, most)
 	}
 	a.looks[q.policy]++
 	a.looks[q.share()]++
@@ -253,7 +271,8 @@ func (a *answers) settle(key string, begin time.Time, body []byte, err error) *e
 	case err == nil:
 		e.until, e.refresh = begin.Add(a.ttl), begin.Add(a.ttl*3/4)
 		e.good, e.goodUntil = body, e.until.Add(a.staleTTL)
-	case unanswered && old != nil && old.err == nil && !old.stale && now.Before(old.until): // a refresh failed
+	// a refresh failed
+	case unanswered && old != nil && old.err == nil && !old.stale && now.Before(old.until):
 		kept := *old
 		kept.refresh = e.refresh
 		e = &kept

@@ -70,7 +70,8 @@ type world struct {
 func newWorld(change func(*bounds)) *world {
 	w := &world{source: &source{}, clock: clocktesting.NewFakeClock(time.Now())}
 	b := bounds{
-		entries: 10, bytes: 1 << 20, ttl: time.Minute, failureTTL: 5 * time.Second, timeout: time.Minute, policy: 2, registry: 2, clock: w.clock,
+		entries: 10, bytes: 1 << 20, ttl: time.Minute, failureTTL: 5 * time.Second,
+		timeout: time.Minute, policy: 2, registry: 2, clock: w.clock,
 	}
 	if change != nil {
 		change(&b)
@@ -219,7 +220,8 @@ func TestALookOutlivesItsRequestAndServesTheNext(t *testing.T) {
 	cancel()
 	_, how, err := w.get(ctx, w.question("k"))
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "the registry has not answered yet, and the lookup continues for a while")
+	require.ErrorContains(t, err,
+		"the registry has not answered yet, and the lookup continues for a while")
 	require.Equal(t, resultFailed, how)
 	var group sync.WaitGroup
 	for range 10 {
@@ -285,9 +287,11 @@ func TestLooksOfAPolicyAreBounded(t *testing.T) {
 		_, _, err := w.get(ctx, w.question(fmt.Sprint(n)))
 		require.ErrorIs(t, err, context.Canceled)
 	}
-	require.Eventually(t, func() bool { return w.asked.Load() == 2 }, 10*time.Second, time.Millisecond, "two at the same time")
+	require.Eventually(t, func() bool { return w.asked.Load() == 2 }, 10*time.Second,
+		time.Millisecond, "two at the same time")
 	_, how, err := w.get(t.Context(), w.question("one more"))
-	require.EqualError(t, err, "the policy has 18 image lookups running or waiting, at most 18 are allowed: see capabilities.oci.policyLooks")
+	require.EqualError(t, err,
+		"the policy has 18 image lookups running or waiting, at most 18 are allowed: see capabilities.oci.policyLooks")
 	require.Equal(t, resultDenied, how)
 	require.EqualValues(t, 2, w.asked.Load())
 
@@ -320,11 +324,13 @@ func TestARegistryThatHangsLeavesTurnsForOthers(t *testing.T) {
 		return w.asked.Load() == 1 && l != nil && l.in == 9
 	}, 10*time.Second, time.Millisecond)
 	_, how, err := w.get(t.Context(), w.question("one more"))
-	require.EqualError(t, err, "the policy has 9 image lookups in r running or waiting, at most 9 are allowed: see capabilities.oci.registryLooks")
+	require.EqualError(t, err,
+		"the policy has 9 image lookups in r running or waiting, at most 9 are allowed: see capabilities.oci.registryLooks")
 	require.Equal(t, resultDenied, how)
 
 	// The same policy has another turn, for another registry.
-	_, _, err = w.get(t.Context(), question{key: "other", policy: "p", registry: "s", ask: (&source{}).ask})
+	_, _, err = w.get(t.Context(),
+		question{key: "other", policy: "p", registry: "s", ask: (&source{}).ask})
 	require.NoError(t, err)
 	w.blocked.Unlock()
 	w.settled(t)
@@ -368,7 +374,9 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	w := newWorld(func(b *bounds) { b.entries, b.bytes = 3, 3*(entryBytes+1+100) })
 	sized := func(key string, size int) {
 		q := w.question(key)
-		q.ask = func(context.Context) ([]byte, error) { return []byte(strings.Repeat("x", size)), nil }
+		q.ask = func(context.Context) ([]byte, error) {
+			return []byte(strings.Repeat("x", size)), nil
+		}
 		_, _, err := w.get(t.Context(), q)
 		require.NoError(t, err)
 	}
@@ -386,7 +394,9 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	require.LessOrEqual(t, w.held, w.bytes)
 
 	q := w.question("g")
-	q.ask = func(context.Context) ([]byte, error) { return nil, errors.New(strings.Repeat("x", 10_000)) }
+	q.ask = func(context.Context) ([]byte, error) {
+		return nil, errors.New(strings.Repeat("x", 10_000))
+	}
 	_, _, err := w.get(t.Context(), q)
 	require.Error(t, err)
 	require.Nil(t, w.known("g"), "so is an error")

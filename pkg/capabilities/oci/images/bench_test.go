@@ -35,7 +35,8 @@ import (
 func BenchmarkVerify(b *testing.B) {
 	r := registry.Start(b, registry.Options{})
 	pushed, key := pushImage(b, r), signing.NewKey(b)
-	r.PushReferrer(b, "team/app", pushed.index, registry.BundleMediaType, key.Bundle(b, pushed.index, nil))
+	r.PushReferrer(b, "team/app", pushed.index, registry.BundleMediaType,
+		key.Bundle(b, pushed.index, nil))
 	payload, err := json.Marshal(by(oci.VerifyV2, r.Host+"/team/app:v1", nil, key))
 	require.NoError(b, err)
 	verify := func(b *testing.B, o *oci.OCI) {
@@ -49,7 +50,8 @@ func BenchmarkVerify(b *testing.B) {
 		for b.Loop() {
 			verify(b, o)
 		}
-		fmt.Printf("figure verify_image_cached_us %.1f us\n", float64(b.Elapsed())/float64(b.N)/float64(time.Microsecond))
+		fmt.Printf("figure verify_image_cached_us %.1f us\n",
+			float64(b.Elapsed())/float64(b.N)/float64(time.Microsecond))
 	})
 	b.Run("cold", func(b *testing.B) {
 		for b.Loop() {
@@ -58,6 +60,7 @@ func BenchmarkVerify(b *testing.B) {
 			b.StartTimer()
 			verify(b, o)
 		}
-		fmt.Printf("figure verify_image_cold_ms %.1f ms\n", float64(b.Elapsed())/float64(b.N)/float64(time.Millisecond))
+		fmt.Printf("figure verify_image_cold_ms %.1f ms\n",
+			float64(b.Elapsed())/float64(b.N)/float64(time.Millisecond))
 	})
 }

@@ -37,13 +37,16 @@ import (
 )
 
 func TestALookIsBoundedInRequestsAndBytes(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("0123456789")) }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("0123456789"))
+	}))
 	defer server.Close()
 	named, err := parseHosts("", []string{strings.TrimPrefix(server.URL, "http://")})
 	require.NoError(t, err)
 	client := http.Client{Transport: &fence{named: named, next: http.DefaultTransport}}
 	get := func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, strings.NewReader("body"))
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL,
+			strings.NewReader("body"))
 		require.NoError(t, err)
 		response, err := client.Do(request)
 		if err != nil {
@@ -80,43 +83,66 @@ func hostile(t *testing.T, documents map[string]string, mediaType string) *Image
 	}))
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "http://")
-	i, err := New(Options{Registries: []string{host}, Sources: module.Sources{Insecure: []string{host}}})
+	i, err := New(Options{
+		Registries: []string{host},
+		Sources:    module.Sources{Insecure: []string{host}},
+	})
 	require.NoError(t, err)
 	documents["host"] = host
 	return i
 }
 
 func TestDocumentsThatAreRefused(t *testing.T) {
-	const image, index = "application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.index.v1+json"
+	const image, index = "application/vnd.oci.image.manifest.v1+json",
+		"application/vnd.oci.image.index.v1+json"
 	large := strings.Repeat(" ", maxDocumentBytes)
 	sum := func(s string) string { return digest.FromString(s).String() }
 	withConfig := func(d string, size int) string {
-		return fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":%q,"size":%d},"layers":[]}`, d, size)
+		return fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":%q,"size":%d},"layers":[]}`, d,
+			size)
 	}
 	forHere := func(d string) string {
-		return fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"digest":%q,"platform":{"os":%q,"architecture":%q}}]}`, d, runtime.GOOS, runtime.GOARCH)
+		return fmt.Sprintf(
+			`{"schemaVersion":2,"manifests":[{"digest":%q,"platform":{"os":%q,"architecture":%q}}]}`,
+			d, runtime.GOOS, runtime.GOARCH)
 	}
 	for _, test := range []struct {
 		name, mediaType, manifest string
 		blobs                     map[string]string
 		err                       string
 	}{
-		{"large manifest", image, withConfig(sum("{}"), 2) + large, nil, "the manifest is larger than 4194304 bytes"},
-		{"large configuration", image, withConfig(sum("{"+large+"}"), len(large)+2), map[string]string{sum("{" + large + "}"): "{" + large + "}"}, "the configuration is larger than 4194304 bytes"},
-		{"manifest of many parts", image, `{"layers":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil, "it has more than 50000 parts"},
-		{"index of many parts", index, `{"manifests":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil, "it has more than 50000 parts"},
-		{"another configuration", image, withConfig(sum("{}"), 3), map[string]string{sum("{}"): `{ }`}, "the configuration does not have digest"},
-		{"configuration that is no JSON", image, withConfig(sum("no"), 2), map[string]string{sum("no"): "no"}, "the configuration is not JSON"},
-		{"configuration without digest", image, withConfig("../../x", 2), nil, "only SHA-256 is supported"},
-		{"another media type", "text/html", withConfig(sum("{}"), 2), nil, "which is neither of an image nor of an index"},
+		{"large manifest", image, withConfig(sum("{}"), 2) + large, nil,
+			"the manifest is larger than 4194304 bytes"},
+		{"large configuration", image, withConfig(sum("{"+large+"}"), len(large)+2),
+			map[string]string{sum("{" + large + "}"): "{" + large + "}"},
+			"the configuration is larger than 4194304 bytes"},
+		{"manifest of many parts", image,
+			`{"layers":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil,
+			"it has more than 50000 parts"},
+		{"index of many parts", index,
+			`{"manifests":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil,
+			"it has more than 50000 parts"},
+		{"another configuration", image, withConfig(sum("{}"), 3),
+			map[string]string{sum("{}"): `{ }`}, "the configuration does not have digest"},
+		{"configuration that is no JSON", image, withConfig(sum("no"), 2),
+			map[string]string{sum("no"): "no"}, "the configuration is not JSON"},
+		{"configuration without digest", image, withConfig("../../x", 2), nil,
+			"only SHA-256 is supported"},
+		{"another media type", "text/html", withConfig(sum("{}"), 2), nil,
+			"which is neither of an image nor of an index"},
 		{"no JSON", image, "no", nil, "the manifest cannot be read"},
 		{"an image that is an index", image, forHere(sum("")), nil, "and is something else"},
-		{"an index that is an image", index, withConfig(sum("{}"), 2), nil, "and is something else"},
+		{"an index that is an image", index, withConfig(sum("{}"), 2), nil,
+			"and is something else"},
 		{"both", image, `{"config":{},"manifests":[]}`, nil, "and is something else"},
-		{"names itself otherwise", image, `{"mediaType":"` + index + `","config":{}}`, nil, "and is something else"},
+		{"names itself otherwise", image, `{"mediaType":"` + index + `","config":{}}`, nil,
+			"and is something else"},
 		{"names in other cases", image, `{"CONFIG":{}}`, nil, "and is something else"},
-		{"no image for this platform", index, `{"manifests":[{"digest":"x"},{"digest":"x","platform":{"os":"plan9","architecture":"mips"}}]}`, nil, "the index has no image for " + runtime.GOOS + "/" + runtime.GOARCH},
-		{"image without digest", index, forHere("latest"), nil, "the index names an image by digest"},
+		{"no image for this platform", index,
+			`{"manifests":[{"digest":"x"},{"digest":"x","platform":{"os":"plan9","architecture":"mips"}}]}`,
+			nil, "the index has no image for " + runtime.GOOS + "/" + runtime.GOARCH},
+		{"image without digest", index, forHere("latest"), nil,
+			"the index names an image by digest"},
 		{"another image", index, forHere(sum("another")), nil, "digest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,7 +151,8 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 				documents[digest] = content
 			}
 			i := hostile(t, documents, test.mediaType)
-			_, err := i.Ask(t.Context(), &capabilities.Caller{}, oci.ManifestAndConfig, documents["host"]+"/app:v1", []byte(`""`))
+			_, err := i.Ask(t.Context(), &capabilities.Caller{}, oci.ManifestAndConfig,
+				documents["host"]+"/app:v1", []byte(`""`))
 			require.ErrorContains(t, err, test.err)
 		})
 	}

@@ -44,11 +44,16 @@ func forbid(format string, arguments ...any) error {
 // knows: carrier networks, protocol assignments, benchmarks and documentation. It also lists IPv6
 // ranges that embed IPv4 addresses, because a gateway may translate them.
 var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"),
-	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("::/96"), netip.MustParsePrefix("64:ff9b::/96"),
+	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
 // isPublic reports whether an address is on the internet, and does not belong to this machine or to
@@ -64,7 +69,8 @@ func isPublic(address netip.Addr) bool {
 	}
 	own, err := net.InterfaceAddrs()
 	for _, a := range own {
-		if prefix, perr := netip.ParsePrefix(a.String()); perr == nil && prefix.Addr().Unmap() == address {
+		if prefix, perr := netip.ParsePrefix(a.String()); perr == nil &&
+			prefix.Addr().Unmap() == address {
 			return false
 		}
 	}
@@ -96,7 +102,9 @@ func parseRanges(cidrs []string) (all []netip.Prefix, err error) {
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, Resolver: d.resolver}
 	if !d.named[strings.ToLower(address)] {
-		dialer.Control = func(_, connected string, _ syscall.RawConn) error { return d.check(address, connected) }
+		dialer.Control = func(_, connected string, _ syscall.RawConn) error {
+			return d.check(address, connected)
+		}
 	}
 	return dialer.DialContext(ctx, network, address)
 }
@@ -104,12 +112,18 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 func (d *dialer) check(host, connected string) error {
 	to, err := netip.ParseAddrPort(connected)
 	address := to.Addr().Unmap().WithZone("") // prefixes have no zone
-	denied := slices.ContainsFunc(d.denied, func(p netip.Prefix) bool { return p.Contains(address) })
+	denied := slices.ContainsFunc(d.denied, func(p netip.Prefix) bool {
+		return p.Contains(address)
+	})
 	switch {
 	case denied:
-		return forbid("%s has an address that is in capabilities.oci.deniedRanges: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it", host, host)
+		return forbid(
+			"%s has an address that is in capabilities.oci.deniedRanges: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it",
+			host, host)
 	case err == nil && isPublic(address):
 		return nil
 	}
-	return forbid("%s has an address that is not on the internet: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it", host, host)
+	return forbid(
+		"%s has an address that is not on the internet: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it",
+		host, host)
 }

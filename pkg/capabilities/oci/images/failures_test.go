@@ -36,10 +36,17 @@ func TestLooksThatFailAreNoPolicysFault(t *testing.T) {
 	key := signing.NewKey(t)
 	i := newImages(t, r.Host, nil)
 	verify := func(image string, keys ...string) any {
-		return map[string]any{"type": "SigstorePubKeyVerify", "image": image, "pub_keys": keys, "annotations": nil}
+		return map[string]any{
+			"type":        "SigstorePubKeyVerify",
+			"image":       image,
+			"pub_keys":    keys,
+			"annotations": nil,
+		}
 	}
 	shortage := new(*abi.ShortageError)
-	for _, image := range []string{r.Host + "/app:v2", "ghcr.io/app:v1", "-/app", r.Host + "/app:v1"} {
+	for _, image := range []string{
+		r.Host + "/app:v2", "ghcr.io/app:v1", "-/app", r.Host + "/app:v1",
+	} {
 		for range 2 { // the second answer comes from the cache
 			_, err := call(t, i, oci.VerifyV2, verify(image, key.PEM))
 			require.ErrorAs(t, err, shortage, image)

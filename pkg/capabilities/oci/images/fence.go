@@ -72,8 +72,9 @@ func (f *fence) RoundTrip(request *http.Request) (*http.Response, error) {
 func (f *fence) check(request *http.Request, b *budget) error {
 	switch {
 	case !f.named.match(request.URL.Scheme, request.URL.Host):
-		return forbid("the registry leads to host %.200q, for content or for a token, and that host is not listed: "+
-			"to allow it, add it to capabilities.oci.redirects", request.URL.Host)
+		return forbid(
+			"the registry leads to host %.200q, for content or for a token, and that host is not listed: "+
+				"to allow it, add it to capabilities.oci.redirects", request.URL.Host)
 	case b == nil || b.requests.Add(-1) < 0:
 		return fmt.Errorf("the lookup takes more than %d requests", maxRequests)
 	}

@@ -44,10 +44,13 @@ func TestShortNames(t *testing.T) {
 		require.True(t, strings.HasPrefix(uri, "registry://"+host+"/"))
 	}
 	for _, image := range []string{
-		"user@ghcr.io/app", "user:pw@ghcr.io/app", "ghcr.io?x/app", "ghcr.io#x/app", "http://ghcr.io/app", "gh%63r.io/app", "ghcr.io:/app", ".ghcr.io/app", "ghcr.io:99999999/app", "[::1/app", "ghcr.io\\@evil.example/app",
+		"user@ghcr.io/app", "user:pw@ghcr.io/app", "ghcr.io?x/app", "ghcr.io#x/app",
+		"http://ghcr.io/app", "gh%63r.io/app", "ghcr.io:/app", ".ghcr.io/app",
+		"ghcr.io:99999999/app", "[::1/app", "ghcr.io\\@evil.example/app",
 	} {
 		_, _, err := expand(image)
-		require.ErrorContains(t, err, "is not a host: write [host[:port]/]repository[:tag][@digest]", image)
+		require.ErrorContains(t, err,
+			"is not a host: write [host[:port]/]repository[:tag][@digest]", image)
 	}
 }
 
@@ -82,7 +85,8 @@ func TestHostPatterns(t *testing.T) {
 	} {
 		patterns, err := parseHosts("field", []string{test.pattern})
 		require.NoError(t, err)
-		require.Equal(t, test.want, patterns.match(test.scheme, test.host), "%s of %s://%s", test.pattern, test.scheme, test.host)
+		require.Equal(t, test.want, patterns.match(test.scheme, test.host), "%s of %s://%s",
+			test.pattern, test.scheme, test.host)
 	}
 	for _, pattern := range []string{"", "a*.example.com", "*.*", "a.*.com", "**"} {
 		_, err := parseHosts("field", []string{pattern})
@@ -93,14 +97,21 @@ func TestHostPatterns(t *testing.T) {
 
 func TestAddressesThatAreNotOnTheInternet(t *testing.T) {
 	for _, address := range []string{
-		"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200",
-		"192.0.0.192", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
-		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1", "fe80::1%eth0", "2002:7f00:1::%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1",
-		"64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1", "2001:db8::1", "100::1",
+		"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1",
+		"192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200",
+		"192.0.0.192", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1",
+		"239.255.255.255", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1",
+		"fe80::1%eth0", "2002:7f00:1::%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1",
+		"64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1",
+		"2001:db8::1", "100::1",
 	} {
-		require.ErrorContains(t, (&dialer{}).check("a:443", at(address)), "is not on the internet", address)
+		require.ErrorContains(t, (&dialer{}).check("a:443", at(address)), "is not on the internet",
+			address)
 	}
-	for _, address := range []string{"1.1.1.1", "140.82.121.33", "::ffff:1.1.1.1", "2606:4700::1111", "2a04:4e42::1"} {
+	for _, address := range []string{
+		"1.1.1.1", "140.82.121.33", "::ffff:1.1.1.1", "2606:4700::1111", "2a04:4e42::1",
+	} {
 		require.NoError(t, (&dialer{}).check("a:443", at(address)), address)
 	}
 	require.Error(t, (&dialer{}).check("a:443", "no address"))
@@ -116,9 +127,12 @@ func TestRangesThatAreDenied(t *testing.T) {
 	denied, err := parseRanges([]string{"140.82.112.0/20", "2606:4700::/32"})
 	require.NoError(t, err)
 	d := &dialer{denied: denied}
-	for _, address := range []string{"140.82.121.33", "::ffff:140.82.121.33", "2606:4700::1111", "2606:4700::1111%eth0"} {
+	for _, address := range []string{
+		"140.82.121.33", "::ffff:140.82.121.33", "2606:4700::1111", "2606:4700::1111%eth0",
+	} {
 		err := d.check("a.example.com:443", at(address))
-		require.ErrorContains(t, err, "a.example.com:443 has an address that is in capabilities.oci.deniedRanges", address)
+		require.ErrorContains(t, err,
+			"a.example.com:443 has an address that is in capabilities.oci.deniedRanges", address)
 		require.ErrorAs(t, err, new(*ForbiddenError))
 	}
 	for _, address := range []string{"140.82.128.1", "::ffff:140.82.111.1", "2606:4701::1111"} {

@@ -118,12 +118,15 @@ func New(o Options) (*Images, error) {
 		return nil, err
 	}
 	return &Images{
-		named: named, checker: o.Checker, registries: registries, recorder: cmp.Or[Recorder](o.Recorder, discard{}),
+		named: named, checker: o.Checker, registries: registries,
+		recorder: cmp.Or[Recorder](o.Recorder, discard{}),
 		answers: newAnswers(bounds{
 			entries: cmp.Or(o.CacheEntries, 4096), bytes: cmp.Or(o.CacheBytes, 16<<20),
-			ttl: cmp.Or(o.CacheTTL, time.Minute), failureTTL: cmp.Or(o.FailureTTL, 5*time.Second), staleTTL: o.StaleTTL,
-			timeout: cmp.Or(o.LookTimeout, 10*time.Second), policy: cmp.Or(o.PolicyLooks, 16), registry: cmp.Or(o.RegistryLooks, 8),
-			clock: cmp.Or[clock.Clock](o.Clock, clock.RealClock{}),
+			ttl: cmp.Or(o.CacheTTL, time.Minute), failureTTL: cmp.Or(o.FailureTTL, 5*time.Second),
+			staleTTL: o.StaleTTL,
+			timeout:  cmp.Or(o.LookTimeout, 10*time.Second), policy: cmp.Or(o.PolicyLooks, 16),
+			registry: cmp.Or(o.RegistryLooks, 8),
+			clock:    cmp.Or[clock.Clock](o.Clock, clock.RealClock{}),
 		}),
 	}, nil
 }
@@ -160,7 +163,8 @@ func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
 		d.named[address] = true
 	}
 	for _, mirror := range o.Sources.MirrorHosts() {
-		d.named[moduleuri.WithPort("https", mirror)], d.named[moduleuri.WithPort("http", mirror)] = true, true
+		d.named[moduleuri.WithPort("https", mirror)], d.named[moduleuri.WithPort("http", mirror)] =
+			true, true
 	}
 	return named, fenced(o.Sources, d.dial, followed), nil
 }
@@ -168,26 +172,33 @@ func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
 // fenced limits requests to the given hosts, and counts them.
 func fenced(sources module.Sources, dial module.Dial, to hostPatterns) module.RegistriesOptions {
 	return module.RegistriesOptions{
-		Sources: sources, Dial: dial, Wrap: func(next http.RoundTripper) http.RoundTripper { return &fence{named: to, next: next} },
+		Sources: sources, Dial: dial, Wrap: func(next http.RoundTripper) http.RoundTripper {
+			return &fence{named: to, next: next}
+		},
 	}
 }
 
 // Ask implements [oci.Images].
-func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error) {
+func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation, image string,
+	request []byte) ([]byte, error) {
 	answer, how, err := i.ask(ctx, caller.Policy, operation, image, request)
 	i.recorder.CountLook(operation, string(how))
 	spans.Tell(ctx, spans.Text(spans.LookResult, string(how)))
 	return answer, err
 }
 
-func (i *Images) ask(ctx context.Context, policy, operation, image string, request []byte) ([]byte, result, error) {
+func (i *Images) ask(ctx context.Context, policy, operation, image string,
+	request []byte) ([]byte, result, error) {
 	host, uri, err := expand(image)
 	if err != nil {
 		return nil, resultFailed, asShortage(err)
 	}
 	if !i.named.match("https", host) {
-		return nil, resultDenied, asShortage(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
-			"to capabilities.oci.registries of the configuration", image, host, host))
+		return nil, resultDenied,
+			asShortage(
+				forbid(
+					"image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
+						"to capabilities.oci.registries of the configuration", image, host, host))
 	}
 	q := question{policy: policy, registry: host, key: i.key(operation, request)}
 	if known := i.answers.known(q.key); known != nil {

@@ -80,7 +80,8 @@ func (l *look) run(ctx context.Context) (answer []byte, err error) {
 		answer, err = l.answer(ctx, from, m)
 		return err
 	})
-	if err != nil && !answered && module.CauseOf(err) == module.CauseUnreachable && !errors.As(err, new(*ForbiddenError)) {
+	if err != nil && !answered && module.CauseOf(err) == module.CauseUnreachable &&
+		!errors.As(err, new(*ForbiddenError)) {
 		return nil, &unansweredError{err}
 	}
 	return answer, err
@@ -97,10 +98,16 @@ func (l *look) answer(ctx context.Context, from *remote.Repository, m *manifest)
 	case oci.ManifestAndConfig:
 		return withConfig(ctx, from, m)
 	}
-	descriptor := ocispec.Descriptor{MediaType: m.mediaType, Digest: digest.Digest(m.digest), Size: int64(len(m.content))}
-	if err := l.judge(ctx, verification.Artifact{Digest: m.digest}, discovery.Find(ctx, from, descriptor)); err != nil {
+	descriptor := ocispec.Descriptor{
+		MediaType: m.mediaType,
+		Digest:    digest.Digest(m.digest),
+		Size:      int64(len(m.content)),
+	}
+	if err := l.judge(ctx, verification.Artifact{Digest: m.digest},
+		discovery.Find(ctx, from, descriptor)); err != nil {
 		err = fmt.Errorf("%s: %w", m.digest, err)
-		if unmet := (*verification.UnmetError)(nil); errors.As(err, &unmet) && unmet.Count == 0 && unmet.Unread == nil {
+		if unmet := (*verification.UnmetError)(nil); errors.As(err, &unmet) && unmet.Count == 0 &&
+			unmet.Unread == nil {
 			err = &unsignedError{err}
 		}
 		return nil, &module.Error{Cause: module.CauseUnverified, Err: err}
@@ -165,9 +172,11 @@ func (m *manifest) check() error {
 	switch m.mediaType {
 	case ocispec.MediaTypeImageManifest, dockerManifest, ocispec.MediaTypeImageIndex, dockerList:
 	default:
-		return fmt.Errorf("it has media type %.100q, which is neither of an image nor of an index", m.mediaType)
+		return fmt.Errorf("it has media type %.100q, which is neither of an image nor of an index",
+			m.mediaType)
 	}
-	if d.MediaType != "" && d.MediaType != m.mediaType || m.isIndex() != (d.Manifests != nil) || m.isIndex() == (d.Config != nil) {
+	if d.MediaType != "" && d.MediaType != m.mediaType || m.isIndex() != (d.Manifests != nil) ||
+		m.isIndex() == (d.Config != nil) {
 		return fmt.Errorf("it is served as %s, and is something else", m.mediaType)
 	}
 	return nil
@@ -189,8 +198,10 @@ func withConfig(ctx context.Context, from *remote.Repository, m *manifest) ([]by
 		}
 	}
 	descriptor := *m.document.Config
-	if err := descriptor.Digest.Validate(); err != nil || descriptor.Digest.Algorithm() != digest.SHA256 {
-		return nil, fmt.Errorf("the configuration has digest %.100q: only SHA-256 is supported", descriptor.Digest)
+	if err := descriptor.Digest.Validate(); err != nil ||
+		descriptor.Digest.Algorithm() != digest.SHA256 {
+		return nil, fmt.Errorf("the configuration has digest %.100q: only SHA-256 is supported",
+			descriptor.Digest)
 	}
 	body, err := from.Blobs().Fetch(ctx, descriptor)
 	if err != nil {
@@ -215,11 +226,14 @@ func withConfig(ctx context.Context, from *remote.Repository, m *manifest) ([]by
 // platform returns the digest of the image for this platform.
 func (m *manifest) platform() (string, error) {
 	for _, d := range *m.document.Manifests {
-		if d.Platform == nil || d.Platform.OS != runtime.GOOS || d.Platform.Architecture != runtime.GOARCH {
+		if d.Platform == nil || d.Platform.OS != runtime.GOOS ||
+			d.Platform.Architecture != runtime.GOARCH {
 			continue
 		}
 		if err := d.Digest.Validate(); err != nil || d.Digest.Algorithm() != digest.SHA256 {
-			return "", fmt.Errorf("the index names an image by digest %.100q: only SHA-256 is supported", d.Digest)
+			return "",
+				fmt.Errorf("the index names an image by digest %.100q: only SHA-256 is supported",
+					d.Digest)
 		}
 		return d.Digest.String(), nil
 	}

@@ -57,16 +57,20 @@ func names(t *testing.T, address [4]byte) *net.Resolver {
 			}
 			m.Response, m.Additionals = true, nil
 			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &dnsmessage.AResource{A: address}}}
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class},
+					Body:   &dnsmessage.AResource{A: address},
+				}}
 			}
 			if answer, err := m.Pack(); err == nil {
 				_, _ = conn.WriteTo(answer, from)
 			}
 		}
 	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
-	}}
+	return &net.Resolver{PreferGo: true,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+		}}
 }
 
 // victim is a server that counts the requests that reach it.
@@ -85,31 +89,38 @@ func TestOnlyNamedRegistriesAreAsked(t *testing.T) {
 	host, requests := victim(t)
 	_, port, err := net.SplitHostPort(host)
 	require.NoError(t, err)
-	const notNamed, notPublic = "which policies may not ask about: add ", "has an address that is not on the internet: name it with its port"
+	const notNamed, notPublic = "which policies may not ask about: add ",
+		"has an address that is not on the internet: name it with its port"
 	for _, test := range []struct {
 		name, image string
 		registries  []string
 		err         string
 	}{
-		{"none is named", "ghcr.io/app", nil, `image "ghcr.io/app" is in registry ghcr.io, which policies may not ask about: add "ghcr.io", or a pattern such as "*.example.com", to capabilities.oci.registries of the configuration`},
+		{"none is named", "ghcr.io/app", nil,
+			`image "ghcr.io/app" is in registry ghcr.io, which policies may not ask about: add "ghcr.io", or a pattern such as "*.example.com", to capabilities.oci.registries of the configuration`},
 		{"another is named", host + "/app", []string{"127.0.0.1:1"}, notNamed},
 		{"every name is", host + "/app", []string{"*", "*:" + port}, notNamed},
 		{"without its port", host + "/app", []string{"127.0.0.1"}, notNamed},
 		{"a name of loopback", "localhost:" + port + "/app", []string{"*:" + port}, notPublic},
-		{"a name below a domain", "a.example.com:" + port + "/app", []string{"*.example.com:" + port}, notPublic},
+		{"a name below a domain", "a.example.com:" + port + "/app",
+			[]string{"*.example.com:" + port}, notPublic},
 		{"a name without a port", "a.example.com/app", []string{"a.example.com"}, notPublic},
 		{"an address without a port", "127.0.0.1/app", []string{"127.0.0.1"}, notPublic},
 		{"metadata of a cloud", "169.254.169.254/app", []string{"169.254.169.254"}, notPublic},
 		{"IPv6", "[::1]/app", []string{"[::1]"}, notPublic},
 		{"mapped", "[::ffff:127.0.0.1]/app", []string{"[::ffff:127.0.0.1]"}, notPublic},
-		{"Docker Hub by another name", "registry-1.docker.io/library/app", []string{"docker.io"}, notNamed},
+		{"Docker Hub by another name", "registry-1.docker.io/library/app", []string{"docker.io"},
+			notNamed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			i := newImages(t, host, func(o *images.Options) {
 				o.Registries, o.Resolver = test.registries, names(t, [4]byte{127, 0, 0, 1})
-				o.Sources.Insecure = append(o.Sources.Insecure, "localhost:"+port, "a.example.com:"+port)
+				o.Sources.Insecure = append(o.Sources.Insecure, "localhost:"+port,
+					"a.example.com:"+port)
 			})
-			for _, operation := range []string{oci.ManifestDigest, oci.Manifest, oci.ManifestAndConfig} {
+			for _, operation := range []string{
+				oci.ManifestDigest, oci.Manifest, oci.ManifestAndConfig,
+			} {
 				_, err := call(t, i, operation, test.image)
 				require.ErrorContains(t, err, test.err)
 			}
@@ -117,7 +128,9 @@ func TestOnlyNamedRegistriesAreAsked(t *testing.T) {
 		})
 	}
 	// A name that is listed with its port may have any address.
-	i := newImages(t, "a.example.com:"+port, func(o *images.Options) { o.Resolver = names(t, [4]byte{127, 0, 0, 1}) })
+	i := newImages(t, "a.example.com:"+port, func(o *images.Options) {
+		o.Resolver = names(t, [4]byte{127, 0, 0, 1})
+	})
 	_, err = call(t, i, oci.ManifestDigest, "a.example.com:"+port+"/app")
 	require.ErrorContains(t, err, "answered 418")
 	require.EqualValues(t, 1, requests.Load())
@@ -128,14 +141,19 @@ func TestOnlyNamedRegistriesAreAsked(t *testing.T) {
 func leading(t *testing.T, elsewhere string) (host string) {
 	t.Helper()
 	config := digest.FromString("{}")
-	manifest := fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[]}`, config)
+	manifest :=
+		fmt.Sprintf(
+			`{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[]}`,
+			config)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, "/v2/token/"):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+elsewhere+`/token",service="s"`)
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+elsewhere+
+				`/token",service="s"`)
 			w.WriteHeader(http.StatusUnauthorized)
 		case strings.HasPrefix(r.URL.Path, "/v2/moved/") || strings.Contains(r.URL.Path, "/blobs/"):
-			http.Redirect(w, r, "http://"+elsewhere+r.URL.Path+"?signature=secret", http.StatusTemporaryRedirect)
+			http.Redirect(w, r, "http://"+elsewhere+r.URL.Path+"?signature=secret",
+				http.StatusTemporaryRedirect)
 		default:
 			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 			_, _ = w.Write([]byte(manifest))
@@ -171,8 +189,10 @@ func TestRegistriesLeadNowhereElse(t *testing.T) {
 		{"blobs", host, "app", nil, "leads to host"},
 		{"tokens", host, "token", nil, "leads to host"},
 		{"to another port of a host", host, "app", []string{"127.0.0.1"}, "leads to host"},
-		{"to a name of loopback", byName, "app", []string{"*.example.com:" + port}, "has an address that is not on the internet"},
-		{"tokens of a name of loopback", byName, "token", []string{"*:" + port}, "has an address that is not on the internet"},
+		{"to a name of loopback", byName, "app", []string{"*.example.com:" + port},
+			"has an address that is not on the internet"},
+		{"tokens of a name of loopback", byName, "token", []string{"*:" + port},
+			"has an address that is not on the internet"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			i := newImages(t, test.host, func(o *images.Options) {

@@ -36,7 +36,8 @@ var (
 	errNoOwner   = errors.New("Must provide owner info")           //nolint:staticcheck // Kubewarden's text
 )
 
-var errNoChecker = errors.New("image signatures cannot be verified: this program was built without a signature checker")
+var errNoChecker = errors.New(
+	"image signatures cannot be verified: this program was built without a signature checker")
 
 // verifyRequest is a request to verify an image in any way.
 type verifyRequest struct {
@@ -61,7 +62,8 @@ type verifyRequest struct {
 }
 
 // judge returns nil if the candidates for an artifact meet the demands.
-type judge func(ctx context.Context, artifact verification.Artifact, candidates iter.Seq2[*verification.Candidate, error]) error
+type judge func(ctx context.Context, artifact verification.Artifact,
+	candidates iter.Seq2[*verification.Candidate, error]) error
 
 // parseVerify parses the demands of a request to verify an image.
 func parseVerify(operation string, payload []byte, checker verification.Checker) (judge, error) {
@@ -87,10 +89,15 @@ func parseVerify(operation string, payload []byte, checker verification.Checker)
 		return nil, fmt.Errorf("the policy's demands on the image: %w", err)
 	}
 	if config.Keyless() && checker.TrustRoot() == "" {
-		return nil, fmt.Errorf("the policy demands a signature by an identity: %w to verify certificates by: set verification.trustRoot", verification.ErrNoTrustRoot)
+		return nil,
+			fmt.Errorf(
+				"the policy demands a signature by an identity: %w to verify certificates by: set verification.trustRoot",
+				verification.ErrNoTrustRoot)
 	}
-	return func(ctx context.Context, artifact verification.Artifact, candidates iter.Seq2[*verification.Candidate, error]) error {
-		return verification.Judge(ctx, checker, artifact, candidates, verification.Demand{Name: "the policy's request", Config: config})
+	return func(ctx context.Context, artifact verification.Artifact,
+		candidates iter.Seq2[*verification.Candidate, error]) error {
+		return verification.Judge(ctx, checker, artifact, candidates,
+			verification.Demand{Name: "the policy's request", Config: config})
 	}, nil
 }
 
@@ -100,8 +107,10 @@ func parseRequest(operation string, payload []byte) (*verifyRequest, error) {
 	way := ""
 	if operation == oci.VerifyV1 {
 		var outer map[string]json.RawMessage
-		if err := kjson.UnmarshalCaseSensitivePreserveInts(payload, &outer); err != nil || len(outer) != 1 {
-			return nil, fmt.Errorf("the payload is not a request to verify an image in one way: %w", err)
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(payload, &outer); err != nil ||
+			len(outer) != 1 {
+			return nil,
+				fmt.Errorf("the payload is not a request to verify an image in one way: %w", err)
 		}
 		for way, payload = range outer {
 		}
@@ -126,19 +135,29 @@ func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 		err = errNoKeys
 	case "SigstoreKeylessVerify":
 		for _, k := range r.Keyless {
-			all = append(all, verification.Signature{Kind: verification.KindGenericIssuer, Issuer: k.Issuer, Subject: &verification.Subject{Equal: k.Subject}})
+			all = append(all, verification.Signature{
+				Kind:    verification.KindGenericIssuer,
+				Issuer:  k.Issuer,
+				Subject: &verification.Subject{Equal: k.Subject},
+			})
 		}
 		err = errNoKeyless
 	case "SigstoreKeylessPrefixVerify":
 		for _, k := range r.KeylessPrefix {
-			all = append(all, verification.Signature{Kind: verification.KindGenericIssuer, Issuer: k.Issuer, Subject: &verification.Subject{URLPrefix: k.URLPrefix}})
+			all = append(all, verification.Signature{
+				Kind:    verification.KindGenericIssuer,
+				Issuer:  k.Issuer,
+				Subject: &verification.Subject{URLPrefix: k.URLPrefix},
+			})
 		}
 		err = errNoKeyless
 	case "SigstoreGithubActionsVerify":
 		s := verification.Signature{Kind: verification.KindGitHubAction, Owner: r.Owner}
 		if r.Repo != nil {
 			if s.Repo = *r.Repo; s.Repo == "" {
-				return nil, errors.New("repo: is empty: write a name, or leave it out if all repositories of the owner are meant")
+				return nil,
+					errors.New(
+						"repo: is empty: write a name, or leave it out if all repositories of the owner are meant")
 			}
 		}
 		if r.Owner != "" {
@@ -157,12 +176,20 @@ func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 func (r *verifyRequest) byCertificate(checker verification.Checker) (judge, error) {
 	switch {
 	case len(r.Certificate) == 0:
-		return nil, errors.New("certificate: is missing: write the certificate that must have signed, in PEM, as an array of bytes")
+		return nil,
+			errors.New(
+				"certificate: is missing: write the certificate that must have signed, in PEM, as an array of bytes")
 	case r.RequireRekorBundle == nil:
 		return nil, errors.New("require_rekor_bundle: is missing: write true or false")
 	}
-	demand := verification.CertificateDemand{Certificate: r.Certificate, Chain: r.CertificateChain, Rekor: *r.RequireRekorBundle, Annotations: r.Annotations}
-	return func(ctx context.Context, artifact verification.Artifact, candidates iter.Seq2[*verification.Candidate, error]) error {
+	demand := verification.CertificateDemand{
+		Certificate: r.Certificate,
+		Chain:       r.CertificateChain,
+		Rekor:       *r.RequireRekorBundle,
+		Annotations: r.Annotations,
+	}
+	return func(ctx context.Context, artifact verification.Artifact,
+		candidates iter.Seq2[*verification.Candidate, error]) error {
 		return verification.JudgeCertificate(ctx, checker, artifact, candidates, demand)
 	}, nil
 }

@@ -26,7 +26,8 @@ import (
 const hub = "docker.io"
 
 // validHost matches the host of an image: a name or an address, with an optional port.
-var validHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
+var validHost = regexp.MustCompile(
+	`^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
 // expand returns the registry and the URI of an image. It completes short names as Docker does:
 // busybox is docker.io/library/busybox.
@@ -44,7 +45,10 @@ func expand(image string) (host, uri string, err error) {
 		rest = "library/" + rest
 	}
 	if !validHost.MatchString(host) {
-		return "", "", fmt.Errorf("image %.200q: %.100q is not a host: write [host[:port]/]repository[:tag][@digest]", image, host)
+		return "", "",
+			fmt.Errorf(
+				"image %.200q: %.100q is not a host: write [host[:port]/]repository[:tag][@digest]",
+				image, host)
 	}
 	return host, "registry://" + host + "/" + rest, nil
 }

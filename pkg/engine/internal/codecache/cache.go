@@ -195,13 +195,16 @@ func (c *Cache) evict() {
 			closed = append(closed, key)
 		}
 	}
-	slices.SortFunc(closed, func(a, b Key) int { return c.entries[a].last.Compare(c.entries[b].last) })
+	slices.SortFunc(closed, func(a, b Key) int {
+		return c.entries[a].last.Compare(c.entries[b].last)
+	})
 	for _, key := range closed {
 		if sum <= c.maxBytes {
 			return
 		}
 		u := c.entries[key]
-		c.logger.Info("Removing compiled code to make room", "entry", key, "bytes", u.bytes, "lastUsed", u.last)
+		c.logger.Info("Removing compiled code to make room", "entry", key, "bytes", u.bytes,
+			"lastUsed", u.last)
 		if err := c.remove(key); err != nil {
 			c.logger.Warn("Cannot remove compiled code", "entry", key, "err", err)
 		}
@@ -213,7 +216,8 @@ func (c *Cache) evict() {
 // checkSize refuses code that alone exceeds the cache's bound.
 func (c *Cache) checkSize(bytes int64) error {
 	if bytes > c.maxBytes {
-		return fmt.Errorf("%d bytes of code are more than the cache may hold (%d)", bytes, c.maxBytes)
+		return fmt.Errorf("%d bytes of code are more than the cache may hold (%d)", bytes,
+			c.maxBytes)
 	}
 	return nil
 }

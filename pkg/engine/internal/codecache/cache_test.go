@@ -60,7 +60,8 @@ func put(t *testing.T, c *codecache.Cache, name string, size int) {
 	require.NoError(t, err)
 	defer e.Close()
 	require.False(t, e.Found())
-	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "code"), make([]byte, size), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(e.Directory(), "code"), make([]byte, size), 0o600))
 	require.NoError(t, e.Commit())
 }
 
@@ -99,7 +100,8 @@ func manifestOf(directory, name string) string {
 func TestKeyOf(t *testing.T) {
 	keys := map[codecache.Key]string{}
 	for _, arguments := range [][]string{
-		{""}, {"", ""}, {"ab"}, {"ab", ""}, {"a", "b"}, {"", "ab"}, {"a", "", "b"}, {"ab", "v1", "linux"}, {"ab", "v1linux"},
+		{""}, {"", ""}, {"ab"}, {"ab", ""}, {"a", "b"}, {"", "ab"}, {"a", "", "b"},
+		{"ab", "v1", "linux"}, {"ab", "v1linux"},
 	} {
 		k := codecache.KeyOf([]byte(arguments[0]), arguments[1:]...)
 		require.Equal(t, k, codecache.KeyOf([]byte(arguments[0]), arguments[1:]...))
@@ -164,12 +166,17 @@ func TestOpenRefuses(t *testing.T) {
 			return file
 		}, "not a directory"},
 		{"a link", linked, "is not a directory"},
-		{"a link with a slash", func(t *testing.T) string { return linked(t) + "/" }, "is not a directory"},
-		{"readable by the group", func(t *testing.T) string { return made(t, 0o740) }, "has mode 0740: group and others must have no access"},
-		{"searchable by others", func(t *testing.T) string { return made(t, 0o701) }, "has mode 0701: group and others must have no access"},
+		{"a link with a slash", func(t *testing.T) string { return linked(t) + "/" },
+			"is not a directory"},
+		{"readable by the group", func(t *testing.T) string { return made(t, 0o740) },
+			"has mode 0740: group and others must have no access"},
+		{"searchable by others", func(t *testing.T) string { return made(t, 0o701) },
+			"has mode 0701: group and others must have no access"},
 		{"a lock that is a link", func(t *testing.T) string {
 			directory := made(t, 0o700)
-			require.NoError(t, os.Symlink(filepath.Join(t.TempDir(), "elsewhere"), filepath.Join(directory, "lock")))
+			require.NoError(t,
+				os.Symlink(filepath.Join(t.TempDir(), "elsewhere"),
+					filepath.Join(directory, "lock")))
 			return directory
 		}, "lock"},
 	} {
@@ -187,23 +194,33 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenRemovesLeftovers(t *testing.T) {
 	directory := newDirectory(t)
 	c, _ := open(t, directory, 0)
-	for _, name := range []string{"whole", "no manifest", "no directory", "manifest being replaced"} {
+	for _, name := range []string{
+		"whole", "no manifest", "no directory", "manifest being replaced",
+	} {
 		put(t, c, name, 10)
 	}
 	require.NoError(t, c.Close())
 	require.NoError(t, os.Remove(manifestOf(directory, "no manifest")))
 	require.NoError(t, os.RemoveAll(filepath.Join(directory, key("no directory").String())))
 	for _, name := range []string{"manifest being replaced", "manifest being written"} {
-		require.NoError(t, os.WriteFile(filepath.Join(directory, key(name).String()+".tmp"), []byte("{"), 0o600))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(directory, key(name).String()+".tmp"), []byte("{"), 0o600))
 	}
-	foreign := []string{"README", "wazero-v1.11.0-amd64-linux", key("x").String() + ".manifest.old", key("x").String()[1:], "LOCK"}
+	foreign := []string{
+		"README", "wazero-v1.11.0-amd64-linux", key("x").String() + ".manifest.old",
+		key("x").String()[1:], "LOCK",
+	}
 	for _, name := range foreign {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name), nil, 0o600))
 	}
 
 	_, log := open(t, directory, 0)
-	require.ElementsMatch(t, append(foreign, key("whole").String(), key("whole").String()+".manifest"), namesIn(t, directory))
-	for _, name := range []string{"no manifest", "no directory", "manifest being replaced", "manifest being written"} {
+	require.ElementsMatch(t,
+		append(foreign, key("whole").String(), key("whole").String()+".manifest"),
+		namesIn(t, directory))
+	for _, name := range []string{
+		"no manifest", "no directory", "manifest being replaced", "manifest being written",
+	} {
 		require.Contains(t, log.String(), key(name).String(), name)
 	}
 	require.Contains(t, log.String(), "count=5 first=")
@@ -232,7 +249,9 @@ func TestUseIsRememberedAcrossRuns(t *testing.T) {
 	long := time.Now().Add(-time.Hour)
 	for i, name := range []string{"a", "b", "c"} {
 		put(t, c, name, 100)
-		require.NoError(t, os.Chtimes(manifestOf(directory, name), time.Time{}, long.Add(time.Duration(i)*time.Minute)))
+		require.NoError(t,
+			os.Chtimes(manifestOf(directory, name), time.Time{},
+				long.Add(time.Duration(i)*time.Minute)))
 	}
 	require.Equal(t, []string{"a"}, found(t, c, "a"))
 	require.NoError(t, c.Close())
@@ -266,7 +285,8 @@ func TestEntryLargerThanTheBound(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "2"), make([]byte, 51), 0o600))
 	require.ErrorContains(t, e.Commit(), "101 bytes of code are more than the cache may hold (100)")
 	e.Close()
-	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "nothing was removed to make room for the entry")
+	require.Equal(t, []string{"a"}, found(t, c, "a", "large"),
+		"nothing was removed to make room for the entry")
 	require.Len(t, namesIn(t, directory), 2)
 }
 
@@ -277,7 +297,8 @@ func TestFoundEntryLargerThanTheBound(t *testing.T) {
 	put(t, other, "a", 101)
 	c, log := open(t, directory, 100)
 	for _, name := range namesIn(t, elsewhere) {
-		require.NoError(t, os.Rename(filepath.Join(elsewhere, name), filepath.Join(directory, name)))
+		require.NoError(t,
+			os.Rename(filepath.Join(elsewhere, name), filepath.Join(directory, name)))
 	}
 	require.Empty(t, found(t, c, "a"))
 	require.Contains(t, log.String(), "101 bytes of code are more than the cache may hold (100)")
@@ -291,8 +312,12 @@ func TestCommitRefuses(t *testing.T) {
 		err     string
 	}{
 		{"nothing", func(string) error { return nil }, "is empty"},
-		{"an empty directory", func(d string) error { return os.Mkdir(filepath.Join(d, "wazero"), 0o700) }, "is empty"},
-		{"a link", func(d string) error { return os.Symlink("/dev/zero", filepath.Join(d, "code")) }, "neither a regular file nor a directory"},
+		{"an empty directory", func(d string) error {
+			return os.Mkdir(filepath.Join(d, "wazero"), 0o700)
+		}, "is empty"},
+		{"a link", func(d string) error {
+			return os.Symlink("/dev/zero", filepath.Join(d, "code"))
+		}, "neither a regular file nor a directory"},
 		{"a file open to others", func(d string) error {
 			file := filepath.Join(d, "code")
 			if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -349,7 +374,8 @@ func TestCommitOfWhatWasFoundAndAddedTo(t *testing.T) {
 	e, err := c.Entry(t.Context(), key("a"))
 	require.NoError(t, err)
 	require.True(t, e.Found())
-	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "code for another CPU"), nil, 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(e.Directory(), "code for another CPU"), nil, 0o600))
 	require.NoError(t, e.Commit())
 	e.Close()
 	require.Equal(t, []string{"a"}, found(t, c, "a"))
@@ -393,13 +419,19 @@ func TestDirectoryReplaced(t *testing.T) {
 		replace func(t *testing.T, directory string)
 		want    string
 	}{
-		"by a file":       {func(t *testing.T, directory string) { require.NoError(t, os.WriteFile(directory, nil, 0o600)) }, "not a directory"},
-		"by a link to it": {func(t *testing.T, directory string) { require.NoError(t, os.Symlink(directory+"-moved", directory)) }, "is not a directory"},
+		"by a file": {func(t *testing.T, directory string) {
+			require.NoError(t, os.WriteFile(directory, nil, 0o600))
+		}, "not a directory"},
+		"by a link to it": {func(t *testing.T, directory string) {
+			require.NoError(t, os.Symlink(directory+"-moved", directory))
+		}, "is not a directory"},
 		"by one that others may write": {func(t *testing.T, directory string) {
 			require.NoError(t, os.Rename(directory+"-moved", directory))
 			require.NoError(t, os.Chmod(directory, 0o770)) // must be refused
 		}, "group and others must have no access"},
-		"by one of another process": {func(t *testing.T, directory string) { open(t, directory, 0) }, "is in use by another process"},
+		"by one of another process": {func(t *testing.T, directory string) {
+			open(t, directory, 0)
+		}, "is in use by another process"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			directory := newDirectory(t)

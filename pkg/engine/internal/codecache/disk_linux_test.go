@@ -54,7 +54,8 @@ func TestFullAndReadOnlyDisks(t *testing.T) {
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
 	output, err := child.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) ||
+		errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.ENOSPC) {
 		t.Skip("user namespaces, needed to mount a small disk, are forbidden or missing here:", err)
 	}
 	require.NoError(t, err, "%s", output)
@@ -77,7 +78,8 @@ func onFullDisk(t *testing.T, directory string) {
 	fill()
 	compilations, err := wazero.NewCompilationCacheWithDir(e.Directory())
 	require.NoError(t, err)
-	r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
+	r := wazero.NewRuntimeWithConfig(t.Context(),
+		wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
 	_, err = r.CompileModule(t.Context(), moduleThatAnswers(7))
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.Error(t, e.Commit())
@@ -94,7 +96,8 @@ func onFullDisk(t *testing.T, directory string) {
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, "keep compiled code "+key("a").String())
 	e.Close()
-	require.Len(t, namesIn(t, directory), 2, "an entry that could not be kept leaves nothing behind")
+	require.Len(t, namesIn(t, directory), 2,
+		"an entry that could not be kept leaves nothing behind")
 
 	require.Equal(t, []string{"before"}, found(t, c, "before"), "existing entries can be used")
 	require.NoError(t, os.Remove(filler))

@@ -69,7 +69,8 @@ func (e *Entry) prepare() error {
 		if err == nil {
 			e.found, e.kept = true, true
 			if err := c.use(e.key, total(e.files)); err != nil {
-				c.logger.Warn("Cannot record when compiled code was used", "entry", e.key, "err", err)
+				c.logger.Warn("Cannot record when compiled code was used", "entry", e.key,
+					"err", err)
 			}
 			return nil
 		}
@@ -180,7 +181,8 @@ func (e *Entry) Close() {
 	e.closed = true
 	if !e.kept {
 		if err := e.cache.forget(e.key); err != nil {
-			e.cache.logger.Warn("Cannot remove unfinished compiled code", "entry", e.key, "err", err)
+			e.cache.logger.Warn("Cannot remove unfinished compiled code", "entry", e.key,
+				"err", err)
 		}
 	}
 	e.cache.release(e.key)

@@ -68,9 +68,14 @@ func added(directory string, others []onDisk, compile func() error) (onDisk, err
 	if err != nil {
 		return onDisk{}, err
 	}
-	left := slices.DeleteFunc(slices.Clone(files), func(f onDisk) bool { return slices.Contains(others, f) })
+	left := slices.DeleteFunc(slices.Clone(files), func(f onDisk) bool {
+		return slices.Contains(others, f)
+	})
 	if len(left) != 1 || len(files) != len(others)+1 {
-		return onDisk{}, fmt.Errorf("there are %d files after a compilation, %d of which are new, expected %d and 1", len(files), len(left), len(others)+1)
+		return onDisk{},
+			fmt.Errorf(
+				"there are %d files after a compilation, %d of which are new, expected %d and 1",
+				len(files), len(left), len(others)+1)
 	}
 	return left[0], nil
 }

@@ -66,16 +66,25 @@ func TestParseManifestRefuses(t *testing.T) {
 	valid := string(encoded)
 	for _, test := range []struct{ name, manifest, err string }{
 		{"nothing", "", "unexpected end of JSON input"},
-		{"another format", strings.Replace(valid, "codecache/1", "codecache/2", 1), `has format "wasm-admission/codecache/2", not`},
-		{"another key", strings.Replace(valid, key.String(), KeyOf(nil, "").String(), 1), "belongs to entry"},
-		{"the key in capitals", strings.Replace(valid, key.String(), strings.ToUpper(key.String()), 1), "belongs to entry"},
-		{"a field in capitals", strings.Replace(valid, `"files"`, `"FILES"`, 1), "not in canonical form"},
-		{"an unknown field", strings.Replace(valid, "{", "{\n  \"more\": 1,", 1), "not in canonical form"},
-		{"a doubled field", strings.Replace(valid, `  "key"`, `  "key": "",`+"\n"+`  "key"`, 1), "not in canonical form"},
+		{"another format", strings.Replace(valid, "codecache/1", "codecache/2", 1),
+			`has format "wasm-admission/codecache/2", not`},
+		{"another key", strings.Replace(valid, key.String(), KeyOf(nil, "").String(), 1),
+			"belongs to entry"},
+		{"the key in capitals",
+			strings.Replace(valid, key.String(), strings.ToUpper(key.String()), 1),
+			"belongs to entry"},
+		{"a field in capitals", strings.Replace(valid, `"files"`, `"FILES"`, 1),
+			"not in canonical form"},
+		{"an unknown field", strings.Replace(valid, "{", "{\n  \"more\": 1,", 1),
+			"not in canonical form"},
+		{"a doubled field", strings.Replace(valid, `  "key"`, `  "key": "",`+"\n"+`  "key"`, 1),
+			"not in canonical form"},
 		{"space", " " + valid, "not in canonical form"},
-		{"a number with a fraction", strings.Replace(valid, `"size": 1`, `"size": 1.5`, 1), "cannot unmarshal"},
+		{"a number with a fraction", strings.Replace(valid, `"size": 1`, `"size": 1.5`, 1),
+			"cannot unmarshal"},
 		{"something after it", valid + "{}", "invalid character"},
-		{"too much of it", valid + strings.Repeat("\n", maxManifestBytes), "larger than 16384 bytes"},
+		{"too much of it", valid + strings.Repeat("\n", maxManifestBytes),
+			"larger than 16384 bytes"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			require.NotEqual(t, valid, test.manifest)

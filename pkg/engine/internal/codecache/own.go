@@ -34,7 +34,9 @@ func own(directory string) (*os.File, error) {
 	path := filepath.Join(directory, lockName)
 	lock, err := safefile.Lock(path)
 	if errors.Is(err, safefile.ErrLocked) {
-		return nil, fmt.Errorf("%s is in use by another process or another cache of this one: it holds %s", directory, path)
+		return nil,
+			fmt.Errorf("%s is in use by another process or another cache of this one: it holds %s",
+				directory, path)
 	}
 	return lock, err
 }
@@ -53,14 +55,17 @@ func (c *Cache) stillOwn() error {
 	if err != nil {
 		return err
 	}
-	if found, err := os.Lstat(filepath.Join(c.directory, lockName)); err == nil && os.SameFile(held, found) {
+	if found, err := os.Lstat(filepath.Join(c.directory, lockName)); err == nil &&
+		os.SameFile(held, found) {
 		return nil
 	}
 	lock, err := own(c.directory)
 	if err != nil {
 		return err
 	}
-	c.logger.Warn("The directory for compiled code, or its lock, was removed while in use: creating it again", "directory", c.directory)
+	c.logger.Warn(
+		"The directory for compiled code, or its lock, was removed while in use: creating it again",
+		"directory", c.directory)
 	_ = c.lock.Close() // the lock of the removed directory
 	c.lock = lock
 	return nil

@@ -45,7 +45,8 @@ func moduleThatAnswers(n byte) []byte {
 }
 
 // tryToUse uses a module as a caller does, and returns its answer.
-func tryToUse(ctx context.Context, c *codecache.Cache, module []byte) (answer uint64, wasFound bool, err error) {
+func tryToUse(ctx context.Context, c *codecache.Cache,
+	module []byte) (answer uint64, wasFound bool, err error) {
 	e, err := c.Entry(ctx, codecache.KeyOf(module))
 	if err != nil {
 		return 0, false, err
@@ -56,7 +57,8 @@ func tryToUse(ctx context.Context, c *codecache.Cache, module []byte) (answer ui
 		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, compilations.Close(ctx)) }()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
+	r := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
 	defer func() { err = errors.Join(err, r.Close(ctx)) }()
 	instance, err := r.Instantiate(ctx, module)
 	if err != nil {
@@ -168,7 +170,8 @@ func toManifest(change func(path string) error) func(stored) error {
 }
 
 func replaceByLink(path string) error {
-	if err := os.Rename(path, filepath.Dir(filepath.Dir(filepath.Dir(path)))+"/elsewhere"); err != nil {
+	if err := os.Rename(path, filepath.Dir(filepath.Dir(filepath.Dir(path)))+"/elsewhere"); err !=
+		nil {
 		return err
 	}
 	return os.Symlink("../../elsewhere", path)
@@ -195,7 +198,8 @@ var damage = []struct {
 	{"code cut off", toCode(rewrite(func(b []byte) []byte { return b[:len(b)-1] }))},
 	{"code empty", toCode(rewrite(func([]byte) []byte { return nil }))},
 	{"code extended", toCode(rewrite(func(b []byte) []byte { return append(b, 0) }))},
-	{"code extended by a hole of 1 TiB", toCode(func(path string) error { return os.Truncate(path, 1<<40) })},
+	{"code extended by a hole of 1 TiB",
+		toCode(func(path string) error { return os.Truncate(path, 1<<40) })},
 	{"code missing", toCode(os.Remove)},
 	{"code renamed", toCode(func(path string) error { return os.Rename(path, path+"0") })},
 	{"code open to others", toCode(func(path string) error { return os.Chmod(path, 0o644) })},
@@ -214,7 +218,9 @@ var damage = []struct {
 	})},
 	{"a file too many", func(s stored) error { return os.WriteFile(s.code+".tmp", nil, 0o600) }},
 	{"a link too many", func(s stored) error { return os.Symlink(s.code, s.code+"0") }},
-	{"a directory too many", func(s stored) error { return os.Mkdir(filepath.Join(s.directory, "empty"), 0o700) }},
+	{"a directory too many", func(s stored) error {
+		return os.Mkdir(filepath.Join(s.directory, "empty"), 0o700)
+	}},
 	{"entry empty", func(s stored) error { return os.RemoveAll(filepath.Dir(s.code)) }},
 	{"entry missing", func(s stored) error { return os.RemoveAll(s.directory) }},
 	{"entry a file", func(s stored) error {
@@ -231,7 +237,8 @@ var damage = []struct {
 	}},
 	{"entry open to others", func(s stored) error { return os.Chmod(s.directory, 0o755) }},
 	{"another entry's manifest and code", func(s stored) error {
-		other := filepath.Join(filepath.Dir(s.directory), codecache.KeyOf(moduleThatAnswers(8)).String())
+		other := filepath.Join(filepath.Dir(s.directory),
+			codecache.KeyOf(moduleThatAnswers(8)).String())
 		for _, err := range []error{
 			os.RemoveAll(s.directory),
 			os.Rename(other, s.directory),
@@ -249,7 +256,8 @@ var damage = []struct {
 	{"manifest extended", toManifest(rewrite(func(b []byte) []byte { return append(b, '\n') }))},
 	{"manifest of 1 TiB", toManifest(func(path string) error { return os.Truncate(path, 1<<40) })},
 	{"manifest missing", toManifest(os.Remove)},
-	{"manifest open to others", toManifest(func(path string) error { return os.Chmod(path, 0o640) })},
+	{"manifest open to others",
+		toManifest(func(path string) error { return os.Chmod(path, 0o640) })},
 	{"manifest a link", toManifest(func(path string) error {
 		if err := os.Rename(path, filepath.Dir(path)+"/elsewhere"); err != nil {
 			return err
@@ -353,7 +361,8 @@ func compileInto(t *testing.T, e *codecache.Entry, modules ...[]byte) func() err
 			return err
 		}
 		defer func() { require.NoError(t, compilations.Close(t.Context())) }()
-		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
+		r := wazero.NewRuntimeWithConfig(t.Context(),
+			wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
 		defer func() { require.NoError(t, r.Close(t.Context())) }()
 		for _, module := range modules {
 			if _, err := r.CompileModule(t.Context(), module); err != nil {
@@ -422,11 +431,13 @@ func TestFillRefuses(t *testing.T) {
 		},
 		"the second is the first": {
 			func(e *codecache.Entry) func() error { return compileInto(t, e, one) },
-			func(e *codecache.Entry) func() error { return compileInto(t, e, one) }, "there are 1 files after a compilation, 0 of which are new",
+			func(e *codecache.Entry) func() error { return compileInto(t, e, one) },
+			"there are 1 files after a compilation, 0 of which are new",
 		},
 		"two files at once": {
 			func(e *codecache.Entry) func() error { return compileInto(t, e, one, two) },
-			func(e *codecache.Entry) func() error { return compileInto(t, e, three) }, "there are 2 files after a compilation, 2 of which are new",
+			func(e *codecache.Entry) func() error { return compileInto(t, e, three) },
+			"there are 2 files after a compilation, 2 of which are new",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -436,7 +447,8 @@ func TestFillRefuses(t *testing.T) {
 			defer e.Close()
 			require.ErrorContains(t, fill(e, c.compile(e), c.standIn(e)), c.err)
 			require.NoError(t, e.Discard())
-			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "the entry works as before")
+			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)),
+				"the entry works as before")
 		})
 	}
 }
@@ -445,17 +457,23 @@ func TestFillRefuses(t *testing.T) {
 // process may.
 func TestFilledRefuses(t *testing.T) {
 	leave := func(t *testing.T, e *codecache.Entry, name string, mode os.FileMode, bytes int) {
-		require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), name), make([]byte, bytes), mode))
+		require.NoError(t,
+			os.WriteFile(filepath.Join(e.Directory(), name), make([]byte, bytes), mode))
 		require.NoError(t, os.Chmod(filepath.Join(e.Directory(), name), mode))
 	}
 	for name, c := range map[string]struct {
 		leave func(*testing.T, *codecache.Entry)
 		err   string
 	}{
-		"nothing":   {func(*testing.T, *codecache.Entry) {}, "is empty"},
-		"too much":  {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o600, 101) }, "101 bytes of code are more than the cache may hold (100)"},
-		"two files": {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o600, 1); leave(t, e, "b", 0o600, 1) }, "there are 2 files of code, expected 1"},
-		"for all":   {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o644, 1) }, "group and others must have no access"},
+		"nothing": {func(*testing.T, *codecache.Entry) {}, "is empty"},
+		"too much": {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o600, 101) },
+			"101 bytes of code are more than the cache may hold (100)"},
+		"two files": {func(t *testing.T, e *codecache.Entry) {
+			leave(t, e, "a", 0o600, 1)
+			leave(t, e, "b", 0o600, 1)
+		}, "there are 2 files of code, expected 1"},
+		"for all": {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o644, 1) },
+			"group and others must have no access"},
 		"a link": {func(t *testing.T, e *codecache.Entry) {
 			require.NoError(t, os.Symlink(os.DevNull, filepath.Join(e.Directory(), "a")))
 		}, "is neither a regular file nor a directory"},

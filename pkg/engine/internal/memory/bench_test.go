@@ -38,25 +38,26 @@ func BenchmarkReset(b *testing.B) {
 				dirty = size / page // all pages
 			}
 			for _, w := range ways() {
-				b.Run(fmt.Sprintf("image=%dMiB/dirty=%d/%s", size>>20, dirty, w.name), func(b *testing.B) {
-					r := w.attached(b, uint64(size)+pages(16), img)
-					mem := content(r)
-					_ = bytes.Clone(mem) // like a working instance, which has read its memory
-					var resets time.Duration
-					for b.Loop() {
-						for i := range dirty {
-							mem[i*(size/page)/dirty*page]++
+				b.Run(fmt.Sprintf("image=%dMiB/dirty=%d/%s", size>>20, dirty, w.name),
+					func(b *testing.B) {
+						r := w.attached(b, uint64(size)+pages(16), img)
+						mem := content(r)
+						_ = bytes.Clone(mem) // like a working instance, which has read its memory
+						var resets time.Duration
+						for b.Loop() {
+							for i := range dirty {
+								mem[i*(size/page)/dirty*page]++
+							}
+							start := time.Now()
+							if err := r.Reset(); err != nil {
+								b.Fatal(err)
+							}
+							resets += time.Since(start)
 						}
-						start := time.Now()
-						if err := r.Reset(); err != nil {
-							b.Fatal(err)
-						}
-						resets += time.Since(start)
-					}
-					b.ReportMetric(float64(resets.Nanoseconds())/float64(b.N), "reset-ns/op")
-					b.ReportMetric(float64(r.Usage().Private), "private-B")
-					require.NoError(b, r.Close())
-				})
+						b.ReportMetric(float64(resets.Nanoseconds())/float64(b.N), "reset-ns/op")
+						b.ReportMetric(float64(r.Usage().Private), "private-B")
+						require.NoError(b, r.Close())
+					})
 			}
 		}
 	}

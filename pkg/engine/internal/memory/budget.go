@@ -116,5 +116,7 @@ type BudgetError struct {
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("memory budget of %d bytes exceeded: %d in use, %d more requested: raise limits.totalMemory", e.Limit, e.Used, e.Requested)
+	return fmt.Sprintf(
+		"memory budget of %d bytes exceeded: %d in use, %d more requested: raise limits.totalMemory",
+		e.Limit, e.Used, e.Requested)
 }

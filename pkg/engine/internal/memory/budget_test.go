@@ -31,7 +31,8 @@ func TestBudget(t *testing.T) {
 	var exceeded *BudgetError
 	require.ErrorAs(t, err, &exceeded)
 	require.Equal(t, BudgetError{Limit: 100, Used: 60, Requested: 41}, *exceeded)
-	require.EqualError(t, err, "memory budget of 100 bytes exceeded: 60 in use, 41 more requested: raise limits.totalMemory")
+	require.EqualError(t, err,
+		"memory budget of 100 bytes exceeded: 60 in use, 41 more requested: raise limits.totalMemory")
 	require.NoError(t, b.Reserve(40))
 	require.Error(t, b.Reserve(math.MaxUint64), "the sum must not wrap")
 	require.Equal(t, uint64(100), b.Used())

@@ -38,7 +38,8 @@ func TestBudgetOfRanges(t *testing.T) {
 			require.NotNil(t, r.Reallocate(pages(10)))
 			require.Nil(t, r.Reallocate(pages(11)))
 			require.ErrorAs(t, r.Refused(), &exceeded)
-			require.Equal(t, BudgetError{Limit: pages(10), Used: pages(10), Requested: pages(1)}, *exceeded)
+			require.Equal(t, BudgetError{Limit: pages(10), Used: pages(10), Requested: pages(1)},
+				*exceeded)
 			require.NotNil(t, r.Reallocate(pages(3)))
 			require.Equal(t, pages(3), b.Used())
 

@@ -37,7 +37,8 @@ limitations under the License.
 //
 //	r, err := memory.NewRange(memory.Options{Limit: limit, Budget: budget})
 //	err = r.Attach(image) // unless the module is to be initialized here and then captured
-//	mod, err := runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, r), compiled, config)
+//	ctx = experimental.WithMemoryAllocator(ctx, r)
+//	mod, err := runtime.InstantiateModule(ctx, compiled, config)
 //	err = r.Bind(mod.Memory())
 //	for each call {
 //		…

@@ -72,8 +72,10 @@ func NewImage(size uint64, budget *Budget, segments ...Segment) (*Image, error) 
 	stored := uint64(0)
 	for i, s := range segments {
 		if s.Offset > size || uint64(len(s.Data)) > size-s.Offset {
-			return nil, fmt.Errorf("image: segment %d (offset %d, length %d) ends beyond the size of %d bytes",
-				i, s.Offset, len(s.Data), size)
+			return nil,
+				fmt.Errorf(
+					"image: segment %d (offset %d, length %d) ends beyond the size of %d bytes",
+					i, s.Offset, len(s.Data), size)
 		}
 		if n := trimZeros(s.Data); n > 0 {
 			stored = max(stored, roundUp(s.Offset+n, chunk))
@@ -164,7 +166,8 @@ func roundUp(n, unit uint64) uint64 { return (n + unit - 1) / unit * unit }
 
 func checkSize(what string, n uint64) error {
 	if n%PageSize != 0 || n > MaxLimit {
-		return fmt.Errorf("%s: %d bytes is not a multiple of %d up to %d", what, n, PageSize, uint64(MaxLimit))
+		return fmt.Errorf("%s: %d bytes is not a multiple of %d up to %d", what, n, PageSize,
+			uint64(MaxLimit))
 	}
 	return nil
 }

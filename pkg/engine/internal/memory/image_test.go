@@ -29,18 +29,39 @@ func TestImageFromSegments(t *testing.T) {
 		segments []Segment
 		stored   uint64
 	}{
-		"nothing":              {},
-		"no segments":          {size: pages(2)},
-		"one":                  {size: pages(3), segments: []Segment{{pages(1) + 1, []byte("abc")}}, stored: pages(2)},
-		"up to the end":        {size: pages(1), segments: []Segment{{PageSize - 3, []byte("abc")}}, stored: pages(1)},
-		"across pages":         {size: pages(4), segments: []Segment{{PageSize - 1, []byte("abc")}}, stored: pages(2)},
-		"in any order":         {size: pages(4), segments: []Segment{{pages(3), []byte{1}}, {0, []byte{2}}}, stored: pages(4)},
-		"the later one wins":   {size: pages(1), segments: []Segment{{5, []byte("abcd")}, {6, []byte("x")}}, stored: pages(1)},
-		"zeros over content":   {size: pages(1), segments: []Segment{{5, []byte("abcd")}, {6, []byte{0, 0}}}, stored: pages(1)},
-		"zeros alone":          {size: pages(4), segments: []Segment{{0, make([]byte, pages(4))}}},
-		"zeros after content":  {size: pages(4), segments: []Segment{{9, append([]byte{1}, make([]byte, pages(2))...)}}, stored: pages(1)},
-		"empty, at the end":    {size: pages(1), segments: []Segment{{Offset: pages(1)}}},
-		"zeros, cut off whole": {size: pages(4), segments: []Segment{{0, []byte{1}}, {pages(2), make([]byte, 10)}}, stored: pages(1)},
+		"nothing":     {},
+		"no segments": {size: pages(2)},
+		"one": {
+			size: pages(3), segments: []Segment{{pages(1) + 1, []byte("abc")}}, stored: pages(2),
+		},
+		"up to the end": {
+			size: pages(1), segments: []Segment{{PageSize - 3, []byte("abc")}}, stored: pages(1),
+		},
+		"across pages": {
+			size: pages(4), segments: []Segment{{PageSize - 1, []byte("abc")}}, stored: pages(2),
+		},
+		"in any order": {
+			size: pages(4), segments: []Segment{{pages(3), []byte{1}}, {0, []byte{2}}},
+			stored: pages(4),
+		},
+		"the later one wins": {
+			size: pages(1), segments: []Segment{{5, []byte("abcd")}, {6, []byte("x")}},
+			stored: pages(1),
+		},
+		"zeros over content": {
+			size: pages(1), segments: []Segment{{5, []byte("abcd")}, {6, []byte{0, 0}}},
+			stored: pages(1),
+		},
+		"zeros alone": {size: pages(4), segments: []Segment{{0, make([]byte, pages(4))}}},
+		"zeros after content": {
+			size: pages(4), segments: []Segment{{9, append([]byte{1}, make([]byte, pages(2))...)}},
+			stored: pages(1),
+		},
+		"empty, at the end": {size: pages(1), segments: []Segment{{Offset: pages(1)}}},
+		"zeros, cut off whole": {
+			size: pages(4), segments: []Segment{{0, []byte{1}}, {pages(2), make([]byte, 10)}},
+			stored: pages(1),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := make([]byte, c.size)
@@ -67,10 +88,18 @@ func TestNewImageRefuses(t *testing.T) {
 	}{
 		"size is no multiple of the page size": {size: 100},
 		"size is beyond 32 bits":               {size: 1 << 32},
-		"segment is longer than the image":     {size: pages(1), segment: Segment{Data: make([]byte, PageSize+1)}},
-		"segment ends beyond":                  {size: pages(1), segment: Segment{Offset: PageSize - 1, Data: []byte{1, 2}}},
-		"offset is beyond":                     {size: pages(1), segment: Segment{Offset: PageSize + 1}},
-		"offset wraps":                         {size: pages(1), segment: Segment{Offset: 1<<64 - 1, Data: []byte{1, 2}}},
+		"segment is longer than the image": {
+			size: pages(1), segment: Segment{Data: make([]byte, PageSize+1)},
+		},
+		"segment ends beyond": {
+			size: pages(1), segment: Segment{Offset: PageSize - 1, Data: []byte{1, 2}},
+		},
+		"offset is beyond": {
+			size: pages(1), segment: Segment{Offset: PageSize + 1},
+		},
+		"offset wraps": {
+			size: pages(1), segment: Segment{Offset: 1<<64 - 1, Data: []byte{1, 2}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewImage(c.size, nil, c.segment)

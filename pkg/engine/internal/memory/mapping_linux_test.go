@@ -65,7 +65,8 @@ func TestProbe(t *testing.T) {
 	}
 	best, err := Resolve(Auto)
 	require.NoError(t, err)
-	require.Equal(t, best, support[slices.IndexFunc(support, func(s Support) bool { return s.Err == nil })].Strategy)
+	require.Equal(t, best,
+		support[slices.IndexFunc(support, func(s Support) bool { return s.Err == nil })].Strategy)
 }
 
 // TestProbeNotDumpable runs this test again in a process like an apiserver that is not root and has
@@ -118,7 +119,9 @@ func TestImageIsSealed(t *testing.T) {
 	require.ErrorIs(t, err, unix.EPERM)
 	require.ErrorIs(t, unix.Ftruncate(fd, 0), unix.EPERM)
 	require.ErrorIs(t, unix.Ftruncate(fd, 2*PageSize), unix.EPERM)
-	require.ErrorIs(t, unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, PageSize), unix.EPERM)
+	require.ErrorIs(t,
+		unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, PageSize),
+		unix.EPERM)
 	_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_EXEC)
 	require.ErrorIs(t, err, unix.EPERM)
 
@@ -172,7 +175,11 @@ func TestMemoryBeyondSizeIsInaccessible(t *testing.T) {
 func TestImageWithoutMemfd(t *testing.T) {
 	start := noise(1, pages(1))
 	img := newImage(t, start)
-	slice := &Image{size: img.size, data: storeSlice(img.size, []Segment{{0, start}}), parts: img.parts}
+	slice := &Image{
+		size:  img.size,
+		data:  storeSlice(img.size, []Segment{{0, start}}),
+		parts: img.parts,
+	}
 	slice.refs.Store(1)
 	for _, s := range []Strategy{Madvise, Copy} {
 		r, err := NewRange(Options{Limit: pages(2), Strategy: s})
@@ -346,7 +353,8 @@ func TestPopulate(t *testing.T) {
 		t.Run(string(p.Strategy), func(t *testing.T) {
 			budget := NewBudget(0)
 			r := way{make: NewRange}.open(t, Options{
-				Limit: pages(20), Strategy: p.Strategy, Budget: budget, Lazy: lazy, Interrupted: func() error { return nil },
+				Limit: pages(20), Strategy: p.Strategy, Budget: budget, Lazy: lazy,
+				Interrupted: func() error { return nil },
 			})
 			require.NoError(t, r.Attach(newImage(t, start)))
 			if p.Strategy != Copy {
@@ -376,7 +384,9 @@ func TestPopulate(t *testing.T) {
 // TestPopulateWithoutBudget makes a range whose end cannot be backed.
 func TestPopulateWithoutBudget(t *testing.T) {
 	budget := NewBudget(pages(5))
-	r := way{make: NewRange}.open(t, Options{Limit: pages(8), Strategy: Madvise, Budget: budget, Lazy: pages(2)})
+	r := way{
+		make: NewRange,
+	}.open(t, Options{Limit: pages(8), Strategy: Madvise, Budget: budget, Lazy: pages(2)})
 	require.NoError(t, r.Attach(newImage(t, noise(1, pages(8)))))
 	exceeded := (*BudgetError)(nil)
 	require.ErrorAs(t, r.Populate(nil), &exceeded)
@@ -402,7 +412,8 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 	require.Nil(t, r.Reallocate(pages(100)))
 	require.ErrorIs(t, r.Refused(), errLate)
 	require.Equal(t, pages(17), r.Usage().Size)
-	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "memory that was backed in vain is given back")
+	require.Zero(t, privateIn(t, r, pages(17), pages(100)),
+		"memory that was backed in vain is given back")
 }
 
 // TestHolesTakeNothing measures what the kernel holds for a mostly zero image. Capturing,

@@ -126,7 +126,8 @@ func (f entryFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) 
 			return nil, 0, fmt.Errorf("read /proc/self/pagemap: %w", err)
 		}
 		if read == 0 {
-			return nil, 0, fmt.Errorf("read /proc/self/pagemap: %d bytes are missing", len(raw)-done)
+			return nil, 0,
+				fmt.Errorf("read /proc/self/pagemap: %d bytes are missing", len(raw)-done)
 		}
 		done += read
 	}
@@ -192,7 +193,8 @@ func (f scanFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
 		// are.
 		returnMask: pageIsFile,
 	}
-	n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan, uintptr(unsafe.Pointer(&s.arg)))
+	n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan,
+		uintptr(unsafe.Pointer(&s.arg)))
 	runtime.KeepAlive(s)
 	if errno != 0 {
 		return nil, 0, fmt.Errorf("ioctl PAGEMAP_SCAN: %w", errno)

@@ -109,7 +109,8 @@ var (
 
 // NewRange reserves a range. It returns a [*BudgetError] if the budget has no room.
 func NewRange(o Options) (*Range, error) {
-	if err := errors.Join(checkSize("limit of linear memory", o.Limit), checkSize("size of linear memory", o.Size)); err != nil {
+	if err := errors.Join(checkSize("limit of linear memory", o.Limit),
+		checkSize("size of linear memory", o.Size)); err != nil {
 		return nil, err
 	}
 	if o.Size > o.Limit {
@@ -127,7 +128,15 @@ func NewRange(o Options) (*Range, error) {
 }
 
 func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, error) {
-	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, interrupted: o.Interrupted, lazy: o.Lazy, space: s, restorer: way}
+	r := &Range{
+		limit:       o.Limit,
+		strategy:    strategy,
+		budget:      o.Budget,
+		interrupted: o.Interrupted,
+		lazy:        o.Lazy,
+		space:       s,
+		restorer:    way,
+	}
 	if err := r.resize(o.Size); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -144,7 +153,9 @@ type LimitError struct {
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested: raise limits.memory", e.Limit, e.Requested)
+	return fmt.Sprintf(
+		"linear memory limit of %d bytes exceeded: %d requested: raise limits.memory", e.Limit,
+		e.Requested)
 }
 
 // Usage is the memory that a range takes, in bytes.

@@ -143,7 +143,8 @@ func TestReallocate(t *testing.T) {
 			require.Equal(t, pages(3), r.Usage().Size)
 
 			require.Len(t, r.Reallocate(pages(1)), PageSize)
-			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]), "the cut-off part is gone")
+			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]),
+				"the cut-off part is gone")
 
 			require.Nil(t, r.Reallocate(1<<63))
 		})

@@ -175,7 +175,8 @@ func (r *Range) sync() error {
 	case asked || granted:
 		return errors.New("the memory no longer takes its size from the range")
 	default:
-		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no spare page",
+		return fmt.Errorf(
+			"the memory cannot go back from %d to %d bytes: its declared maximum leaves no spare page",
 			r.view.Size(), r.size)
 	}
 }

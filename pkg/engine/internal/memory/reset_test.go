@@ -104,20 +104,22 @@ func TestPristineAfterReset(t *testing.T) {
 			img := newImage(t, start)
 			for actName, act := range acts {
 				for undoName, undo := range undo {
-					t.Run(fmt.Sprintf("%s/%s/%s/%s", w.name, startName, actName, undoName), func(t *testing.T) {
-						r := w.attached(t, testLimit, img)
-						for range 3 {
+					t.Run(fmt.Sprintf("%s/%s/%s/%s", w.name, startName, actName, undoName),
+						func(t *testing.T) {
+							r := w.attached(t, testLimit, img)
+							for range 3 {
+								requireContent(t, start, r)
+								act(t, r)
+								require.NoError(t, undo(r))
+							}
 							requireContent(t, start, r)
-							act(t, r)
-							require.NoError(t, undo(r))
-						}
-						requireContent(t, start, r)
-						require.NoError(t, r.Refused())
+							require.NoError(t, r.Refused())
 
-						grown := r.Reallocate(testLimit)
-						require.Len(t, grown, testLimit)
-						require.Zero(t, trimZeros(grown[len(start):]), "grown memory is zero again")
-					})
+							grown := r.Reallocate(testLimit)
+							require.Len(t, grown, testLimit)
+							require.Zero(t, trimZeros(grown[len(start):]),
+								"grown memory is zero again")
+						})
 				}
 			}
 		}
@@ -182,11 +184,15 @@ func TestConcurrentResets(t *testing.T) {
 			budget := NewBudget(pages(64))
 			wants := map[*Image][]byte{}
 			pool := make(chan *Range, 12)
-			for i, start := range [][]byte{noise(1, pages(3)), append(noise(2, pages(1)), make([]byte, pages(1))...)} {
+			for i, start := range [][]byte{
+				noise(1, pages(3)),
+				append(noise(2, pages(1)), make([]byte, pages(1))...),
+			} {
 				img := newImage(t, start)
 				wants[img] = start
 				for range cap(pool) / 2 {
-					r := w.open(t, Options{Limit: testLimit, Size: pages(uint64(i)), Budget: budget})
+					r := w.open(t,
+						Options{Limit: testLimit, Size: pages(uint64(i)), Budget: budget})
 					require.NoError(t, r.Attach(img))
 					pool <- r
 				}
@@ -237,12 +243,17 @@ func TestUsage(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			img := newImage(t, noise(1, pages(32)))
 			r := w.attached(t, pages(64), img)
-			kept := map[Strategy]uint64{PagemapScan: written * page, Pagemap: written * page, Copy: img.Size()}[r.Strategy()]
+			kept := map[Strategy]uint64{
+				PagemapScan: written * page,
+				Pagemap:     written * page,
+				Copy:        img.Size(),
+			}[r.Strategy()]
 			trimmed := map[Strategy]uint64{Copy: img.Size()}[r.Strategy()]
 
 			bytes.Clone(content(r))
 			require.NoError(t, r.Reset())
-			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(), "reading makes no page private")
+			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(),
+				"reading makes no page private")
 
 			for i := range uint64(written) {
 				content(r)[i*2*page] = 0
@@ -261,7 +272,11 @@ func TestUsage(t *testing.T) {
 			for at := img.Size(); at < uint64(len(grown)); at += page {
 				grown[at] = 1
 			}
-			kept = map[Strategy]uint64{PagemapScan: keptGrowth, Pagemap: keptGrowth, Copy: img.Size()}[r.Strategy()]
+			kept = map[Strategy]uint64{
+				PagemapScan: keptGrowth,
+				Pagemap:     keptGrowth,
+				Copy:        img.Size(),
+			}[r.Strategy()]
 			for range 2 {
 				require.NoError(t, r.Reset())
 				require.Equal(t, Usage{Size: pages(32), Private: kept}, r.Usage())

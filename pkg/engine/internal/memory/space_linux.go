@@ -101,7 +101,8 @@ func (m *mapping) advise(lo, hi uint64, advice uintptr) error {
 //
 //go:noinline
 func adviseStretch(b []byte, advice uintptr) unix.Errno {
-	_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), advice)
+	_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), advice)
 	return errno
 }
 
@@ -138,8 +139,8 @@ func (m *mapping) overlay(img *Image) error {
 		if !img.file.mapped {
 			return errors.New("the image is not a file that can be mapped")
 		}
-		_, err := unix.MmapPtr(img.file.fd, 0, base, uintptr(stored), unix.PROT_READ|unix.PROT_WRITE,
-			unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+		_, err := unix.MmapPtr(img.file.fd, 0, base, uintptr(stored),
+			unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
 		if err != nil {
 			return fmt.Errorf("map %d bytes of image: %w", stored, err)
 		}

@@ -47,7 +47,8 @@ func spansOf(segments []Segment) []span {
 	spans := make([]span, 0, len(segments))
 	for _, s := range segments {
 		if len(s.Data) > 0 {
-			spans = append(spans, span{s.Offset / granule * granule, roundUp(s.Offset+uint64(len(s.Data)), granule)})
+			spans = append(spans,
+				span{s.Offset / granule * granule, roundUp(s.Offset+uint64(len(s.Data)), granule)})
 		}
 	}
 	return merge(spans)
@@ -60,7 +61,8 @@ func appendContent(segments []Segment, mem []byte, s span) []Segment {
 		if isClear(piece) {
 			continue
 		}
-		if last := len(segments) - 1; last >= 0 && segments[last].Offset+uint64(len(segments[last].Data)) == at {
+		if last := len(segments) - 1; last >= 0 && segments[last].Offset+
+			uint64(len(segments[last].Data)) == at {
 			segments[last].Data = mem[segments[last].Offset : at+granule]
 			continue
 		}

@@ -92,8 +92,10 @@ func TestCaptureAroundHoles(t *testing.T) {
 
 			captured, err := r.Capture()
 			require.NoError(t, err)
-			require.Equal(t, []span{{3 * granule, 4 * granule}, {5 * granule, 6 * granule}, {17 * granule, 18 * granule},
-				{40 * granule, 41 * granule}, {48 * granule, 49 * granule}}, captured.parts)
+			require.Equal(t,
+				[]span{{3 * granule, 4 * granule}, {5 * granule, 6 * granule},
+					{17 * granule, 18 * granule},
+					{40 * granule, 41 * granule}, {48 * granule, 49 * granule}}, captured.parts)
 			require.True(t, r.Holds(captured))
 			require.False(t, r.Holds(img))
 			require.NoError(t, r.Reset())

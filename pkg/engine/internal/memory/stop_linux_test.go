@@ -51,10 +51,14 @@ func TestTheWorldStopsMeanwhile(t *testing.T) {
 	require.NoError(t, s.commit(size))
 	nothing := func() {}
 	for name, c := range map[string]struct{ prepare, work func() }{
-		"copy":     {nothing, func() { img.refill(mem, 0, size) }},
-		"clear":    {func() { img.refill(mem, 0, size) }, func() { clearPages(mem) }},
-		"drop":     {func() { s.populate(0, size) }, func() { require.NoError(t, s.drop(0, size)) }},
-		"populate": {func() { require.NoError(t, s.drop(0, size)) }, func() { s.populate(0, size) }},
+		"copy":  {nothing, func() { img.refill(mem, 0, size) }},
+		"clear": {func() { img.refill(mem, 0, size) }, func() { clearPages(mem) }},
+		"drop": {func() { s.populate(0, size) }, func() {
+			require.NoError(t, s.drop(0, size))
+		}},
+		"populate": {func() { require.NoError(t, s.drop(0, size)) }, func() {
+			s.populate(0, size)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) { requireStops(t, c.prepare, c.work) })
 	}

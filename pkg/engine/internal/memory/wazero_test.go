@@ -77,13 +77,15 @@ func guestModule(imports bool, minimum, maximum byte) []byte {
 	} else {
 		header = append(header, section(2, hook)...)
 	}
-	header = append(header, section(3, []byte{1}, []byte{2}, []byte{2}, []byte{3}, []byte{2}, []byte{1}, []byte{2})...)
+	header = append(header,
+		section(3, []byte{1}, []byte{2}, []byte{2}, []byte{3}, []byte{2}, []byte{1}, []byte{2})...)
 	if !imports {
 		header = append(header, section(5, []byte{1, minimum, maximum})...)
 	}
 	module := slices.Concat(header,
-		section(7, exported("size", 0, 1), exported("grow", 0, 2), exported("load", 0, 3), exported("store", 0, 4),
-			exported("hookAndLoad", 0, 5), exported("hookAndSize", 0, 6), exported("growAndBack", 0, 7)),
+		section(7, exported("size", 0, 1), exported("grow", 0, 2), exported("load", 0, 3),
+			exported("store", 0, 4), exported("hookAndLoad", 0, 5), exported("hookAndSize", 0, 6),
+			exported("growAndBack", 0, 7)),
 		section(10,
 			function(0x3f, 0),
 			function(0x20, 0, 0x40, 0),
@@ -91,7 +93,8 @@ func guestModule(imports bool, minimum, maximum byte) []byte {
 			function(0x20, 0, 0x20, 1, 0x3a, 0, 0),
 			function(0x10, 0, 0x20, 0, 0x2d, 0, 0),
 			function(0x10, 0, 0x3f, 0),
-			function(0x41, 1, 0x40, 0, 0x1a, 0x20, 0, 0x41, 7, 0x3a, 0, 0, 0x10, 0, 0x20, 0, 0x2d, 0, 0),
+			function(0x41, 1, 0x40, 0, 0x1a, 0x20, 0, 0x41, 7, 0x3a, 0, 0, 0x10, 0, 0x20, 0, 0x2d,
+				0, 0),
 		))
 	if !imports {
 		module = append(module, section(11, dataAt1)...)
@@ -148,7 +151,8 @@ func (s setup) instantiate(t *testing.T, r *Range, minimum, maximum byte) *guest
 	require.NoError(t, err)
 	with := experimental.WithMemoryAllocator(ctx, r)
 	if s.imports {
-		_, err = rt.InstantiateWithConfig(with, memoryModule(minimum, maximum), wazero.NewModuleConfig().WithName("mem"))
+		_, err = rt.InstantiateWithConfig(with, memoryModule(minimum, maximum),
+			wazero.NewModuleConfig().WithName("mem"))
 		require.NoError(t, err)
 		with = ctx
 	}
@@ -214,7 +218,8 @@ func checkGuest(t *testing.T, g *guest, r *Range) {
 		require.Equal(t, uint64(3), g.must("grow", guestLimit-3))
 		require.Zero(t, g.must("load", guestLimit*PageSize-1))
 		g.must("store", guestLimit*PageSize-1, 9)
-		require.Equal(t, uint64(0xffffffff), g.must("grow", 1), "the guest cannot use the spare page")
+		require.Equal(t, uint64(0xffffffff), g.must("grow", 1),
+			"the guest cannot use the spare page")
 		var limit *LimitError
 		require.ErrorAs(t, r.Refused(), &limit)
 		require.Equal(t, uint64(guestLimit), g.must("size"))

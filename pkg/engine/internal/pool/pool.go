@@ -51,7 +51,8 @@ type ShedError struct {
 
 // Error implements the error interface.
 func (e *ShedError) Error() string {
-	return fmt.Sprintf("all %d values are in use and %d callers are already waiting for one", e.Max, e.Waiters)
+	return fmt.Sprintf("all %d values are in use and %d callers are already waiting for one", e.Max,
+		e.Waiters)
 }
 
 // Options describes a [Pool].
@@ -130,7 +131,9 @@ type Stats struct {
 func New[T any](o Options[T]) (*Pool[T], error) {
 	switch {
 	case o.Max < 1:
-		return nil, fmt.Errorf("a pool of at most %d values serves nobody: the maximum must be positive", o.Max)
+		return nil,
+			fmt.Errorf("a pool of at most %d values serves nobody: the maximum must be positive",
+				o.Max)
 	case o.MaxWaiters < 0:
 		return nil, fmt.Errorf("a pool cannot have at most %d waiters", o.MaxWaiters)
 	case o.Make == nil:

@@ -201,7 +201,8 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 
 		r := <-second
 		require.ErrorIs(t, r.err, context.DeadlineExceeded)
-		require.EqualError(t, r.err, "waited 3s, one of 3 in line, for one of 1 values: context deadline exceeded")
+		require.EqualError(t, r.err,
+			"waited 3s, one of 3 in line, for one of 1 values: context deadline exceeded")
 		require.Equal(t, 2, p.Stats().Waiting)
 
 		p.Put(v)
@@ -383,7 +384,10 @@ func BenchmarkGetPut(b *testing.B) {
 }
 
 func TestTryGetNeitherMakesNorWaits(t *testing.T) {
-	p, err := pool.New(pool.Options[int]{Max: 1, Make: func(context.Context) (int, error) { return 7, nil }})
+	p, err := pool.New(pool.Options[int]{
+		Max:  1,
+		Make: func(context.Context) (int, error) { return 7, nil },
+	})
 	require.NoError(t, err)
 	_, ok := p.TryGet(func(int) bool { return true })
 	require.False(t, ok, "nothing was made yet")
@@ -481,7 +485,8 @@ func TestTrimBefore(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := &workshop{}
 			p := timed(t, w)
-			require.Equal(t, len(test.destroyed), p.TrimBefore(test.keep, time.Unix(test.before, 0)))
+			require.Equal(t, len(test.destroyed),
+				p.TrimBefore(test.keep, time.Unix(test.before, 0)))
 			require.Equal(t, test.destroyed, w.destroyed)
 			require.Equal(t, 3-len(test.destroyed), p.Stats().Idle)
 		})

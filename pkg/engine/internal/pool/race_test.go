@@ -43,10 +43,12 @@ func TestGrantsCrossCancellation(t *testing.T) {
 			seen := map[bool]int{} // by whether the waiter was served
 			for range 200 {
 				made := 0
-				p, err := New(Options[int]{Max: 1, MaxWaiters: 2, Make: func(context.Context) (int, error) {
-					made++
-					return made, nil
-				}})
+				p, err :=
+					New(Options[int]{Max: 1, MaxWaiters: 2,
+						Make: func(context.Context) (int, error) {
+							made++
+							return made, nil
+						}})
 				require.NoError(t, err)
 				_, err = p.Get(t.Context())
 				require.NoError(t, err)

@@ -70,7 +70,8 @@ func BenchmarkRewrite(b *testing.B) {
 	module := buildGo(b, goProgram)
 	result, err := rewrite.Module(module, options)
 	require.NoError(b, err)
-	b.Logf("%d bytes, rewritten %d bytes, %d charges", len(module), len(result.Module), result.Charges)
+	b.Logf("%d bytes, rewritten %d bytes, %d charges", len(module), len(result.Module),
+		result.Charges)
 	b.Run("rewrite", func(b *testing.B) {
 		b.SetBytes(int64(len(module)))
 		b.ReportAllocs()
@@ -79,7 +80,10 @@ func BenchmarkRewrite(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
-	for name, module := range map[string][]byte{"compile/plain": module, "compile/rewritten": result.Module} {
+	for name, module := range map[string][]byte{
+		"compile/plain":     module,
+		"compile/rewritten": result.Module,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(module)))
 			for b.Loop() {
@@ -109,7 +113,8 @@ func BenchmarkMetering(b *testing.B) {
 		require.NoError(b, err)
 		b.Run(c.name+"/plain", func(b *testing.B) { benchmarkRun(b, c.module, nil) })
 		b.Run(c.name+"/metered", func(b *testing.B) {
-			benchmarkRun(b, result.Module, &meter{export: result.FuelExport, portion: portion, limit: 1 << 40})
+			benchmarkRun(b, result.Module,
+				&meter{export: result.FuelExport, portion: portion, limit: 1 << 40})
 		})
 	}
 }
@@ -121,7 +126,8 @@ func benchmarkRun(b *testing.B, module []byte, m *meter) {
 	compiled, err := r.CompileModule(ctx, module)
 	require.NoError(b, err)
 	for b.Loop() {
-		mod, err := r.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+		mod, err := r.InstantiateModule(ctx, compiled,
+			wazero.NewModuleConfig().WithName("").WithStartFunctions())
 		require.NoError(b, err)
 		if f := mod.ExportedFunction("run"); f != nil {
 			_, err = f.Call(ctx)
@@ -142,7 +148,10 @@ func hosts(t testing.TB, r wazero.Runtime, m *meter) {
 		return
 	}
 	_, err := r.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, _ []uint64) { m.tick(ctx, mod) }), nil, nil).
+		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module,
+			_ []uint64) {
+			m.tick(ctx, mod)
+		}), nil, nil).
 		Export(options.TickName).Instantiate(ctx)
 	require.NoError(t, err)
 }

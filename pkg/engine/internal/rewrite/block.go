@@ -44,7 +44,11 @@ func (p path) join(q path) path {
 	case q.cost < 0:
 		return p
 	}
-	return path{cost: max(p.cost, q.cost), since: max(p.since, q.since), limit: min(p.limit, q.limit)}
+	return path{
+		cost:  max(p.cost, q.cost),
+		since: max(p.since, q.since),
+		limit: min(p.limit, q.limit),
+	}
 }
 
 // region is a part of a function that pays at one head: the function outside of all its loops, or

@@ -126,7 +126,8 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.otherwise(in)
 	case wasm.OpEnd:
 		if c.limited && len(c.labels) == 1 {
-			c.sites = append(c.sites, site{kind: siteLeave, start: uint32(in.Start), end: uint32(in.Start)})
+			c.sites = append(c.sites,
+				site{kind: siteLeave, start: uint32(in.Start), end: uint32(in.Start)})
 		}
 		c.close(in)
 	case wasm.OpBr, wasm.OpBrTable:
@@ -152,7 +153,12 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.add(in, 1)
 		c.wayOut(in, uint32(len(c.labels)-1))
 		if c.limited {
-			c.sites = append(c.sites, site{kind: siteReturn, start: uint32(in.Start), end: uint32(in.End), x: uint32(len(c.labels) - 1)})
+			c.sites = append(c.sites, site{
+				kind:  siteReturn,
+				start: uint32(in.Start),
+				end:   uint32(in.End),
+				x:     uint32(len(c.labels) - 1),
+			})
 		}
 		c.leave(in)
 	case wasm.OpCall, wasm.OpCallIndirect, wasm.OpCallRef:
@@ -168,7 +174,13 @@ func (c *coster) step(in *wasm.Instruction) {
 		if isBulk(in.Op) {
 			c.bulk = true
 			c.loosen()
-			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op})
+			c.sites = append(c.sites, site{
+				kind:  siteBulk,
+				start: uint32(in.Start),
+				end:   uint32(in.End),
+				x:     in.X,
+				op:    in.Op,
+			})
 		}
 	}
 }
@@ -214,8 +226,10 @@ func (c *coster) call(in *wasm.Instruction) {
 		t := c.r.functionType(in.X)
 		c.add(in, 1+int64(len(t.Params)+len(t.Results)))
 	}
-	if c.limited && in.Op != wasm.OpCall && in.Op != wasm.OpCallIndirect && in.Op != wasm.OpCallRef {
-		c.sites = append(c.sites, site{kind: siteTailCall, start: uint32(in.Start), end: uint32(in.Start)})
+	if c.limited && in.Op != wasm.OpCall && in.Op != wasm.OpCallIndirect &&
+		in.Op != wasm.OpCallRef {
+		c.sites = append(c.sites,
+			site{kind: siteTailCall, start: uint32(in.Start), end: uint32(in.Start)})
 	}
 	if in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall {
 		c.sites = append(c.sites, functionSite(in))

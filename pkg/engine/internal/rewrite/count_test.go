@@ -46,7 +46,8 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 	}{
 		{"arithmetic", "run", read(t, "arithmetic"), 3.2},
 		{"deep_return", "run", read(t, "deep_return"), 1.2},
-		{"fill_loop", "run", read(t, "fill_loop"), 2e3}, // bulk operations pay for more than one instruction
+		// bulk operations pay for more than one instruction
+		{"fill_loop", "run", read(t, "fill_loop"), 2e3},
 		{"go", "_start", buildGo(t, goProgram), 2.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,7 +68,8 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 
 			executed := int64(counted.ExportedGlobal(count.Export).Get())
 			consumed := m.consumed(metered)
-			t.Logf("%d instructions, %d fuel, ratio %.2f", executed, consumed, float64(consumed)/float64(executed))
+			t.Logf("%d instructions, %d fuel, ratio %.2f", executed, consumed,
+				float64(consumed)/float64(executed))
 			require.GreaterOrEqual(t, consumed, executed)
 			require.Less(t, float64(consumed), c.most*float64(executed))
 		})

@@ -40,7 +40,8 @@ type differential struct {
 }
 
 func (d *differential) String() string {
-	return fmt.Sprintf("%d calls: %d returned, %d trapped, %d out of fuel, %d left out", d.calls, d.returned, d.trapped, d.spent, d.overflown)
+	return fmt.Sprintf("%d calls: %d returned, %d trapped, %d out of fuel, %d left out", d.calls,
+		d.returned, d.trapped, d.spent, d.overflown)
 }
 
 // side is one of the two runtimes.
@@ -65,11 +66,16 @@ func newDifferential(t *testing.T) *differential {
 	for _, s := range []struct {
 		side   **side
 		config wazero.RuntimeConfig
-	}{{&d.compiler, wazero.NewRuntimeConfigCompiler()}, {&d.interpreter, wazero.NewRuntimeConfigInterpreter()}} {
+	}{{&d.compiler, wazero.NewRuntimeConfigCompiler()},
+		{&d.interpreter, wazero.NewRuntimeConfigInterpreter()}} {
 		ctx := context.Background()
-		made := &side{runtime: wazero.NewRuntimeWithConfig(ctx, s.config.WithCoreFeatures(features).WithMemoryLimitPages(64))}
+		made := &side{
+			runtime: wazero.NewRuntimeWithConfig(ctx,
+				s.config.WithCoreFeatures(features).WithMemoryLimitPages(64)),
+		}
 		t.Cleanup(func() { require.NoError(t, made.runtime.Close(ctx)) })
-		_, err := made.runtime.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().WithFunc(made.tick).Export(options.TickName).Instantiate(ctx)
+		_, err := made.runtime.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
+			WithFunc(made.tick).Export(options.TickName).Instantiate(ctx)
 		require.NoError(t, err)
 		*s.side = made
 	}
@@ -136,16 +142,19 @@ func (d *differential) run(module []byte, argument uint64) error {
 }
 
 // provide makes the functions that a module imports, which return zeros, until remove is called.
-func (s *side) provide(ctx context.Context, imports []rewrite.FunctionImport) (remove func(), err error) {
+func (s *side) provide(ctx context.Context,
+	imports []rewrite.FunctionImport) (remove func(), err error) {
 	hosts := map[string]wazero.HostModuleBuilder{}
 	for _, f := range imports {
 		if hosts[f.Module] == nil {
 			hosts[f.Module] = s.runtime.NewHostModuleBuilder(f.Module)
 		}
 		results := len(f.Results)
-		hosts[f.Module].NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
-			clear(stack[:results])
-		}), valueTypes(f.Params), valueTypes(f.Results)).Export(f.Name)
+		hosts[f.Module].NewFunctionBuilder().
+			WithGoModuleFunction(
+				api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
+					clear(stack[:results])
+				}), valueTypes(f.Params), valueTypes(f.Results)).Export(f.Name)
 	}
 	var made []api.Module
 	remove = func() {
@@ -172,7 +181,8 @@ func valueTypes(types []wasm.ValueType) (out []api.ValueType) {
 }
 
 // call calls a function in both runtimes, and reports whether their states are still comparable.
-func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name string, argument uint64) (goesOn bool, err error) {
+func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name string,
+	argument uint64) (goesOn bool, err error) {
 	d.calls++
 	var results [2][]uint64
 	var ends [2]string
@@ -194,7 +204,8 @@ func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name str
 		return false, nil // the engines' own stacks end at different points
 	}
 	if ends[0] != ends[1] {
-		return false, fmt.Errorf("function %s: compiled ends with %q, interpreted with %q", name, ends[0], ends[1])
+		return false, fmt.Errorf("function %s: compiled ends with %q, interpreted with %q", name,
+			ends[0], ends[1])
 	}
 	switch ends[0] {
 	case "":
@@ -207,7 +218,8 @@ func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name str
 	types := mods[0].ExportedFunction(name).Definition().ResultTypes()
 	for i := range min(len(results[0]), len(types)) {
 		if len(results[0]) == len(types) && !sameValue(types[i], results[0][i], results[1][i]) {
-			return false, fmt.Errorf("function %s: compiled returns %x, interpreted %x", name, results[0][i], results[1][i])
+			return false, fmt.Errorf("function %s: compiled returns %x, interpreted %x", name,
+				results[0][i], results[1][i])
 		}
 	}
 	return true, d.state(mods, result, name)
@@ -222,7 +234,8 @@ func (d *differential) state(mods [2]api.Module, result *rewrite.Result, name st
 	for _, export := range exports {
 		a, b := mods[0].ExportedGlobal(export), mods[1].ExportedGlobal(export)
 		if !sameValue(a.Type(), a.Get(), b.Get()) {
-			return fmt.Errorf("function %s: %s is compiled %x, interpreted %x", name, export, a.Get(), b.Get())
+			return fmt.Errorf("function %s: %s is compiled %x, interpreted %x", name, export,
+				a.Get(), b.Get())
 		}
 	}
 	if !result.Memory.Present {

@@ -37,9 +37,11 @@ import (
 )
 
 var (
-	differentialTime = flag.Duration("differential", 0, "CPU time for TestCompilerAgainstInterpreter; 0 is for a few modules")
+	differentialTime = flag.Duration("differential", 0,
+		"CPU time for TestCompilerAgainstInterpreter; 0 is for a few modules")
 	differentialSeed = flag.Uint64("differential-seed", 1, "the first seed")
-	differentialRaw  = flag.Bool("differential-raw", false, "leave what is compiled wrongly for arm64 in the modules")
+	differentialRaw  = flag.Bool("differential-raw", false,
+		"leave what is compiled wrongly for arm64 in the modules")
 )
 
 // fewModules is the number of modules when no time is given.
@@ -66,7 +68,9 @@ func TestCompilerAgainstInterpreter(t *testing.T) {
 			t.Errorf("seed %d: %v", seed, difference)
 		}
 		if used := cpuTime(); *differentialTime > 0 && used-last >= time.Minute {
-			fmt.Printf("%d modules, %d calls, %d differences, %.0f minutes of CPU time, next seed %d\n", modules+1, d.calls, differences, used.Minutes(), seed+1)
+			fmt.Printf(
+				"%d modules, %d calls, %d differences, %.0f minutes of CPU time, next seed %d\n",
+				modules+1, d.calls, differences, used.Minutes(), seed+1)
 			last = used
 		}
 	}
@@ -74,7 +78,8 @@ func TestCompilerAgainstInterpreter(t *testing.T) {
 	if *differentialTime > 0 {
 		fmt.Printf("figure %s_differential_modules %d count\n", runtime.GOARCH, modules)
 		fmt.Printf("figure %s_differential_calls %d count\n", runtime.GOARCH, d.calls)
-		fmt.Printf("figure %s_differential_cpu_minutes %.1f minutes\n", runtime.GOARCH, cpuTime().Minutes())
+		fmt.Printf("figure %s_differential_cpu_minutes %.1f minutes\n", runtime.GOARCH,
+			cpuTime().Minutes())
 		fmt.Printf("figure %s_differences %d count\n", runtime.GOARCH, differences)
 	}
 	require.Positive(t, d.returned)
@@ -105,7 +110,10 @@ func TestCorpusCompiledAgainstInterpreted(t *testing.T) {
 			}
 		}
 	}
-	for _, pattern := range []string{"testdata/*.wasm", "testdata/typed/*.wasm", "../../testdata/*.wasm", "../../../../test/wat/*.wasm", "../../../../test/wat/*/*.wasm"} {
+	for _, pattern := range []string{
+		"testdata/*.wasm", "testdata/typed/*.wasm", "../../testdata/*.wasm",
+		"../../../../test/wat/*.wasm", "../../../../test/wat/*/*.wasm",
+	} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)
@@ -135,9 +143,10 @@ func (d *differential) runs(t *testing.T, module []byte) bool {
 			return true
 		}
 		t := &m.Types[i.TypeIndex]
-		return slices.ContainsFunc(slices.Concat(t.Params, t.Results), func(vt wasm.ValueType) bool {
-			return !slices.Contains(generatedTypes, vt.Code)
-		})
+		return slices.ContainsFunc(slices.Concat(t.Params, t.Results),
+			func(vt wasm.ValueType) bool {
+				return !slices.Contains(generatedTypes, vt.Code)
+			})
 	})
 }
 

@@ -74,7 +74,10 @@ func FuzzRewrite(f *testing.F) {
 // FuzzGenerated does the same with generated modules, which are always valid. The fuzzer chooses
 // what they do.
 func FuzzGenerated(f *testing.F) {
-	for _, seed := range []string{"", "a function of few instructions", "\x03\x02\x01\x00\x05\x08\x0c\x0f and more of them, which call one another"} {
+	for _, seed := range []string{
+		"", "a function of few instructions",
+		"\x03\x02\x01\x00\x05\x08\x0c\x0f and more of them, which call one another",
+	} {
 		f.Add([]byte(seed), uint64(3))
 	}
 	f.Fuzz(func(t *testing.T, entropy []byte, argument uint64) {
@@ -112,7 +115,8 @@ func requireSameFuel(t *testing.T, result, replaced *rewrite.Result, argument ui
 	var ends [2][]string
 	for n, r := range []*rewrite.Result{result, replaced} {
 		interpreter, m := fuzzRuntime(t, wazero.NewRuntimeConfigInterpreter(), r)
-		mod, err := interpreter.InstantiateWithConfig(ctx, r.Module, wazero.NewModuleConfig().WithStartFunctions())
+		mod, err := interpreter.InstantiateWithConfig(ctx, r.Module,
+			wazero.NewModuleConfig().WithStartFunctions())
 		ends[n] = append(ends[n], trap(err))
 		if err != nil {
 			continue
@@ -131,7 +135,8 @@ func requireSameFuel(t *testing.T, result, replaced *rewrite.Result, argument ui
 				return
 			}
 			ends[n] = append(ends[n], trap(err))
-			consumed[n] = append(consumed[n], m.consumed(mod), int64(mod.ExportedGlobal(r.StackExport).Get()))
+			consumed[n] = append(consumed[n], m.consumed(mod),
+				int64(mod.ExportedGlobal(r.StackExport).Get()))
 		}
 	}
 	require.Equal(t, ends[0], ends[1])
@@ -169,7 +174,8 @@ func reencoded(t *testing.T, module []byte) []byte {
 func compiles(t *testing.T, module []byte) bool {
 	t.Helper()
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithMemoryLimitPages(64))
+	r := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features).WithMemoryLimitPages(64))
 	defer func() { require.NoError(t, r.Close(ctx)) }()
 	_, err := r.CompileModule(ctx, module)
 	return err == nil
@@ -201,16 +207,22 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	r, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
-	rewritten, err := r.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithName("rewritten").WithStartFunctions())
+	rewritten, err := r.InstantiateWithConfig(ctx, result.Module,
+		wazero.NewModuleConfig().WithName("rewritten").WithStartFunctions())
 	interpreter, interpreted := fuzzRuntime(t, wazero.NewRuntimeConfigInterpreter(), result)
-	plain, plainErr := interpreter.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("plain").WithStartFunctions())
-	require.Equal(t, plainErr == nil, err == nil, "instantiated before: %v, after: %v", plainErr, err)
-	slow, slowErr := interpreter.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithStartFunctions())
-	require.Equal(t, err == nil, slowErr == nil, "instantiated compiled: %v, interpreted: %v", err, slowErr)
+	plain, plainErr := interpreter.InstantiateWithConfig(ctx, module,
+		wazero.NewModuleConfig().WithName("plain").WithStartFunctions())
+	require.Equal(t, plainErr == nil, err == nil, "instantiated before: %v, after: %v", plainErr,
+		err)
+	slow, slowErr := interpreter.InstantiateWithConfig(ctx, result.Module,
+		wazero.NewModuleConfig().WithStartFunctions())
+	require.Equal(t, err == nil, slowErr == nil, "instantiated compiled: %v, interpreted: %v", err,
+		slowErr)
 	if err != nil {
 		return
 	}
-	counted, err := interpreter.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
+	counted, err := interpreter.InstantiateWithConfig(ctx, counting(t, module),
+		wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
 	require.NoError(t, err)
 	counter := counted.ExportedGlobal(count.Export)
 	for _, e := range result.Exports {
@@ -242,10 +254,14 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		before, plainErr := plain.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, trap(plainErr), trap(err), "function %q", e.Name)
 		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
-		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow), "fuel of function %q, compiled and interpreted", e.Name)
+		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow),
+			"fuel of function %q, compiled and interpreted", e.Name)
 		if err == nil {
-			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack after function %q", e.Name)
-			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
+			require.EqualValues(t, rewrite.MaxStackBytes,
+				rewritten.ExportedGlobal(result.StackExport).Get(), "stack after function %q",
+				e.Name)
+			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed),
+				"fuel of function %q", e.Name)
 			equalResults(t, types, before, after)
 			equalResults(t, types, after, slowAfter)
 		}
@@ -255,9 +271,11 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 const stackOverflow = "stack overflow"
 
 // fuzzRuntime returns a runtime with a meter for a rewritten module.
-func fuzzRuntime(t *testing.T, config wazero.RuntimeConfig, result *rewrite.Result) (wazero.Runtime, *meter) {
+func fuzzRuntime(t *testing.T, config wazero.RuntimeConfig,
+	result *rewrite.Result) (wazero.Runtime, *meter) {
 	t.Helper()
-	r := wazero.NewRuntimeWithConfig(context.Background(), config.WithCoreFeatures(features).WithMemoryLimitPages(64))
+	r := wazero.NewRuntimeWithConfig(context.Background(),
+		config.WithCoreFeatures(features).WithMemoryLimitPages(64))
 	t.Cleanup(func() { require.NoError(t, r.Close(context.Background())) })
 	m := &meter{export: result.FuelExport, portion: 10_000, limit: 100}
 	hosts(t, r, m)
@@ -273,7 +291,8 @@ func equalResults(t *testing.T, types []api.ValueType, before, after []uint64) {
 		return // with v128, whose lanes may hold NaN
 	}
 	for i, vt := range types {
-		require.True(t, sameValue(vt, before[i], after[i]), "result %d is %x before and %x after", i, before[i], after[i])
+		require.True(t, sameValue(vt, before[i], after[i]), "result %d is %x before and %x after",
+			i, before[i], after[i])
 	}
 }
 

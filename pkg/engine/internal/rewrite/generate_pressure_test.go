@@ -32,7 +32,9 @@ const maxHeld, maxPressure, maxLocals, maxSteps = 48, 3, 64, 64
 
 // heldTypes are the types of held values, mostly integers, for which there are the fewest
 // registers.
-var heldTypes = []byte{wasm.I32, wasm.I32, wasm.I64, wasm.I64, wasm.F32, wasm.F64, wasm.V128, wasm.V128}
+var heldTypes = []byte{
+	wasm.I32, wasm.I32, wasm.I64, wasm.I64, wasm.F32, wasm.F64, wasm.V128, wasm.V128,
+}
 
 // moreLocals declares locals, so that loops carry more values than fit into registers. Most of them
 // are of kinds that share these registers.
@@ -239,7 +241,8 @@ func (g *generator) combine(vt byte) {
 			op = wasm.OpI64DivS + wasm.Opcode(g.next(4))
 		}
 	}
-	divides := op >= wasm.OpI32DivS && op <= wasm.OpI32RemU || op >= wasm.OpI64DivS && op <= wasm.OpI64RemU
+	divides := op >= wasm.OpI32DivS && op <= wasm.OpI32RemU || op >= wasm.OpI64DivS &&
+		op <= wasm.OpI64RemU
 	if divides && g.next(16) > 0 {
 		g.code = append(g.code, constant(vt, 1)...)
 		g.op(map[byte]wasm.Opcode{wasm.I32: 0x72, wasm.I64: wasm.OpI64Or}[vt])
@@ -257,7 +260,10 @@ var (
 		wasm.I32: {wasm.F32: {0xfc00, 0xfc01}, wasm.F64: {0xfc02, 0xfc03}},
 		wasm.I64: {wasm.F32: {0xfc04, 0xfc05}, wasm.F64: {0xfc06, 0xfc07}},
 	}
-	reinterpreting = map[byte]map[byte]wasm.Opcode{wasm.F32: {wasm.I32: 0xbe}, wasm.F64: {wasm.I64: 0xbf}}
+	reinterpreting = map[byte]map[byte]wasm.Opcode{
+		wasm.F32: {wasm.I32: 0xbe},
+		wasm.F64: {wasm.I64: 0xbf},
+	}
 )
 
 // convertTo appends a conversion between two types, which hardly ever traps.
@@ -273,7 +279,8 @@ func (g *generator) convertTo(to, from byte) {
 		g.op(reinterpreting[to][from])
 	default:
 		op := conversions[to][from]
-		if (to == wasm.I64 || from != wasm.F32 && from != wasm.F64) && to != wasm.I32 && g.next(2) == 0 {
+		if (to == wasm.I64 || from != wasm.F32 && from != wasm.F64) && to != wasm.I32 &&
+			g.next(2) == 0 {
 			op++ // from or to an unsigned type
 		}
 		g.op(op)

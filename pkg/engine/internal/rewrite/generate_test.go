@@ -102,7 +102,11 @@ func (g *generator) declare() {
 	g.m.DataCount = new(uint32(2))
 	for _, vt := range generatedTypes {
 		zero := append(constant(vt, 0), byte(wasm.OpEnd))
-		g.m.Globals = append(g.m.Globals, wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: vt}, Mutable: true}, Init: zero})
+		g.m.Globals = append(g.m.Globals,
+			wasm.Global{
+				Type: wasm.GlobalType{Type: wasm.ValueType{Code: vt}, Mutable: true},
+				Init: zero,
+			})
 	}
 	functions := 1 + g.next(6)
 	all := wasm.Element{Offset: wasm.I32Const(0), Type: wasm.ValueType{Code: wasm.FuncRef}}
@@ -117,7 +121,11 @@ func (g *generator) declare() {
 		g.m.Exports = append(g.m.Exports, wasm.Export{Name: fmt.Sprint("f", i), Index: uint32(i)})
 		all.Functions = append(all.Functions, uint32(i))
 	}
-	g.m.Tables = []wasm.Table{{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: uint32(functions) + 1}}}}
+	g.m.Tables =
+		[]wasm.Table{{Type: wasm.TableType{
+			Element: wasm.ValueType{Code: wasm.FuncRef},
+			Limits:  wasm.Limits{Min: uint32(functions) + 1},
+		}}}
 	g.m.Elements = []wasm.Element{all}
 }
 
@@ -182,8 +190,10 @@ var (
 		wasm.F64: {0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f},
 	}
 	binaries = map[byte][]wasm.Opcode{
-		wasm.I32: {0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78},
-		wasm.I64: {0x7c, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a},
+		wasm.I32: {0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76,
+			0x77, 0x78},
+		wasm.I64: {0x7c, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88,
+			0x89, 0x8a},
 		wasm.F32: {0x92, 0x93, 0x94, 0x95, 0x96, 0x97},
 		wasm.F64: {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5},
 	}

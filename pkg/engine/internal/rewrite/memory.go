@@ -55,8 +55,10 @@ func (r *rewriter) limit(l *wasm.Limits) error {
 	memory.Present = true
 	memory.MinPages, memory.OriginalMax, memory.HasMax = l.Min, l.Max, l.HasMax
 	if l.Min > r.options.MemoryMaxPages {
-		return fmt.Errorf("module needs a memory of at least %d pages (%d bytes), the limit is %d pages (%d bytes)",
-			l.Min, uint64(l.Min)*pageSize, r.options.MemoryMaxPages, uint64(r.options.MemoryMaxPages)*pageSize)
+		return fmt.Errorf(
+			"module needs a memory of at least %d pages (%d bytes), the limit is %d pages (%d bytes)",
+			l.Min, uint64(l.Min)*pageSize, r.options.MemoryMaxPages,
+			uint64(r.options.MemoryMaxPages)*pageSize)
 	}
 	l.Max, l.HasMax = r.options.MemoryMaxPages, true
 	return nil
@@ -76,7 +78,9 @@ func (r *rewriter) limitTables() error {
 		least += uint64(tables[i].Type.Limits.Min)
 	}
 	if least > uint64(r.options.TableMaxEntries) {
-		return fmt.Errorf("module needs tables of at least %d entries, the limit is %d: raise limits.tableEntries", least, r.options.TableMaxEntries)
+		return fmt.Errorf(
+			"module needs tables of at least %d entries, the limit is %d: raise limits.tableEntries",
+			least, r.options.TableMaxEntries)
 	}
 	share := (r.options.TableMaxEntries - uint32(least)) / uint32(len(tables))
 	for i := range tables {

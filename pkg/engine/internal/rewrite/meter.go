@@ -27,7 +27,14 @@ func (r *rewriter) meter() error {
 	metered := r.entries()
 	nodes := len(r.graph.seen)
 	e := &emitter{r: r, fuel: r.fuelGlobal(), stack: r.stackGlobal(), blockTypes: map[string]int{}}
-	c := &coster{r: r, cursor: r.module.Cursor(), works: make([]int64, nodes), calls: make([]int64, nodes), deep: make([]bool, nodes), stacks: make([]int64, nodes)}
+	c := &coster{
+		r:      r,
+		cursor: r.module.Cursor(),
+		works:  make([]int64, nodes),
+		calls:  make([]int64, nodes),
+		deep:   make([]bool, nodes),
+		stacks: make([]int64, nodes),
+	}
 	for _, node := range r.graph.order(metered) {
 		c.stacks[node] = c.stackOf(node, metered)
 		for _, next := range r.graph.successors(node) {
@@ -192,7 +199,8 @@ func (e *emitter) appendCharge(out []byte, cost int64) []byte {
 
 // appendSlack appends: fuel = fuel - cost.
 func (e *emitter) appendSlack(out []byte, cost int64) []byte {
-	return e.appendFuel(append(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost), byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
+	return e.appendFuel(append(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost),
+		byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
 }
 
 // appendPay appends the rest of a charge, with fuel and cost on the stack. wazero keeps a global
@@ -207,16 +215,19 @@ func (e *emitter) appendPay(out []byte) []byte {
 // a separate branch. With that, wazero 1.12 fuses the compare and the branch, and allocates
 // registers after the blocks as before them, not as after the call.
 func appendBlocks(out []byte) []byte {
-	return append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
+	return append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpBlock),
+		wasm.BlockTypeEmpty)
 }
 
 func (e *emitter) appendTick(out []byte) []byte {
-	return append(wasm.AppendUint32(append(appendPast(out), byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+	return append(wasm.AppendUint32(append(appendPast(out), byte(wasm.OpCall)), e.r.tick()),
+		byte(wasm.OpEnd))
 }
 
 // appendPast appends the branches to the end of the inner block, and past it.
 func appendPast(out []byte) []byte {
-	return append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0, byte(wasm.OpBr), 1, byte(wasm.OpEnd))
+	return append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0,
+		byte(wasm.OpBr), 1, byte(wasm.OpEnd))
 }
 
 func appendConst(out []byte, value int64) []byte {

@@ -36,7 +36,8 @@ const portion = 50_000
 // fuel.
 func TestEndlessEnds(t *testing.T) {
 	for _, name := range []string{
-		"spin", "mutual_recursion", "indirect_recursion", "tail_recursion", "exponential", "br_table_loop",
+		"spin", "mutual_recursion", "indirect_recursion", "tail_recursion", "exponential",
+		"br_table_loop",
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := rewrite.Module(read(t, name), options)
@@ -106,7 +107,14 @@ func TestStraightCode(t *testing.T) {
 // nested builds a module of functions that each call the previous one twice, unless their argument
 // is not zero. That makes 2^n calls, each of which pays for its work only where it does it.
 func nested(n int) []byte {
-	code := []byte{byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpLocalGet), 0, byte(wasm.OpBrIf), 0}
+	code := []byte{
+		byte(wasm.OpBlock),
+		wasm.BlockTypeEmpty,
+		byte(wasm.OpLocalGet),
+		0,
+		byte(wasm.OpBrIf),
+		0,
+	}
 	for range 60 {
 		code = append(code, byte(wasm.OpI32Const), 1, byte(wasm.OpDrop))
 	}
@@ -115,10 +123,12 @@ func nested(n int) []byte {
 	for f := range n {
 		body := append([]byte{}, code...)
 		for range min(f, 1) * 2 {
-			body = wasm.AppendUint32(append(body, byte(wasm.OpLocalGet), 0, byte(wasm.OpCall)), uint32(f-1))
+			body = wasm.AppendUint32(append(body, byte(wasm.OpLocalGet), 0, byte(wasm.OpCall)),
+				uint32(f-1))
 		}
 		m.Functions = append(m.Functions, 0)
-		m.Bodies = append(m.Bodies, wasm.Body{Code: append(body, byte(wasm.OpEnd), byte(wasm.OpEnd))})
+		m.Bodies = append(m.Bodies,
+			wasm.Body{Code: append(body, byte(wasm.OpEnd), byte(wasm.OpEnd))})
 	}
 	m.Exports = []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: uint32(n - 1)}}
 	return m.Encode()
@@ -200,7 +210,8 @@ func TestFuelIsDeterministic(t *testing.T) {
 	for i := 2; i < len(consumed); i++ {
 		require.Equal(t, consumed[i-2], consumed[i])
 	}
-	require.EqualValues(t, 2*65536/8, consumed[0]-consumed[1], "only the first run can grow the memory by two pages")
+	require.EqualValues(t, 2*65536/8, consumed[0]-consumed[1],
+		"only the first run can grow the memory by two pages")
 }
 
 // TestFuelIsNearTheInstructionCount compares the fuel with the number of instructions that a loop

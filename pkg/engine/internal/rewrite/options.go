@@ -73,9 +73,11 @@ func (o *Options) validate() error {
 	case o.ExportPrefix == "":
 		return errors.New("rewrite options: export prefix is required")
 	case o.MemoryMaxPages == 0 || o.MemoryMaxPages > wasm.MaxMemoryPages:
-		return fmt.Errorf("rewrite options: memory limit is %d pages, expected 1 to %d", o.MemoryMaxPages, wasm.MaxMemoryPages)
+		return fmt.Errorf("rewrite options: memory limit is %d pages, expected 1 to %d",
+			o.MemoryMaxPages, wasm.MaxMemoryPages)
 	case o.TableMaxEntries == 0 || o.TableMaxEntries > wasm.MaxTableSize:
-		return fmt.Errorf("rewrite options: table limit is %d entries, expected 1 to %d", o.TableMaxEntries, wasm.MaxTableSize)
+		return fmt.Errorf("rewrite options: table limit is %d entries, expected 1 to %d",
+			o.TableMaxEntries, wasm.MaxTableSize)
 	}
 	return nil
 }
@@ -84,12 +86,14 @@ func (o *Options) validate() error {
 func (o *Options) checkReserved(m *wasm.Module) error {
 	for i := range m.Imports {
 		if m.Imports[i].Module == o.TickModule {
-			return fmt.Errorf("module imports %q from the reserved module %q", m.Imports[i].Name, o.TickModule)
+			return fmt.Errorf("module imports %q from the reserved module %q", m.Imports[i].Name,
+				o.TickModule)
 		}
 	}
 	for i := range m.Exports {
 		if strings.HasPrefix(m.Exports[i].Name, o.ExportPrefix) {
-			return fmt.Errorf("module exports %q: names that start with %q are reserved", m.Exports[i].Name, o.ExportPrefix)
+			return fmt.Errorf("module exports %q: names that start with %q are reserved",
+				m.Exports[i].Name, o.ExportPrefix)
 		}
 	}
 	return nil

@@ -38,7 +38,8 @@ type Park struct {
 
 // readType is the type of fd_read.
 var readType = wasm.FuncType{
-	Params:  []wasm.ValueType{{Code: wasm.I32}, {Code: wasm.I32}, {Code: wasm.I32}, {Code: wasm.I32}},
+	Params: []wasm.ValueType{{Code: wasm.I32}, {Code: wasm.I32}, {Code: wasm.I32},
+		{Code: wasm.I32}},
 	Results: []wasm.ValueType{{Code: wasm.I32}},
 }
 
@@ -61,7 +62,8 @@ func park(m *wasm.Module, o *Options) (export string, err error) {
 	m.Functions = append(m.Functions, types[read], types[main])
 	m.Bodies = append(m.Bodies, readBody(read, o.Park.Again), mainBody(read, main))
 	export = o.ExportPrefix + "main"
-	m.Exports = append(m.Exports, wasm.Export{Name: export, Kind: wasm.ExternFunction, Index: functions + 1})
+	m.Exports = append(m.Exports,
+		wasm.Export{Name: export, Kind: wasm.ExternFunction, Index: functions + 1})
 	return export, nil
 }
 
@@ -145,7 +147,8 @@ func replaceInCode(m *wasm.Module, from, to uint32) error {
 		copied := 0
 		cursor.Reset(body, len(m.Types[types[imported+i]].Params))
 		for in := (wasm.Instruction{}); cursor.Next(&in); {
-			if (in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall || in.Op == wasm.OpRefFunc) && in.X == from {
+			if (in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall || in.Op == wasm.OpRefFunc) &&
+				in.X == from {
 				out = append(out, body.Code[copied:in.Start]...)
 				out = wasm.AppendUint32(append(out, byte(in.Op)), to)
 				copied = in.End
@@ -171,7 +174,8 @@ func readBody(read, again uint32) wasm.Body {
 	code = wasm.AppendUint32(append(code, byte(wasm.OpCall)), read)
 	code = append(code, byte(wasm.OpLocalTee), result)
 	code = wasm.AppendInt64(append(code, byte(wasm.OpI32Const)), int64(int32(again)))
-	code = append(code, byte(wasm.OpI32Eq), byte(wasm.OpBrIf), 0, byte(wasm.OpEnd), byte(wasm.OpLocalGet), result, byte(wasm.OpEnd))
+	code = append(code, byte(wasm.OpI32Eq), byte(wasm.OpBrIf), 0, byte(wasm.OpEnd),
+		byte(wasm.OpLocalGet), result, byte(wasm.OpEnd))
 	body := wasm.Body{Code: code}
 	body.DeclareLocals(1, wasm.ValueType{Code: wasm.I32})
 	return body

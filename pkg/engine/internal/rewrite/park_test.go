@@ -45,21 +45,23 @@ func TestParkRepeatsReads(t *testing.T) {
 	repeat := 0
 	ctx := context.Background()
 	r := newRuntime(t)
-	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func(fd, at, count, result uint32) uint32 {
-		calls = append(calls, call{fd, at, count, result})
-		if repeat > 0 {
-			repeat--
-			return 0x7fffffff
-		}
-		return 40 + uint32(len(calls))
-	}).Export("read").Instantiate(ctx)
+	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().
+		WithFunc(func(fd, at, count, result uint32) uint32 {
+			calls = append(calls, call{fd, at, count, result})
+			if repeat > 0 {
+				repeat--
+				return 0x7fffffff
+			}
+			return 40 + uint32(len(calls))
+		}).Export("read").Instantiate(ctx)
 	require.NoError(t, err)
 	mod := instantiate(t, r, result, &meter{portion: portion, limit: 10})
 
 	_, err = mod.ExportedFunction(result.ParkExport).Call(ctx)
 	require.NoError(t, err)
 	ways := []call{{0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}}
-	require.Equal(t, append([]call{{fd: 0xffffffff}}, ways...), calls, "the host is asked before the program")
+	require.Equal(t, append([]call{{fd: 0xffffffff}}, ways...), calls,
+		"the host is asked before the program")
 	require.EqualValues(t, 42+43+44+45, mod.ExportedGlobal("sum").Get())
 
 	calls, repeat = nil, 3

@@ -125,15 +125,23 @@ func withData(offset wasm.ConstExpr, imports ...wasm.Import) []byte {
 
 // TestImageIsKept checks when active segments must stay in the module.
 func TestImageIsKept(t *testing.T) {
-	global := wasm.Import{Module: "env", Name: "base", Kind: wasm.ExternGlobal, Global: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}}}
+	global := wasm.Import{
+		Module: "env",
+		Name:   "base",
+		Kind:   wasm.ExternGlobal,
+		Global: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}},
+	}
 	for name, c := range map[string]struct {
 		module []byte
 		reason string
 	}{
-		"at the end":   {withData(wasm.I32Const(65526)), ""},
-		"beyond":       {withData(wasm.I32Const(65527)), "data segment 0 lies outside of the initial memory"},
-		"far beyond":   {withData(wasm.I32Const(-1)), "data segment 0 lies outside of the initial memory"},
-		"at an import": {withData(wasm.ConstExpr{byte(wasm.OpGlobalGet), 0, byte(wasm.OpEnd)}, global), "the offset of data segment 0 is not an i32.const"},
+		"at the end": {withData(wasm.I32Const(65526)), ""},
+		"beyond": {withData(wasm.I32Const(65527)),
+			"data segment 0 lies outside of the initial memory"},
+		"far beyond": {withData(wasm.I32Const(-1)),
+			"data segment 0 lies outside of the initial memory"},
+		"at an import": {withData(wasm.ConstExpr{byte(wasm.OpGlobalGet), 0, byte(wasm.OpEnd)},
+			global), "the offset of data segment 0 is not an i32.const"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := rewrite.Module(c.module, options)
@@ -186,27 +194,45 @@ func TestMemoryLimit(t *testing.T) {
 	o.MemoryMaxPages = 17
 	result, err := rewrite.Module(read(t, "state"), o)
 	require.NoError(t, err)
-	require.Equal(t, rewrite.Memory{Present: true, MinPages: 1, OriginalMax: 3, HasMax: true}, result.Memory)
+	require.Equal(t, rewrite.Memory{Present: true, MinPages: 1, OriginalMax: 3, HasMax: true},
+		result.Memory)
 	m, err := wasm.Decode(result.Module)
 	require.NoError(t, err)
 	require.Equal(t, wasm.Limits{Min: 1, Max: 17, HasMax: true}, m.Memories[0])
 
-	imported := wasm.Module{Imports: []wasm.Import{{Module: "env", Name: "memory", Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: 18}}}}
+	imported := wasm.Module{
+		Imports: []wasm.Import{{
+			Module: "env", Name: "memory", Kind: wasm.ExternMemory, Memory: wasm.Limits{Min: 18},
+		}},
+	}
 	_, err = rewrite.Module(imported.Encode(), o)
-	require.EqualError(t, err, "module needs a memory of at least 18 pages (1179648 bytes), the limit is 17 pages (1114112 bytes)")
+	require.EqualError(t, err,
+		"module needs a memory of at least 18 pages (1179648 bytes), the limit is 17 pages (1114112 bytes)")
 	o.MemoryMaxPages = 18
 	result, err = rewrite.Module(imported.Encode(), o)
 	require.NoError(t, err)
-	require.Equal(t, rewrite.Memory{Present: true, Imported: true, ImportModule: "env", ImportName: "memory", MinPages: 18}, result.Memory)
+	require.Equal(t, rewrite.Memory{
+		Present:      true,
+		Imported:     true,
+		ImportModule: "env",
+		ImportName:   "memory",
+		MinPages:     18,
+	}, result.Memory)
 }
 
 // TestTableLimit checks the declared maximum of tables.
 func TestTableLimit(t *testing.T) {
-	table := wasm.Module{Tables: []wasm.Table{{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 11}}}}}
+	table := wasm.Module{
+		Tables: []wasm.Table{{Type: wasm.TableType{
+			Element: wasm.ValueType{Code: wasm.FuncRef},
+			Limits:  wasm.Limits{Min: 11},
+		}}},
+	}
 	o := options
 	o.TableMaxEntries = 10
 	_, err := rewrite.Module(table.Encode(), o)
-	require.EqualError(t, err, "module needs tables of at least 11 entries, the limit is 10: raise limits.tableEntries")
+	require.EqualError(t, err,
+		"module needs tables of at least 11 entries, the limit is 10: raise limits.tableEntries")
 	o.TableMaxEntries = 11
 	result, err := rewrite.Module(table.Encode(), o)
 	require.NoError(t, err)
@@ -219,7 +245,8 @@ func TestTableLimit(t *testing.T) {
 	table.Tables[1].Type.Limits = wasm.Limits{Min: 5, Max: 6, HasMax: true}
 	o.TableMaxEntries = 15
 	_, err = rewrite.Module(table.Encode(), o)
-	require.EqualError(t, err, "module needs tables of at least 16 entries, the limit is 15: raise limits.tableEntries")
+	require.EqualError(t, err,
+		"module needs tables of at least 16 entries, the limit is 15: raise limits.tableEntries")
 	o.TableMaxEntries = 21
 	result, err = rewrite.Module(table.Encode(), o)
 	require.NoError(t, err)
@@ -235,7 +262,8 @@ func TestNames(t *testing.T) {
 	result, err := rewrite.Module(read(t, "names"), options)
 	require.NoError(t, err)
 	r := newRuntime(t)
-	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("host").Instantiate(ctx)
+	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func() {}).Export("host").
+		Instantiate(ctx)
 	require.NoError(t, err)
 	mod := instantiate(t, r, result, &meter{portion: portion, limit: 10})
 	_, err = mod.ExportedFunction("run").Call(ctx, 0)
@@ -243,9 +271,12 @@ func TestNames(t *testing.T) {
 	require.Contains(t, err.Error(), "unreachable")
 	_, trace, found := strings.Cut(err.Error(), "wasm stack trace:")
 	require.True(t, found)
-	require.Equal(t, []string{"named.inner()", "named.outer(i32)"}, strings.Fields(strings.ReplaceAll(trace, "\n\t", " ")))
-	require.Equal(t, []rewrite.FunctionImport{{Module: "env", Name: "host"}}, result.FunctionImports)
-	require.Equal(t, []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: 2}}, result.Exports)
+	require.Equal(t, []string{"named.inner()", "named.outer(i32)"},
+		strings.Fields(strings.ReplaceAll(trace, "\n\t", " ")))
+	require.Equal(t, []rewrite.FunctionImport{{Module: "env", Name: "host"}},
+		result.FunctionImports)
+	require.Equal(t, []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: 2}},
+		result.Exports)
 }
 
 // TestCustomSectionsStay checks that custom sections keep their content and place.
@@ -264,16 +295,25 @@ func TestCustomSectionsStay(t *testing.T) {
 func TestRefused(t *testing.T) {
 	empty := (&wasm.Module{}).Encode()
 	nullary := []wasm.FuncType{{}}
-	reservedImport := wasm.Module{Types: nullary, Imports: []wasm.Import{{Module: "test-admission", Name: "other"}}}
+	reservedImport := wasm.Module{
+		Types:   nullary,
+		Imports: []wasm.Import{{Module: "test-admission", Name: "other"}},
+	}
 	reservedExport := wasm.Module{
-		Types: nullary, Functions: []uint32{0}, Bodies: []wasm.Body{{Code: []byte{byte(wasm.OpEnd)}}},
+		Types: nullary, Functions: []uint32{0},
+		Bodies:  []wasm.Body{{Code: []byte{byte(wasm.OpEnd)}}},
 		Exports: []wasm.Export{{Name: "test-admission/fuel"}},
 	}
 	// Only the export that the rewrite would add declares the function that ref.func refers to.
 	start := uint32(0)
 	undeclared := wasm.Module{
 		Types: nullary, Functions: []uint32{0}, Start: &start,
-		Bodies: []wasm.Body{{Code: []byte{byte(wasm.OpRefFunc), 0, byte(wasm.OpDrop), byte(wasm.OpEnd)}}},
+		Bodies: []wasm.Body{{Code: []byte{
+			byte(wasm.OpRefFunc),
+			0,
+			byte(wasm.OpDrop),
+			byte(wasm.OpEnd),
+		}}},
 	}
 	change := func(f func(*rewrite.Options)) rewrite.Options {
 		o := options
@@ -285,16 +325,26 @@ func TestRefused(t *testing.T) {
 		options rewrite.Options
 		message string
 	}{
-		"reserved import":    {reservedImport.Encode(), options, `module imports "other" from the reserved module "test-admission"`},
-		"reserved export":    {reservedExport.Encode(), options, `module exports "test-admission/fuel": names that start with "test-admission/" are reserved`},
-		"undeclared":         {undeclared.Encode(), options, "malformed wasm module at offset 0x1a: ref.func of function 0, expected one that is declared outside of the code"},
-		"malformed":          {empty[:7], options, "malformed wasm module at offset 0x0: not a WebAssembly module: 7 bytes, expected the 8 bytes of the magic number and the version"},
-		"bad name section":   {append(empty, "\x00\x07\x04name\x01\x05"...), options, "name section: malformed wasm module at offset 0x1: 5 bytes of subsection do not fit in the 0 bytes that are left"},
-		"no tick":            {empty, change(func(o *rewrite.Options) { o.TickName = "" }), "rewrite options: tick module and tick name are required"},
-		"no prefix":          {empty, change(func(o *rewrite.Options) { o.ExportPrefix = "" }), "rewrite options: export prefix is required"},
-		"no memory limit":    {empty, change(func(o *rewrite.Options) { o.MemoryMaxPages = 0 }), "rewrite options: memory limit is 0 pages, expected 1 to 65536"},
-		"large memory limit": {empty, change(func(o *rewrite.Options) { o.MemoryMaxPages = 65537 }), "rewrite options: memory limit is 65537 pages, expected 1 to 65536"},
-		"no table limit":     {empty, change(func(o *rewrite.Options) { o.TableMaxEntries = 0 }), "rewrite options: table limit is 0 entries, expected 1 to 10000000"},
+		"reserved import": {reservedImport.Encode(), options,
+			`module imports "other" from the reserved module "test-admission"`},
+		"reserved export": {reservedExport.Encode(), options,
+			`module exports "test-admission/fuel": names that start with "test-admission/" are reserved`},
+		"undeclared": {undeclared.Encode(), options,
+			"malformed wasm module at offset 0x1a: ref.func of function 0, expected one that is declared outside of the code"},
+		"malformed": {empty[:7], options,
+			"malformed wasm module at offset 0x0: not a WebAssembly module: 7 bytes, expected the 8 bytes of the magic number and the version"},
+		"bad name section": {append(empty, "\x00\x07\x04name\x01\x05"...), options,
+			"name section: malformed wasm module at offset 0x1: 5 bytes of subsection do not fit in the 0 bytes that are left"},
+		"no tick": {empty, change(func(o *rewrite.Options) { o.TickName = "" }),
+			"rewrite options: tick module and tick name are required"},
+		"no prefix": {empty, change(func(o *rewrite.Options) { o.ExportPrefix = "" }),
+			"rewrite options: export prefix is required"},
+		"no memory limit": {empty, change(func(o *rewrite.Options) { o.MemoryMaxPages = 0 }),
+			"rewrite options: memory limit is 0 pages, expected 1 to 65536"},
+		"large memory limit": {empty, change(func(o *rewrite.Options) { o.MemoryMaxPages = 65537 }),
+			"rewrite options: memory limit is 65537 pages, expected 1 to 65536"},
+		"no table limit": {empty, change(func(o *rewrite.Options) { o.TableMaxEntries = 0 }),
+			"rewrite options: table limit is 0 entries, expected 1 to 10000000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := rewrite.Module(c.module, c.options)
@@ -310,7 +360,9 @@ func TestGoProgram(t *testing.T) {
 	result, err := rewrite.Module(module, plainOptions())
 	require.NoError(t, err)
 	require.Empty(t, result.NeedsFreshInstance)
-	require.Equal(t, output(t, module, nil), output(t, result.Module, &meter{export: result.FuelExport, portion: portion, limit: 1 << 40}))
+	require.Equal(t, output(t, module, nil),
+		output(t, result.Module,
+			&meter{export: result.FuelExport, portion: portion, limit: 1 << 40}))
 }
 
 // output runs the function _start of a WASI program and returns its output.
@@ -319,7 +371,8 @@ func output(t *testing.T, module []byte, m *meter) string {
 	var stdout strings.Builder
 	r := newRuntime(t)
 	hosts(t, r, m)
-	_, err := r.InstantiateWithConfig(context.Background(), module, wazero.NewModuleConfig().WithStdout(&stdout))
+	_, err := r.InstantiateWithConfig(context.Background(), module,
+		wazero.NewModuleConfig().WithStdout(&stdout))
 	require.NoError(t, err)
 	require.NotEmpty(t, stdout.String())
 	return stdout.String()

@@ -145,18 +145,22 @@ func (e *emitter) appendForward(code []byte, p portioned) []byte {
 	code = e.appendPortionCharge(append(code, p.instruction()...), p.op)
 	code = p.appendOperands(code, portionNow)
 	code = appendLocals(code, wasm.OpLocalSet, portionSource, portionTarget)
-	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow), byte(wasm.OpI32Sub))
-	return append(appendLocals(code, wasm.OpLocalTee, portionLength), byte(wasm.OpBrIf), 0, byte(wasm.OpEnd))
+	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow),
+		byte(wasm.OpI32Sub))
+	return append(appendLocals(code, wasm.OpLocalTee, portionLength), byte(wasm.OpBrIf), 0,
+		byte(wasm.OpEnd))
 }
 
 // appendBackward appends the loop that works from the end.
 func (e *emitter) appendBackward(code []byte, p portioned) []byte {
 	code = appendNow(append(code, byte(wasm.OpLoop), wasm.BlockTypeEmpty))
-	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow), byte(wasm.OpI32Sub))
+	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow),
+		byte(wasm.OpI32Sub))
 	code = p.appendOperands(appendLocals(code, wasm.OpLocalSet, portionLength), portionLength)
 	code = append(appendLocals(code, wasm.OpLocalGet, portionNow), p.instruction()...)
 	code = e.appendPortionCharge(code, p.op)
-	return append(appendLocals(code, wasm.OpLocalGet, portionLength), byte(wasm.OpBrIf), 0, byte(wasm.OpEnd))
+	return append(appendLocals(code, wasm.OpLocalGet, portionLength), byte(wasm.OpBrIf), 0,
+		byte(wasm.OpEnd))
 }
 
 // appendNow sets the length of the current portion.

@@ -92,18 +92,20 @@ func TestLongBulkOperations(t *testing.T) {
 		{"copy", 0, 1<<32 - 1, mib},
 		{"copy", 5, 6, 1<<32 - 1},
 	} {
-		t.Run(fmt.Sprintf("%s %d %d %d", c.function, c.target, c.source, c.length), func(t *testing.T) {
-			operands := []uint64{uint64(c.target), uint64(c.source), uint64(c.length)}
-			before, ticks := m.consumed(rewritten), m.ticks
-			_, plainErr := plain.ExportedFunction(c.function).Call(ctx, operands...)
-			_, err := rewritten.ExportedFunction(c.function).Call(ctx, operands...)
-			require.Equal(t, trap(plainErr), trap(err))
-			require.Equal(t, contents(t, plain), contents(t, rewritten))
-			if err == nil {
-				require.InDelta(t, c.length/8, m.consumed(rewritten)-before, 32)
-				require.GreaterOrEqual(t, m.ticks-ticks, int64(c.length/(half+1)), "a tick after each portion")
-			}
-		})
+		t.Run(fmt.Sprintf("%s %d %d %d", c.function, c.target, c.source, c.length),
+			func(t *testing.T) {
+				operands := []uint64{uint64(c.target), uint64(c.source), uint64(c.length)}
+				before, ticks := m.consumed(rewritten), m.ticks
+				_, plainErr := plain.ExportedFunction(c.function).Call(ctx, operands...)
+				_, err := rewritten.ExportedFunction(c.function).Call(ctx, operands...)
+				require.Equal(t, trap(plainErr), trap(err))
+				require.Equal(t, contents(t, plain), contents(t, rewritten))
+				if err == nil {
+					require.InDelta(t, c.length/8, m.consumed(rewritten)-before, 32)
+					require.GreaterOrEqual(t, m.ticks-ticks, int64(c.length/(half+1)),
+						"a tick after each portion")
+				}
+			})
 	}
 }
 
@@ -139,12 +141,21 @@ func TestAdoptedMemory(t *testing.T) {
 	o.AdoptMemory, o.MemoryMaxPages = true, 5
 	result, err := rewrite.Module(read(t, "imported_memory"), o)
 	require.NoError(t, err)
-	require.Equal(t, rewrite.Memory{Present: true, Imported: true, ImportModule: "env", ImportName: "memory", MinPages: 2, OriginalMax: 9, HasMax: true}, result.Memory)
+	require.Equal(t, rewrite.Memory{
+		Present:      true,
+		Imported:     true,
+		ImportModule: "env",
+		ImportName:   "memory",
+		MinPages:     2,
+		OriginalMax:  9,
+		HasMax:       true,
+	}, result.Memory)
 	require.Empty(t, result.NeedsFreshInstance)
 	require.Equal(t, []rewrite.Segment{{Offset: 16, Bytes: []byte("data")}}, result.Image)
 
 	r := newRuntime(t)
-	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func(uint32) {}).Export("log").Instantiate(ctx)
+	_, err = r.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(func(uint32) {}).
+		Export("log").Instantiate(ctx)
 	require.NoError(t, err)
 	mod := instantiate(t, r, result, &meter{portion: portion, limit: 1000})
 	require.EqualValues(t, 2*65536, mod.Memory().Size())

@@ -39,7 +39,10 @@ import (
 func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 	types := m.FunctionTypes()
 	imported := len(types) - len(m.Functions)
-	l := &lowering{cursor: m.Cursor(), table: uint32(m.ImportedCount(wasm.ExternTable) + len(m.Tables))}
+	l := &lowering{
+		cursor: m.Cursor(),
+		table:  uint32(m.ImportedCount(wasm.ExternTable) + len(m.Tables)),
+	}
 	for i := range m.Bodies {
 		if err := l.body(&m.Bodies[i], uint32(len(m.Types[types[imported+i]].Params))); err != nil {
 			return nil, fmt.Errorf("function %d: %w", imported+i, err)
@@ -50,10 +53,14 @@ func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 	}
 	if l.used > l.table {
 		// The added table must not stand in for a missing one.
-		return nil, &wasm.Error{Offset: l.usedAt, Message: fmt.Sprintf("unknown table %d, expected an index below %d", l.used-1, l.table)}
+		return nil, &wasm.Error{
+			Offset:  l.usedAt,
+			Message: fmt.Sprintf("unknown table %d, expected an index below %d", l.used-1, l.table),
+		}
 	}
 	m.Tables = append(m.Tables, wasm.Table{Type: wasm.TableType{
-		Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 1, Max: 1, HasMax: true},
+		Element: wasm.ValueType{Code: wasm.FuncRef},
+		Limits:  wasm.Limits{Min: 1, Max: 1, HasMax: true},
 	}})
 	return &l.table, nil
 }
@@ -83,7 +90,8 @@ func isTyped(in *wasm.Instruction, cursor *wasm.Cursor) bool {
 			return false
 		}
 	case wasm.OpSelectTyped, wasm.OpRefNull:
-	case wasm.OpCallRef, wasm.OpReturnCallRef, wasm.OpRefAsNonNull, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+	case wasm.OpCallRef, wasm.OpReturnCallRef, wasm.OpRefAsNonNull, wasm.OpBrOnNull,
+		wasm.OpBrOnNonNull:
 		return true
 	default:
 		return false
@@ -95,7 +103,8 @@ func isTyped(in *wasm.Instruction, cursor *wasm.Cursor) bool {
 // mayHaveTyped reports whether the locals of a body may have one of the proposal's types. It may
 // mistake numbers for types.
 func mayHaveTyped(body *wasm.Body) bool {
-	return bytes.IndexByte(body.LocalDecls, wasm.Ref) >= 0 || bytes.IndexByte(body.LocalDecls, wasm.RefNull) >= 0
+	return bytes.IndexByte(body.LocalDecls, wasm.Ref) >= 0 ||
+		bytes.IndexByte(body.LocalDecls, wasm.RefNull) >= 0
 }
 
 // lowerDeclarations lowers everything but code.
@@ -125,7 +134,10 @@ func lowerDeclarations(m *wasm.Module) error {
 		t := &m.Tables[i]
 		t.Type.Element = lowerType(t.Type.Element)
 		if len(t.Init) > 0 && t.Init[0] != byte(wasm.OpRefNull) {
-			return &wasm.UnsupportedError{Proposal: "function-references", Feature: fmt.Sprintf("initializer of table %d", i)}
+			return &wasm.UnsupportedError{
+				Proposal: "function-references",
+				Feature:  fmt.Sprintf("initializer of table %d", i),
+			}
 		}
 		t.Init = nil
 	}
@@ -229,14 +241,16 @@ func (l *lowering) instruction(code []byte, in *wasm.Instruction) {
 	case wasm.OpReturnCallRef:
 		l.call(code, in, wasm.OpReturnCallIndirect)
 	case wasm.OpRefAsNonNull:
-		with := append(l.isNull(), byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable), byte(wasm.OpEnd))
+		with := append(l.isNull(), byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable),
+			byte(wasm.OpEnd))
 		l.replace(code, in, append(with, l.local(wasm.OpLocalGet)...)...)
 	case wasm.OpBrOnNull:
 		with := wasm.AppendUint32(append(l.isNull(), byte(wasm.OpBrIf)), in.X)
 		l.replace(code, in, append(with, l.local(wasm.OpLocalGet)...)...)
 	case wasm.OpBrOnNonNull:
 		with := append(l.local(wasm.OpLocalTee), l.local(wasm.OpLocalGet)...)
-		with = wasm.AppendUint32(append(with, byte(wasm.OpRefIsNull), byte(wasm.OpI32Eqz), byte(wasm.OpBrIf)), in.X)
+		with = wasm.AppendUint32(append(with, byte(wasm.OpRefIsNull), byte(wasm.OpI32Eqz),
+			byte(wasm.OpBrIf)), in.X)
 		l.replace(code, in, append(with, byte(wasm.OpDrop))...)
 	}
 }

@@ -47,7 +47,8 @@ func TestLoweredReferences(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, result.NeedsFreshInstance, "the table for calls does not need a reset")
 	for name, config := range map[string]wazero.RuntimeConfig{
-		"compiled": wazero.NewRuntimeConfigCompiler(), "interpreted": wazero.NewRuntimeConfigInterpreter(),
+		"compiled":    wazero.NewRuntimeConfigCompiler(),
+		"interpreted": wazero.NewRuntimeConfigInterpreter(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := wazero.NewRuntimeWithConfig(ctx, config.WithCoreFeatures(untyped))
@@ -89,9 +90,11 @@ func TestLoweredReferences(t *testing.T) {
 // typed function references accepts a module, one without must accept the lowered module.
 func TestSpecSuiteLowers(t *testing.T) {
 	ctx := context.Background()
-	with := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
+	with := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
 	defer func() { require.NoError(t, with.Close(ctx)) }()
-	without := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(untyped))
+	without := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(untyped))
 	defer func() { require.NoError(t, without.Close(ctx)) }()
 	accepts := func(r wazero.Runtime, module []byte) error {
 		compiled, err := r.CompileModule(ctx, module)
@@ -140,7 +143,8 @@ func FuzzLower(f *testing.F) {
 		if err != nil || !compiles(t, module) || customSection(t, module) {
 			return
 		}
-		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(untyped).WithMemoryLimitPages(64))
+		r := wazero.NewRuntimeWithConfig(ctx,
+			wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(untyped).WithMemoryLimitPages(64))
 		defer func() { require.NoError(t, r.Close(ctx)) }()
 		if _, err := r.CompileModule(ctx, result.Module); err != nil {
 			require.ErrorContains(t, err, "externref")
@@ -152,7 +156,13 @@ func FuzzLower(f *testing.F) {
 func TestTheTableForCallsIsNobodyElses(t *testing.T) {
 	m, err := wasm.Decode(read(t, "typed/references"))
 	require.NoError(t, err)
-	m.Bodies[0].Code = append([]byte{byte(wasm.OpI32Const), 0, byte(wasm.OpTableGet), 1, byte(wasm.OpDrop)}, m.Bodies[0].Code...)
+	m.Bodies[0].Code = append([]byte{
+		byte(wasm.OpI32Const),
+		0,
+		byte(wasm.OpTableGet),
+		1,
+		byte(wasm.OpDrop),
+	}, m.Bodies[0].Code...)
 	_, err = rewrite.Module(m.Encode(), lowering())
 	require.ErrorContains(t, err, "unknown table 1, expected an index below 1")
 }

@@ -60,7 +60,8 @@ func isAnd(op wasm.Opcode) bool { return op == wasm.OpI32And || op == wasm.OpI64
 func (c *coster) replace(in *wasm.Instruction) {
 	if isReplaced(in.Op) {
 		c.replaced |= scratchOf(in.Op)
-		c.sites = append(c.sites, site{kind: siteReplaced, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
+		c.sites = append(c.sites,
+			site{kind: siteReplaced, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
 	}
 }
 
@@ -118,7 +119,8 @@ func (r *replacer) append(out []byte, op wasm.Opcode) []byte {
 func appendDivisor(out []byte, local uint32, constant, equal wasm.Opcode) []byte {
 	out = appendLocals(out, wasm.OpLocalSet, local+1)
 	out = appendLocals(append(out, byte(constant), 1), wasm.OpLocalGet, local+1, local+1)
-	out = append(wasm.AppendInt64(append(out, byte(constant)), -1), byte(equal), byte(wasm.OpSelect))
+	out = append(wasm.AppendInt64(append(out, byte(constant)), -1), byte(equal),
+		byte(wasm.OpSelect))
 	return appendLocals(out, wasm.OpLocalSet, local+1)
 }
 
@@ -132,7 +134,8 @@ func appendRemainder(out []byte, local uint32, divide, multiply, subtract wasm.O
 // appendBitmask appends code that combines the sign bits of two lanes.
 func (r *replacer) appendBitmask(out []byte) []byte {
 	lane := func(n byte) {
-		out = append(wasm.AppendUint32(append(out, byte(wasm.OpI64x2ExtractLane>>8)), uint32(wasm.OpI64x2ExtractLane&0xff)), n)
+		out = append(wasm.AppendUint32(append(out, byte(wasm.OpI64x2ExtractLane>>8)),
+			uint32(wasm.OpI64x2ExtractLane&0xff)), n)
 	}
 	shift := func(bits int64) {
 		out = append(appendConst(out, bits), byte(wasm.OpI64ShrU))

@@ -46,7 +46,9 @@ var remainders = []remainder{
 		}
 		return uint64(uint32(int32(a) % int32(b)))
 	}},
-	{"i32.rem_u", wasm.OpI32RemU, wasm.I32, func(a, b uint64) uint64 { return uint64(uint32(a) % uint32(b)) }},
+	{"i32.rem_u", wasm.OpI32RemU, wasm.I32, func(a, b uint64) uint64 {
+		return uint64(uint32(a) % uint32(b))
+	}},
 	{"i64.rem_s", wasm.OpI64RemS, wasm.I64, func(a, b uint64) uint64 {
 		if int64(b) == -1 {
 			return 0
@@ -63,7 +65,8 @@ func crowded(parameter, result byte, compute func(g *generator)) []byte {
 	const count, turns = 40, 2 + 40
 	g := &generator{}
 	vt := wasm.ValueType{Code: parameter}
-	g.m.Types = []wasm.FuncType{{}, {Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: result}}}}
+	g.m.Types = []wasm.FuncType{{},
+		{Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: result}}}}
 	g.m.Functions, g.m.Exports = []uint32{0, 1}, []wasm.Export{{Name: "f", Index: 1}}
 	g.code = append(g.code, byte(wasm.OpLoop), wasm.BlockTypeEmpty)
 	g.op(wasm.OpCall, 0)
@@ -84,7 +87,8 @@ func crowded(parameter, result byte, compute func(g *generator)) []byte {
 		g.op(wasm.OpLocalGet, 2)
 		g.op(wasm.OpLocalGet, 2+n)
 		g.op(differ)
-		g.code = append(g.code, byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable), byte(wasm.OpEnd))
+		g.code = append(g.code, byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable),
+			byte(wasm.OpEnd))
 	}
 	g.op(wasm.OpLocalGet, 2)
 	g.op(wasm.OpEnd)
@@ -108,7 +112,10 @@ func (r remainder) crowded() []byte {
 // registers.
 func TestRemaindersAreReplaced(t *testing.T) {
 	ctx := context.Background()
-	numbers := []uint64{0, 1, 2, 3, 7, 1 << 31, 1<<31 - 1, math.MaxUint32, 1 << 63, 1<<63 - 1, math.MaxUint64, math.MaxUint64 - 6, 1 << 40}
+	numbers := []uint64{
+		0, 1, 2, 3, 7, 1 << 31, 1<<31 - 1, math.MaxUint32, 1 << 63, 1<<63 - 1, math.MaxUint64,
+		math.MaxUint64 - 6, 1 << 40,
+	}
 	for _, r := range remainders {
 		t.Run(r.name, func(t *testing.T) {
 			module := r.crowded()
@@ -140,7 +147,8 @@ func requireRemainder(t *testing.T, f api.Function, r remainder, a, b uint64) {
 		return
 	}
 	require.NoError(t, err, what)
-	require.True(t, sameValue(f.Definition().ResultTypes()[0], r.want(a, b), got[0]), "%s is %x", what, got[0])
+	require.True(t, sameValue(f.Definition().ResultTypes()[0], r.want(a, b), got[0]), "%s is %x",
+		what, got[0])
 }
 
 // requireNone checks that no function of a module contains an instruction.
@@ -187,10 +195,12 @@ func TestBitmasksAreReplaced(t *testing.T) {
 	requireNone(t, result.Module, wasm.OpI64x2Bitmask)
 	runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
 	m.limit = math.MaxInt64
-	mod, err := runtime.InstantiateWithConfig(context.Background(), result.Module, wazero.NewModuleConfig())
+	mod, err := runtime.InstantiateWithConfig(context.Background(), result.Module,
+		wazero.NewModuleConfig())
 	require.NoError(t, err)
 	for mask := range uint64(4) {
-		got, err := mod.ExportedFunction("f").Call(context.Background(), mask<<63|5, mask>>1<<63|1<<62)
+		got, err := mod.ExportedFunction("f").Call(context.Background(), mask<<63|5,
+			mask>>1<<63|1<<62)
 		require.NoError(t, err)
 		require.Equal(t, uint32(mask), uint32(got[0]))
 	}
@@ -206,11 +216,16 @@ func TestMaskedComparisons(t *testing.T) {
 		compares func(order int) bool
 	}
 	relations := []relation{
-		{"lt_s", 0x48, true, func(o int) bool { return o < 0 }}, {"lt_u", 0x49, false, func(o int) bool { return o < 0 }},
-		{"gt_s", 0x4a, true, func(o int) bool { return o > 0 }}, {"gt_u", 0x4b, false, func(o int) bool { return o > 0 }},
-		{"le_s", 0x4c, true, func(o int) bool { return o <= 0 }}, {"le_u", 0x4d, false, func(o int) bool { return o <= 0 }},
-		{"ge_s", 0x4e, true, func(o int) bool { return o >= 0 }}, {"ge_u", 0x4f, false, func(o int) bool { return o >= 0 }},
-		{"eq", 0x46, false, func(o int) bool { return o == 0 }}, {"ne", 0x47, false, func(o int) bool { return o != 0 }},
+		{"lt_s", 0x48, true, func(o int) bool { return o < 0 }},
+		{"lt_u", 0x49, false, func(o int) bool { return o < 0 }},
+		{"gt_s", 0x4a, true, func(o int) bool { return o > 0 }},
+		{"gt_u", 0x4b, false, func(o int) bool { return o > 0 }},
+		{"le_s", 0x4c, true, func(o int) bool { return o <= 0 }},
+		{"le_u", 0x4d, false, func(o int) bool { return o <= 0 }},
+		{"ge_s", 0x4e, true, func(o int) bool { return o >= 0 }},
+		{"ge_u", 0x4f, false, func(o int) bool { return o >= 0 }},
+		{"eq", 0x46, false, func(o int) bool { return o == 0 }},
+		{"ne", 0x47, false, func(o int) bool { return o != 0 }},
 	}
 	const toI64 = 0x51 - 0x46
 	order := func(of byte, signed bool, x uint64) int {
@@ -228,10 +243,13 @@ func TestMaskedComparisons(t *testing.T) {
 		for _, r := range relations {
 			for _, zeroFirst := range []bool{false, true} {
 				name := fmt.Sprintf("%s of %#x, zero first %v", r.name, of, zeroFirst)
-				module := masked(of, r.op+wasm.Opcode(map[byte]int{wasm.I32: 0, wasm.I64: toI64}[of]), zeroFirst)
-				runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), withReplacements(t, module))
+				module := masked(of,
+					r.op+wasm.Opcode(map[byte]int{wasm.I32: 0, wasm.I64: toI64}[of]), zeroFirst)
+				runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(),
+					withReplacements(t, module))
 				m.limit = math.MaxInt64
-				mod, err := runtime.InstantiateWithConfig(ctx, withReplacements(t, module).Module, wazero.NewModuleConfig())
+				mod, err := runtime.InstantiateWithConfig(ctx, withReplacements(t, module).Module,
+					wazero.NewModuleConfig())
 				require.NoError(t, err)
 				for _, x := range []uint64{0, 1, 1 << 31, 1 << 63, math.MaxUint64} {
 					all := uint64(math.MaxUint64)
@@ -257,7 +275,9 @@ func TestMaskedComparisons(t *testing.T) {
 func masked(of byte, compare wasm.Opcode, zeroFirst bool) []byte {
 	g := &generator{}
 	vt := wasm.ValueType{Code: of}
-	g.m.Types = []wasm.FuncType{{Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: wasm.I32}}}}
+	g.m.Types = []wasm.FuncType{{
+		Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: wasm.I32}},
+	}}
 	g.m.Functions, g.m.Exports = []uint32{0}, []wasm.Export{{Name: "f"}}
 	and := map[byte]wasm.Opcode{wasm.I32: wasm.OpI32And, wasm.I64: wasm.OpI64And}[of]
 	if zeroFirst {

@@ -54,8 +54,8 @@ func Module(input []byte, options Options) (*Result, error) {
 	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
-		// Later passes may rely on well-formed bodies, and on bodies without typed references if these
-		// are lowered.
+		// Later passes may rely on well-formed bodies, and on bodies without typed references if
+		// these are lowered.
 		r.scan,
 		r.limitTables,
 		r.limitMemory,
@@ -132,13 +132,16 @@ func (r *rewriter) shift(index uint32) uint32 {
 func (r *rewriter) renumber() error {
 	m := r.module
 	r.reportFunctions()
-	tickType := slices.IndexFunc(m.Types, func(t wasm.FuncType) bool { return len(t.Params)+len(t.Results) == 0 })
+	tickType := slices.IndexFunc(m.Types, func(t wasm.FuncType) bool {
+		return len(t.Params)+len(t.Results) == 0
+	})
 	if tickType < 0 {
 		tickType = len(m.Types)
 		m.Types = append(m.Types, wasm.FuncType{})
 	}
 	m.Imports = append(m.Imports, wasm.Import{
-		Module: r.options.TickModule, Name: r.options.TickName, Kind: wasm.ExternFunction, TypeIndex: uint32(tickType),
+		Module: r.options.TickModule, Name: r.options.TickName, Kind: wasm.ExternFunction,
+		TypeIndex: uint32(tickType),
 	})
 	for i := range m.Exports {
 		if m.Exports[i].Kind == wasm.ExternFunction {
@@ -179,7 +182,12 @@ func (r *rewriter) reportFunctions() {
 		if im.Kind == wasm.ExternFunction {
 			t := &r.module.Types[im.TypeIndex]
 			r.result.FunctionImports = append(r.result.FunctionImports,
-				FunctionImport{Module: im.Module, Name: im.Name, Params: t.Params, Results: t.Results})
+				FunctionImport{
+					Module:  im.Module,
+					Name:    im.Name,
+					Params:  t.Params,
+					Results: t.Results,
+				})
 		}
 	}
 }
@@ -208,18 +216,27 @@ func (r *rewriter) exportGlobals() error {
 		switch t.Type.Code {
 		case wasm.I32, wasm.I64, wasm.F32, wasm.F64:
 		default:
-			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot restore", index, t.Type))
+			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot restore",
+				index, t.Type))
 			continue
 		}
 		name := r.options.ExportPrefix + "global." + strconv.Itoa(int(index))
-		r.result.Globals = append(r.result.Globals, Global{Index: index, Type: t.Type.Code, Export: name})
-		m.Exports = append(m.Exports, wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: index})
+		r.result.Globals = append(r.result.Globals,
+			Global{Index: index, Type: t.Type.Code, Export: name})
+		m.Exports = append(m.Exports,
+			wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: index})
 	}
 	r.result.FuelExport = r.options.ExportPrefix + "fuel"
 	r.result.StackExport = r.options.ExportPrefix + "stack"
 	m.Globals = append(m.Globals,
-		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0)},
-		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(MaxStackBytes)})
+		wasm.Global{
+			Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true},
+			Init: wasm.I64Const(0),
+		},
+		wasm.Global{
+			Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true},
+			Init: wasm.I64Const(MaxStackBytes),
+		})
 	m.Exports = append(m.Exports,
 		wasm.Export{Name: r.result.FuelExport, Kind: wasm.ExternGlobal, Index: fuel},
 		wasm.Export{Name: r.result.StackExport, Kind: wasm.ExternGlobal, Index: stack})
@@ -234,7 +251,8 @@ func (r *rewriter) checkStart() error {
 	}
 	r.result.HasStart = true
 	if t := r.functionType(*r.module.Start); len(t.Params)+len(t.Results) > 0 {
-		return fmt.Errorf("start function %d has %d parameters and %d results, expected none", *r.module.Start, len(t.Params), len(t.Results))
+		return fmt.Errorf("start function %d has %d parameters and %d results, expected none",
+			*r.module.Start, len(t.Params), len(t.Results))
 	}
 	return nil
 }
@@ -247,7 +265,8 @@ func (r *rewriter) exportStart() error {
 		return nil
 	}
 	r.result.StartExport = r.options.ExportPrefix + "start"
-	m.Exports = append(m.Exports, wasm.Export{Name: r.result.StartExport, Kind: wasm.ExternFunction, Index: *m.Start})
+	m.Exports = append(m.Exports,
+		wasm.Export{Name: r.result.StartExport, Kind: wasm.ExternFunction, Index: *m.Start})
 	m.Start = nil
 	return nil
 }
@@ -257,7 +276,8 @@ func (r *rewriter) exportStart() error {
 const maxReasons = 100
 
 func (r *rewriter) needsFresh(reason string) {
-	if reasons := r.result.NeedsFreshInstance; len(reasons) < maxReasons && !slices.Contains(reasons, reason) {
+	if reasons := r.result.NeedsFreshInstance; len(reasons) < maxReasons &&
+		!slices.Contains(reasons, reason) {
 		r.result.NeedsFreshInstance = append(reasons, reason)
 	}
 }

@@ -133,7 +133,12 @@ func (s *scanner) instruction(body *wasm.Body, in *wasm.Instruction) error {
 		r.graph.indirectCall(in.X)
 	case wasm.OpRefFunc:
 		if !s.declared[in.X] {
-			return &wasm.Error{Offset: body.Offset + in.Start, Message: fmt.Sprintf("ref.func of function %d, expected one that is declared outside of the code", in.X)}
+			return &wasm.Error{
+				Offset: body.Offset + in.Start,
+				Message: fmt.Sprintf(
+					"ref.func of function %d, expected one that is declared outside of the code",
+					in.X),
+			}
 		}
 	case wasm.OpMemoryInit, wasm.OpDataDrop:
 		return r.scanDataUse(body, in)
@@ -150,7 +155,11 @@ func (s *scanner) instruction(body *wasm.Body, in *wasm.Instruction) error {
 func (r *rewriter) scanDataUse(body *wasm.Body, in *wasm.Instruction) error {
 	data := r.module.Data
 	if uint64(in.X) >= uint64(len(data)) {
-		return &wasm.Error{Offset: body.Offset + in.Start, Message: fmt.Sprintf("unknown data segment %d, expected an index below %d", in.X, len(data))}
+		return &wasm.Error{
+			Offset: body.Offset + in.Start,
+			Message: fmt.Sprintf("unknown data segment %d, expected an index below %d", in.X,
+				len(data)),
+		}
 	}
 	if data[in.X].Mode == wasm.SegmentActive {
 		r.facts.usesActiveData = true

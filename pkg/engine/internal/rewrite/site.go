@@ -66,7 +66,13 @@ func chargeSite(at int, cost int64) site {
 }
 
 func functionSite(in *wasm.Instruction) site {
-	return site{kind: siteFunction, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op}
+	return site{
+		kind:  siteFunction,
+		start: uint32(in.Start),
+		end:   uint32(in.End),
+		x:     in.X,
+		op:    in.Op,
+	}
 }
 
 // growth bounds the number of bytes by which a site lengthens the code.

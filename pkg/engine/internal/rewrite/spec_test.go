@@ -35,7 +35,8 @@ import (
 // the rewrite.
 func TestSpecSuiteSurvives(t *testing.T) {
 	ctx := context.Background()
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
+	r := wazero.NewRuntimeWithConfig(ctx,
+		wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
 	defer func() { require.NoError(t, r.Close(ctx)) }()
 	accepts := func(module []byte) error {
 		compiled, err := r.CompileModule(ctx, module)
@@ -70,7 +71,8 @@ func TestSpecSuiteSurvives(t *testing.T) {
 func TestValidator(t *testing.T) {
 	validator, err := exec.LookPath("wasm-validate")
 	if err != nil {
-		t.Skip("wasm-validate of WABT is not installed; wazero validates the same modules in the other tests")
+		t.Skip(
+			"wasm-validate of WABT is not installed; wazero validates the same modules in the other tests")
 	}
 	files, err := filepath.Glob("testdata/*.wasm")
 	require.NoError(t, err)

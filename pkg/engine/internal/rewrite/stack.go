@@ -66,7 +66,8 @@ func (e *emitter) appendEnter(out []byte, cost, bytes int64, t *wasm.FuncType) [
 	out = appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost)
 	out = e.appendFuel(append(out, byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
 	out = appendBlocks(e.appendStack(out, wasm.OpI64Sub, bytes))
-	out = wasm.AppendUint32(append(e.appendFuel(out, wasm.OpGlobalGet), byte(wasm.OpGlobalGet)), e.stack)
+	out = wasm.AppendUint32(append(e.appendFuel(out, wasm.OpGlobalGet), byte(wasm.OpGlobalGet)),
+		e.stack)
 	out = e.appendTick(append(out, byte(wasm.OpI64Or)))
 	return append(append(out, byte(wasm.OpBlock)), e.blockType(t.Results)...)
 }

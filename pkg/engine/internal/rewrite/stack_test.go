@@ -61,7 +61,9 @@ func TestStackIsGivenBack(t *testing.T) {
 	require.NoError(t, err)
 	const bytes = 1 << 20
 	mod, stack := limited(t, result, bytes)
-	for _, function := range []string{"end", "return", "branch", "nothing", "several", "tail", "tail_indirect", "entry"} {
+	for _, function := range []string{
+		"end", "return", "branch", "nothing", "several", "tail", "tail_indirect", "entry",
+	} {
 		for argument := range uint64(40) {
 			want, err := plain.ExportedFunction(function).Call(context.Background(), argument)
 			require.NoError(t, err)
@@ -96,6 +98,7 @@ func TestStackEnds(t *testing.T) {
 	for bytes, enough := range map[uint64]bool{100: false, 1000: true} {
 		stack.Set(bytes)
 		_, err := mod.ExportedFunction("entry").Call(context.Background(), 1)
-		require.Equal(t, enough, err == nil, "%d bytes for a function and the one that it calls: %v", bytes, err)
+		require.Equal(t, enough, err == nil,
+			"%d bytes for a function and the one that it calls: %v", bytes, err)
 	}
 }

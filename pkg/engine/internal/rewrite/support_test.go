@@ -34,7 +34,8 @@ import (
 )
 
 // features are all that the rewriter accepts.
-const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst |
 	experimental.CoreFeaturesTypedFunctionReferences
 
 // options enables every pass.
@@ -95,7 +96,8 @@ func instantiate(t testing.TB, r wazero.Runtime, result *rewrite.Result, m *mete
 	_, err := r.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
 		WithFunc(m.tick).Export(options.TickName).Instantiate(ctx)
 	require.NoError(t, err)
-	mod, err := r.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithStartFunctions())
+	mod, err := r.InstantiateWithConfig(ctx, result.Module,
+		wazero.NewModuleConfig().WithStartFunctions())
 	require.NoError(t, err)
 	return mod
 }
@@ -128,10 +130,14 @@ func buildGo(t testing.TB, source string) []byte {
 // wazero, and of the proposals that the rewriter supports.
 func specModules(t testing.TB, f func(name string, module []byte)) {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").
+		Output()
 	require.NoError(t, err)
-	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
-	for _, suite := range []string{"v1", "v2", "tail-call", "extended-const", "typed-function-references"} {
+	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test",
+		"spectest")
+	for _, suite := range []string{
+		"v1", "v2", "tail-call", "extended-const", "typed-function-references",
+	} {
 		files, err := filepath.Glob(filepath.Join(root, suite, "testdata", "*.wasm"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, "no modules of suite %s under %s", suite, root)

@@ -39,21 +39,25 @@ func TestTightLoops(t *testing.T) {
 		r := newRuntime(t)
 		m := &meter{portion: portion, limit: 1 << 40}
 		metered := instantiate(t, r, result, m)
-		counted, err := r.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted"))
+		counted, err := r.InstantiateWithConfig(ctx, counting(t, module),
+			wazero.NewModuleConfig().WithName("counted"))
 		require.NoError(t, err)
-		plain, err := r.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("plain"))
+		plain, err := r.InstantiateWithConfig(ctx, module,
+			wazero.NewModuleConfig().WithName("plain"))
 		require.NoError(t, err)
 		for _, e := range result.Exports {
 			t.Run(fmt.Sprintf("%s/%d", e.Name, portion), func(t *testing.T) {
 				for _, turns := range []uint64{1, 2, 1000} {
-					before, executed := m.consumed(metered), counted.ExportedGlobal(count.Export).Get()
+					before, executed := m.consumed(metered),
+						counted.ExportedGlobal(count.Export).Get()
 					out, err := metered.ExportedFunction(e.Name).Call(ctx, turns)
 					_, _ = counted.ExportedFunction(e.Name).Call(ctx, turns)
 					consumed := m.consumed(metered) - before
 					executed = counted.ExportedGlobal(count.Export).Get() - executed
 					if e.Name == "trap" {
 						require.ErrorContains(t, err, "integer divide by zero")
-						require.Greater(t, consumed+portion, int64(executed), "fuel burned since the last tick may be missing")
+						require.Greater(t, consumed+portion, int64(executed),
+							"fuel burned since the last tick may be missing")
 						continue
 					}
 					require.NoError(t, err)

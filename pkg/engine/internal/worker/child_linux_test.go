@@ -37,7 +37,9 @@ func TestMemoryIsLimited(t *testing.T) {
 	p, _ := newPool(t, Options{})
 	err := p.run(t.Context(), t.TempDir(), "allocate")
 	require.Error(t, err)
-	require.Regexp(t, `exit status 2: fatal error: (runtime: )?(out of memory|cannot allocate memory)`, err.Error())
+	require.Regexp(t,
+		`exit status 2: fatal error: (runtime: )?(out of memory|cannot allocate memory)`,
+		err.Error())
 }
 
 func TestFilesAreLimited(t *testing.T) {
@@ -60,7 +62,8 @@ func TestWhatAChildHas(t *testing.T) {
 	for _, fd := range descriptors {
 		target, err := os.Readlink(proc + "fd/" + fd.Name())
 		require.NoError(t, err)
-		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target, "the streams and the files that Go's runtime opens")
+		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target,
+			"the streams and the files that Go's runtime opens")
 	}
 	directory, err := os.Readlink(proc + "cwd")
 	require.NoError(t, err)
@@ -72,7 +75,8 @@ func TestWhatAChildHas(t *testing.T) {
 	limits, err := os.ReadFile(proc + "limits")
 	require.NoError(t, err)
 	for name, value := range map[string]int{
-		"Max core file size": 0, "Max open files": maxOpenFiles, "Max file size": MinMemoryBytes, "Max data size": MinMemoryBytes, "Max cpu time": 7201,
+		"Max core file size": 0, "Max open files": maxOpenFiles, "Max file size": MinMemoryBytes,
+		"Max data size": MinMemoryBytes, "Max cpu time": 7201,
 	} {
 		if name == "Max data size" && raceDetector {
 			continue

@@ -90,7 +90,9 @@ func (p *Pool) Compile(ctx context.Context, t Task, alone bool, prepare func() e
 	}
 	err := p.try(ctx, &t, alone, prepare)
 	if d := (*DiedError)(nil); errors.As(err, &d) && !alone {
-		p.options.Logger.Warn("A process that compiles modules died: retrying its last module alone", "how", d.How, "said", d.Said)
+		p.options.Logger.Warn(
+			"A process that compiles modules died: retrying its last module alone", "how", d.How,
+			"said", d.Said)
 		return p.try(ctx, &t, true, prepare)
 	}
 	return err
@@ -120,7 +122,10 @@ func (p *Pool) try(ctx context.Context, t *Task, alone bool, prepare func() erro
 // take returns an idle child or a new one. The caller must hold a slot, or all slots for a child
 // that runs alone.
 func (p *Pool) take(alone bool) (*process, error) {
-	l := limits{DataBytes: min(p.options.MemoryBytes, sharedBytes), CPUSeconds: uint64(math.Ceil(2*p.options.Timeout.Seconds())) + 1}
+	l := limits{
+		DataBytes:  min(p.options.MemoryBytes, sharedBytes),
+		CPUSeconds: uint64(math.Ceil(2*p.options.Timeout.Seconds())) + 1,
+	}
 	if alone {
 		p.endIdle()
 		l.DataBytes = p.options.MemoryBytes

@@ -40,9 +40,11 @@ func TestMain(m *testing.M) {
 		word, argument, _ := strings.Cut(string(t.Module), " ")
 		switch word {
 		case "write":
-			return os.WriteFile(filepath.Join(t.Directory, "result"), append(t.Mark, argument...), 0o600)
+			return os.WriteFile(filepath.Join(t.Directory, "result"), append(t.Mark, argument...),
+				0o600)
 		case "environment":
-			return os.WriteFile(filepath.Join(t.Directory, "result"), []byte(strings.Join(os.Environ(), "\n")), 0o600)
+			return os.WriteFile(filepath.Join(t.Directory, "result"),
+				[]byte(strings.Join(os.Environ(), "\n")), 0o600)
 		case "fail":
 			return errors.New(argument)
 		case "panic":
@@ -111,7 +113,8 @@ func newPool(t *testing.T, o Options) (*Pool, *bytes.Buffer) {
 }
 
 func (p *Pool) run(ctx context.Context, directory, module string) error {
-	return p.Compile(ctx, Task{Module: []byte(module), Mark: []byte("mark "), Directory: directory}, false, func() error { return nil })
+	return p.Compile(ctx, Task{Module: []byte(module), Mark: []byte("mark "), Directory: directory},
+		false, func() error { return nil })
 }
 
 func result(t *testing.T, directory string) string {
@@ -136,7 +139,8 @@ func TestAChildCompilesSeveralModules(t *testing.T) {
 	require.NoError(t, p.run(t.Context(), directory, "write"))
 	require.Equal(t, 1, p.Running(), "a compiler's error does not end the child")
 	require.Empty(t, log.String())
-	require.ErrorContains(t, p.run(t.Context(), strings.Repeat("d", maxDirectory+1), ""), "directory has a path of 4097 bytes: at most 4096")
+	require.ErrorContains(t, p.run(t.Context(), strings.Repeat("d", maxDirectory+1), ""),
+		"directory has a path of 4097 bytes: at most 4096")
 }
 
 func TestNothingOfTheEnvironmentIsInherited(t *testing.T) {
@@ -172,7 +176,9 @@ func TestOnlyTheCulpritIsBlamed(t *testing.T) {
 func TestAModuleIsTriedOnceMore(t *testing.T) {
 	p, log := newPool(t, Options{})
 	prepared := 0
-	err := p.Compile(t.Context(), Task{Module: []byte("exit-once " + filepath.Join(t.TempDir(), "marker"))}, false, func() error {
+	err := p.Compile(t.Context(), Task{
+		Module: []byte("exit-once " + filepath.Join(t.TempDir(), "marker")),
+	}, false, func() error {
 		prepared++
 		return nil
 	})
@@ -181,12 +187,14 @@ func TestAModuleIsTriedOnceMore(t *testing.T) {
 	require.Contains(t, log.String(), "retrying its last module alone")
 	require.Zero(t, p.Running(), "a child that ran alone is not kept")
 	unprepared := errors.New("unprepared")
-	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }), unprepared)
+	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }),
+		unprepared)
 }
 
 func TestPanicsEndTheChild(t *testing.T) {
 	p, _ := newPool(t, Options{})
-	require.Equal(t, &DiedError{How: "exit status 2", Said: "panic: on purpose"}, p.run(t.Context(), t.TempDir(), "panic on purpose"))
+	require.Equal(t, &DiedError{How: "exit status 2", Said: "panic: on purpose"},
+		p.run(t.Context(), t.TempDir(), "panic on purpose"))
 }
 
 func TestStacksAreLimited(t *testing.T) {
@@ -236,7 +244,8 @@ func TestWorkersFitIntoMemory(t *testing.T) {
 	for _, test := range []struct{ workers, memory, want int }{
 		{8, 1 << 30, 4}, {2, 1 << 30, 2}, {8, MinMemoryBytes, 1},
 	} {
-		require.Equal(t, test.want, NewPool(Options{Workers: test.workers, MemoryBytes: int64(test.memory)}).slots.Size())
+		require.Equal(t, test.want,
+			NewPool(Options{Workers: test.workers, MemoryBytes: int64(test.memory)}).slots.Size())
 	}
 }
 

@@ -67,7 +67,8 @@ func (t *Task) check() error {
 	case len(t.Mark) > 255:
 		return fmt.Errorf("mark of %d bytes: at most 255 are possible", len(t.Mark))
 	case len(t.Directory) > maxDirectory:
-		return fmt.Errorf("directory has a path of %d bytes: at most %d are possible", len(t.Directory), maxDirectory)
+		return fmt.Errorf("directory has a path of %d bytes: at most %d are possible",
+			len(t.Directory), maxDirectory)
 	case len(t.Module) > maxModule:
 		return fmt.Errorf("module of %d bytes: at most %d are possible", len(t.Module), maxModule)
 	}

@@ -66,7 +66,9 @@ const maxStack = 64 << 20
 func serve(arguments []string, compile Compiler) error {
 	var l limits
 	if len(arguments) != 1 || json.Unmarshal([]byte(arguments[0]), &l) != nil || l.DataBytes <= 0 {
-		return fmt.Errorf("%s is only for processes that the WebAssembly engine starts to compile modules, and takes their limits", Argument)
+		return fmt.Errorf(
+			"%s is only for processes that the WebAssembly engine starts to compile modules, and takes their limits",
+			Argument)
 	}
 	if err := l.impose(); err != nil {
 		return err

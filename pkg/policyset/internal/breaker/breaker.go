@@ -98,7 +98,8 @@ type OpenError struct {
 
 // Error implements the error interface.
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("circuit breaker open since %s: not evaluated after %d failures in a row", e.Since.UTC().Format(time.RFC3339), e.Failures)
+	return fmt.Sprintf("circuit breaker open since %s: not evaluated after %d failures in a row",
+		e.Since.UTC().Format(time.RFC3339), e.Failures)
 }
 
 // Attempt is one attempt that the breaker let through. Exactly one of its methods is
@@ -129,7 +130,8 @@ func (b *Breaker) beginProbe() (Attempt, error) {
 	case !isOpen(transitions): // meanwhile
 		return Attempt{breaker: b, transitions: transitions}, nil
 	case b.probing || b.options.Clock.Now().Before(b.next):
-		return Attempt{}, &OpenError{Since: b.opened.Since, Failures: b.opened.Failures, Last: b.opened.Last}
+		return Attempt{},
+			&OpenError{Since: b.opened.Since, Failures: b.opened.Failures, Last: b.opened.Last}
 	}
 	b.probing = true
 	return Attempt{breaker: b, transitions: transitions, probe: true}, nil
@@ -156,7 +158,8 @@ func (a Attempt) Succeeded(ctx context.Context) {
 		for {
 			state := b.state.Load()
 			transitions, failures := split(state)
-			if transitions != a.transitions || failures == 0 || b.state.CompareAndSwap(state, join(transitions, 0)) {
+			if transitions != a.transitions || failures == 0 ||
+				b.state.CompareAndSwap(state, join(transitions, 0)) {
 				return
 			}
 		}
@@ -234,7 +237,9 @@ func (b *Breaker) close(ctx context.Context) {
 	b.options.Notify(ctx, closed)
 }
 
-func split(state uint64) (transitions, failures uint32) { return uint32(state >> 32), uint32(state) }
+func split(state uint64) (transitions, failures uint32) {
+	return uint32(state >> 32), uint32(state)
+}
 
 func join(transitions, failures uint32) uint64 { return uint64(transitions)<<32 | uint64(failures) }
 

@@ -41,9 +41,13 @@ type fixture struct {
 }
 
 func newFixture() *fixture {
-	f := &fixture{clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+	f := &fixture{
+		clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+	}
 	f.Breaker = breaker.New(breaker.Options{Failures: 3, ProbeInterval: interval, Clock: f.clock,
-		Notify: func(_ context.Context, t breaker.Transition) { f.transitions = append(f.transitions, t) }})
+		Notify: func(_ context.Context, t breaker.Transition) {
+			f.transitions = append(f.transitions, t)
+		}})
 	return f
 }
 
@@ -84,10 +88,12 @@ func TestOpensAfterFailuresInARow(t *testing.T) {
 
 	since := f.clock.Now()
 	f.fail(t, 1)
-	require.Equal(t, []breaker.Transition{{Open: true, Since: since, Failures: 3, Last: errFailed}}, f.transitions)
+	require.Equal(t, []breaker.Transition{{Open: true, Since: since, Failures: 3, Last: errFailed}},
+		f.transitions)
 	open := f.refused(t)
 	require.Equal(t, &breaker.OpenError{Since: since, Failures: 3, Last: errFailed}, open)
-	require.EqualError(t, open, "circuit breaker open since 2026-01-02T03:04:05Z: not evaluated after 3 failures in a row")
+	require.EqualError(t, open,
+		"circuit breaker open since 2026-01-02T03:04:05Z: not evaluated after 3 failures in a row")
 }
 
 func TestProbes(t *testing.T) {
@@ -112,7 +118,8 @@ func TestProbes(t *testing.T) {
 	f.begin(t).Succeeded(t.Context()) // the next one is a probe then
 	require.False(t, f.Open())
 	require.Len(t, f.transitions, 2)
-	require.Equal(t, breaker.Transition{Since: since, Failures: 4, Last: errProbe}, f.transitions[1])
+	require.Equal(t, breaker.Transition{Since: since, Failures: 4, Last: errProbe},
+		f.transitions[1])
 
 	f.fail(t, 2)
 	require.False(t, f.Open(), "failures count anew")
@@ -155,9 +162,10 @@ func TestNilNeverOpens(t *testing.T) {
 // However attempts interleave, openings and closings alternate.
 func TestConcurrentAttempts(t *testing.T) {
 	var transitions []bool // Notify is called by one at a time
-	b := breaker.New(breaker.Options{Failures: 3, Notify: func(_ context.Context, transition breaker.Transition) {
-		transitions = append(transitions, transition.Open)
-	}})
+	b := breaker.New(breaker.Options{Failures: 3,
+		Notify: func(_ context.Context, transition breaker.Transition) {
+			transitions = append(transitions, transition.Open)
+		}})
 	var wait sync.WaitGroup
 	for n := range 8 {
 		wait.Go(func() {

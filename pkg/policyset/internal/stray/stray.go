@@ -49,8 +49,9 @@ func (s *Calls) check() error {
 		return nil
 	}
 	if count := s.count.Load(); count >= maxCalls {
-		return fmt.Errorf("%d earlier loads were given up and have not ended, at most %d may: nothing is loaded until some end. "+
-			"See the log for what they wait for; a restart ends them", count, maxCalls)
+		return fmt.Errorf(
+			"%d earlier loads were given up and have not ended, at most %d may: nothing is loaded until some end. "+
+				"See the log for what they wait for; a restart ends them", count, maxCalls)
 	}
 	return nil
 }
@@ -70,7 +71,8 @@ func (s *Calls) add(ctx context.Context, what string, n int64) {
 // after that. It goes on by itself then, and late gets what it returns in the end. Neither
 // function may panic, nor touch what is not safe for concurrent use. Nothing is called while
 // too many calls were given up.
-func Within[T any](ctx context.Context, s *Calls, what string, f func() (T, error), late func(T)) (T, error) {
+func Within[T any](ctx context.Context, s *Calls, what string, f func() (T, error),
+	late func(T)) (T, error) {
 	var none T
 	if ctx.Err() != nil {
 		return none, context.Cause(ctx)

@@ -49,10 +49,12 @@ func TestLoadsThatDoNotEndAreBounded(t *testing.T) {
 		require.ErrorIs(t, <-ended, why)
 	}
 	call := func() error {
-		_, err := Within(t.Context(), s, "a test", func() (int, error) { return 0, nil }, func(int) {})
+		_, err := Within(t.Context(), s, "a test", func() (int, error) { return 0, nil },
+			func(int) {})
 		return err
 	}
-	require.ErrorContains(t, call(), "16 earlier loads were given up and have not ended, at most 16 may")
+	require.ErrorContains(t, call(),
+		"16 earlier loads were given up and have not ended, at most 16 may")
 	close(release)
 	for range maxCalls {
 		<-late

@@ -122,8 +122,9 @@ var (
 
 func newPlugin(config io.Reader, server *serving.Server) (*plugin, error) {
 	p := &plugin{
-		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete, admission.Connect),
-		server:  server,
+		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete,
+			admission.Connect),
+		server: server,
 	}
 	if config == nil {
 		return p, nil
@@ -172,7 +173,9 @@ func (p *plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalA
 func (p *plugin) ValidateInitialization() error {
 	if !p.enabled {
 		if p.config != nil {
-			return fmt.Errorf("a configuration for admission plugin %s is given, but feature gate %s is off: add --feature-gates=%s=true or remove the configuration", PluginName, featuregate.WasmAdmission, featuregate.WasmAdmission)
+			return fmt.Errorf(
+				"a configuration for admission plugin %s is given, but feature gate %s is off: add --feature-gates=%s=true or remove the configuration",
+				PluginName, featuregate.WasmAdmission, featuregate.WasmAdmission)
 		}
 		return nil
 	}
@@ -186,14 +189,16 @@ func (p *plugin) ValidateInitialization() error {
 	case p.cluster.Authorizer == nil:
 		return errors.New("missing the authorizer that says what policies may see of the cluster")
 	}
-	ctx := klog.NewContext(wait.ContextForChannel(p.drained), klog.Background().WithName(PluginName))
+	ctx := klog.NewContext(wait.ContextForChannel(p.drained),
+		klog.Background().WithName(PluginName))
 	var err error
 	p.dispatcher, err = p.server.Dispatcher(ctx, p.config, p.cluster)
 	return err
 }
 
 // Admit implements [admission.MutationInterface].
-func (p *plugin) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (p *plugin) Admit(ctx context.Context, attr admission.Attributes,
+	o admission.ObjectInterfaces) error {
 	if p.dispatcher == nil {
 		return nil
 	}
@@ -201,7 +206,8 @@ func (p *plugin) Admit(ctx context.Context, attr admission.Attributes, o admissi
 }
 
 // Validate implements [admission.ValidationInterface].
-func (p *plugin) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (p *plugin) Validate(ctx context.Context, attr admission.Attributes,
+	o admission.ObjectInterfaces) error {
 	if p.dispatcher == nil {
 		return nil
 	}

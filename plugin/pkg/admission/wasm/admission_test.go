@@ -66,7 +66,8 @@ func (a *apiserver) Initialize(p admission.Interface) {
 		plugin.SetDrainedNotification(a.drained)
 	}
 	if a.without != "excluded" {
-		plugin.SetExcludedAdmissionResources([]schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}})
+		plugin.SetExcludedAdmissionResources(
+			[]schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}})
 	}
 	if a.without != "client" {
 		plugin.SetExternalKubeClientSet(client)
@@ -111,10 +112,15 @@ func configuration(t *testing.T, guest string) string {
 
 func createConfigMap(t *testing.T, p *plugin) error {
 	t.Helper()
-	object := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
+	object := &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"},
+	}
 	require.True(t, p.Handles(admission.Create))
-	return p.Validate(t.Context(), admission.NewAttributesRecord(object, nil, object.GroupVersionKind(), "ns", "any",
-		corev1.SchemeGroupVersion.WithResource("configmaps"), "", admission.Create, &metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "somebody"}),
+	return p.Validate(t.Context(),
+		admission.NewAttributesRecord(object, nil, object.GroupVersionKind(), "ns", "any",
+			corev1.SchemeGroupVersion.WithResource("configmaps"), "", admission.Create,
+			&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "somebody"}),
 		admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 }
 
@@ -132,7 +138,8 @@ func TestGateOffIsInert(t *testing.T) {
 
 func TestGateOffRefusesAConfiguration(t *testing.T) {
 	_, err := newApiserver(t, false).start(newPlugins(), configuration(t, "deny"))
-	require.ErrorContains(t, err, "a configuration for admission plugin WasmAdmission is given, but feature gate WasmAdmission is off: add --feature-gates=WasmAdmission=true or remove the configuration")
+	require.ErrorContains(t, err,
+		"a configuration for admission plugin WasmAdmission is given, but feature gate WasmAdmission is off: add --feature-gates=WasmAdmission=true or remove the configuration")
 }
 
 func TestGateOnWithoutPoliciesAdmits(t *testing.T) {
@@ -148,7 +155,8 @@ func TestGateOnEnforces(t *testing.T) {
 	require.Equal(t, "wasm-admission-policies", checks[1].Name())
 	p, err := newApiserver(t, true).start(plugins, configuration(t, "deny"))
 	require.NoError(t, err)
-	require.ErrorContains(t, createConfigMap(t, p), `WasmAdmission policy "p" denied the request: denied by deny.wat`)
+	require.ErrorContains(t, createConfigMap(t, p),
+		`WasmAdmission policy "p" denied the request: denied by deny.wat`)
 	for _, check := range checks {
 		require.NoError(t, check.Check(nil))
 	}
@@ -172,7 +180,9 @@ func TestPluginsOfOneRegistrationSharePolicies(t *testing.T) {
 func TestEveryProblemIsALine(t *testing.T) {
 	plugins := admission.NewPlugins()
 	checks := Register(plugins)
-	_, err := newApiserver(t, true).start(plugins, `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+	_, err := newApiserver(t, true).
+		start(plugins,
+			`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no\twhere\n.wasm"}, {"name": "c", "mode": "audit", "module": "file:///a"}]}`)
 	lines := strings.Split(err.Error(), "\n")
 	require.GreaterOrEqual(t, len(lines), 2, err)
@@ -181,13 +191,18 @@ func TestEveryProblemIsALine(t *testing.T) {
 	}
 	require.Error(t, checks[0].Check(nil))
 
-	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+	_, err = newApiserver(t, true).
+		start(newPlugins(),
+			`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no/where/else.wasm"}]}`)
 	require.Len(t, strings.Split(err.Error(), "\n"), 2)
 
-	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+	_, err = newApiserver(t, true).
+		start(newPlugins(),
+			`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"polices": [], "limits": {"hostCalls": 0}}`)
-	require.ErrorContains(t, err, "unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
+	require.ErrorContains(t, err,
+		"unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
 }
 
 // Signatures are checked by what is handed in. Without it nothing runs that was to be
@@ -202,20 +217,24 @@ func TestSignaturesAreVerified(t *testing.T) {
 	start := func(key *signing.Key, options ...Option) (*plugin, error) {
 		plugins := admission.NewPlugins()
 		Register(plugins, options...)
-		return newApiserver(t, true).start(plugins, strings.Replace(config, "{", `{"verification": {"config": `+key.Config()+`},`, 1))
+		return newApiserver(t, true).start(plugins,
+			strings.Replace(config, "{", `{"verification": {"config": `+key.Config()+`},`, 1))
 	}
 	_, err = start(other, WithChecker(sigstore.ForConfiguration))
 	require.ErrorContains(t, err, `policies[p].module: Invalid value: "file://`)
 	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config")
 	_, err = start(key)
-	require.ErrorContains(t, err, "verification: signatures are to be verified, and this program was built without what checks them")
+	require.ErrorContains(t, err,
+		"verification: signatures are to be verified, and this program was built without what checks them")
 	p, err := start(key, WithChecker(sigstore.ForConfiguration))
 	require.NoError(t, err)
 	require.ErrorContains(t, createConfigMap(t, p), "denied the request")
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {
-	for _, without := range []string{"excluded", "drained", "client", "dynamic client", "informers", "authorizer"} {
+	for _, without := range []string{
+		"excluded", "drained", "client", "dynamic client", "informers", "authorizer",
+	} {
 		a := newApiserver(t, true)
 		a.without = without
 		_, err := a.start(newPlugins(), "")

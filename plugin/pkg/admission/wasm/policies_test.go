@@ -63,22 +63,30 @@ func TestAModuleThatIsReplacedIsTakenOver(t *testing.T) {
 
 	replace(t, config, "deny")
 	for _, p := range []*plugin{first, second} {
-		require.Eventually(t, func() bool { return createConfigMap(t, p) != nil }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return createConfigMap(t, p) != nil }, time.Minute,
+			time.Millisecond)
 	}
 	require.Equal(t, http.StatusOK, get(checks, "/readyz/wasm-admission-policies").Code)
 
 	replace(t, config, "settings-refused")
-	require.Eventually(t, func() bool { return get(checks, "/readyz/wasm-admission-policies").Code != http.StatusOK }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return get(checks, "/readyz/wasm-admission-policies").Code != http.StatusOK
+	}, time.Minute, time.Millisecond)
 	answer := get(checks, "/readyz/wasm-admission-policies")
 	require.Equal(t, http.StatusInternalServerError, answer.Code)
-	require.Contains(t, answer.Body.String(), "policies[p].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings")
-	require.Equal(t, http.StatusOK, get(checks, "/readyz").Code, "it serves the last good set, and is to be let")
+	require.Contains(t, answer.Body.String(),
+		"policies[p].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings")
+	require.Equal(t, http.StatusOK, get(checks, "/readyz").Code,
+		"it serves the last good set, and is to be let")
 	require.Equal(t, http.StatusOK, get(checks, "/readyz/wasm-admission").Code)
 	require.Error(t, createConfigMap(t, first))
 
 	replace(t, config, "accept")
-	require.Eventually(t, func() bool { return createConfigMap(t, first) == nil }, time.Minute, time.Millisecond)
-	require.Eventually(t, func() bool { return get(checks, "/readyz/wasm-admission-policies").Code == http.StatusOK }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return createConfigMap(t, first) == nil }, time.Minute,
+		time.Millisecond)
+	require.Eventually(t, func() bool {
+		return get(checks, "/readyz/wasm-admission-policies").Code == http.StatusOK
+	}, time.Minute, time.Millisecond)
 }
 
 // A drained server looks at nothing any longer.
@@ -92,7 +100,8 @@ func TestTheWatchEndsWithTheServer(t *testing.T) {
 	require.NoError(t, err)
 	close(drained)
 	replace(t, config, "deny")
-	require.Never(t, func() bool { return createConfigMap(t, p) != nil }, 300*time.Millisecond, 10*time.Millisecond)
+	require.Never(t, func() bool { return createConfigMap(t, p) != nil }, 300*time.Millisecond,
+		10*time.Millisecond)
 }
 
 // Requests finish on the set that they started with, while others come and go.
@@ -106,7 +115,8 @@ func TestRequestsDuringReloads(t *testing.T) {
 	for range 4 {
 		clients.Go(func() {
 			for !ended.Load() {
-				if err := createConfigMap(t, p); err != nil && !strings.Contains(err.Error(), "denied by deny.wat") {
+				if err := createConfigMap(t, p); err != nil &&
+					!strings.Contains(err.Error(), "denied by deny.wat") {
 					t.Error(err)
 					return
 				}
@@ -119,7 +129,8 @@ func TestRequestsDuringReloads(t *testing.T) {
 			guest, denies = "accept", false
 		}
 		replace(t, config, guest)
-		require.Eventually(t, func() bool { return (createConfigMap(t, p) != nil) == denies }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return (createConfigMap(t, p) != nil) == denies },
+			time.Minute, time.Millisecond)
 	}
 	ended.Store(true)
 	clients.Wait()

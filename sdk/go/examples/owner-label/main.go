@@ -62,7 +62,8 @@ func validate(r *policy.Request, s Settings) (policy.Response, error) {
 	}
 	owner, found := namespace.Metadata.Labels[s.Label]
 	if !found {
-		return policy.Rejectf("neither %s nor its namespace has the label %s", r.Name, s.Label).WithCode(403), nil
+		return policy.Rejectf("neither %s nor its namespace has the label %s", r.Name, s.Label).
+			WithCode(403), nil
 	}
 	if err := policy.SetNestedField(object, owner, "metadata", "labels", s.Label); err != nil {
 		return policy.Response{}, err

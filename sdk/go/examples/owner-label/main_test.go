@@ -27,14 +27,17 @@ import (
 
 func create(namespace, object string) policy.Request {
 	return policy.Request{
-		UID: "1", Name: "web", Namespace: namespace, Operation: policy.Create, Object: json.RawMessage(object),
-		Kind: policy.GroupVersionKind{Version: "v1", Kind: "Pod"}, Resource: policy.GroupVersionResource{Version: "v1", Resource: "pods"},
+		UID: "1", Name: "web", Namespace: namespace, Operation: policy.Create,
+		Object:   json.RawMessage(object),
+		Kind:     policy.GroupVersionKind{Version: "v1", Kind: "Pod"},
+		Resource: policy.GroupVersionResource{Version: "v1", Resource: "pods"},
 	}
 }
 
 func TestPolicy(t *testing.T) {
 	p := &policytest.Policy{Host: policytest.Host{Objects: []any{
-		json.RawMessage(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"ann"}}}`),
+		json.RawMessage(
+			`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"ann"}}}`),
 		json.RawMessage(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"attic"}}`),
 	}}}
 	settings := Settings{Label: "owner"}
@@ -44,21 +47,28 @@ func TestPolicy(t *testing.T) {
 	if err != nil || !response.Accepted || len(response.Warnings) != 1 {
 		t.Errorf("got %+v, %v", response, err)
 	}
-	if want := `{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"owner":"ann"},"name":"web"},"spec":{"priority":9007199254740993}}`; string(response.MutatedObject) != want {
+	if want := `{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"owner":"ann"},"name":"web"},"spec":{"priority":9007199254740993}}`; string(
+		response.MutatedObject) !=
+		want {
 		t.Errorf("the object has become %s", response.MutatedObject)
 	}
 
 	response, err = p.Validate(create("attic", pod), settings)
-	if err != nil || response.Accepted || response.Code != 403 || response.Message != "neither web nor its namespace has the label owner" {
+	if err != nil || response.Accepted || response.Code != 403 ||
+		response.Message != "neither web nor its namespace has the label owner" {
 		t.Errorf("got %+v, %v", response, err)
 	}
 
-	response, err = p.Validate(create("shop", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","labels":{"owner":"bob"}}}`), settings)
+	response, err =
+		p.Validate(create("shop",
+			`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","labels":{"owner":"bob"}}}`),
+			settings)
 	if err != nil || !response.Accepted || response.MutatedObject != nil {
 		t.Errorf("got %+v, %v", response, err)
 	}
 
-	if _, err = p.Validate(create("gone", pod), settings); err == nil || !strings.Contains(err.Error(), "'gone'") {
+	if _, err = p.Validate(create("gone", pod), settings); err == nil ||
+		!strings.Contains(err.Error(), "'gone'") {
 		t.Errorf("the error is %v", err)
 	}
 	for settings, want := range map[string]string{

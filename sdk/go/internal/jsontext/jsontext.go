@@ -60,7 +60,8 @@ func Elements(text []byte, element func(value []byte) error) error {
 // Walk reads the object that begins at a position and returns where it ends. It calls a function
 // for each member, with its name and where its value begins; the function reads the value and
 // returns where that ends.
-func Walk(text []byte, at int, member func(name string, at int) (end int, err error)) (end int, err error) {
+func Walk(text []byte, at int,
+	member func(name string, at int) (end int, err error)) (end int, err error) {
 	return each(text, at, '{', '}', func(at int) (int, error) {
 		end, err := Skip(text, at)
 		if err != nil {
@@ -79,7 +80,8 @@ func Walk(text []byte, at int, member func(name string, at int) (end int, err er
 
 // each reads what begins at a position, between brackets, and returns where it ends. It calls a
 // function for each part, with where the part begins; the function returns where it ends.
-func each(text []byte, at int, opening, closing byte, part func(at int) (end int, err error)) (int, error) {
+func each(text []byte, at int, opening, closing byte,
+	part func(at int) (end int, err error)) (int, error) {
 	at = skipSpace(text, at)
 	if at == len(text) || text[at] != opening {
 		return 0, unexpected(text, at)
@@ -201,7 +203,8 @@ func decodeWhole(decoder *json.Decoder, text []byte, into any) error {
 }
 
 func skipSpace(text []byte, at int) int {
-	for at < len(text) && (text[at] == ' ' || text[at] == '\n' || text[at] == '\r' || text[at] == '\t') {
+	for at < len(text) &&
+		(text[at] == ' ' || text[at] == '\n' || text[at] == '\r' || text[at] == '\t') {
 		at++
 	}
 	return at

@@ -28,7 +28,10 @@ func TestMembers(t *testing.T) {
 	for _, tc := range []struct{ text, want, wantErr string }{
 		{text: `{}`},
 		{text: ` { } `},
-		{text: `{"a":1,"b":"x","c":[1,{"d":"]"}],"e":{"f":"}\"\\"},"g":null}`, want: `a=1 b="x" c=[1,{"d":"]"}] e={"f":"}\"\\"} g=null`},
+		{
+			text: `{"a":1,"b":"x","c":[1,{"d":"]"}],"e":{"f":"}\"\\"},"g":null}`,
+			want: `a=1 b="x" c=[1,{"d":"]"}] e={"f":"}\"\\"} g=null`,
+		},
 		{text: "{ \"a\" :\n1\t, \"b\":true }", want: `a=1 b=true`},
 		{text: `{"\u0061\"":1}`, want: `a"=1`},
 		{text: ``, wantErr: "unexpected end of JSON input"},

@@ -26,7 +26,8 @@ import (
 	"strings"
 )
 
-// Print prints the resident set of this process in bytes, after everything was given back that can be.
+// Print prints the resident set of this process in bytes, after everything was given back that can
+// be.
 func Print() {
 	debug.FreeOSMemory()
 	size, err := resident()

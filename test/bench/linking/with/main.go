@@ -36,10 +36,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// Asked once, so that nothing of it is left out of the program, and the libraries have their tables.
+	// Asked once, so that nothing of it is left out of the program, and the libraries have their
+	// tables.
 	var checker verification.Checker = sigstore.New(root.Current)
 	artifact := verification.Artifact{Digest: "sha256:" + strings.Repeat("0", 64)}
-	if _, err := checker.Keyless(context.Background(), &verification.Candidate{Bundle: []byte("{}")}, artifact); err == nil {
+	if _, err := checker.Keyless(context.Background(),
+		&verification.Candidate{Bundle: []byte("{}")}, artifact); err == nil {
 		fmt.Fprintln(os.Stderr, "an empty bundle is accepted")
 		os.Exit(1)
 	}

@@ -79,7 +79,9 @@ func write(goroot, directory string) error {
 		return err
 	}
 	if n := strings.Count(string(text), reading); n != 1 {
-		return fmt.Errorf("%s reads the clock in %d places, not in one: this Go is not the one that was looked at", source, n)
+		return fmt.Errorf(
+			"%s reads the clock in %d places, not in one: this Go is not the one that was looked at",
+			source, n)
 	}
 	shifted := filepath.Join(directory, "time.go")
 	added := filepath.Join(directory, "offset.go")
@@ -94,7 +96,8 @@ func write(goroot, directory string) error {
 		return err
 	}
 	for path, content := range map[string]string{
-		shifted:                                  strings.Replace(string(text), reading, reading+"\tsec += testClockOffset\n", 1),
+		shifted: strings.Replace(string(text), reading,
+			reading+"\tsec += testClockOffset\n", 1),
 		added:                                    offsetFile,
 		filepath.Join(directory, "overlay.json"): string(overlay) + "\n",
 	} {

@@ -54,19 +54,27 @@ func draw(title string, trace []traces.Span) []byte {
 	scale := float64(bars) / float64(max(end.Sub(start), 1))
 	var b bytes.Buffer
 	height := 3*margin + row*(len(lines)+1)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height, width, height)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+
+			"\n",
+		width, height, width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
-	fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="bold">%s</text>`+"\n", margin, margin+row/2, escape(title))
+	fmt.Fprintf(&b, `<text x="%d" y="%d" font-weight="bold">%s</text>`+"\n", margin, margin+row/2,
+		escape(title))
 	for n, l := range lines {
 		y := 2*margin + row*(n+1)
 		color := "#9aa5b1"
 		if strings.HasPrefix(l.Name, "WasmAdmission.") {
 			color = "#2f6fdd"
 		}
-		x, length := labels+float64(l.Start.Sub(start))*scale, max(1.5, float64(l.End.Sub(l.Start))*scale)
-		fmt.Fprintf(&b, `<text x="%d" y="%d">%s</text>`+"\n", margin+indent*l.depth, y, escape(label(l.Span)))
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", x, y-row/2, length, row/2+2, color)
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" fill="#555555">%s</text>`+"\n", width-margin, y, l.End.Sub(l.Start).Round(time.Microsecond))
+		x, length := labels+float64(l.Start.Sub(start))*scale,
+			max(1.5, float64(l.End.Sub(l.Start))*scale)
+		fmt.Fprintf(&b, `<text x="%d" y="%d">%s</text>`+"\n", margin+indent*l.depth, y,
+			escape(label(l.Span)))
+		fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", x,
+			y-row/2, length, row/2+2, color)
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end" fill="#555555">%s</text>`+"\n",
+			width-margin, y, l.End.Sub(l.Start).Round(time.Microsecond))
 	}
 	b.WriteString("</svg>\n")
 	return b.Bytes()

@@ -33,8 +33,9 @@ import (
 )
 
 var (
-	collector = flag.String("collector", "", "path of an OpenTelemetry collector with the receiver otlp and the exporter otlp; required")
-	output    = flag.String("output", "docs/images/trace.svg", "file to draw the trace into")
+	collector = flag.String("collector", "",
+		"path of an OpenTelemetry collector with the receiver otlp and the exporter otlp; required")
+	output = flag.String("output", "docs/images/trace.svg", "file to draw the trace into")
 )
 
 func main() {
@@ -69,8 +70,10 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, scene.Stop()) }()
 	var auditID string
-	for _, name := range []string{"first", "second"} { // the first finds nothing in the server's caches
-		if auditID, _, err = scene.CreatePod(ctx, name, "registry.example.com/web:latest", false); err != nil {
+	// the first finds nothing in the server's caches
+	for _, name := range []string{"first", "second"} {
+		if auditID, _, err = scene.CreatePod(ctx, name, "registry.example.com/web:latest",
+			false); err != nil {
 			return err
 		}
 	}
@@ -82,7 +85,8 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Printf("%d spans, drawn into %s\n", len(trace), *output)
-	return os.WriteFile(*output, draw("The creation of a Pod that three policies evaluate", trace), 0o644)
+	return os.WriteFile(*output, draw("The creation of a Pod that three policies evaluate", trace),
+		0o644)
 }
 
 // collect starts a collector that passes on to an address what it gets, and returns where it

@@ -38,9 +38,12 @@ func TestGet(t *testing.T) {
 
 func TestAdd(t *testing.T) {
 	require.JSONEq(t, `{"a":{"x":"y"}}`, rawjson.Add(`{"a":{ }}`, "x", `"y"`, "a"))
-	require.JSONEq(t, `{"a":{"x":"y","z":1},"b":2}`, rawjson.Add(`{"a":{"z":1},"b":2}`, "x", `"y"`, "a"))
-	require.JSONEq(t, `{"a":{"b":{"x":"y"}},"c":3}`, rawjson.Add(`{"a":{},"c":3}`, "x", `"y"`, "a", "b"))
-	require.JSONEq(t, `{"a":{"b":{"x":"y"}},"c":3}`, rawjson.Add(`{"a":{"b":null},"c":3}`, "x", `"y"`, "a", "b"))
+	require.JSONEq(t, `{"a":{"x":"y","z":1},"b":2}`,
+		rawjson.Add(`{"a":{"z":1},"b":2}`, "x", `"y"`, "a"))
+	require.JSONEq(t, `{"a":{"b":{"x":"y"}},"c":3}`,
+		rawjson.Add(`{"a":{},"c":3}`, "x", `"y"`, "a", "b"))
+	require.JSONEq(t, `{"a":{"b":{"x":"y"}},"c":3}`,
+		rawjson.Add(`{"a":{"b":null},"c":3}`, "x", `"y"`, "a", "b"))
 	require.Equal(t, `{"a":1}`, rawjson.Add(`{"a":1}`, "x", "1", "a"))
 	require.Equal(t, `{"a":1}`, rawjson.Add(`{"a":1}`, "x", "1", "a", "b"))
 	require.Equal(t, `{"a":1}`, rawjson.Add(`{"a":1}`, "x", "1", "b", "c"))
@@ -65,7 +68,9 @@ func FuzzString(f *testing.F) {
 
 // FuzzGarbage shows that text which is no JSON is nothing to fall over.
 func FuzzGarbage(f *testing.F) {
-	for _, s := range []string{document, "", "{", `{"`, `{"a`, `{"a":`, `{"a\`, `{"a\u`, `{"a":}`, `{"a":1,`} {
+	for _, s := range []string{
+		document, "", "{", `{"`, `{"a`, `{"a":`, `{"a\`, `{"a\u`, `{"a":}`, `{"a":1,`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(_ *testing.T, text string) {

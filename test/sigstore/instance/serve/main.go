@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command serve serves a private instance of Sigstore on loopback until it is interrupted. See `make sigstore`.
+// Command serve serves a private instance of Sigstore on loopback until it is interrupted. See
+// `make sigstore`.
 package main
 
 import (
@@ -48,7 +49,8 @@ func serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = i.Stop() }()
 	fmt.Printf(usage, i.Fulcio, i.Rekor, i.Timestamps, i.Issuer.URL, instance.GitHub, i.Path(""),
-		i.Path(instance.TrustedRoot), i.Path(instance.SigningConfig), i.Path(instance.ClientTrustConfig), i.OlderRekor)
+		i.Path(instance.TrustedRoot), i.Path(instance.SigningConfig),
+		i.Path(instance.ClientTrustConfig), i.OlderRekor)
 	<-ctx.Done()
 	return nil
 }

@@ -90,7 +90,9 @@ func (t *Terminal) Press(keys string) {
 // Resize changes the size of the terminal in characters.
 func (t *Terminal) Resize(rows, columns uint16) {
 	t.t.Helper()
-	require.NoError(t.t, unix.IoctlSetWinsize(int(t.viewer.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}))
+	require.NoError(t.t,
+		unix.IoctlSetWinsize(int(t.viewer.Fd()), unix.TIOCSWINSZ,
+			&unix.Winsize{Row: rows, Col: columns}))
 }
 
 // Await waits until a text was shown.

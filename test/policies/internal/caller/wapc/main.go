@@ -33,6 +33,7 @@ func validate(r *policy.Request, _ policy.NoSettings) (policy.Response, error) {
 }
 
 func hostCall(c call.Call) (string, error) {
-	answer, err := policy.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), c.Payload)
+	answer, err := policy.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation),
+		c.Payload)
 	return string(answer), err
 }

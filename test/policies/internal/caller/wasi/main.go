@@ -46,5 +46,6 @@ func validate(payload string) (string, error) {
 }
 
 func hostCall(c call.Call) (string, error) {
-	return wasi.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), string(c.Payload))
+	return wasi.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation),
+		string(c.Payload))
 }

@@ -41,6 +41,9 @@ func validate(payload string) (string, error) {
 	if offender == "" {
 		return `{"accepted":true}`, nil
 	}
-	answer, err := json.Marshal(map[string]any{"accepted": false, "message": "container " + offender + " is privileged"})
+	answer, err := json.Marshal(map[string]any{
+		"accepted": false,
+		"message":  "container " + offender + " is privileged",
+	})
 	return string(answer), err
 }
