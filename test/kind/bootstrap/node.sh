@@ -111,7 +111,8 @@ END
 docker build --quiet --tag "$node-empty" "$work/node" >/dev/null
 "$(dirname "$0")/preload.sh" "$node-empty" "$work/images.tar" "$node"
 docker rmi "$node-empty" >/dev/null
-# Those of other versions are not kept.
-docker images --format '{{.Repository}}:{{.Tag}}' wasm-admission/kind-node | grep -vxF "$node" | xargs --no-run-if-empty docker rmi >/dev/null
+# Those of other versions are not kept. There are none the first time, and grep fails then.
+docker images --format '{{.Repository}}:{{.Tag}}' wasm-admission/kind-node |
+	{ grep -vxF "$node" || true; } | xargs --no-run-if-empty docker rmi >/dev/null
 docker image prune --force >/dev/null
 echo "$node"
