@@ -73,7 +73,7 @@ func TestReadRefuses(t *testing.T) {
 		{"many", "[no-privileged-pods, our.registry]", "[" + strings.Repeat("a,", 1000) + "b]",
 			"policies: Too many: 1001: must have at most 1000 items"},
 		{"a time too far ahead", "2026-01-02T04", "2026-01-03T02:00:01+01:00\n#",
-			`more than 24h0m0s ahead: write an earlier time`},
+			`is more than 24h0m0s ahead: write an earlier time`},
 		{"no reason", "reason: nodes cannot start\n", "",
 			"reason: Invalid value: \"\": has 0 bytes"},
 		{"a long reason", "nodes cannot start", strings.Repeat("x", 1025), "has 1025 bytes"},

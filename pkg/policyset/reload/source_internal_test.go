@@ -32,7 +32,7 @@ import (
 // nobody is the warning of a grant that no policy has.
 func nobody(n int, name string) string {
 	return fmt.Sprintf(
-		"capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so that nobody is granted anything by it: "+
+		"capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so this entry grants nothing: "+
 			"write the name that is in messages about the policy, <group>/<member> for a member of a group, or remove the entry",
 		n, name)
 }
