@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// What checks signatures of images checks those of modules too: it is made once.
+// Images and modules share one checker of signatures.
 func TestOneCheckerForImagesAndModules(t *testing.T) {
 	made, change := 0, func() {}
 	checker := sigstoreless{}
@@ -66,5 +66,5 @@ func TestOneCheckerForImagesAndModules(t *testing.T) {
 	require.Nil(t, none)
 }
 
-// sigstoreless stands for a checker, which is not asked anything.
+// sigstoreless stands in for a checker that is never called.
 type sigstoreless struct{ verification.Checker }

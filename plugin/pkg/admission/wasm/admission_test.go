@@ -225,7 +225,7 @@ func TestSignaturesAreVerified(t *testing.T) {
 	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config")
 	_, err = start(key)
 	require.ErrorContains(t, err,
-		"verification: signatures are to be verified, and this program was built without what checks them")
+		"verification: this program was built without the code that verifies signatures")
 	p, err := start(key, WithChecker(sigstore.ForConfiguration))
 	require.NoError(t, err)
 	require.ErrorContains(t, createConfigMap(t, p), "denied the request")
