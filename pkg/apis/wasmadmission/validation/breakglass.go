@@ -44,7 +44,7 @@ func ValidateBreakGlass(order *wasmadmission.BreakGlass, now time.Time) (errs fi
 	case !order.Until.After(now):
 		errs = append(errs,
 			field.Invalid(until, order.Until.UTC().Format(time.RFC3339),
-				fmt.Sprintf("is over: write a later time, at most %s ahead, or remove the file",
+				fmt.Sprintf("has passed: write a later time, at most %s ahead, or remove the file",
 					maxBreakGlass)))
 	case order.Until.Sub(now) > maxBreakGlass:
 		errs = append(errs,
