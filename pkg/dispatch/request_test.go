@@ -69,7 +69,7 @@ func call(attr admission.Attributes) *generic.WebhookInvocation {
 	}
 }
 
-// A policy sees what a webhook would see, field for field.
+// A policy gets the same fields as a webhook.
 func TestReviewIsThatOfAWebhook(t *testing.T) {
 	attr := podUpdate()
 	r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
@@ -129,7 +129,7 @@ func TestReviewsAreEncodedOnce(t *testing.T) {
 	require.Equal(t, r.uid, uidOf(t, third))
 }
 
-// Reviews of other servers have the object as it came.
+// In reviews from other servers, the object is unchanged.
 func TestReviewOfRawObjects(t *testing.T) {
 	for object, want := range map[string]string{
 		``:              `{"uid":"1",.*,"userInfo":{}}`,
@@ -156,8 +156,8 @@ func TestReviewOfRawObjects(t *testing.T) {
 		}))
 }
 
-// Requests that are served at the same time and one after another do not get into each
-// other's reviews, whatever their sizes, and what is very large is not kept.
+// Concurrent and successive requests of any size do not mix their reviews. Very large reviews are
+// not kept.
 func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 4 {
@@ -187,7 +187,7 @@ func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
 	}
 	all.Wait()
 	v := &review{json: make([]byte, 0, maxSpareBytes+1)}
-	v.letGo()
+	v.recycle()
 	require.Nil(t, v.json)
 }
 

@@ -383,7 +383,7 @@ func TestMutations(t *testing.T) {
 		{
 			name:   "another name",
 			answer: object(strings.Replace(configMap, `"name":"c"`, `"name":"d"`, 1)),
-			adjust: mutating, message: `its metadata.name is "d", that of the request is "c"`,
+			adjust: mutating, message: `its metadata.name is "d", but the request has "c"`,
 		},
 		{
 			name:   "another namespace",
