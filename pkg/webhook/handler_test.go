@@ -338,8 +338,8 @@ func condition(expression string) policy {
 	}
 }
 
-// Once the apiserver has prefixed the webhook's name, the annotations of guests have the same keys
-// as in process.
+// With the prefix that the apiserver adds, the annotations of guests have the same keys as in
+// process.
 func TestAuditAnnotations(t *testing.T) {
 	h := newHandler(t, webhook.Options{},
 		answering("p",
@@ -420,7 +420,7 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// A line of the log names the request as the apiserver does.
+// A log line names a request by the UID that the apiserver knows.
 func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
 	for name, test := range map[string]struct {
 		policy policy

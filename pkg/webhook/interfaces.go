@@ -57,8 +57,8 @@ func (i interfaces) GetObjectConvertor() runtime.ObjectConvertor {
 // GetEquivalentResourceMapper implements [admission.ObjectInterfaces].
 func (i interfaces) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper { return i }
 
-// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent that is
-// at hand is the one that the apiserver has converted the object to.
+// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent
+// resource that is known is the one to which the apiserver has converted the object.
 func (i interfaces) EquivalentResourcesFor(schema.GroupVersionResource,
 	string) []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{i.attributes.resource}
@@ -73,7 +73,7 @@ func (i interfaces) KindFor(resource schema.GroupVersionResource,
 	return i.attributes.kind
 }
 
-// noConversion refuses to convert objects and to create others.
+// noConversion returns an error for every conversion of objects and for creating other objects.
 type noConversion struct{ is schema.GroupVersionKind }
 
 // New implements [runtime.ObjectCreater].
