@@ -90,7 +90,7 @@ type Assembly struct {
 	// Loader creates sets of policies.
 	Loader *policyset.Loader
 
-	store      *module.Store // nil if nothing is to be removed from it
+	store      *module.Store // nil if no modules are removed from it
 	signatures *signatures   // nil if none are demanded
 	recorder   Recorder
 }

@@ -132,7 +132,7 @@ func TestKeepModules(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		a, err := New(t.Context(), config, Options{AdjustEngine: inProcess, KeepModules: keep})
 		require.NoError(t, err)
-		require.Equal(t, keep, a.store == nil, "what the manager removes modules from")
+		require.Equal(t, keep, a.store == nil, "the store from which the manager removes modules")
 		require.NoError(t, a.Close())
 	}
 }

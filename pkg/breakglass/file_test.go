@@ -120,7 +120,7 @@ func TestItEndsByItself(t *testing.T) {
 
 	w.write(good + "# again\n")
 	w.requireMode(protect, "our.registry")
-	require.Equal(t, 1, w.notes.events["begun"], "what is over does not begin")
+	require.Equal(t, 1, w.notes.events["begun"], "an order that has passed does not begin")
 }
 
 // A name that no policy has lifts nothing, and a server must not say otherwise. A later change of
@@ -179,7 +179,7 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 			require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 			w.clock.Step(time.Hour)
 			w.file.Update(t.Context())
-			require.Equal(t, 1, w.notes.events["refused"], "said again, and counted once")
+			require.Equal(t, 1, w.notes.events["refused"], "repeated in the log, but counted once")
 
 			w = newFixture(t)
 			w.write(good)

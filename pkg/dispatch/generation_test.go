@@ -67,7 +67,7 @@ func TestOldSetsAreGivenUp(t *testing.T) {
 	}
 	require.Error(t, f.validate(ctx, somebody))
 	f.use(t, guest("p", "accept"))
-	require.False(t, first.Acquire(), "nobody has it any more")
+	require.False(t, first.Acquire(), "it is no longer in use")
 	for range 2 {
 		t.Log("which would be the second set that the request sees")
 		require.True(t, apierrors.IsTimeout(f.validate(ctx, somebody)))
@@ -101,7 +101,7 @@ func TestSetsOutliveTheirRequests(t *testing.T) {
 	set.Release()
 	require.ErrorContains(t, <-ended,
 		"Policy execution interrupted because it exceeded the allowed execution time")
-	require.False(t, set.Acquire(), "nobody has it any more")
+	require.False(t, set.Acquire(), "it is no longer in use")
 }
 
 // Every verdict comes from one set, in whatever order sets and requests come.

@@ -201,11 +201,11 @@ func TestWarningsAreBounded(t *testing.T) {
 		many[n] = long
 	}
 	w := &warnings{}
-	require.Equal(t, 100-maxWarnings, w.fromGuest(many), "those of one policy are counted")
-	require.Equal(t, 3, w.fromGuest([]string{long, long, ""}), "those of all together have a size")
+	require.Equal(t, 100-maxWarnings, w.fromGuest(many), "the warnings of one policy are counted")
+	require.Equal(t, 3, w.fromGuest([]string{long, long, ""}), "the warnings of all guests have a total size")
 	w.fromHost(long)
 	texts := sent(t, w)
-	require.Len(t, texts, maxWarnings+1, "ours are sent whatever guests say")
+	require.Len(t, texts, maxWarnings+1, "the host's warnings are always sent")
 	total := 0
 	for _, text := range texts {
 		require.LessOrEqual(t, len(text), maxWarningBytes)

@@ -100,7 +100,7 @@ func (w *Writer) Close() error {
 		Manifests: w.entries,
 	}
 	if index.Manifests == nil {
-		index.Manifests = []ocispec.Descriptor{} // null is no list
+		index.Manifests = []ocispec.Descriptor{} // null is not a list
 	}
 	return errors.Join(
 		w.json(ocispec.ImageIndexFile, index),

@@ -357,7 +357,7 @@ func TestBreakerOfGroup(t *testing.T) {
 	g.recorder.PolicyLoaded("g")
 	g.recorder.PolicyLoaded("g/x_t")
 	g.set.Close()
-	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"), "what is gone is not open")
+	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"), "a freed breaker is not open")
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
 }
 

@@ -36,7 +36,7 @@ func TestSetsAreFreedByTheLast(t *testing.T) {
 	set.Close() // further calls do nothing
 	set.Release()
 	response, _, err := set.Policies()[0].Evaluate(t.Context(), []byte("{}"))
-	require.NoError(t, err, "somebody has it still")
+	require.NoError(t, err, "it is still in use")
 	require.True(t, response.Accepted)
 	set.Release()
 	require.False(t, set.Acquire())

@@ -92,7 +92,7 @@ func look(t *testing.T, most time.Duration,
 		})
 	require.NoError(t, err)
 	took = clock.Since(time.Unix(0, 0))
-	require.Equal(t, took > 0, early != nil, "who waits is told what is known")
+	require.Equal(t, took > 0, early != nil, "a caller that waits gets the early table")
 	return table, early, took
 }
 

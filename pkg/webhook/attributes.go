@@ -165,7 +165,7 @@ func (a *attributes) AddAnnotation(key, value string) error {
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
 		return "",
-			fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
+			fmt.Errorf("annotation key is not a qualified name: %s", strings.Join(problems, ", "))
 	}
 	domain, name, qualified := strings.Cut(key, "/")
 	switch {
@@ -173,7 +173,7 @@ func (a *attributes) annotationName(key string) (string, error) {
 		return "", errors.New("annotation key has no domain")
 	case domain == dispatch.AnnotationDomain(a.policy):
 		if strings.HasPrefix(name, ownPrefix) {
-			return "", fmt.Errorf("annotation key begins with %s, which is ours", ownPrefix)
+			return "", fmt.Errorf("annotation key begins with %s, which is reserved", ownPrefix)
 		}
 		return name, nil
 	case domain == ownDomain:

@@ -170,7 +170,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase,
 	if err := h.parts.Acquire(ctx, parts); err != nil {
 		return nil, "", &failure{
 			http.StatusGatewayTimeout,
-			fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w",
+			fmt.Errorf("the admission reviews in progress have %d values, and left none in time: %w",
 				maxParts, err),
 		}
 	}
@@ -218,7 +218,7 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter,
 		return nil, nil, &failure{
 			http.StatusTooManyRequests,
 			fmt.Errorf(
-				"%d admission reviews are under way: run more replicas, or allow more with --max-requests",
+				"%d admission reviews are in progress: run more replicas, or allow more with --max-requests",
 				h.options.MaxRequests),
 		}
 	}
@@ -244,13 +244,13 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter,
 		err = &failure{
 			http.StatusTooManyRequests,
 			fmt.Errorf(
-				"the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes",
+				"the admission reviews in progress have %d bytes: run more replicas, or allow more with --max-bytes",
 				h.options.MaxBytes),
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = &failure{
 			http.StatusRequestTimeout,
-			fmt.Errorf("the admission review did not come in time: %w", err),
+			fmt.Errorf("the admission review did not arrive in time: %w", err),
 		}
 	case err != nil:
 		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
@@ -288,7 +288,7 @@ func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 		if err != nil || asked <= 0 {
 			return nil, nil, &failure{
 				http.StatusBadRequest,
-				fmt.Errorf("timeout in the URL: %.40q is no positive duration, such as 10s", text),
+				fmt.Errorf("timeout in the URL: %.40q is not a positive duration, such as 10s", text),
 			}
 		}
 		timeout = min(asked, maxTimeout)

@@ -278,7 +278,7 @@ func TestVerdicts(t *testing.T) {
 			name:    "object of another kind than said",
 			policy:  answering("p", no, condition("object.data.n == '1'")),
 			request: `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{}}}`, code: 500,
-			message: "cannot be had as",
+			message: "is not available as",
 		},
 		{
 			name: "condition met",
@@ -522,7 +522,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"old object that is none", "/validate/p", body(t, request(t, `{"oldObject":"x"}`)),
 			http.StatusBadRequest, "have to be objects or null"},
 		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest,
-			`"never" is no positive duration`},
+			`"never" is not a positive duration`},
 		{"negative timeout", "/validate/p?timeout=-1s", good, http.StatusBadRequest,
 			"no positive duration"},
 		{"too large", "/validate/p", good + strings.Repeat(" ", 4<<10),

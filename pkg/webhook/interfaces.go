@@ -79,7 +79,7 @@ type noConversion struct{ is schema.GroupVersionKind }
 // New implements [runtime.ObjectCreater].
 func (n noConversion) New(kind schema.GroupVersionKind) (runtime.Object, error) {
 	return nil,
-		fmt.Errorf("the admission review is for %s, and an object in it cannot be had as %s", n.is,
+		fmt.Errorf("the admission review is for %s, and an object in it is not available as %s", n.is,
 			kind)
 }
 

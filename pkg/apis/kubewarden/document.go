@@ -76,7 +76,7 @@ func splitYAML(content []byte) ([]document, error) {
 }
 
 func tooManyDocuments() error {
-	return fmt.Errorf("the file holds more than %d documents: split it", maxDocuments)
+	return fmt.Errorf("the file contains more than %d documents: split it", maxDocuments)
 }
 
 // toJSON returns the document as JSON. It leaves valid JSON unchanged, because YAML does not know

@@ -285,7 +285,7 @@ func TestInvalidManifests(t *testing.T) {
 			cp + `spec.timeoutEvalSeconds: Invalid value: 1: must be between 2 and 30, in seconds`},
 		"long evaluation": {clusterPolicy("timeoutEvalSeconds", "11"),
 			cp +
-				`spec.timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
+				`spec.timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): lower it or raise spec.timeoutSeconds`},
 		"group expression": {clusterGroup("expression", "one() && two()"),
 			cpg +
 				`spec.expression: Invalid value: "one() && two()": line 1, column 13: two is not a member of the group: correct its name or add it to policies`},
@@ -306,7 +306,7 @@ func TestInvalidManifests(t *testing.T) {
 		"long member": {clusterGroup("policies",
 			"{one: {module: a/b, timeoutEvalSeconds: 11}}"),
 			cpg +
-				`spec.policies[one].timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
+				`spec.policies[one].timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): lower it or raise spec.timeoutSeconds`},
 		"long members": {clusterGroup("policies",
 			"{one: {module: a/b, timeoutEvalSeconds: 6}, two: {module: a/b, timeoutEvalSeconds: 5}}"),
 			cpg +
@@ -375,7 +375,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`a.yaml[1] ClusterAdmissionPolicy "a": spec.mode: number does not fit: write a string`,
 		`a.yaml[1] ClusterAdmissionPolicy "a": spec.mutating: number does not fit: write true or false`,
 		`a.yaml[2] AdmissionPolicy "team/a": spec.rules[0].apiGroups: Forbidden: "*" is for policies of the whole cluster: write the API groups`,
-		`a.yaml[2] AdmissionPolicy "team/a": spec.module: Invalid value: "file://a": holds a relative path, and there is no directory that it could start from: write file:// and the absolute path of the module`,
+		`a.yaml[2] AdmissionPolicy "team/a": spec.module: Invalid value: "file://a": has a relative path, and there is no directory to start from: write file:// and the absolute path of the module`,
 		`a.yaml[2] AdmissionPolicy "team/a": spec.rules[0].apiGroups: Invalid value: ["*","a"]: "*" includes all API groups: remove it or the others`,
 		`b.json[1]: is not an object: write fields with values, apiVersion and kind first`,
 	}, "\n"))
@@ -411,14 +411,14 @@ func TestDecodeWithConfiguration(t *testing.T) {
 	files[0].Content = []byte(clusterPolicy("module", "ghcr.io/a"))
 	_, err = files.Decode(config)
 	require.ErrorContains(t, err,
-		`spec.module: Invalid value: "registry://ghcr.io/a": is in a registry, and there is no directory to keep modules from registries in: set stateDirectory`)
+		`spec.module: Invalid value: "registry://ghcr.io/a": is in a registry, but there is no directory for modules from registries: set stateDirectory`)
 }
 
 func TestEmptyFiles(t *testing.T) {
 	for _, content := range []string{"", "# nothing\n", "---\n# nothing\n---\n...\n"} {
 		manifests, err := decode(t, "a.yaml", content)
 		require.NoError(t, err)
-		require.Equal(t, []string{"a.yaml: holds no object: write one or remove the file"},
+		require.Equal(t, []string{"a.yaml: contains no object: write one or remove the file"},
 			manifests.Warnings)
 	}
 	manifests, err := kubewarden.Files{}.Decode(configuration(t, ""))
@@ -454,11 +454,11 @@ func TestLimits(t *testing.T) {
 	_, err := decode(t, "a.yaml", strings.Repeat(server, 1000))
 	require.NoError(t, err)
 	_, err = decode(t, "a.yaml", strings.Repeat(server, 1001))
-	require.EqualError(t, err, "a.yaml: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.yaml: the file contains more than 1000 documents: split it")
 	_, err = decode(t, "a.yaml", strings.TrimSuffix(strings.Repeat(server, 1001), "---\n"))
-	require.EqualError(t, err, "a.yaml: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.yaml: the file contains more than 1000 documents: split it")
 	_, err = decode(t, "a.json", strings.Repeat("{}", 1001))
-	require.EqualError(t, err, "a.json: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.json: the file contains more than 1000 documents: split it")
 
 	// The bound applies to the policies of all files together, including those in a List.
 	var items []string

@@ -112,7 +112,7 @@ func (d *decoder) file(file File) {
 		return
 	}
 	if len(documents) == 0 {
-		d.withoutEffect(file.Path + ": holds no object: write one or remove the file")
+		d.withoutEffect(file.Path + ": contains no object: write one or remove the file")
 	}
 	for i := range documents {
 		origin := Origin{File: file.Path, Document: i + 1}

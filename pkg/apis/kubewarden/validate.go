@@ -88,7 +88,7 @@ func validateTimeoutEval(seconds **int32, timeoutSeconds *int32,
 		errs = append(errs,
 			field.Invalid(at, **seconds,
 				fmt.Sprintf(
-					"is longer than spec.timeoutSeconds (%d): make it shorter or that longer",
+					"is longer than spec.timeoutSeconds (%d): lower it or raise spec.timeoutSeconds",
 					most)))
 	}
 	return errs

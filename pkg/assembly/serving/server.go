@@ -83,7 +83,7 @@ func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissi
 	if o.NewChecker == nil || len(config.Capabilities.OCI.Registries) == 0 {
 		return nil, nil
 	}
-	var changed atomic.Value // of func(): whoever has modules verified by it
+	var changed atomic.Value // of func(): told when the trust root changes
 	checker, err := o.NewChecker(ctx, config,
 		verification.RootOptions{Recorder: recorder, Changed: func() {
 			if tell, _ := changed.Load().(func()); tell != nil {

@@ -57,7 +57,7 @@ func TestOneCheckerForImagesAndModules(t *testing.T) {
 	_, err = o.NewChecker(t.Context(), config, verification.RootOptions{Changed: func() { told++ }})
 	require.NoError(t, err)
 	change()
-	require.Equal(t, 1, told, "whoever verifies modules is told that the trust root has changed")
+	require.Equal(t, 1, told, "the verifier of modules is told of a new trust root")
 	_, err = again.checker(t.Context(), config, nil)
 	require.EqualError(t, err, "verification.trustRoot: no root")
 

@@ -179,7 +179,7 @@ func TestTooFewPoliciesNamesFilesWithoutEffect(t *testing.T) {
 			`" is not read, and nothing in it is enforced: write its extension as .yaml`,
 		`"` + w.path("policies.d", "more") +
 			`" is not read, and nothing in it is enforced: it is a directory, and manifests have to be in the policy directory itself`,
-		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+		w.path("policies.d", "empty.yaml") + ": contains no object: write one or remove the file",
 		w.path("policies.d", "server.yaml") +
 			`[1] PolicyServer "default": has no effect in process: there is no policy server`,
 	}
@@ -208,7 +208,7 @@ func TestWarningsOfManifestsBesideProblems(t *testing.T) {
 	desired, err := w.manager.options.Source.Policies(t.Context())
 	require.ErrorContains(t, err, "a.yaml[1] A: apiVersion: is missing")
 	require.Equal(t, []string{
-		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+		w.path("policies.d", "empty.yaml") + ": contains no object: write one or remove the file",
 	}, desired.Warnings)
 }
 

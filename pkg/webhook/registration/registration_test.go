@@ -302,7 +302,7 @@ func TestCertificates(t *testing.T) {
 	w.have(newPolicy("p"), newPolicy("q"))
 	require.NoError(t, w.Write(t.Context()))
 	require.Equal(t, "injected", string(validatingOf(t, client).Webhooks[0].ClientConfig.CABundle),
-		"somebody else's certificates stay")
+		"certificates of another program stay")
 
 	bundle := "one"
 	old, rotated := server(client, target(), newPolicy("p")),
@@ -379,7 +379,7 @@ func TestConfigurationsOfOthersAreLeftAlone(t *testing.T) {
 	})
 	w := server(client, target(), newPolicy("p"))
 	require.ErrorContains(t, w.Write(t.Context()),
-		"writing validatingwebhookconfigurations/wasm-admission: it is somebody else's")
-	require.ErrorContains(t, w.Write(t.Context()), "somebody else's", "it stays to be written")
+		"writing validatingwebhookconfigurations/wasm-admission: it belongs to another program")
+	require.ErrorContains(t, w.Write(t.Context()), "belongs to another program", "it is still pending")
 	require.Zero(t, writes(client))
 }

@@ -118,7 +118,7 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 	}
 	if is.GetLabels()[managedByLabel] != managedBy {
 		return fmt.Errorf(
-			"it is somebody else's, without label %s=%s: remove it, or choose another name with --configuration-name",
+			"it belongs to another program, because it lacks label %s=%s: remove it, or choose another name with --configuration-name",
 			managedByLabel, managedBy)
 	}
 	own := is.GetAnnotations()[hashAnnotation] == want.GetAnnotations()[hashAnnotation]

@@ -62,5 +62,5 @@ func (k *kind) checkSoleDocument(data []byte) error {
 	case 1:
 		return nil
 	}
-	return fmt.Errorf("%s holds more than one YAML document: put all policies into one", k.file)
+	return fmt.Errorf("%s contains more than one YAML document: put all policies into one", k.file)
 }

@@ -80,18 +80,18 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"root", module("file:///"),
 			`policies[a].module: Invalid value: "file:///": names no file: ` + path},
 		{"relative file", module("file://a.wasm"),
-			`policies[a].module: Invalid value: "file://a.wasm": holds a relative path, and there is no directory that it could start from: ` +
+			`policies[a].module: Invalid value: "file://a.wasm": has a relative path, and there is no directory to start from: ` +
 				path},
 		{"relative path", module("file://./policies/a.wasm"),
-			`policies[a].module: Invalid value: "file://./policies/a.wasm": holds a relative path, and there is no directory that it could start from: ` +
+			`policies[a].module: Invalid value: "file://./policies/a.wasm": has a relative path, and there is no directory to start from: ` +
 				path},
 		{"host", module("file://server/a.wasm"),
 			`policies[a].module: Invalid value: "file://server/a.wasm": names the host "server", and only files of this machine can be read: ` +
 				path + `, which begins with /`},
 		{"unclean path", module("file:///etc/../a.wasm"),
-			`policies[a].module: Invalid value: "file:///etc/../a.wasm": does not hold a clean path: write file:///a.wasm`},
+			`policies[a].module: Invalid value: "file:///etc/../a.wasm": has a path that is not clean: write file:///a.wasm`},
 		{"directory", module("file:///etc/a/"),
-			`policies[a].module: Invalid value: "file:///etc/a/": does not hold a clean path: write file:///etc/a`},
+			`policies[a].module: Invalid value: "file:///etc/a/": has a path that is not clean: write file:///etc/a`},
 		{"query", module("file:///a.wasm?x=1"),
 			`policies[a].module: Invalid value: "file:///a.wasm?x=1": has a query, which means nothing for a file: remove it, or rename a file that has ? in its name`},
 		{"fragment", module("file:///a.wasm#x"),
@@ -99,12 +99,12 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"percent", module("file:///a%20b.wasm"),
 			`policies[a].module: Invalid value: "file:///a%20b.wasm": holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name`},
 		{"control character", module("file:///a\n.wasm"),
-			`policies[a].module: Invalid value: "file:///a\n.wasm": holds a control character: rename the file`},
+			`policies[a].module: Invalid value: "file:///a\n.wasm": contains a control character: rename the file`},
 		{"long path", module("file:///" + strings.Repeat("a", 4096)),
 			`policies[a].module: Too long: may not be more than 4103 bytes`},
 
 		{"registry without state", module("registry://ghcr.io/policies/a:v1"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/policies/a:v1": is in a registry, and there is no directory to keep modules from registries in: set stateDirectory`},
+			`policies[a].module: Invalid value: "registry://ghcr.io/policies/a:v1": is in a registry, but there is no directory for modules from registries: set stateDirectory`},
 		{"registry without repository", remote("registry://ghcr.io"),
 			`policies[a].module: Invalid value: "registry://ghcr.io": is not a reference to an artifact, missing registry or repository: ` +
 				reference},
@@ -156,9 +156,9 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"https with a user", remote("https://me:secret@example.com/a.wasm"),
 			`policies[a].module: Invalid value: "https://…@example.com/a.wasm": holds credentials, which would be logged: put them into sources.dockerConfig, or serve the module without them`},
 		{"https with a query", remote("https://example.com/a.wasm?secret"),
-			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path without a query`},
 		{"https with an empty query", remote("https://example.com/a.wasm?"),
-			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path without a query`},
 		{"https with a fragment", remote("https://example.com/a.wasm#a"),
 			`policies[a].module: Invalid value: "https://example.com/a.wasm#a": has a fragment, which no server sees: remove it`},
 		{"https without path", remote("https://example.com/"),
@@ -425,7 +425,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"relative policy directory", head + "policyDirectory: policies.d",
 			`policyDirectory: Invalid value: "policies.d": is a relative path: write the absolute path of a directory`},
 		{"root policy directory", head + "policyDirectory: /",
-			`policyDirectory: Invalid value: "/": is the root directory: write one of its own, such as /etc/kubernetes/wasm-admission/policies.d`},
+			`policyDirectory: Invalid value: "/": is the root directory: write a separate directory, such as /etc/kubernetes/wasm-admission/policies.d`},
 		{"one directory for both",
 			head + "policyDirectory: /var/lib/wasm\nstateDirectory: /var/lib/wasm",
 			`policyDirectory: Invalid value: "/var/lib/wasm": is the state directory too: give manifests a directory of their own`},
@@ -451,11 +451,11 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"unclean directory", head + "stateDirectory: /var/lib/",
 			`stateDirectory: Invalid value: "/var/lib/": is not a clean path: write /var/lib`},
 		{"root directory", head + "stateDirectory: /",
-			`stateDirectory: Invalid value: "/": is the root directory: write one of its own, such as /var/lib/kubernetes/wasm-admission`},
+			`stateDirectory: Invalid value: "/": is the root directory: write a separate directory, such as /var/lib/kubernetes/wasm-admission`},
 		{"long directory", head + "stateDirectory: /" + strings.Repeat("a", 4096),
 			`stateDirectory: Too long: may not be more than 4096 bytes`},
 		{"directory with control character", head + `stateDirectory: "/a\tb"`,
-			`stateDirectory: Invalid value: "/a\tb": holds a control character: write a path without one`},
+			`stateDirectory: Invalid value: "/a\tb": contains a control character: write a path without one`},
 
 		{"empty insecure host", head + `sources: {insecure: [""]}`,
 			`sources.insecure[0]: Required value: ` + empty},
@@ -513,7 +513,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"mirror with a tag",
 			head +
 				`sources: {mirrors: [{prefix: registry://a/, replacement: "registry://b/c@sha256:"}]}`,
-			`sources.mirrors[0].replacement: Invalid value: "registry://b/c@sha256:": holds more than a host and a path: ` +
+			`sources.mirrors[0].replacement: Invalid value: "registry://b/c@sha256:": contains more than a host and a path: ` +
 				mirror},
 		{"mirror of another scheme",
 			head + `sources: {mirrors: [{prefix: registry://a/, replacement: https://a/}]}`,

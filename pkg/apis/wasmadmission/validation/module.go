@@ -112,7 +112,7 @@ func registryProblem(text string, config *wasmadmission.WasmAdmissionConfigurati
 		return problem
 	}
 	if config.StateDirectory == "" && config.Sources.Layout == "" {
-		return "is in a registry, and there is no directory to keep modules from registries in: set stateDirectory"
+		return "is in a registry, but there is no directory for modules from registries: set stateDirectory"
 	}
 	return ""
 }
@@ -148,7 +148,7 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 	case problem != "":
 		return problem
 	case strings.Contains(uri, "?"):
-		return "has a query, which may be a secret and would be logged: serve the module at a path of its own"
+		return "has a query, which may be a secret and would be logged: serve the module at a path without a query"
 	case strings.Contains(uri, "#"):
 		return "has a fragment, which no server sees: remove it"
 	case strings.TrimLeft(parsed.Path, "/") == "":
@@ -169,7 +169,7 @@ func fileProblem(rest string) string {
 	case rest == "" || rest == "/":
 		return "names no file: " + remedy
 	case rest[0] == '.' || !strings.Contains(rest, "/"):
-		return "holds a relative path, and there is no directory that it could start from: " +
+		return "has a relative path, and there is no directory to start from: " +
 			remedy
 	case rest[0] != '/':
 		host, _, _ := strings.Cut(rest, "/")
@@ -189,9 +189,9 @@ func modulePathProblem(file string) string {
 	case i >= 0:
 		return "holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name"
 	case path.Clean(file) != file:
-		return "does not hold a clean path: write " + fileScheme + path.Clean(file)
+		return "has a path that is not clean: write " + fileScheme + path.Clean(file)
 	case hasControlCharacter(file):
-		return "holds a control character: rename the file"
+		return "contains a control character: rename the file"
 	}
 	return ""
 }

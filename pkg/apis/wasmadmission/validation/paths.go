@@ -70,7 +70,7 @@ func validateDirectory(directory, example string, fldPath *field.Path) field.Err
 	case "/":
 		return field.ErrorList{
 			field.Invalid(fldPath, directory,
-				"is the root directory: write one of its own, such as "+example),
+				"is the root directory: write a separate directory, such as "+example),
 		}
 	}
 	return validatePath(directory, "directory", fldPath)
@@ -101,7 +101,7 @@ func validatePath(name, kind string, fldPath *field.Path) field.ErrorList {
 		return field.ErrorList{field.TooLong(fldPath, name, maxPathLength)}
 	case hasControlCharacter(name):
 		return field.ErrorList{
-			field.Invalid(fldPath, name, "holds a control character: write a path without one"),
+			field.Invalid(fldPath, name, "contains a control character: write a path without one"),
 		}
 	}
 	return nil

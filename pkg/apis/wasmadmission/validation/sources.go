@@ -131,7 +131,7 @@ func prefixProblem(prefix string) string {
 		return hostProblem(host)
 	case strings.ContainsAny(path, "?#@") || hasControlCharacter(path) ||
 		strings.Contains("/"+path, "//"):
-		return "holds more than a host and a path: " + remedy
+		return "contains more than a host and a path: " + remedy
 	case len(rest) > moduleuri.MaxBytes:
 		return fmt.Sprintf("is longer than %d bytes: %s", moduleuri.MaxBytes, remedy)
 	}

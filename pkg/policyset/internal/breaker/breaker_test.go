@@ -122,7 +122,7 @@ func TestProbes(t *testing.T) {
 		f.transitions[1])
 
 	f.fail(t, 2)
-	require.False(t, f.Open(), "failures count anew")
+	require.False(t, f.Open(), "the count of failures starts again")
 	f.fail(t, 1)
 	require.True(t, f.Open())
 }

@@ -181,9 +181,9 @@ func (p *plugin) ValidateInitialization() error {
 	case p.drained == nil:
 		return errors.New("missing the notification of when the server is drained")
 	case p.cluster.Client == nil, p.cluster.Dynamic == nil:
-		return errors.New("missing the clients that look at the cluster")
+		return errors.New("missing the clients that read the cluster")
 	case p.cluster.Authorizer == nil:
-		return errors.New("missing the authorizer that says what policies may see of the cluster")
+		return errors.New("missing the authorizer that decides what policies may read in the cluster")
 	}
 	ctx := klog.NewContext(wait.ContextForChannel(p.drained),
 		klog.Background().WithName(PluginName))
