@@ -119,7 +119,7 @@ func TestConditionsOnTheNamespace(t *testing.T) {
 }
 
 // A failed lookup of the namespace admits nobody, as with a namespace selector.
-func TestConditionsOnANamespaceThatIsNotThere(t *testing.T) {
+func TestConditionsWithMissingNamespace(t *testing.T) {
 	f, noted := noting(t)
 	f.use(t, guest("d", "deny", under("namespaceObject.metadata.name == 'ns'"), ignoring))
 	err := f.validate(t.Context(), somebody)

@@ -340,7 +340,7 @@ func TestNamespacesThatAreNotKnownYet(t *testing.T) {
 	require.ErrorContains(t, err, "not yet ready to handle request")
 }
 
-func TestNewWantsEverything(t *testing.T) {
+func TestNewRequiresEverything(t *testing.T) {
 	client := fake.NewClientset()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	for _, config := range []dispatch.Config{

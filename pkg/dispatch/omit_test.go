@@ -94,7 +94,7 @@ func evaluationsOf(phase string) string { return "wasm.admission.k8s.io/" + phas
 
 // A policy does not get omitted fields of the object or the old object, and the audit event says
 // so.
-func TestOmittedFieldsAreNotGiven(t *testing.T) {
+func TestPoliciesDoNotGetOmittedFields(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, wants("a", "kubectl", validating), wants("b", "any", validating, short))
 	a, old := managed(t), managed(t)

@@ -70,7 +70,7 @@ func call(attr admission.Attributes) *generic.WebhookInvocation {
 }
 
 // A policy gets the same fields as a webhook.
-func TestReviewIsThatOfAWebhook(t *testing.T) {
+func TestReviewMatchesWebhook(t *testing.T) {
 	attr := podUpdate()
 	r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 	review, err := r.review(call(attr))
@@ -88,7 +88,7 @@ func TestReviewIsThatOfAWebhook(t *testing.T) {
 	require.Equal(t, string(object), string(review.object))
 }
 
-func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
+func TestReviewOmitsAbsentFields(t *testing.T) {
 	pod := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{Name: "p"},
@@ -158,7 +158,7 @@ func TestReviewOfRawObjects(t *testing.T) {
 
 // Concurrent and successive requests of any size do not mix their reviews. Very large reviews are
 // not kept.
-func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
+func TestReusedReviewsDoNotMix(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 4 {
 		all.Go(func() {

@@ -168,7 +168,7 @@ func TestWritingIsReproducible(t *testing.T) {
 	require.Equal(t, digest.FromBytes(one), digest.FromBytes(other))
 }
 
-func TestANameHasOneMeaning(t *testing.T) {
+func TestNamesAreUnique(t *testing.T) {
 	w, err := layout.NewWriter(t.TempDir())
 	require.NoError(t, err)
 	annotations := map[string]string{ocispec.AnnotationRefName: "v1"}
@@ -290,7 +290,7 @@ func TestOwnership(t *testing.T) {
 	require.ErrorContains(t, err, "group and others must not be able to write it")
 }
 
-func TestPlacesThatAreNone(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	_, err := layout.Open("layout", layout.Options{})
 	require.EqualError(t, err, "layout layout: is not an absolute path")
 	_, err = layout.Open(filepath.Join(t.TempDir(), "none"), layout.Options{})

@@ -78,7 +78,7 @@ func TestOnlyThePrivateCredentialMarks(t *testing.T) {
 	require.Nil(t, loopback.Authenticator(nil, token))
 }
 
-func TestWhoIsNotAuthenticatedIsNotMarked(t *testing.T) {
+func TestUnauthenticatedRequestsAreNotMarked(t *testing.T) {
 	failure := errors.New("no")
 	inner := authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return nil, false, failure

@@ -157,7 +157,7 @@ type (
 func (s strangeSpan) TracerProvider() trace.TracerProvider { return s.provider }
 
 // A tracer is cached, but only for the spans of its provider.
-func TestSpansAreOfTheProviderOfTheRequest(t *testing.T) {
+func TestSpansUseTheRequestsProvider(t *testing.T) {
 	first, firstRecorder := request(t, sdktrace.AlwaysSample())
 	second, secondRecorder := request(t, sdktrace.AlwaysSample())
 	third, thirdRecorder := request(t, sdktrace.AlwaysSample())

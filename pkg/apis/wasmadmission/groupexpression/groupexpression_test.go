@@ -99,7 +99,7 @@ func TestEvaluateStopsAtErrors(t *testing.T) {
 	}
 }
 
-func TestEvaluateHonoursItsContext(t *testing.T) {
+func TestEvaluateHonorsItsContext(t *testing.T) {
 	program, err := groupexpression.Compile("no() || yes()", members)
 	require.NoError(t, err)
 	reason := errors.New("took too long")

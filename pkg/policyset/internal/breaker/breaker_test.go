@@ -128,7 +128,7 @@ func TestProbes(t *testing.T) {
 }
 
 // The results of attempts that began before a transition do not count after it.
-func TestOldAttemptsAreHistory(t *testing.T) {
+func TestOutdatedAttemptsDoNotCount(t *testing.T) {
 	f := newFixture()
 	early := []breaker.Attempt{f.begin(t), f.begin(t), f.begin(t), f.begin(t)}
 	f.fail(t, 3)
