@@ -44,8 +44,8 @@ const (
 // Both must use the same set. Otherwise neither phase would evaluate a policy that became a
 // mutating one in between, and one set could mutate a request that another set validates. So a
 // request belongs to the generation that was current when the apiserver received it. That needs no
-// state, because requests carry the time. The first one who looks at a published generation sets
-// its beginning; see begin. A request whose generation has been given up is rejected: nobody knows
+// state, because requests carry the time. The first look at a published generation sets its
+// beginning; see begin. A request whose generation has been given up is rejected: nobody knows
 // any more what its first phase evaluated.
 type generation struct {
 	set        *policyset.Set

@@ -211,7 +211,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 			Path: config.BreakGlassFile, Interval: config.Reload.Interval.Duration,
 			Serves: l.manager.Serves, Recorder: recorder,
 		})
-		// Read it before the first request: a policy may be the reason for this restart.
+		// Read it before the first request: the server may have been restarted because of it.
 		file.Update(ctx)
 		go file.Run(ctx)
 		l.dispatch.Overrides = file
