@@ -71,7 +71,7 @@ func New(o Options) *Checker {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Checker{options: o, changed: make(chan struct{}, 1)} // one value stands for any number of changes
+	return &Checker{options: o, changed: make(chan struct{}, 1)} // one value is enough
 }
 
 // Use makes the checker check another set. It does not block.

@@ -191,7 +191,7 @@ func (g *lastGood) load() (*record, error) {
 				g.recordPath())
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
-	decoder.DisallowUnknownFields() // a different version of this program may have written the record
+	decoder.DisallowUnknownFields() // another version of the program may have written it
 	r := &record{}
 	if err := decoder.Decode(r); err != nil {
 		return nil, fmt.Errorf("%s: %w", g.recordPath(), err)

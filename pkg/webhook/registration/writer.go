@@ -76,7 +76,7 @@ func NewWriter(o Options) *Writer {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Writer{options: o, changed: make(chan struct{}, 1)} // one value stands for any number of changes
+	return &Writer{options: o, changed: make(chan struct{}, 1)} // one value is enough
 }
 
 // Use makes Run write the policies of another set. It does not block.
