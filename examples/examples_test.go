@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package examples loads the examples as a server does, and sends each of them a request that
-// it allows and one that it denies.
+// Package examples loads the examples like a server, and sends each of them a request that it
+// allows and one that it denies.
 package examples
 
 import (
@@ -46,7 +46,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Where the examples have files on a server.
+// Directories on a server in which the examples have files.
 const (
 	configDirectory = "/etc/kubernetes/wasm-admission"
 	stateDirectory  = "/var/lib/kubernetes/wasm-admission"
@@ -80,8 +80,8 @@ func TestExamples(t *testing.T) {
 
 var module = regexp.MustCompile("file://" + configDirectory + `/([a-z-]+)\.wasm`)
 
-// install copies an example and the modules that it names to a directory of their own, and returns
-// the configuration with paths in it.
+// install copies an example and its modules to a new directory. It returns the configuration with
+// the new paths.
 func install(t *testing.T, example string) []byte {
 	t.Helper()
 	directory := t.TempDir()
@@ -115,7 +115,7 @@ func install(t *testing.T, example string) []byte {
 	return config
 }
 
-// serve loads a configuration as the plugin does, over a cluster with a namespace.
+// serve loads a configuration like the plugin, with a cluster that has one namespace.
 func serve(t *testing.T, config []byte) *dispatch.Dispatcher {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +135,7 @@ func serve(t *testing.T, config []byte) *dispatch.Dispatcher {
 	return dispatcher
 }
 
-// admit sends the request of a file through both phases of admission.
+// admit sends the request in a file through both phases of admission.
 func admit(t *testing.T, dispatcher *dispatch.Dispatcher, file string) error {
 	t.Helper()
 	text, err := os.ReadFile(file)

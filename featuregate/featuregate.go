@@ -16,9 +16,9 @@ limitations under the License.
 
 // Package featuregate declares the WasmAdmission feature gate.
 //
-// The gate is a versioned one, as all gates of Kubernetes components are since
-// KEP-4330 (compatibility versions): what it defaults to, and whether it exists
-// at all, depends on the version that a component emulates.
+// The gate is versioned, as all gates of Kubernetes components are since KEP-4330 (compatibility
+// versions). Its default, and whether it exists at all, depend on the version that a component
+// emulates.
 package featuregate
 
 import (
@@ -28,18 +28,16 @@ import (
 	"k8s.io/component-base/featuregate"
 )
 
-// WasmAdmission enables the admission plugin that evaluates WebAssembly
-// policies inside the kube-apiserver. While it is off the plugin admits every
-// request and refuses to be configured.
+// WasmAdmission enables the admission plugin that evaluates WebAssembly policies inside the
+// kube-apiserver. If it is off, the plugin admits every request, and a configuration for it is an
+// error.
 //
-// Alpha and off by default since 1.37. Unknown to components that emulate an
-// earlier version.
+// Alpha and off by default since 1.37. Components that emulate an earlier version do not know it.
 const WasmAdmission featuregate.Feature = "WasmAdmission"
 
-// Add makes WasmAdmission known to gate. A component calls it once per gate,
-// before the gate is bound to flags; adding the same specification a second
-// time does nothing. It fails if gate is bound to flags already or knows a
-// different feature of that name.
+// Add adds WasmAdmission to gate. A component calls it once per gate, before it binds the gate to
+// flags. Adding the same specification again does nothing. Add returns an error if gate is already
+// bound to flags or has a different feature with that name.
 func Add(gate featuregate.MutableVersionedFeatureGate) error {
 	if err := gate.AddVersioned(versionedSpecs()); err != nil {
 		return fmt.Errorf("adding feature gate %s: %w", WasmAdmission, err)
@@ -47,8 +45,7 @@ func Add(gate featuregate.MutableVersionedFeatureGate) error {
 	return nil
 }
 
-// versionedSpecs lists, oldest first, each Kubernetes version in which
-// something about the gate changed.
+// versionedSpecs returns each Kubernetes version in which the gate changed, oldest first.
 func versionedSpecs() map[featuregate.Feature]featuregate.VersionedSpecs {
 	return map[featuregate.Feature]featuregate.VersionedSpecs{
 		WasmAdmission: {

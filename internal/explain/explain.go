@@ -58,7 +58,7 @@ func Strict(err error) []error {
 		}
 		if len(lines) == most {
 			return append(lines,
-				fmt.Errorf("more than %d fields occur twice: the rest is not named", most))
+				fmt.Errorf("more than %d fields occur twice: the others are not listed", most))
 		}
 		lines = append(lines, fmt.Errorf("%s: %s", line, twice))
 	}
@@ -130,7 +130,7 @@ func wrongField(fldPath *field.Path, name string, value json.RawMessage, err err
 	}
 	if malformed := new(time.ParseError); errors.As(err, &malformed) {
 		return fmt.Errorf(
-			"%s: is %.100s: write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z",
+			"%s: is %.100s: write a time in RFC 3339 format, such as 2006-01-02T15:04:05Z",
 			fldPath.Child(name), malformed.Value)
 	}
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)

@@ -14,12 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package assembly makes of a configuration what policies are loaded with: an engine, a
-// fetcher of modules and a loader, and what keeps the policies that it names served. Every
-// program that runs policies is put together here: what lint says of a configuration is
-// what a server would make of it.
+// Package assembly turns a configuration into an engine, a fetcher of modules and a loader of
+// policies, and into a manager that keeps the configured policies served. Every program that runs
+// policies uses it, so that lint judges a configuration as a server does.
 //
-// What a server has beside that is in package serving: the command line links none of it.
+// Package serving has the parts that only servers need. The command line does not link it.
 package assembly
 
 import (
@@ -39,8 +38,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// HostCapabilities returns the host capabilities that there are, by namespace. The cluster
-// answers for that of Kubernetes, and images for that of OCI; nil images answer nothing.
+// HostCapabilities returns all host capabilities by namespace. cluster answers for namespace
+// kubernetes, and images for oci. If images is nil, every question about an image fails.
 func HostCapabilities(cluster capabilities.Capability, names net.Options,
 	images oci.Images) map[string]capabilities.Capability {
 	return map[string]capabilities.Capability{
@@ -51,53 +50,53 @@ func HostCapabilities(cluster capabilities.Capability, names net.Options,
 	}
 }
 
-// Recorder takes notes of policies, whether they are loaded or evaluated.
+// Recorder records what happens to policies, both when they are loaded and when they are evaluated.
 type Recorder interface {
 	policyset.Recorder
 	reload.Recorder
 	verification.RootRecorder
 }
 
-// Options are what programs do in ways of their own. All of it is optional.
+// Options are the parts in which programs differ. All of them are optional.
 type Options struct {
-	// Guests are how policies of further execution modes are loaded. They are handed in
-	// because they need libraries that not everybody is to link.
+	// Guests load policies of further execution modes. They are injected because they need
+	// libraries that not every program should link.
 	Guests map[abi.ExecutionMode]policyset.GuestLoader
-	// Capabilities are the host capabilities that policies may be granted; none by default.
+	// Capabilities are the host capabilities that policies may be granted. Default: none.
 	Capabilities policyset.Capabilities
-	// Fetcher fetches modules, and verifies them if it is to be done. Default: as the
-	// configuration says.
+	// Fetcher fetches modules, and verifies them if necessary. Default: a fetcher for the
+	// configuration.
 	Fetcher policyset.Fetcher
-	// NewChecker makes what checks signatures. It is handed in because it needs libraries
-	// that not everybody is to link. Without it a configuration that demands signatures is
-	// refused.
+	// NewChecker creates the checker of signatures. It is injected because it needs libraries that
+	// not every program should link. Without it, New returns an error for a configuration that
+	// demands signatures.
 	NewChecker CheckerFactory
-	// KeepModules leaves modules in the state directory that no policy needs any more.
+	// KeepModules keeps modules in the state directory that no policy needs any more.
 	KeepModules bool
-	// AdjustEngine may change what the configuration asks of the engine.
+	// AdjustEngine may change the engine options that follow from the configuration.
 	AdjustEngine func(*engine.Options)
-	// Warn gets what is to be known of policies that are loaded; nil has it logged. It must
-	// be safe for concurrent use.
+	// Warn receives the warnings about policies that are loaded. nil logs them. It must be safe for
+	// concurrent use.
 	Warn func(policyset.Warning)
-	// Recorder takes notes; nil discards them.
+	// Recorder records what happens. nil discards everything.
 	Recorder Recorder
 }
 
-// Assembly is what policies are loaded with. It is safe for concurrent use. Close it after
+// Assembly holds what is needed to load policies. It is safe for concurrent use. Close it after
 // use.
 type Assembly struct {
-	// Config is what it was made of. It must not be changed.
+	// Config is the configuration of the assembly. Do not change it.
 	Config *wasmadmission.WasmAdmissionConfiguration
-	// Loader makes sets of policies.
+	// Loader creates sets of policies.
 	Loader *policyset.Loader
 
-	store      *module.Store // nil if nothing is to be removed from it
+	store      *module.Store // nil if no modules are removed from it
 	signatures *signatures   // nil if none are demanded
 	recorder   Recorder
 }
 
-// New puts together what a validated configuration asks for. Nothing is fetched yet. Its
-// engine compiles in processes of its own if the configuration has it so: the program calls
+// New assembles the parts for a validated configuration. It does not fetch anything yet. If the
+// configuration asks for child processes, the engine compiles in them, and the program must call
 // [engine.ServeCompilations] first.
 func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	o Options) (*Assembly, error) {
@@ -125,7 +124,7 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	return a, nil
 }
 
-// fetch makes the fetcher that the configuration asks for.
+// fetch creates the fetcher that the configuration asks for.
 func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 	if a.signatures, err = newSignatures(ctx, a.Config, o.NewChecker, o.Recorder); err != nil {
 		return err
@@ -138,8 +137,9 @@ func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 	return nil
 }
 
-// Manager returns what keeps the policies of a source served. It serves none yet. There must
-// be no other: what modules are verified by is read again when the source is asked.
+// Manager returns a manager that keeps the policies of a source served. It does not serve any yet.
+// Call Manager only once: asking the source also reads the files again that say how to verify
+// modules.
 func (a *Assembly) Manager(source reload.Source) *reload.Manager {
 	o := reload.Options{
 		Config:   a.Config,
@@ -158,5 +158,5 @@ func (a *Assembly) Manager(source reload.Source) *reload.Manager {
 	return reload.New(o)
 }
 
-// Close frees the engine. No policy may be in use.
+// Close closes the engine. No policy may be in use.
 func (a *Assembly) Close() error { return a.Loader.Engine.Close() }

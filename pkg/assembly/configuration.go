@@ -31,9 +31,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// Decode decodes a configuration in YAML or JSON; nil stands for that of a server that was
-// told nothing. The error has a line for each problem. If fields cannot be decoded, those
-// that can are validated too: all problems are told at once.
+// Decode decodes a configuration in YAML or JSON. nil means the configuration of a server that got
+// none. The error has one line for each problem. If some fields cannot be decoded, Decode also
+// validates the others, so that it reports all problems at once.
 func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	if data == nil {
 		data = load.Empty()
@@ -46,8 +46,8 @@ func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	return config, err
 }
 
-// engineOptions returns the options of the engine that a configuration asks for. It keeps
-// compiled code below the state directory.
+// engineOptions returns the engine options for a configuration. Compiled code is kept below the
+// state directory.
 func engineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Options {
 	options := engine.Options{
 		Limits:          EngineLimits(&config.Limits),
@@ -63,8 +63,8 @@ func engineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Opti
 	return options
 }
 
-// EngineLimits returns the limits of the engine that a configuration with some limits asks
-// for. Those on the compiler are not among them.
+// EngineLimits returns the engine limits for a configuration with these limits. They do not include
+// the limits on the compiler.
 func EngineLimits(limits *wasmadmission.Limits) engine.Limits {
 	return engine.Limits{
 		ModuleBytes:  limits.ModuleSize,
@@ -83,10 +83,10 @@ func EngineLimits(limits *wasmadmission.Limits) engine.Limits {
 	}
 }
 
-// newFetcher returns the fetcher that a configuration asks for, and the store that it
-// keeps modules in, below the state directory. Without one, and if it cannot be used,
-// which is logged, the store is nil: modules are fetched at every start then. A verifier of
-// nil has all modules accepted.
+// newFetcher returns the fetcher for a configuration, and its store of modules below the state
+// directory. If there is no state directory, or it cannot be used, the store is nil, and the
+// fetcher fetches modules at every start. newFetcher logs that it cannot be used. A nil verifier
+// accepts all modules.
 func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	verifier module.Verifier) (*module.Fetcher, *module.Store, error) {
 	var store *module.Store

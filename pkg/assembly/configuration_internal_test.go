@@ -44,7 +44,7 @@ func configuration(t *testing.T,
 	return config
 }
 
-// inProcess keeps the test's binary, which cannot compile, from being started for that.
+// inProcess compiles in this process, because the test's binary cannot compile as a child.
 func inProcess(options *engine.Options) {
 	options.Compilation, options.CacheDirectory = engine.InProcess, ""
 }
@@ -115,7 +115,7 @@ func TestLoadFromRegistry(t *testing.T) {
 	require.ErrorContains(t, err, "sources.dockerConfig: ")
 }
 
-func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
+func TestStartsWithoutUsableStateDirectory(t *testing.T) {
 	config := configuration(t)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.WriteFile(config.StateDirectory, nil, 0o600))
@@ -125,14 +125,14 @@ func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
 	require.Nil(t, store)
 }
 
-// A command that looks at one configuration removes nothing that others need.
-func TestModulesAreKeptForOthers(t *testing.T) {
+// A command that only looks at a configuration removes no modules that others need.
+func TestKeepModules(t *testing.T) {
 	config := configuration(t)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	for _, keep := range []bool{false, true} {
 		a, err := New(t.Context(), config, Options{AdjustEngine: inProcess, KeepModules: keep})
 		require.NoError(t, err)
-		require.Equal(t, keep, a.store == nil, "what the manager removes modules from")
+		require.Equal(t, keep, a.store == nil, "the store from which the manager removes modules")
 		require.NoError(t, a.Close())
 	}
 }

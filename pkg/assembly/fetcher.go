@@ -23,9 +23,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// NewFetcher returns what fetches modules as a validated configuration has it, and verifies
-// them, for programs that load none. It keeps nothing. What is done otherwise is for adjust,
-// which gets a verifier of nil if no signatures are demanded.
+// NewFetcher returns a fetcher for a validated configuration, for programs that do not load
+// policies. It verifies modules as configured and keeps none. adjust may change the options; the
+// verifier in them is nil if no signatures are demanded.
 func NewFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	newChecker CheckerFactory, adjust func(*module.Options)) (*module.Fetcher, error) {
 	signatures, err := newSignatures(ctx, config, newChecker, nil)

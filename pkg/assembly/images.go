@@ -23,8 +23,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// NewImages returns what looks at images in the registries that a configuration names. A
-// checker of nil has every question for signatures fail; a recorder of nil discards notes.
+// NewImages returns a reader of images in the registries that a configuration names. If checker is
+// nil, every question about signatures fails. If recorder is nil, nothing is recorded.
 func NewImages(config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker,
 	recorder images.Recorder) (oci.Images, error) {
 	c := &config.Capabilities.OCI

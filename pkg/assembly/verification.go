@@ -33,28 +33,27 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
-// CheckerFactory makes what checks signatures of the trust root that a validated
-// configuration names, and keeps that root current until the context ends. The error says
-// why the root cannot be used.
+// CheckerFactory creates a checker of signatures for the trust root that a validated configuration
+// names, and keeps that root current until the context ends. The error says why the root cannot be
+// used.
 type CheckerFactory func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	o verification.RootOptions) (verification.Checker, error)
 
-// signatures are what a configuration has modules verified by. What is demanded, and the
-// trust root, may be in files that change. It is safe for concurrent use, but for refresh.
+// signatures verify the modules of a configuration. The verification config and the trust root may
+// be in files that change. All methods except refresh are safe for concurrent use.
 type signatures struct {
-	demands *wasmadmission.Verification // nil: policies demand something of their own
+	demands *wasmadmission.Verification // nil: only policies have demands
 	checker verification.Checker
-	// changed gets a value when the trust root has changed, unless refresh did it.
+	// changed receives a value if the trust root has changed, unless refresh changed it.
 	changed chan struct{}
 	current atomic.Pointer[modules.Verifier]
-	hash    string // of what current was made of
+	hash    string // of the config that current verifies by
 }
 
 var _ module.Verifier = &signatures{}
 
-// newSignatures returns what a configuration has modules verified by, nil if it demands no
-// signatures. Nothing is made in place of what is missing: there is no verification that is
-// left out with a warning.
+// newSignatures returns the signatures of a configuration, or nil if it demands none. It returns an
+// error if a part is missing. It never skips verification with only a warning.
 func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	newChecker CheckerFactory, recorder verification.RootRecorder) (*signatures, error) {
 	if !demandsSignatures(config) {
@@ -63,7 +62,7 @@ func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfi
 	if newChecker == nil {
 		return nil,
 			errors.New(
-				"verification: signatures are to be verified, and this program was built without what checks them: " +
+				"verification: this program was built without the code that verifies signatures: " +
 					"use one that has it, or remove verification from the configuration and its policies")
 	}
 	s := &signatures{demands: config.Verification, changed: make(chan struct{}, 1)}
@@ -83,7 +82,7 @@ func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfi
 	return s, s.use(parsed, digest(document))
 }
 
-// verifier is nil if no signatures are demanded.
+// verifier returns s, or nil if no signatures are demanded.
 func (s *signatures) verifier() module.Verifier {
 	if s == nil {
 		return nil
@@ -94,7 +93,7 @@ func (s *signatures) verifier() module.Verifier {
 func (s *signatures) rootChanged() {
 	select {
 	case s.changed <- struct{}{}:
-	default: // one is as good as many
+	default: // one value stands for any number of changes
 	}
 }
 
@@ -106,7 +105,7 @@ func (s *signatures) Verify(ctx context.Context, a module.Artifact) ([]byte, err
 	return s.current.Load().Verify(ctx, a)
 }
 
-// paths are the files that refresh reads.
+// paths returns the files that refresh reads.
 func (s *signatures) paths() (paths []string) {
 	if s.demands == nil {
 		return nil
@@ -119,8 +118,8 @@ func (s *signatures) paths() (paths []string) {
 	return paths
 }
 
-// refresh reads the files again and uses each that is good. The hash is of what is in them,
-// "" if that cannot be read. The error has a line for each problem.
+// refresh reads the files again and starts to use each one that is good. It returns a hash of their
+// content, or "" if they cannot be read. The error has one line for each problem.
 func (s *signatures) refresh() (hash string, err error) {
 	root, rootErr := "", error(nil)
 	if r, ok := s.checker.(verification.Refresher); ok {
@@ -144,7 +143,7 @@ func (s *signatures) refresh() (hash string, err error) {
 	return digest([]byte(digest(document) + root)), errors.Join(err, rootErr)
 }
 
-// use has modules verified by a config, nil for none, from now on.
+// use verifies modules by a config from now on. nil means no config.
 func (s *signatures) use(config *verification.Config, hash string) error {
 	verifier, err := modules.New(modules.Options{
 		Checker:  s.checker,
@@ -166,8 +165,8 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// verifiedSource is a source of policies whose modules are verified by what files say: these
-// are a part of what is wanted.
+// verifiedSource is a source of policies that includes the files that say how to verify modules. A
+// change of these files changes the source.
 type verifiedSource struct {
 	reload.Source
 	signatures *signatures
@@ -197,7 +196,7 @@ func (v *verifiedSource) Policies(ctx context.Context) (*reload.Desired, error) 
 	return &desired, nil
 }
 
-// demandsSignatures is whether signatures are demanded of any module.
+// demandsSignatures reports whether the configuration demands signatures of any module.
 func demandsSignatures(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	demanded := config.Verification != nil
 	for n := range config.Policies {
@@ -211,8 +210,8 @@ func demandsSignatures(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	return demanded
 }
 
-// read returns the config that stands in a configuration, or in the file that it names; empty
-// if there is none.
+// read returns the verification config in the configuration, or in the file that it names. It is
+// empty if there is none.
 func (s *signatures) read() ([]byte, error) {
 	if s.demands == nil {
 		return nil, nil
@@ -229,7 +228,7 @@ func (s *signatures) read() ([]byte, error) {
 
 const fileField = "verification.file"
 
-// field is where in a configuration the config of all policies comes from.
+// field returns where in the configuration the verification config of all policies is.
 func (s *signatures) field() string {
 	if s.demands != nil && s.demands.File != "" {
 		return fileField
@@ -237,7 +236,7 @@ func (s *signatures) field() string {
 	return "verification.config"
 }
 
-// parse returns the config that read has found, nil if there is none.
+// parse parses the config that read returned. It returns nil if there is none.
 func (s *signatures) parse(document []byte) (*verification.Config, error) {
 	field := s.field()
 	switch {

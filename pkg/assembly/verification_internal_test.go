@@ -40,7 +40,8 @@ import (
 
 const keyless = `{"apiVersion": "v1", "allOf": [{"kind": "githubAction", "owner": "kubewarden"}]}`
 
-// verified is what tests of verification start: policies of a registry, a file and a manifest.
+// verified is a configuration with one policy from a registry, one from a file and one from a
+// manifest.
 type verified struct {
 	registry *registry.Registry
 	manifest string
@@ -48,7 +49,7 @@ type verified struct {
 	config   *wasmadmission.WasmAdmissionConfiguration
 }
 
-// newVerified returns one whose modules are signed by a key.
+// newVerified returns a configuration whose modules are signed with key.
 func newVerified(t *testing.T, key *signing.Key) *verified {
 	t.Helper()
 	accept, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", "accept.wasm"))
@@ -99,7 +100,7 @@ spec:
 	return v
 }
 
-// demand demands a config of all modules.
+// demand demands a config for all modules.
 func (v *verified) demand(config string) {
 	v.config.Verification = &wasmadmission.Verification{
 		Required: true,
@@ -107,7 +108,7 @@ func (v *verified) demand(config string) {
 	}
 }
 
-// start starts what the configuration says, and says why not.
+// start loads the configuration and returns the error.
 func (v *verified) start(t *testing.T) error {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -247,16 +248,17 @@ func TestVerificationThatCannotBeDone(t *testing.T) {
 		require.ErrorContains(t, start(c.v, sigstore.ForConfiguration), c.want, name)
 	}
 	require.ErrorContains(t, start(&wasmadmission.Verification{}, nil),
-		"verification: signatures are to be verified, and this program was built without what checks them")
+		"verification: this program was built without the code that verifies signatures")
 	config.Verification = nil
 	config.PolicyGroups =
 		[]wasmadmission.PolicyGroup{{Policies: []wasmadmission.PolicyGroupMember{{Verification: &wasmadmission.PolicyVerification{}}}}}
-	require.ErrorContains(t, start(nil, nil), "this program was built without what checks them",
+	require.ErrorContains(t, start(nil, nil),
+		"this program was built without the code that verifies signatures",
 		"that a member of a group demands something is enough")
 }
 
-// A set that was kept is no way around verification: it is verified anew by what was kept with it,
-// which whoever can write there cannot make up.
+// A kept set cannot bypass verification. It is verified again with the evidence that was kept with
+// it, which an attacker who can write the state directory cannot forge.
 func TestTheLastGoodSetIsVerified(t *testing.T) {
 	const refused = "the set that was served last cannot be served instead: policies[pulled].module: "
 	key, other := signing.NewKey(t), signing.NewKey(t)

@@ -14,13 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package breakglass puts policies into monitor mode for a while, when a file says so:
-// for the night in which a policy rejects what keeps the cluster alive. It takes
-// whoever may write a file beside the apiserver's, and neither a restart nor the API.
+// Package breakglass puts policies into monitor mode for a while if a file says so, for the night
+// in which a policy rejects what keeps the cluster alive. That needs write access to a file on the
+// apiserver's host, but neither a restart nor the API.
 //
-// The file states its own end, a day ahead at most, and the end comes without anybody
-// doing anything. A file that is wrong in any way is not obeyed, and the policies stay
-// enforced.
+// The file states when its order ends, at most a day ahead, and the order then ends on its own. A
+// file with any error has no effect, and policies stay enforced.
 package breakglass
 
 import (
@@ -45,26 +44,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// remindEvery is how often the log says that policies are in monitor mode, or that a
-// file is not obeyed.
+// remindEvery is how often the log repeats that policies are in monitor mode, or that a file is not
+// obeyed.
 const remindEvery = time.Minute
 
 // maxBytes bounds the file.
 const maxBytes = 64 << 10
 
-// Options say what is watched. Path is required.
+// Options configure a File. Path is required.
 type Options struct {
-	// Path is the file's, absolute. The file need not exist.
+	// Path is the absolute path of the file. The file need not exist.
 	Path string
-	// Interval is how often the file is looked at when nothing is reported. Default: 1
-	// minute.
+	// Interval is how often to look at the file if the system reports no change. Default: 1 minute.
 	Interval time.Duration
-	// Serves says whether there is a policy or group of a name; nil means yes. A file that
-	// names none that is served is not obeyed.
+	// Serves reports whether a policy or group with this name is served. nil means that all are. A
+	// file that names only policies that are not served is not obeyed.
 	Serves func(name string) bool
-	// Recorder takes notes; nil discards them.
+	// Recorder records what happens. nil discards everything.
 	Recorder Recorder
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. Default: the system clock.
 	Clock clock.WithTicker
 }
 
@@ -73,21 +71,21 @@ type File struct {
 	options Options
 	grant   atomic.Pointer[grant]
 
-	// What only updates touch.
-	last     string    // digest of the content that was looked at last
-	refused  error     // why that content is not obeyed
-	waits    bool      // because it names no policy, which a change of the policies may bring
-	reminded time.Time // when the log was told last
+	// Only Update and Run use the following fields.
+	last     string    // digest of the content that was read last
+	refused  error     // why that content is not obeyed, or nil
+	waits    bool      // refused for its names, which a change of policies may fix
+	reminded time.Time // when the log last repeated it
 }
 
-// grant is an order that is in force. It is immutable.
+// grant is an order in force. It is immutable.
 type grant struct {
 	policies map[string]bool
 	every    bool
 	reason   string
 	names    []string
-	// until is the end by the calendar, and end the same by a clock that nobody sets:
-	// whichever comes first ends the grant.
+	// until is the end by the wall clock, and end the same by a clock that nobody can set. The
+	// grant ends at the earlier one.
 	until, end time.Time
 }
 
@@ -95,7 +93,7 @@ func (g *grant) ended(now time.Time) bool {
 	return !now.Before(g.end) || !now.Round(0).Before(g.until)
 }
 
-// New returns a file that was not looked at yet: nothing is in monitor mode.
+// New returns a File that has not been read: no policy is in monitor mode.
 func New(o Options) *File {
 	o.Interval = cmp.Or(o.Interval, time.Minute)
 	if o.Serves == nil {
@@ -110,8 +108,8 @@ func New(o Options) *File {
 	return &File{options: o}
 }
 
-// Mode returns the mode of a policy or group that is configured to have another:
-// monitor while the file says so. It takes no lock.
+// Mode returns the mode of a policy or group: monitor while the file says so, and otherwise the
+// configured one. It takes no lock.
 func (f *File) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode {
 	g := f.grant.Load()
 	if g == nil || !g.every && !g.policies[policy] || g.ended(f.options.Clock.Now()) {
@@ -120,9 +118,9 @@ func (f *File) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmi
 	return wasmadmission.ModeMonitor
 }
 
-// Run obeys the file until ctx ends.
+// Run reads and obeys the file until ctx ends.
 func (f *File) Run(ctx context.Context) {
-	// The end wants to be told of when it comes, and not up to a minute later.
+	// The interval is short enough to report the end of an order soon after it comes.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	filewatch.Run(ctx, filewatch.Options{
@@ -132,11 +130,11 @@ func (f *File) Run(ctx context.Context) {
 	}, f.Update)
 }
 
-// tellEndWithin is how soon the log and the metrics know that a grant has ended. That
-// it has, the policies know at once.
+// tellEndWithin is how soon the log and the metrics show that a grant has ended. Policies are
+// enforced again at once.
 const tellEndWithin = 10 * time.Second
 
-// Update reads the file and obeys it, if it is good. Updates must not overlap.
+// Update reads the file and obeys it if it is good. Calls must not overlap.
 func (f *File) Update(ctx context.Context) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -166,12 +164,13 @@ func (f *File) Update(ctx context.Context) {
 	}
 }
 
-// obey makes the content's order the one in force.
+// obey puts the order in the content in force.
 func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	f.waits = false
 	o, err := read(content, now)
 	if err != nil {
-		// It stays refused when its end comes nearer: nobody would expect that.
+		// A refused file stays refused, even if its end has come within a day: nobody expects it to
+		// take effect on its own.
 		f.refuse(ctx, err)
 		return
 	}
@@ -183,8 +182,7 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	unknown := f.unknown(g)
 	if f.waits = len(unknown) == len(g.names); f.waits {
 		f.refuse(ctx,
-			fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown),
-				NameRemedy))
+			fmt.Errorf("policies: none of %s is served: %s", quoted(unknown), NameRemedy))
 		return
 	}
 	for _, name := range o.Policies {
@@ -199,7 +197,7 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 		"BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
 }
 
-// unknown returns the names that no policy has which is served.
+// unknown returns the names in a grant that no served policy has.
 func (f *File) unknown(g *grant) []string {
 	if g.every {
 		return nil
@@ -207,10 +205,10 @@ func (f *File) unknown(g *grant) []string {
 	return slices.DeleteFunc(slices.Clone(g.names), f.options.Serves)
 }
 
-// NameRemedy says what to write in place of a name that no policy has.
-const NameRemedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
+// NameRemedy says what to write instead of a name that no policy has.
+const NameRemedy = "write names as denials and metrics show them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
 
-// quoted names some of many.
+// quoted quotes names, but only the first of many.
 func quoted(names []string) string {
 	const most = 10
 	if len(names) > most {
@@ -219,8 +217,8 @@ func quoted(names []string) string {
 	return fmt.Sprintf("%q", names)
 }
 
-// Read reads the break-glass file at an absolute path as a server does. The error has a line for
-// each reason not to obey it if it is read now; whether its names are served is not looked at.
+// Read reads the break-glass file at an absolute path as a server would at the time now. The error
+// has one line for each reason not to obey it. Read does not check whether its policies are served.
 func Read(path string, now time.Time) (*wasmadmission.BreakGlass, error) {
 	content, err := safefile.Read(path, maxBytes)
 	if err != nil {
@@ -229,7 +227,7 @@ func Read(path string, now time.Time) (*wasmadmission.BreakGlass, error) {
 	return read(content, now)
 }
 
-// read decodes and checks an order. It says all that is wrong, a line each.
+// read decodes and checks an order. The error has one line for each problem.
 func read(content []byte, now time.Time) (*wasmadmission.BreakGlass, error) {
 	o, err := load.BreakGlassFromData(content)
 	if o == nil {
@@ -242,7 +240,7 @@ func read(content []byte, now time.Time) (*wasmadmission.BreakGlass, error) {
 	return o, errors.Join(errs...)
 }
 
-// refuse enforces all policies, since the file says nothing that can be obeyed.
+// refuse enforces all policies, because the file cannot be obeyed.
 func (f *File) refuse(ctx context.Context, reason error) {
 	f.end(ctx, "the file is not obeyed")
 	now := f.options.Clock.Now()
@@ -270,7 +268,7 @@ func (f *File) end(ctx context.Context, why string) {
 		"file", f.options.Path, "why", why, "policies", g.names)
 }
 
-// remind ends what is over, and repeats what is not.
+// remind ends a grant whose time is over, and repeats what is still the case.
 func (f *File) remind(ctx context.Context, now time.Time) {
 	g := f.grant.Load()
 	switch {
@@ -285,8 +283,8 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 	}
 }
 
-// tell says what is in force, as loudly as an error: it is meant to be noticed. So is a name that
-// no policy has: whoever wrote it believes something to be lifted that is not.
+// tell logs a grant in force at level error, so that it is noticed. It also logs names that no
+// policy has: the author believes that these policies are not enforced, but they are.
 func (f *File) tell(ctx context.Context, g *grant, now time.Time, message string) {
 	f.reminded = now
 	logger := klog.FromContext(ctx)

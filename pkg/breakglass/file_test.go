@@ -36,7 +36,7 @@ const (
 	monitor = wasmadmission.ModeMonitor
 )
 
-// fixture is a break-glass file, half past two at night.
+// fixture is a break-glass file at half past two at night.
 type fixture struct {
 	*testing.T
 	clock *clocktesting.FakeClock
@@ -120,11 +120,11 @@ func TestItEndsByItself(t *testing.T) {
 
 	w.write(good + "# again\n")
 	w.requireMode(protect, "our.registry")
-	require.Equal(t, 1, w.notes.events["begun"], "what is over does not begin")
+	require.Equal(t, 1, w.notes.events["begun"], "an order that has passed does not begin")
 }
 
-// A name that no policy has lifts nothing, and a server must not say otherwise. A change of the
-// policies may bring one of that name.
+// A name that no policy has lifts nothing, and a server must not say otherwise. A later change of
+// policies may add that name.
 func TestNamesThatAreNotServed(t *testing.T) {
 	w := newFixture(t)
 	served := "other"
@@ -134,7 +134,7 @@ func TestNamesThatAreNotServed(t *testing.T) {
 	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 	require.Zero(t, w.notes.until)
 	require.ErrorContains(t, w.file.refused,
-		`policies: none is served that is called ["no-privileged-pods" "our.registry"]: write names as `)
+		`policies: none of ["no-privileged-pods" "our.registry"] is served: write names as `)
 	w.file.Update(t.Context())
 	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 
@@ -179,7 +179,7 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 			require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 			w.clock.Step(time.Hour)
 			w.file.Update(t.Context())
-			require.Equal(t, 1, w.notes.events["refused"], "said again, and counted once")
+			require.Equal(t, 1, w.notes.events["refused"], "repeated in the log, but counted once")
 
 			w = newFixture(t)
 			w.write(good)
@@ -191,7 +191,7 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 	}
 }
 
-// A file that was refused for its end stays so when the end comes nearer.
+// A file that is refused because its end is too far ahead stays refused when the end comes nearer.
 func TestARefusedFileDoesNotBeginLater(t *testing.T) {
 	w := newFixture(t)
 	w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1))
@@ -202,7 +202,7 @@ func TestARefusedFileDoesNotBeginLater(t *testing.T) {
 	w.requireMode(monitor, "our.registry")
 }
 
-// The end holds when somebody sets the clock.
+// The end also holds if somebody sets the clock.
 func TestClocksThatAreSet(t *testing.T) {
 	start := time.Now()
 	g := &grant{every: true, until: start.Add(time.Hour).Round(0), end: start.Add(time.Hour)}

@@ -31,7 +31,7 @@ policies: [no-privileged-pods, our.registry]
 reason: nodes cannot start
 `
 
-// now is two hours before the end that good has.
+// now is two hours before the end in good.
 var now = time.Date(2026, 1, 2, 1, 0, 0, 0, time.UTC)
 
 func TestRead(t *testing.T) {
@@ -64,16 +64,16 @@ func TestReadRefuses(t *testing.T) {
 			`apiVersion is "wasm.admission.config.k8s.io/v1": write `},
 		{"another kind", "BreakGlass", "Breakglass", `kind is "Breakglass": write BreakGlass`},
 		{"a time without a zone", "+01:00", "",
-			`until: is 2026-01-02T04:00:00: write a time as RFC 3339`},
+			`until: is 2026-01-02T04:00:00: write a time in RFC 3339`},
 		{"no time", "until: 2026-01-02T04:00:00+01:00\n", "",
-			"until: Required value: write a time as RFC 3339"},
+			"until: Required value: write a time in RFC 3339"},
 		{"no policy", "[no-privileged-pods, our.registry]", "[]", "policies: Required value"},
 		{"no name", "our.registry", `Our_Registry`, `policies[1]: Invalid value: "Our_Registry": `},
 		{"all and one", "our.registry", `"*"`, `policies[1]: Invalid value: "*": `},
 		{"many", "[no-privileged-pods, our.registry]", "[" + strings.Repeat("a,", 1000) + "b]",
 			"policies: Too many: 1001: must have at most 1000 items"},
 		{"a time too far ahead", "2026-01-02T04", "2026-01-03T02:00:01+01:00\n#",
-			`more than 24h0m0s ahead: write an earlier time`},
+			`is more than 24h0m0s ahead: write an earlier time`},
 		{"no reason", "reason: nodes cannot start\n", "",
 			"reason: Invalid value: \"\": has 0 bytes"},
 		{"a long reason", "nodes cannot start", strings.Repeat("x", 1025), "has 1025 bytes"},
@@ -93,7 +93,7 @@ func TestReadRefuses(t *testing.T) {
 	require.Len(t, strings.Split(err.Error(), "\n"), 4, "all problems are named")
 }
 
-// Whatever is decoded is within the bounds.
+// Every order that is decoded is within the bounds.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add(

@@ -20,21 +20,21 @@ import "time"
 
 // The events that a [Recorder] counts.
 const (
-	eventBegun   = "begun"   // monitor mode began
-	eventEnded   = "ended"   // and ended
+	eventBegun   = "begun"   // monitor mode begins
+	eventEnded   = "ended"   // monitor mode ends
 	eventRefused = "refused" // a file is not obeyed
 )
 
-// Recorder takes notes of a break-glass file.
+// Recorder records what happens with a break-glass file.
 type Recorder interface {
-	// SetBreakGlassUntil says until when the file holds policies in monitor mode. The zero
-	// time means that it does not.
+	// SetBreakGlassUntil records until when the file keeps policies in monitor mode. The zero time
+	// means that it does not.
 	SetBreakGlassUntil(until time.Time)
 	// CountBreakGlass counts an event: "begun", "ended", or "refused".
 	CountBreakGlass(event string)
 }
 
-// discard is a [Recorder] that forgets everything.
+// discard is a [Recorder] that does nothing.
 type discard struct{}
 
 func (discard) SetBreakGlassUntil(time.Time) {}

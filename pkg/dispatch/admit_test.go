@@ -37,8 +37,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// interfaces are the object interfaces of a server whose internal ConfigMaps are those of
-// v1, and which gives them a default.
+// interfaces are the object interfaces of a server whose internal ConfigMaps are those of v1, with
+// a default.
 func interfaces(t *testing.T) admission.ObjectInterfaces {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -57,8 +57,7 @@ func interfaces(t *testing.T) admission.ObjectInterfaces {
 	return admission.NewObjectInterfacesFromScheme(scheme)
 }
 
-// admitted is a ConfigMap on its way through the mutating phase, of which it may take
-// several rounds.
+// admitted is a ConfigMap in the mutating phase, which may take several rounds.
 type admitted struct {
 	object *corev1.ConfigMap
 	attr   admission.Attributes
@@ -86,7 +85,7 @@ func (a *admitted) by(ctx context.Context, f *fixture) error {
 	return f.dispatcher.Admit(ctx, a.attr, a.o)
 }
 
-// answers is a policy that says what it is told to, and may mutate.
+// answers is a policy with a fixed answer that may mutate.
 func answers(name, response string,
 	adjust ...func(*wasmadmission.Policy)) func(*wasmadmission.Policy) {
 	return func(p *wasmadmission.Policy) {
@@ -99,7 +98,7 @@ func answers(name, response string,
 	}
 }
 
-// wants is a policy that accepts requests with a text in them.
+// wants is a policy that accepts requests that contain a text.
 func wants(name, text string, adjust ...func(*wasmadmission.Policy)) func(*wasmadmission.Policy) {
 	return func(p *wasmadmission.Policy) {
 		answers(name, `{"text":"`+text+`"}`, adjust...)(p)
@@ -111,7 +110,7 @@ func ignoring(p *wasmadmission.Policy)   { p.FailurePolicy = admissionregistrati
 func monitoring(p *wasmadmission.Policy) { p.Mode = wasmadmission.ModeMonitor }
 func validating(p *wasmadmission.Policy) { p.Mutating = false }
 
-// wanting is a response with an object that has the metadata and data given as JSON.
+// wanting returns a response with an object that has the metadata and data given as JSON.
 func wanting(metadata, data string) string {
 	return `{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"ns"` +
 		metadata + `},"data":` + data + `}}`
@@ -263,7 +262,7 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// An object that cannot be is a failure of the policy that wants it.
+// A policy that wants an impossible object has failed.
 func TestImpossibleObjects(t *testing.T) {
 	object := func(object string) string {
 		return `{"accepted":true,"mutated_object":` + object + `}`
@@ -272,7 +271,7 @@ func TestImpossibleObjects(t *testing.T) {
 		{"another kind",
 			object(
 				`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"any","namespace":"ns"}}`),
-			`mutated object: its kind is "Secret" of "v1", that of the request is "ConfigMap" of "v1"`},
+			`mutated object: its kind is "Secret" of "v1", but the request has "ConfigMap" of "v1"`},
 		{"another version",
 			object(
 				`{"apiVersion":"v2","kind":"ConfigMap","metadata":{"name":"any","namespace":"ns"}}`),
@@ -280,13 +279,13 @@ func TestImpossibleObjects(t *testing.T) {
 		{"another name",
 			object(
 				`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other","namespace":"ns"}}`),
-			`mutated object: its metadata.name is "other", that of the request is "any"`},
+			`mutated object: its metadata.name is "other", but the request has "any"`},
 		{"no name", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"ns"}}`),
 			`mutated object: its metadata.name is ""`},
 		{"another namespace",
 			object(
 				`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"kube-system"}}`),
-			`mutated object: its metadata.namespace is "kube-system", that of the request is "ns"`},
+			`mutated object: its metadata.namespace is "kube-system", but the request has "ns"`},
 		{"a field of another type", object(`{"apiVersion":"v1","kind":"ConfigMap","data":5}`),
 			`mutated object: json: cannot unmarshal number`},
 		{"an unknown field",
@@ -324,8 +323,7 @@ func TestImpossibleObjects(t *testing.T) {
 	}
 }
 
-// What no object of the kind has is dropped if the configuration says so, and then there is
-// a warning.
+// The configuration can ask to drop unknown fields. Then there is a warning.
 func TestUnknownFieldsMayBeDropped(t *testing.T) {
 	f, noted := noting(t, func(c *dispatch.Config) {
 		c.UnknownFields = wasmadmission.UnknownFieldsWarn
@@ -336,12 +334,12 @@ func TestUnknownFieldsMayBeDropped(t *testing.T) {
 	require.NoError(t, a.by(ctx, f))
 	require.Equal(t, map[string]string{"a": "two", "defaulted": "yes"}, a.object.Data)
 	require.Equal(t, []string{
-		`WasmAdmission policy "m": what it wants of the object was dropped: unknown field "metadata.lables"`,
+		`WasmAdmission policy "m": fields that it added were dropped: unknown field "metadata.lables"`,
 	}, warned.texts)
 	require.Equal(t, verdict.Accepted, noted.evaluations[0].outcome)
 }
 
-// A mutating policy may give a name to what is created without one, as a webhook may.
+// Like a webhook, a mutating policy may name an object that is created without a name.
 func TestNamesMayBeGiven(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, answers("m", wanting("", `{}`)))
@@ -358,7 +356,7 @@ func TestMutatingPoliciesAreNotAskedAgain(t *testing.T) {
 	require.Error(t, newConfigMap(t, admission.Create).by(t.Context(), f))
 }
 
-// A custom resource has no Go type; what it may have in it is its schema's business.
+// A custom resource has no Go type. Its schema decides which fields it may have.
 func TestCustomResources(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t,
@@ -388,7 +386,7 @@ func TestCustomResources(t *testing.T) {
 	require.Equal(t, map[string]string{"l": "1"}, widget.GetLabels())
 }
 
-// Dry run is nothing special: a policy has no effects but those on the request.
+// Dry run changes nothing: a policy only affects the request.
 func TestDryRun(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, answers("a", `{"accepted":false}`, func(p *wasmadmission.Policy) {
@@ -412,8 +410,8 @@ func TestReinvocation(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		policies []func(*wasmadmission.Policy)
-		others   bool // whether others change the object between the rounds
-		refused  bool // by policy a, which refuses what has been changed
+		others   bool // others change the object between the rounds
+		refused  bool // policy a rejects the changed object
 	}{
 		{"nothing changed", []func(*wasmadmission.Policy){wants("a", "one")}, false, false},
 		{"others changed it", []func(*wasmadmission.Policy){wants("a", "one")}, true, true},
@@ -450,7 +448,7 @@ func TestReinvocation(t *testing.T) {
 	}
 }
 
-// reinvoke begins the second round, as the apiserver does.
+// reinvoke begins the second round like the apiserver.
 func reinvoke(t *testing.T, attr admission.Attributes) {
 	t.Helper()
 	context, ok := attr.GetReinvocationContext().(interface{ SetIsReinvoke() })

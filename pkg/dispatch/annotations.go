@@ -30,34 +30,34 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Keys of audit annotations, and what they begin with: the phase and round follow.
+// The keys of audit annotations. Where a key ends with "/", the phase and the round follow.
 const (
 	// exemptAnnotation says why a request was not evaluated.
 	exemptAnnotation = "wasm.admission.k8s.io/exempt"
-	// failedOpenAnnotation names the policies that failed and were ignored.
+	// failedOpenAnnotation lists the policies that failed and were ignored.
 	failedOpenAnnotation = "failed-open.wasm.admission.k8s.io/"
-	// overriddenAnnotation names the policies that were not in the mode that is
-	// configured, and the mode that they were in.
+	// overriddenAnnotation lists the policies that were not in their configured mode, and the mode
+	// that they were in.
 	overriddenAnnotation = "mode-override.wasm.admission.k8s.io/"
 	// provenanceAnnotation lists all evaluations.
 	provenanceAnnotation = "wasm.admission.k8s.io/"
-	// patchAnnotation is what a policy changed.
+	// patchAnnotation holds the change that a policy made.
 	patchAnnotation = "patch.wasm.admission.k8s.io/"
 )
 
-// maxAnnotationBytes bounds the value of an annotation whose size depends on the number
-// of policies.
+// maxAnnotationBytes bounds the value of an annotation whose size depends on the number of
+// policies.
 const maxAnnotationBytes = 16 << 10
 
-// What guests may annotate for one request.
+// Bounds of a guest's annotations for one request.
 const (
 	maxGuestAnnotations     = 16
 	maxGuestAnnotationBytes = 4 << 10
 )
 
-// annotateForGuest adds a guest's annotations to the audit event, under names that are
-// its policy's own, as webhooks' are. It returns how many had to be dropped: those whose
-// key makes no name, which are too long, or too many.
+// annotateForGuest adds a guest's annotations to the audit event. Their names contain the policy's
+// name, like those of webhooks. It returns how many annotations it dropped because their key is not
+// a valid name, they are too long, or they are too many.
 func annotateForGuest(ctx context.Context, attr admission.Attributes, policy string,
 	annotations map[string]string) (dropped int) {
 	if len(annotations) == 0 {
@@ -66,15 +66,15 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 	added := 0
 	prefix := AnnotationDomain(policy) + "/"
 	annotations, dropped = abi.KeepAnnotations(annotations)
-	// In an order that is the same each time: all replicas drop the same.
+	// The order is fixed, so that all replicas drop the same annotations.
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]
 		if added == maxGuestAnnotations || len(value) > maxGuestAnnotationBytes {
 			dropped++
 			continue
 		}
-		// This checks that the key is a qualified name, and not there yet with
-		// another value, as it may be when a policy is evaluated again.
+		// AddAnnotation checks that the key is a qualified name that does not have another value
+		// yet. It may have one if a policy is evaluated again.
 		if err := attr.AddAnnotation(prefix+key, value); err != nil {
 			klog.FromContext(ctx).V(4).Info("Dropped an audit annotation of a policy",
 				"policy", policy, "err", cut(err.Error(), maxWarningBytes))
@@ -86,9 +86,9 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 	return dropped
 }
 
-// AnnotationDomain is what the keys of audit annotations of a policy's guest begin with,
-// before the slash: no policy, however it is called, annotates in the name of another part
-// of the apiserver. It is a DNS subdomain.
+// AnnotationDomain returns the part before the slash in the keys of audit annotations of a policy's
+// guest. It is a DNS subdomain. No policy name makes it the domain of another part of the
+// apiserver.
 func AnnotationDomain(policy string) string {
 	const suffix = ".policy.wasm.admission.k8s.io"
 	if room := validation.DNS1123SubdomainMaxLength - len(suffix); len(policy) > room {

@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
-// audited returns a context with an audit event, and what that has been annotated with.
+// audited returns a context with an audit event, and the event's annotations.
 func audited(ctx context.Context, t *testing.T,
 	level auditinternal.Level) (context.Context, func() map[string]string) {
 	t.Helper()
@@ -45,7 +45,7 @@ func audited(ctx context.Context, t *testing.T,
 	return ctx, event.GetEventAnnotations
 }
 
-// plugin is a dispatcher as the apiserver calls it.
+// plugin calls a dispatcher like the apiserver.
 type plugin struct{ *dispatch.Dispatcher }
 
 func (plugin) Handles(admission.Operation) bool { return true }
@@ -144,7 +144,7 @@ func TestProvenanceIsBounded(t *testing.T) {
 	require.Equal(t, 80, len(got.Policies)+got.Omitted)
 }
 
-// What was said is recorded as far as there is room, and who was asked comes first.
+// The list of policies comes first. Messages are recorded as far as there is room.
 func TestRecordedMessagesAreBounded(t *testing.T) {
 	says := func(n, bytes int) func(*wasmadmission.Policy) {
 		return answers(fmt.Sprintf("p%02d", n), `{"accepted":false,"message":"`+
@@ -202,7 +202,7 @@ func TestGuestAnnotations(t *testing.T) {
 	require.Equal(t, map[string]int{"audit_annotation": 5}, noted.dropped)
 
 	var many []string
-	for n := range 1000 { // more than are decoded
+	for n := range 1000 { // more than the limit of decoding
 		many = append(many, fmt.Sprintf(`"key-%03d":"v"`, n))
 	}
 	f, noted = noting(t)

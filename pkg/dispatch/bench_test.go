@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// BenchmarkValidate has the creation of a Pod of 9 KB evaluated by policies in Rust. What a
-// further policy allocates is the difference between their numbers.
+// BenchmarkValidate evaluates the creation of a 9 KB Pod with policies in Rust. The difference
+// between the cases shows what one more policy allocates.
 func BenchmarkValidate(b *testing.B) {
 	b.Chdir("../..")
 	directory := b.TempDir()

@@ -24,9 +24,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// budget is the time that all policies together have for a request in one phase.
+// budget is the time that all policies together may take for a request in one phase.
 type budget struct {
-	limit    time.Duration // zero if there is none
+	limit    time.Duration // 0 means no limit
 	deadline time.Time
 }
 
@@ -41,7 +41,7 @@ func startBudget(ctx context.Context,
 	return ctx, cancel, b
 }
 
-// blame names the limit in the error of an evaluation that it ended.
+// blame returns the error of an evaluation. It names the limit if the budget ended the evaluation.
 func (b budget) blame(err error) error {
 	if b.limit == 0 || engine.CauseOf(err) != engine.CauseDeadline ||
 		time.Now().Before(b.deadline) {
@@ -50,7 +50,7 @@ func (b budget) blame(err error) error {
 	return &budgetError{limit: b.limit, err: err}
 }
 
-// budgetError says that an evaluation had to end because of all of them.
+// budgetError is the error of an evaluation that ended because all policies together took too long.
 type budgetError struct {
 	limit time.Duration
 	err   error
@@ -63,5 +63,5 @@ func (e *budgetError) Error() string {
 		e.limit, e.err)
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the wrapped error.
 func (e *budgetError) Unwrap() error { return e.err }

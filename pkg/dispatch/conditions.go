@@ -33,23 +33,23 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// matcherKind is what Kubernetes' metrics of match conditions call policies.
+// matcherKind is the kind under which Kubernetes' metrics of match conditions count policies.
 const matcherKind = "webhook"
 
-// conditions are a policy's match conditions. They are compiled and evaluated as those of
-// webhooks are, with two differences: they know the namespace, as those of a
-// ValidatingAdmissionPolicy do, and one that cannot be evaluated is always an error, so
-// that the failure policy applies to it where it applies to everything else.
+// conditions are a policy's match conditions. They are compiled and evaluated like those of
+// webhooks, with two differences. They know the namespace, like those of a
+// ValidatingAdmissionPolicy. And an error in one of them is always an error of the policy, so that
+// its failure policy applies in the same way as to other errors.
 type conditions struct {
 	list []admissionregistrationv1.MatchCondition
-	// needNamespace is whether any of them looks at the namespace.
+	// needNamespace is set if any condition uses the namespace.
 	needNamespace bool
 	compiled      func() plugincel.ConditionEvaluator
-	// policy and phase are for metrics.
+	// policy and phase are labels of metrics.
 	policy, phase string
 }
 
-// conditionCompiler is made when the first condition is compiled: that takes time.
+// conditionCompiler is created on first use, because that takes time.
 var conditionCompiler = sync.OnceValue(func() plugincel.ConditionCompiler {
 	return plugincel.NewConditionCompiler(
 		environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
@@ -59,7 +59,7 @@ func newConditions(policy, phase string,
 	list []admissionregistrationv1.MatchCondition) *conditions {
 	c := &conditions{list: list, policy: policy, phase: phase}
 	for _, condition := range list {
-		// The name in a text or a comment costs a look into a cache, no more.
+		// The name may only be in a string or a comment. That costs a cache lookup, no more.
 		c.needNamespace = c.needNamespace ||
 			strings.Contains(condition.Expression, plugincel.NamespaceVarName)
 	}
@@ -75,7 +75,7 @@ func newConditions(policy, phase string,
 	return c
 }
 
-// withNamespace gives conditions the namespace, which the machinery of webhooks leaves out.
+// withNamespace passes the namespace to conditions. The webhook machinery does not.
 type withNamespace struct {
 	plugincel.ConditionEvaluator
 	namespace *corev1.Namespace
@@ -89,8 +89,8 @@ func (c withNamespace) ForInput(ctx context.Context, versioned *admission.Versio
 		plugincel.CreateNamespaceObject(c.namespace), budget)
 }
 
-// fulfilled is whether a request that reaches a policy fulfils its conditions. One that is
-// false decides, even if others cannot be evaluated.
+// fulfilled reports whether a request that a policy may evaluate meets its conditions. If one
+// condition is false, the result is false, even if others return errors.
 func (m *matcher) fulfilled(ctx context.Context, r *request, c *conditions,
 	call *generic.WebhookInvocation) (bool, error) {
 	if len(c.list) == 0 {
@@ -119,8 +119,8 @@ func (m *matcher) fulfilled(ctx context.Context, r *request, c *conditions,
 	return result.Matches, nil
 }
 
-// namespaceOf returns the namespace that a request is for something in, nil if there is
-// none. A namespace is in none, although its requests carry its name.
+// namespaceOf returns the namespace of a request, or nil if it has none. A Namespace is not in a
+// namespace, although its requests carry its name.
 func (m *matcher) namespaceOf(ctx context.Context,
 	attr admission.Attributes) (*corev1.Namespace, error) {
 	if attr.GetNamespace() == "" ||
@@ -134,7 +134,7 @@ func (m *matcher) namespaceOf(ctx context.Context,
 	return namespace, nil
 }
 
-// conditionError says that match conditions could not be evaluated.
+// conditionError is an error in the evaluation of match conditions.
 type conditionError struct{ err error }
 
 // Error implements the error interface.
@@ -142,5 +142,5 @@ func (e *conditionError) Error() string {
 	return "evaluating the match conditions: " + e.err.Error()
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the wrapped error.
 func (e *conditionError) Unwrap() error { return e.err }

@@ -36,7 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// under gives a policy match conditions.
+// under adds match conditions to a policy.
 func under(expressions ...string) func(*wasmadmission.Policy) {
 	return func(p *wasmadmission.Policy) {
 		for n, expression := range expressions {
@@ -47,7 +47,7 @@ func under(expressions ...string) func(*wasmadmission.Policy) {
 	}
 }
 
-// namespaceObject is what a ValidatingAdmissionPolicy has under that name.
+// namespaceObject is the same as in a ValidatingAdmissionPolicy.
 func TestConditionsOnTheNamespace(t *testing.T) {
 	namespace := &corev1.Namespace{
 		ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"guarded": "yes"}},
@@ -101,7 +101,7 @@ func TestConditionsOnTheNamespace(t *testing.T) {
 				}))
 			of := test.object.GetNamespace()
 			if test.resource == "namespaces" {
-				of = test.object.GetName() // as the apiserver does
+				of = test.object.GetName() // like the apiserver
 			}
 			attr := admission.NewAttributesRecord(test.object, nil,
 				test.object.GetObjectKind().GroupVersionKind(), of, test.object.GetName(),
@@ -118,8 +118,8 @@ func TestConditionsOnTheNamespace(t *testing.T) {
 	}
 }
 
-// As with a namespace selector, nobody passes because a namespace cannot be looked up.
-func TestConditionsOnANamespaceThatIsNotThere(t *testing.T) {
+// A failed lookup of the namespace admits nobody, as with a namespace selector.
+func TestConditionsWithMissingNamespace(t *testing.T) {
 	f, noted := noting(t)
 	f.use(t, guest("d", "deny", under("namespaceObject.metadata.name == 'ns'"), ignoring))
 	err := f.validate(t.Context(), somebody)
@@ -130,7 +130,7 @@ func TestConditionsOnANamespaceThatIsNotThere(t *testing.T) {
 
 const noSuchKey = `policy "p": evaluating the match conditions: expression 'object.data.missing == 'x'' resulted in error: no such key: data`
 
-// A condition that cannot be evaluated is a failed evaluation, in all that is said of it.
+// A condition that fails is reported everywhere as a failed evaluation.
 func TestConditionsThatFail(t *testing.T) {
 	broken := under("object.data.missing == 'x'")
 	for _, test := range []struct {
@@ -195,7 +195,7 @@ func (f *fixture) inPhase(ctx context.Context, t *testing.T, phase string) error
 	return f.admitAudited(ctx, a)
 }
 
-// Break-glass takes a policy whose conditions fail out of the way, as any other.
+// Break-glass also works for a policy whose conditions fail.
 func TestConditionsThatFailUnderBreakGlass(t *testing.T) {
 	f := configured(t, func(c *dispatch.Config) { c.Overrides = glass{} })
 	f.use(t, guest("broken", "deny", under("object.data.missing == 'x'")))
@@ -204,7 +204,7 @@ func TestConditionsThatFailUnderBreakGlass(t *testing.T) {
 	require.Equal(t, "broken", event()["failed-open.wasm.admission.k8s.io/validate"])
 }
 
-// One condition that is false decides, whatever the others do.
+// One false condition decides, whatever the others do.
 func TestAFalseConditionDecides(t *testing.T) {
 	f, noted := noting(t)
 	f.use(t, guest("p", "deny", under("object.data.missing == 'x'", "false")))
@@ -212,10 +212,10 @@ func TestAFalseConditionDecides(t *testing.T) {
 	require.Empty(t, noted.evaluations)
 }
 
-// A request that ends while conditions are evaluated does not pass, even if they may fail.
+// A request that ends during its conditions is rejected, even if their failure may be ignored.
 func TestConditionsOfARequestThatHasEnded(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
-	// CEL looks at the context every hundred rounds.
+	// CEL checks the context every hundred iterations.
 	f.use(t,
 		guest("p", "deny", ignoring,
 			under(

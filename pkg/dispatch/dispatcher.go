@@ -14,13 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package dispatch takes an admission request to the policies that want it and
-// makes one answer of their verdicts.
+// Package dispatch passes an admission request to the policies that match it, and combines their
+// verdicts into one answer.
 //
-// Matching is done by the machinery that admission webhooks use, so that rules,
-// selectors, match policies and match conditions mean what they mean there. What
-// goes before it, an index by resource and operation, only saves time: it may
-// let through too many policies, never too few.
+// It matches with the machinery of admission webhooks, so that rules, selectors, match policies and
+// match conditions have the same meaning. An index by resource and operation comes first. It only
+// saves time: it may let too many policies through, but never too few.
 package dispatch
 
 import (
@@ -41,38 +40,35 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// Config is what a dispatcher works with. Client, Informers and Authorizer are
-// required.
+// Config configures a dispatcher. Client, Informers and Authorizer are required.
 type Config struct {
-	// Client is the apiserver's client of itself, for namespaces that the
-	// informer has not seen yet.
+	// Client is the apiserver's client of itself. It gets namespaces that the informer has not seen
+	// yet.
 	Client kubernetes.Interface
-	// Informers give the namespaces' labels. They need not have started.
+	// Informers provide the labels of namespaces. They may start later.
 	Informers informers.SharedInformerFactory
-	// Authorizer is for match conditions.
+	// Authorizer answers for the authorizer variable of match conditions.
 	Authorizer authorizer.UnconditionalAuthorizer
-	// Excluded are resources that are never evaluated, whatever the policies'
-	// rules say.
+	// Excluded are resources that are never evaluated, whatever the policies' rules say.
 	Excluded []schema.GroupResource
-	// Exemptions are requests that are never evaluated.
+	// Exemptions say which requests are never evaluated.
 	Exemptions wasmadmission.Exemptions
-	// Recorder takes notes; nil discards them.
+	// Recorder records what happens. nil discards everything.
 	Recorder Recorder
-	// RequestTimeout is the wall-clock time that all policies together may take for
-	// one request in one phase of admission. Policies that are not done by then have
-	// failed. Zero means that there is no such limit.
+	// RequestTimeout is the wall-clock time that all policies together may take for one request in
+	// one phase of admission. Policies that take longer have failed. 0 means no limit.
 	RequestTimeout time.Duration
-	// UnknownFields says what becomes of fields in mutated objects that the objects' kinds
-	// do not have. Empty means that the policy has failed.
+	// UnknownFields says what happens to fields in mutated objects that the objects' kinds do not
+	// have. "" means that the policy has failed.
 	UnknownFields wasmadmission.UnknownFields
-	// Overrides change policies' modes; nil changes none.
+	// Overrides change the modes of policies. nil changes none.
 	Overrides Overrides
 }
 
-// Overrides change policies' modes while requests are served. Implementations are
-// safe for concurrent use and fast.
+// Overrides change the modes of policies while requests are served. Implementations must be fast
+// and safe for concurrent use.
 type Overrides interface {
-	// Mode returns the mode that a policy is in, which may be the configured one.
+	// Mode returns the mode of a policy, which may be the configured one.
 	Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode
 }
 
@@ -84,14 +80,14 @@ type Dispatcher struct {
 	recorder   Recorder
 	timeout    time.Duration
 	overrides  Overrides
-	// dropUnknown is whether fields are dropped that an object's kind does not have.
+	// dropUnknown drops fields that an object's kind does not have.
 	dropUnknown bool
 
 	using   sync.Mutex // held while current is replaced
 	current atomic.Pointer[generation]
 }
 
-// New returns a dispatcher that has no policies yet and admits everything.
+// New returns a dispatcher without policies. It admits every request until the first call of Use.
 func New(config Config) (*Dispatcher, error) {
 	switch {
 	case config.Client == nil:
@@ -121,11 +117,11 @@ func New(config Config) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Admit is the mutating phase: it has a request evaluated by the mutating policies
-// that match it, one after another in the order of their names, and leaves in it the
-// object as they want it. Each of them sees the object as the one before left it. It
-// returns nil if the request may go on, and otherwise an error with an API status that
-// names the policy that refused it.
+// Admit is the mutating phase. The mutating policies that match a request evaluate it one after
+// another, in the order of their names. Each gets the object as the previous one left it, and the
+// request ends up with the object as the last one left it. Admit returns nil if the request may go
+// on. Otherwise it returns an error with an API status that names the policy that rejected the
+// request.
 func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes,
 	o admission.ObjectInterfaces) error {
 	g, candidates, err := d.begin(ctx, attr, o, admit)
@@ -145,9 +141,9 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes,
 	return err
 }
 
-// Validate is the validating phase: it has a request evaluated by the other policies
-// that match it, all of them, side by side. It returns nil if the request may pass,
-// and otherwise an error with an API status that names every policy that refused it.
+// Validate is the validating phase. All other policies that match a request evaluate it
+// concurrently. Validate returns nil if the request may pass. Otherwise it returns an error with an
+// API status that names every policy that rejected the request.
 func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes,
 	o admission.ObjectInterfaces) error {
 	g, candidates, err := d.begin(ctx, attr, o, validate)
@@ -166,8 +162,8 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes,
 	return err
 }
 
-// begin finds the policies that a request may concern in a phase. If there are some
-// it takes hold of their set, which the caller releases. An error refuses the request.
+// begin returns the policies that may match a request in a phase. If there are some, it acquires
+// their set, which the caller must release. An error rejects the request.
 func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes,
 	o admission.ObjectInterfaces, phase phase) (*generation, bitset, error) {
 	for {
@@ -188,11 +184,11 @@ func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes,
 		if g.set.Acquire() {
 			return g, candidates, nil
 		}
-		// It was given up between the two looks at it: there is a later one.
+		// Its set was freed after g was loaded, so there is a later generation.
 	}
 }
 
-// exempt is whether no policy is to see a request. If so it says why.
+// exempt reports whether no policy may see a request. It also records the reason.
 func (d *Dispatcher) exempt(ctx context.Context, attr admission.Attributes, phase phase) bool {
 	reason, exempt := d.exemptions.exempt(ctx, attr)
 	if !exempt {

@@ -47,7 +47,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// fixture is a dispatcher over a fake apiserver.
+// fixture is a dispatcher with a fake apiserver.
 type fixture struct {
 	dispatcher *dispatch.Dispatcher
 	directory  string
@@ -60,7 +60,7 @@ func newFixture(t *testing.T, exemptions wasmadmission.Exemptions,
 	return configured(t, func(c *dispatch.Config) { c.Exemptions = exemptions }, objects...)
 }
 
-// configured returns a fixture whose configuration is adjusted.
+// configured returns a fixture with an adjusted configuration.
 func configured(t *testing.T, adjust func(*dispatch.Config), objects ...runtime.Object) *fixture {
 	t.Helper()
 	client := fake.NewClientset(objects...)
@@ -88,8 +88,7 @@ func configured(t *testing.T, adjust func(*dispatch.Config), objects ...runtime.
 	return &fixture{dispatcher: dispatcher, directory: directory, engine: e}
 }
 
-// use makes the fixture's dispatcher use policies given by their names, which
-// are those of guests in test/wat, and what is special about them.
+// use makes the dispatcher use policies. Their names are those of guests in test/wat.
 func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 	t.Helper()
 	set := f.load(t, specs...)
@@ -97,7 +96,7 @@ func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 	f.dispatcher.Use(set)
 }
 
-// load makes a set of such policies.
+// load loads a set of such policies.
 func (f *fixture) load(t *testing.T, specs ...func(*wasmadmission.Policy)) *policyset.Set {
 	t.Helper()
 	config := &wasmadmission.WasmAdmissionConfiguration{Limits: wasmadmission.Limits{
@@ -314,8 +313,7 @@ func TestNamespaceSelector(t *testing.T) {
 		"as a webhook's, a request for a namespace that is not there fails")
 }
 
-// While the namespaces are not known, a policy that selects by them cannot be
-// left out.
+// A policy with a namespace selector must not be skipped while namespaces are not known.
 func TestNamespacesThatAreNotKnownYet(t *testing.T) {
 	client := fake.NewClientset()
 	dispatcher, err := dispatch.New(dispatch.Config{
@@ -342,7 +340,7 @@ func TestNamespacesThatAreNotKnownYet(t *testing.T) {
 	require.ErrorContains(t, err, "not yet ready to handle request")
 }
 
-func TestNewWantsEverything(t *testing.T) {
+func TestNewRequiresEverything(t *testing.T) {
 	client := fake.NewClientset()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	for _, config := range []dispatch.Config{
@@ -355,7 +353,7 @@ func TestNewWantsEverything(t *testing.T) {
 	}
 }
 
-// countedConfigMap counts how often it is written as JSON.
+// countedConfigMap counts how often it is encoded as JSON.
 type countedConfigMap struct {
 	*corev1.ConfigMap
 	encodings *atomic.Int64
@@ -370,8 +368,7 @@ func (c countedConfigMap) DeepCopyObject() runtime.Object {
 	return countedConfigMap{ConfigMap: c.DeepCopy(), encodings: c.encodings}
 }
 
-// However many policies are asked, the review is encoded once, by which the object
-// in it is.
+// The review is encoded once for any number of policies, as the encodings of its object show.
 func TestARequestIsEncodedOnceForTenPolicies(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	var specs []func(*wasmadmission.Policy)

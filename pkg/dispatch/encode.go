@@ -30,20 +30,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/apijson"
 )
 
-// review is an admission review's request as policies get it. It is valid until the request
-// is done: what it is written into is used again.
+// review is the request of an admission review as policies get it. It is valid until request.done,
+// which lets other requests reuse its memory.
 type review struct {
 	key  reviewKey
 	json []byte
-	// object is the part of json that a policy may change, nil if the request has none.
+	// object is the part of json that a policy may change, or nil if the request has no object.
 	object []byte
-	// before are the fields before the object, and after those behind it.
+	// before are the fields before the object, and after the fields after it.
 	before fieldsBefore
 	after  fieldsAfter
 }
 
-// fieldsBefore are the fields of an [admissionv1.AdmissionRequest] that come before the
-// object. What is absent is left out rather than null.
+// fieldsBefore are the fields of an [admissionv1.AdmissionRequest] before the object. Absent fields
+// are omitted, not null.
 type fieldsBefore struct {
 	UID                types.UID                    `json:"uid"`
 	Kind               metav1.GroupVersionKind      `json:"kind"`
@@ -58,45 +58,45 @@ type fieldsBefore struct {
 	UserInfo           authenticationv1.UserInfo    `json:"userInfo"`
 }
 
-// fieldsAfter are those that come behind it.
+// fieldsAfter are the fields after the object.
 type fieldsAfter struct {
 	OldObject any   `json:"oldObject,omitempty"`
 	DryRun    *bool `json:"dryRun,omitempty"`
 	Options   any   `json:"options,omitempty"`
 }
 
-// spare are reviews of requests that are done, for others to be written into. One is 9 KB for
-// a Pod, which would else be most of what a request leaves to the garbage collector.
+// spare holds the reviews of finished requests for reuse. The review of a Pod has 9 KB. Without
+// reuse, reviews would be most of the garbage that a request leaves.
 var spare = sync.Pool{New: func() any { return new(review) }}
 
-// maxSpareBytes is how large one may be that is kept. Objects in etcd have at most 1.5 MiB, and
-// nearly all less than a tenth of that.
+// maxSpareBytes is the size of the largest review to keep. Objects in etcd have at most 1.5 MiB,
+// and nearly all have less than a tenth of that.
 const maxSpareBytes = 128 << 10
 
-// write encodes what a webhook would get, with one difference that Kubewarden makes before
-// it passes a request on to a policy: what is absent is left out rather than null.
+// write encodes the review that a webhook would get. As Kubewarden does before it passes a request
+// on to a policy, it omits absent fields instead of writing null.
 func (r *request) write(full *admissionv1.AdmissionRequest) (*review, error) {
 	encoded := spare.Get().(*review) //nolint:forcetypeassert // nothing else is in it
 	if err := encoded.encode(full); err != nil {
-		encoded.letGo()
+		encoded.recycle()
 		return nil, fmt.Errorf("encoding the admission review: %w", err)
 	}
 	r.written = append(r.written, encoded)
 	return encoded, nil
 }
 
-// done lets go of the request's reviews. No evaluation may be running, and what it said is
-// not looked at any more. A request that panics is never done, as one of its evaluations
-// might be running yet.
+// done releases the memory of the request's reviews. No evaluation may be running, and nobody may
+// use their answers any more. After a panic, done is not called, because an evaluation may still be
+// running.
 func (r *request) done() {
 	for _, encoded := range r.written {
-		encoded.letGo()
+		encoded.recycle()
 	}
 	r.reviews, r.written = nil, nil
 }
 
-// letGo keeps a review for another request.
-func (v *review) letGo() {
+// recycle makes the review available to another request.
+func (v *review) recycle() {
 	kept := v.json[:0]
 	if cap(kept) > maxSpareBytes {
 		kept = nil
@@ -105,7 +105,7 @@ func (v *review) letGo() {
 	spare.Put(v)
 }
 
-// encode writes the review in three parts, so that it knows where the object is.
+// encode writes the review in three parts, so that it knows the position of the object.
 func (v *review) encode(full *admissionv1.AdmissionRequest) (err error) {
 	v.before = fieldsBefore{
 		full.UID, full.Kind, full.Resource, full.SubResource, full.RequestKind,
@@ -116,7 +116,7 @@ func (v *review) encode(full *admissionv1.AdmissionRequest) (err error) {
 	if v.json, err = apijson.Append(v.json[:0], &v.before); err != nil {
 		return err
 	}
-	// The first part has fields, so that a comma may follow in place of its end.
+	// The first part is never empty, so a comma can replace its closing brace.
 	v.json = v.json[:len(v.json)-1]
 	start, present := 0, full.Object.Object != nil || full.Object.Raw != nil
 	if present {
@@ -143,7 +143,7 @@ func (v *review) encode(full *admissionv1.AdmissionRequest) (err error) {
 	return nil
 }
 
-// content is what an extension has, decoded or as it came; nil if it is empty.
+// content returns the content of an extension, decoded or raw. It returns nil if it is empty.
 func content(e *runtime.RawExtension) any {
 	switch {
 	case e.Object != nil:

@@ -32,42 +32,42 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// evaluation is a request in the hands of a policy, and what becomes of it.
+// evaluation is the evaluation of a request by one policy, with its result.
 type evaluation struct {
 	hook *hook
 	// index is the policy's position among those of its phase.
 	index int
-	// mode is what is done with the answer, and configured what it would be if it were
-	// not overridden.
+	// mode is the mode that applies to the answer, and configured the mode that would apply without
+	// an override.
 	mode, configured wasmadmission.PolicyMode
 	review           *review
 
-	// What the policy says: a response, or an error if there is no verdict.
+	// What the policy answered: a response, or an error if there is no verdict.
 	response *abi.ValidationResponse
 	usage    abi.Usage
 	err      error
-	// undecided is whether it could not even be told that the policy is to be asked, so
-	// that its failure policy does not apply.
+	// undecided is set if it is unknown whether the policy matches. Its failure policy does not
+	// apply then.
 	undecided bool
 	duration  time.Duration
 	mutation  mutation
-	// span is that of the evaluation, which ended when it did, and inside what bounds those
-	// in it.
+	// span is the span of the evaluation, and ended the time when the evaluation ended. inside
+	// bounds the spans within it.
 	span   spans.Span
 	inside *spans.Bound
 	ended  time.Time
 
-	// What that comes to.
+	// What follows from the answer.
 	judgement verdict.Judgement
-	// refusal is what the request is rejected for, nil if it may go on, and unheeded
-	// what it would be rejected for if the policy were not in monitor mode.
+	// refusal is the reason to reject the request, or nil. unheeded is the reason for which it
+	// would be rejected if the policy were not in monitor mode.
 	refusal, unheeded *refusal
 }
 
 func (e *evaluation) policy() *policyset.Policy { return e.hook.policy }
 
-// prepare returns a policy's evaluation of a request, to be run, or nil if the request
-// does not match the policy. If that cannot be told, the evaluation has failed already.
+// prepare returns a policy's evaluation of a request, which the caller must run. It returns nil if
+// the request does not match the policy. If matching fails, the evaluation has already failed.
 func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int) *evaluation {
 	call, err := d.matcher.match(ctx, r, h)
 	if call == nil && err == nil {
@@ -92,7 +92,7 @@ func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int
 	return e
 }
 
-// failed is the error of an evaluation that fails outside of the policy's module.
+// failed returns the error of an evaluation that fails outside the policy's module.
 func (e *evaluation) failed(err error) error {
 	return &policyset.EvaluationError{
 		Policy: e.policy().Name(),
@@ -101,7 +101,7 @@ func (e *evaluation) failed(err error) error {
 	}
 }
 
-// evaluate runs all evaluations, side by side.
+// evaluate runs all evaluations concurrently.
 func evaluate(ctx context.Context, b budget, evaluations []*evaluation) {
 	if len(evaluations) == 0 {
 		return
@@ -111,18 +111,18 @@ func evaluate(ctx context.Context, b budget, evaluations []*evaluation) {
 	for _, e := range evaluations[1:] {
 		go e.runBeside(ctx, b, &others)
 	}
-	// The first runs here: most requests match one policy.
+	// The first one needs no goroutine. Most requests match only one policy.
 	evaluations[0].run(ctx, b)
 	others.Wait()
 }
 
-// runBeside runs the evaluation in a goroutine of its own.
+// runBeside runs the evaluation in its own goroutine.
 func (e *evaluation) runBeside(ctx context.Context, b budget, running *sync.WaitGroup) {
 	defer running.Done()
 	e.run(ctx, b)
 }
 
-// run asks the policy.
+// run calls the policy.
 func (e *evaluation) run(ctx context.Context, b budget) {
 	ctx = e.trace(ctx)
 	if e.err != nil {

@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
-// exemptions are the requests that no policy sees.
+// exemptions say which requests no policy sees.
 type exemptions struct {
 	users, groups, namespaces sets.Set[string]
-	// warnUnmarked is done when the missing mark has been told.
+	// warnUnmarked warns once that nothing marks the apiserver's requests to itself.
 	warnUnmarked sync.Once
 }
 
@@ -46,7 +46,7 @@ func newExemptions(config wasmadmission.Exemptions) *exemptions {
 
 func (e *exemptions) exempt(ctx context.Context,
 	attr admission.Attributes) (reason string, exempt bool) {
-	// For a namespace itself this is its name.
+	// The namespace of a request for a Namespace is its own name.
 	if e.namespaces.Has(attr.GetNamespace()) {
 		return "namespace", true
 	}
@@ -67,8 +67,8 @@ func (e *exemptions) exempt(ctx context.Context,
 		e.warnUnmarked.Do(func() {
 			klog.FromContext(ctx).
 				Info(
-					"WARNING: the requests of the apiserver to itself are evaluated as any other, as nothing marks them (behind a webhook nothing can; a command that contains the plugin does it by loopback.Authenticator): " +
-						"a policy that refuses one of them can keep the apiserver from getting ready")
+					"WARNING: policies evaluate the apiserver's requests to itself, because nothing marks them (behind a webhook nothing can; a command that contains the plugin marks them with loopback.Authenticator): " +
+						"a policy that rejects one of them can keep the apiserver from becoming ready")
 		})
 	}
 	return "", false

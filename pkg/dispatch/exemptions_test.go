@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// What each exemption covers, and what it does not: docs/threat-model.md says what
+// This table shows what each exemption covers and what it does not. docs/threat-model.md says what
 // follows from that.
 func TestTheReachOfExemptions(t *testing.T) {
 	exemptions := wasmadmission.Exemptions{
@@ -131,7 +131,7 @@ func TestTheReachOfExemptions(t *testing.T) {
 			if test.connect {
 				operation = admission.Connect
 			}
-			// The object is of no account here.
+			// The object does not matter here.
 			object := &corev1.ConfigMap{
 				TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 				ObjectMeta: metav1.ObjectMeta{Name: test.object, Namespace: test.namespace},

@@ -28,37 +28,36 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// The generations before the current one stay for requests that came before it.
+// Previous generations stay for the requests that were received before the current one began.
 const (
-	// overlap is how long: longer than the apiserver lets a request take by default. A
-	// request that takes longer is refused, as are those that connect to something and
-	// have no end.
+	// overlap is how long they stay: longer than the apiserver's default timeout for a request. A
+	// request that takes longer is rejected, including requests that connect to something and have
+	// no end.
 	overlap = 70 * time.Second
-	// maxBefore is how many, if sets are exchanged in quick succession.
+	// maxBefore bounds their number, in case sets change in quick succession.
 	maxBefore = 16
 )
 
 // generation is a set of policies in use, with its indexes.
 //
-// A request goes through admission in two phases, of which the second does not know of
-// the first. Both have to find the same set: a policy that became a mutating one in
-// between would otherwise be evaluated in neither, and a request could be mutated by one
-// set and validated by another. So a request belongs to the generation that was current
-// when the apiserver received it, which is found out without keeping anything: requests
-// carry the time. The boundary is drawn by whoever looks at a generation first, once it
-// is published; see begin. A request whose generation has been given up is refused: what
-// it was asked in its first phase is not known any more.
+// A request goes through admission in two phases, and the second does not know about the first.
+// Both must use the same set. Otherwise neither phase would evaluate a policy that became a
+// mutating one in between, and one set could mutate a request that another set validates. So a
+// request belongs to the generation that was current when the apiserver received it. That needs no
+// state, because requests carry the time. The first look at a published generation sets its
+// beginning; see begin. A request whose generation has been given up is rejected: nobody knows
+// any more what its first phase evaluated.
 type generation struct {
 	set        *policyset.Set
 	mutating   *index
 	validating *index
-	// since is when the generation began; nil until somebody looked.
+	// since is when the generation began, or nil before the first call of begin.
 	since atomic.Pointer[time.Time]
-	// first is whether there was no generation before, so that this one is for all
-	// requests that came earlier, too.
+	// first is set if there was no previous generation. Then this one also serves all requests that
+	// were received before it began.
 	first bool
-	// before is the generation for requests that came earlier; nil if there is none, or
-	// once it has been given up.
+	// before is the generation for requests that were received earlier. It is nil if there is none,
+	// or if it has been given up.
 	before atomic.Pointer[generation]
 }
 
@@ -74,7 +73,7 @@ func newGeneration(set *policyset.Set) *generation {
 	return &generation{set: set, mutating: newIndex(mutating), validating: newIndex(validating)}
 }
 
-// index returns the index of the policies that are evaluated in a phase.
+// index returns the index of the policies that a phase evaluates.
 func (g *generation) index(phase phase) *index {
 	if phase == admit {
 		return g.mutating
@@ -82,9 +81,8 @@ func (g *generation) index(phase phase) *index {
 	return g.validating
 }
 
-// of returns the generation that a request belongs to: g or an earlier one, or nil if
-// that has been given up. Who does not say when the request was received gets the
-// current one.
+// of returns the generation that a request belongs to: g or an earlier one, or nil if that has been
+// given up. A request without the time when it was received belongs to g.
 func (g *generation) of(ctx context.Context) *generation {
 	received, known := apirequest.ReceivedTimestampFrom(ctx)
 	for g != nil && known && !g.first && !received.After(g.begin()) {
@@ -93,17 +91,17 @@ func (g *generation) of(ctx context.Context) *generation {
 	return g
 }
 
-// errGivenUp is what a request is refused with whose generation has been given up.
+// errGivenUp returns the error for a request whose generation has been given up.
 func errGivenUp() error {
 	return apierrors.NewTimeoutError(
-		"the policies changed while the request was under way, which took so long that those it began with are gone: send it again",
+		"the policies changed while the request was in progress, and it took so long that those it began with are gone: send it again",
 		1)
 }
 
-// begin returns when the generation began. The first call decides it, for all: what a
-// request's time is compared with never changes, so both of its phases come to the same
-// result. A request that has not seen this generation came before anybody could call
-// this, and one that came after a call sees it.
+// begin returns when the generation began. The first call decides this for all requests. A
+// request's time and this time never change, so both phases of a request find the same generation.
+// A request that has not seen this generation was received before any call of begin, and a request
+// that is received after a call sees it.
 func (g *generation) begin() time.Time {
 	if since := g.since.Load(); since != nil {
 		return *since
@@ -113,7 +111,7 @@ func (g *generation) begin() time.Time {
 	return *g.since.Load()
 }
 
-// forget lets go of all earlier generations.
+// forget releases all earlier generations.
 func (g *generation) forget() {
 	if before := g.before.Swap(nil); before != nil {
 		before.forget()
@@ -121,7 +119,7 @@ func (g *generation) forget() {
 	}
 }
 
-// forgetAncient lets go of generations of which too many came after.
+// forgetAncient releases the generations beyond the last maxBefore.
 func (g *generation) forgetAncient() {
 	for range maxBefore {
 		if g = g.before.Load(); g == nil {
@@ -131,14 +129,13 @@ func (g *generation) forgetAncient() {
 	g.forget()
 }
 
-// Use makes the dispatcher use a set for requests that are received from now on.
-// Requests that were received earlier finish on the set before, and so the dispatcher
-// holds on to that for a while. The caller may close either set as soon as it is done
-// with it itself. A set that has been freed is not used.
+// Use makes the dispatcher use a set for requests that are received from now on. Earlier requests
+// finish on the previous set, so the dispatcher holds that for a while. The caller may close either
+// set as soon as it no longer uses it itself. Use ignores a set that has been freed.
 func (d *Dispatcher) Use(set *policyset.Set) {
 	if !set.Acquire() {
 		klog.Background().Error(nil,
-			"A set of policies that has been freed cannot be used: keeping the one before")
+			"A set of policies that has been freed cannot be used: keeping the previous one")
 		return
 	}
 	next := newGeneration(set)
@@ -155,8 +152,8 @@ func (d *Dispatcher) Use(set *policyset.Set) {
 	}
 }
 
-// Close lets go of all sets. Requests are admitted from then on, so nobody calls it
-// while there are any.
+// Close releases all sets. The dispatcher then admits every request, so call Close only after the
+// last one.
 func (d *Dispatcher) Close() {
 	d.using.Lock()
 	defer d.using.Unlock()

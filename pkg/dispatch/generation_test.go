@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// A request belongs to one set in both phases, even if policies change sides meanwhile.
+// Both phases of a request use one set, even if a policy changes phase in between.
 func TestRequestsFinishOnTheirSet(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	first := f.load(t, guest("p", "deny"))
@@ -55,7 +55,7 @@ func TestRequestsFinishOnTheirSet(t *testing.T) {
 	require.False(t, second.Acquire())
 }
 
-// Sets that are exchanged all the time are not all kept.
+// If sets change all the time, only some of them are kept.
 func TestOldSetsAreGivenUp(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	first := f.load(t, guest("p", "deny"))
@@ -67,7 +67,7 @@ func TestOldSetsAreGivenUp(t *testing.T) {
 	}
 	require.Error(t, f.validate(ctx, somebody))
 	f.use(t, guest("p", "accept"))
-	require.False(t, first.Acquire(), "nobody has it any more")
+	require.False(t, first.Acquire(), "it is no longer in use")
 	for range 2 {
 		t.Log("which would be the second set that the request sees")
 		require.True(t, apierrors.IsTimeout(f.validate(ctx, somebody)))
@@ -78,7 +78,7 @@ func TestOldSetsAreGivenUp(t *testing.T) {
 	require.NoError(t, f.validate(t.Context(), somebody), "a set that has been freed is not used")
 }
 
-// signal says when an evaluation is about to begin.
+// signal signals that an evaluation is about to begin.
 type signal chan struct{}
 
 func (s signal) Mode(_ string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode {
@@ -86,7 +86,7 @@ func (s signal) Mode(_ string, configured wasmadmission.PolicyMode) wasmadmissio
 	return configured
 }
 
-// A set that is closed while a request is evaluated on it stays until that has ended.
+// A set that is closed during an evaluation stays until the evaluation has ended.
 func TestSetsOutliveTheirRequests(t *testing.T) {
 	begun := make(signal)
 	f := configured(t, func(c *dispatch.Config) { c.Overrides = begun })
@@ -101,14 +101,14 @@ func TestSetsOutliveTheirRequests(t *testing.T) {
 	set.Release()
 	require.ErrorContains(t, <-ended,
 		"Policy execution interrupted because it exceeded the allowed execution time")
-	require.False(t, set.Acquire(), "nobody has it any more")
+	require.False(t, set.Acquire(), "it is no longer in use")
 }
 
-// Every verdict belongs to one set, whatever the order in which sets and requests come.
+// Every verdict comes from one set, in whatever order sets and requests come.
 func TestNoRequestSeesHalfASet(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	mutating := func(p *wasmadmission.Policy) { p.Mutating = true }
-	// Each refuses everything, in another phase.
+	// Each set denies everything, in a different phase.
 	one, two := f.load(t, guest("p", "deny")), f.load(t, guest("p", "deny", mutating))
 	t.Cleanup(one.Close)
 	t.Cleanup(two.Close)

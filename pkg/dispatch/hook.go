@@ -24,25 +24,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// hook is a policy as the webhook machinery sees it.
+// hook presents a policy to the webhook machinery.
 type hook struct {
 	policy   *policyset.Policy
 	accessor webhook.WebhookAccessor
-	// settingsHash is that of the policy.
+	// settingsHash is the hash of the policy's settings.
 	settingsHash string
-	// conditions are checked once everything else has matched.
+	// conditions are evaluated after everything else matches.
 	conditions *conditions
-	// needsNamespaces is whether matching looks at namespaces.
+	// needsNamespaces is set if matching depends on namespaces.
 	needsNamespaces bool
 }
 
 func newHook(policy *policyset.Policy) *hook {
 	spec := policy.Spec()
-	// The machinery takes an absent selector for one that selects nothing.
+	// For the machinery, an absent selector selects nothing.
 	namespaces, objects := orEverything(spec.NamespaceSelector), orEverything(spec.ObjectSelector)
 	h := &hook{policy: policy, settingsHash: policy.SettingsHash()}
-	// Without the conditions: the machinery would evaluate them without the namespace,
-	// and say nothing of those that fail and are ignored.
+	// The match conditions are left out: the machinery would evaluate them without the namespace,
+	// and would not report errors that it ignores.
 	if spec.Mutating {
 		h.accessor = webhook.NewMutatingWebhookAccessor(spec.Name, spec.Name,
 			&admissionregistrationv1.MutatingWebhook{
@@ -77,7 +77,7 @@ func orEverything(selector *metav1.LabelSelector) *metav1.LabelSelector {
 	return selector
 }
 
-// reinvocable is whether a mutating policy may be evaluated again in one request.
+// reinvocable reports whether a mutating policy may be evaluated again for one request.
 func (h *hook) reinvocable() bool {
 	return h.policy.Spec().ReinvocationPolicy != admissionregistrationv1.NeverReinvocationPolicy
 }

@@ -26,13 +26,13 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// bitset is a set of positions in index.hooks. Nil is the empty set.
+// bitset is a set of positions in index.hooks. nil is the empty set.
 type bitset []uint64
 
 func (b bitset) add(n int) { b[n/64] |= 1 << (n % 64) }
 
-// union returns a set with the members of both. It may return one of them: sets
-// in an index are never changed.
+// union returns a set with the members of both. The result may be one of the two, because sets in
+// an index never change.
 func (b bitset) union(other bitset) bitset {
 	if b == nil || other == nil {
 		return append(b, other...)
@@ -57,8 +57,7 @@ func (b bitset) all() iter.Seq[int] {
 	}
 }
 
-// operations are those that admission plugins see; an index entry has a set for
-// each.
+// operations are the operations that admission plugins see. An index entry has a set for each.
 var operations = []admission.Operation{
 	admission.Create, admission.Update, admission.Delete, admission.Connect,
 }
@@ -72,13 +71,12 @@ func operationNumber(operation admission.Operation) int {
 	return -1
 }
 
-// index finds the policies that a request may concern. It is immutable.
+// index finds the policies that a request may match. It is immutable.
 type index struct {
 	hooks []*hook
-	// entries are by group and resource, without subresource; either may be
-	// the wildcard.
+	// entries are keyed by group and resource, without subresource. Either may be the wildcard.
 	entries map[schema.GroupResource]*[4]bitset
-	// equivalent is whether any policy wants equivalent resources too.
+	// equivalent is set if any policy also matches equivalent resources.
 	equivalent bool
 }
 
@@ -97,7 +95,7 @@ func newIndex(hooks []*hook) *index {
 	return x
 }
 
-// add enters the hook at position n for everything that one of its rules names.
+// add adds the hook at position n for everything that one of its rules names.
 func (x *index) add(n int, rule *admissionregistrationv1.RuleWithOperations) {
 	for _, group := range rule.APIGroups {
 		for _, resource := range rule.Resources {
@@ -123,8 +121,8 @@ func (x *index) add(n int, rule *admissionregistrationv1.RuleWithOperations) {
 	}
 }
 
-// lookup returns the positions of the hooks that a request may concern, or nil.
-// It does not allocate unless there are some.
+// lookup returns the positions of the hooks that may match a request, or nil. It does not allocate
+// if there are none.
 func (x *index) lookup(attr admission.Attributes, o admission.ObjectInterfaces) bitset {
 	operation := operationNumber(attr.GetOperation())
 	if len(x.entries) == 0 || operation < 0 {
@@ -135,8 +133,8 @@ func (x *index) lookup(attr admission.Attributes, o admission.ObjectInterfaces) 
 	if !x.equivalent {
 		return found
 	}
-	// Asked anew each time: what is equivalent to what changes as custom
-	// resource definitions come and go.
+	// The mapper is asked every time, because equivalent resources change as custom resource
+	// definitions come and go.
 	last := resource.GroupResource()
 	for _, other := range o.GetEquivalentResourceMapper().EquivalentResourcesFor(resource,
 		attr.GetSubresource()) {

@@ -38,8 +38,8 @@ func (e equivalents) GetEquivalentResourceMapper() runtime.EquivalentResourceMap
 	return e.mapper
 }
 
-// serving returns the object interfaces of a server in which core events and
-// those of events.k8s.io are the same.
+// serving returns the object interfaces of a server in which the core group and events.k8s.io serve
+// the same events.
 func serving() admission.ObjectInterfaces {
 	registry :=
 		runtime.NewEquivalentResourceRegistryWithIdentity(
@@ -152,7 +152,7 @@ func TestIndexOfWildcards(t *testing.T) {
 	}
 }
 
-// More than 64 policies do not fit into one word.
+// More than 64 policies need more than one word of a bitset.
 func TestIndexOfManyPolicies(t *testing.T) {
 	var hooks []*hook
 	for n := range 200 {

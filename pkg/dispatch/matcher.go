@@ -31,18 +31,18 @@ import (
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 )
 
-// namespacesTimeout is how long a request waits for the namespace informer
-// after a start, within its own deadline: as long as other plugins wait.
+// namespacesTimeout is how long a request waits for the namespace informer after a start, within
+// its own deadline. Other plugins wait as long.
 const namespacesTimeout = 10 * time.Second
 
-// matcher decides which policies a request is evaluated by.
+// matcher decides which policies evaluate a request.
 type matcher struct {
-	// hooks is here for its ShouldCallHook alone. Its Dispatch leaves out what
-	// policies from disk may intercept, and waits when there is no need.
+	// hooks is only used for ShouldCallHook. Its Dispatch skips resources that policies from disk
+	// may intercept, and waits when it does not have to.
 	hooks            *generic.Webhook
 	namespaces       *namespace.Matcher
 	namespacesSynced func() bool
-	// authorizer is for match conditions.
+	// authorizer answers for the authorizer variable of match conditions.
 	authorizer authorizer.UnconditionalAuthorizer
 }
 
@@ -66,10 +66,10 @@ func newMatcher(config Config) (*matcher, error) {
 	}, nil
 }
 
-// match returns how a request reaches a policy, or nil if it does not match it. An
-// error means that this cannot be told. One of a match condition is a [conditionError], to
-// which the failure policy applies; with others the request does not pass, as with
-// webhooks, such as one whose namespace cannot be looked up.
+// match returns the form in which a policy gets a request, or nil if the request does not match. An
+// error means that it is unknown whether it matches. If a match condition fails, the error is a
+// [conditionError], and the failure policy applies. With any other error, such as a failed lookup
+// of the namespace, the request is rejected, as with webhooks.
 func (m *matcher) match(ctx context.Context, r *request,
 	h *hook) (*generic.WebhookInvocation, error) {
 	if namespace := h.policy.Spec().Namespace; namespace != "" && !inNamespace(r.attr, namespace) {
@@ -94,11 +94,11 @@ func (m *matcher) match(ctx context.Context, r *request,
 	return call, nil
 }
 
-// inNamespace is whether a request is for something in a namespace. Kubewarden's
-// controller has the namespace's label kubernetes.io/metadata.name selected for that.
-// The request itself is more exact: it needs no namespace object, which may not be known
-// yet, and a selector would let requests for objects outside of all namespaces through.
-// A namespace is in none, although its requests carry its name.
+// inNamespace reports whether a request is for an object in a namespace. Kubewarden's controller
+// uses a selector on the namespace's label kubernetes.io/metadata.name for that. The request itself
+// is more exact. It does not need the namespace object, which may not be known yet, and a selector
+// would let requests for cluster-scoped objects through. A Namespace is not in a namespace,
+// although its requests carry its name.
 func inNamespace(attr admission.Attributes, namespace string) bool {
 	return attr.GetNamespace() == namespace &&
 		attr.GetResource().GroupResource() != corev1.Resource("namespaces")

@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// What the reference says of resources and subresources is what Kubernetes makes of them.
+// Kubernetes matches resources and subresources as the reference says.
 func TestResourcesAndSubresources(t *testing.T) {
 	for _, test := range []struct {
 		rule, resource, subresource string

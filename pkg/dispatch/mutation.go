@@ -35,22 +35,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// mutation is what a policy wants to change.
+// mutation is the change that a policy requests.
 type mutation struct {
-	// change is what it wants of the object.
+	// change says whether the policy requests another object.
 	change verdict.Change
-	// before and after are the object as the policy got it and as it wants it, in JSON.
-	// They are set if it wants another one.
+	// before and after are the object as the policy got it and as the policy returned it, in JSON.
+	// They are set if the two differ.
 	before, after json.RawMessage
-	// applied is whether it was taken over, and changed whether the object has become
-	// another one by that: what is decoded may still mean the same.
+	// applied is set if the change was applied. changed is set if it made the object different:
+	// JSON that differs may decode to the same object.
 	applied, changed bool
-	// unknown names fields that were dropped, because the object's kind has none such.
+	// unknown lists dropped fields that the object's kind does not have.
 	unknown string
 }
 
-// readMutation finds out what a policy wants. What a guest says is compared as it stands:
-// it is decoded once it is known that the policy may mutate, and mutates.
+// readMutation returns the change that a policy requests. It compares the guest's JSON as it is.
+// Decoding waits until it is known that the policy may mutate the object and does.
 func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 	if response.MutatedObject == nil {
 		return mutation{}
@@ -63,23 +63,23 @@ func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 	return m
 }
 
-// maxAddedParts is how many values and names an object may have more than twice as many as
-// it had: what is decoded may take up to a hundred bytes for each.
+// maxAddedParts bounds the values and names in a mutated object, beyond twice the number in the
+// original. Decoding may take up to a hundred bytes for each.
 const maxAddedParts = 200_000
 
-// bounded returns an error if the object that is wanted would take far more memory than
-// the one that there is, before it is decoded.
+// bounded returns an error if decoding the mutated object would take far more memory than the
+// original. It does not decode the object.
 func (m *mutation) bounded(added int) error {
 	if parts, limit := jsonparts.UpperBound(m.after), 2*jsonparts.UpperBound(m.before)+
 		added; parts > limit {
 		return fmt.Errorf(
-			"mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d",
+			"mutated object: has up to %d values and names, at most %d are allowed: twice as many as the request's object has, plus %d",
 			parts, limit, added)
 	}
 	return nil
 }
 
-// take makes the object what a policy wants it to be.
+// take applies the change to the request's object.
 func (m *mutation) take(r *request) error {
 	if err := m.bounded(maxAddedParts); err != nil {
 		return err
@@ -97,13 +97,13 @@ func (m *mutation) take(r *request) error {
 	return nil
 }
 
-// change makes the object what a policy wants it to be, given as JSON: decoded and
-// defaulted as the mutating webhooks do it with an object that they patched. It reports
-// whether that is another object, and what in it is unknown and was dropped.
+// change replaces the object with the one in the JSON. It decodes and defaults the object like the
+// mutating webhooks after a patch. It reports whether the object is different, and which unknown
+// fields it dropped.
 func (r *request) change(wanted []byte) (changed bool, unknown string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			changed, err = false, fmt.Errorf("mutated object: panic while it was taken over: %v", p)
+			changed, err = false, fmt.Errorf("mutated object: panic while it was applied: %v", p)
 		}
 	}()
 	versioned := r.mutable.versioned
@@ -131,7 +131,7 @@ func (r *request) change(wanted []byte) (changed bool, unknown string, err error
 	return changed, unknown, nil
 }
 
-// describeStrict names fields that are unknown or there twice, the first few of them.
+// describeStrict lists fields that are unknown or occur twice, but only the first few.
 func describeStrict(errs []error) string {
 	const most = 5
 	var names []string
@@ -145,9 +145,9 @@ func describeStrict(errs []error) string {
 	return strings.Join(names, ", ")
 }
 
-// decode reads an object of the kind that there is: custom resources, which have no Go
-// type, as they are. With an error of strict decoding about fields that the kind does
-// not have, the object is returned without them.
+// decode decodes an object of the request's kind. Custom resources have no Go type, and are decoded
+// as they are. With a strict decoding error about unknown fields, decode also returns the object
+// without these fields.
 func (r *request) decode(data []byte,
 	versioned *admission.VersionedAttributes) (runtime.Object, error) {
 	var into runtime.Object = &unstructured.Unstructured{}
@@ -166,7 +166,7 @@ func (r *request) decode(data []byte,
 		return nil, err
 	}
 	if *kind != versioned.VersionedKind {
-		return nil, fmt.Errorf("its kind is %s, that of the request is %s", describe(*kind),
+		return nil, fmt.Errorf("its kind is %s, but the request has %s", describe(*kind),
 			describe(versioned.VersionedKind))
 	}
 	object.GetObjectKind().SetGroupVersionKind(*kind)
@@ -178,8 +178,8 @@ func describe(kind schema.GroupVersionKind) string {
 	return fmt.Sprintf("%q of %q", name, version)
 }
 
-// sameIdentity checks that a changed object is still the one that the request is for. A
-// name may be given to an object that is created and has none yet.
+// sameIdentity checks that a changed object is still the one in the request. A policy may name an
+// object that is created without a name.
 func sameIdentity(before, after runtime.Object, operation admission.Operation) error {
 	was, err := meta.Accessor(before)
 	if err != nil {
@@ -191,18 +191,18 @@ func sameIdentity(before, after runtime.Object, operation admission.Operation) e
 	}
 	unnamed := was.GetName() == "" && operation == admission.Create
 	if is.GetName() != was.GetName() && !unnamed {
-		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.GetName(),
+		return fmt.Errorf("its metadata.name is %q, but the request has %q", is.GetName(),
 			was.GetName())
 	}
 	if is.GetNamespace() != was.GetNamespace() {
-		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q",
+		return fmt.Errorf("its metadata.namespace is %q, but the request has %q",
 			is.GetNamespace(), was.GetNamespace())
 	}
 	return nil
 }
 
-// tryConvert finds out whether an object can be converted to what the apiserver works
-// with. That happens once, after all policies, when nobody can tell any more who is to
+// tryConvert checks that an object converts to the apiserver's internal version. The real
+// conversion happens once, after all policies. It is too late then to tell which policy is to
 // blame.
 func (r *request) tryConvert(object runtime.Object) error {
 	return r.interfaces.GetObjectConvertor().Convert(object, r.attr.GetObject().DeepCopyObject(),

@@ -38,8 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// What a guest wants is not decoded until it is known that it may have it, and then not if
-// it is beyond all measure.
+// A guest's object is decoded only if the policy may mutate it, and not if it is far too large.
 func TestMutatedObjectsAreComparedFirst(t *testing.T) {
 	reviewed := &review{object: []byte(`{"a":[1,2]}`)}
 	wanting := func(object string) mutation {
@@ -59,11 +58,11 @@ func TestMutatedObjectsAreComparedFirst(t *testing.T) {
 	require.NoError(t, m.bounded(0))
 	m = wanting(`{"a":[1,2,3,4,5,6,7,8,9,10,11,12]}`)
 	require.EqualError(t, m.bounded(0),
-		"mutated object: has up to 15 values and names, at most 10 are allowed: twice those of the request's object and 0")
+		"mutated object: has up to 15 values and names, at most 10 are allowed: twice as many as the request's object has, plus 0")
 	require.NoError(t, m.bounded(5))
 }
 
-// Whatever a guest wants, what there is afterwards is the object of the request.
+// Whatever a guest returns, the result is still the object of the request.
 func FuzzMutatedObject(f *testing.F) {
 	scheme := runtime.NewScheme()
 	require.NoError(f, corev1.AddToScheme(scheme))
@@ -107,7 +106,7 @@ func FuzzMutatedObject(f *testing.F) {
 	})
 }
 
-// BenchmarkReview encodes a request and compares the object that a policy hands back.
+// BenchmarkReview encodes a request and compares the object that a policy returns.
 func BenchmarkReview(b *testing.B) {
 	object := map[string]any{
 		"apiVersion": "example.com/v1",

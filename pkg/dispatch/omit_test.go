@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// short leaves the managed fields out of what a policy gets.
+// short omits the managed fields for a policy.
 func short(p *wasmadmission.Policy) {
 	p.Review.Omit = []wasmadmission.OmittedField{wasmadmission.OmitManagedFields}
 }
@@ -49,8 +49,8 @@ func managed(t *testing.T) *admitted {
 	return a
 }
 
-// Policies that are not given all of the object change it as they would if they were, and
-// nobody sees the difference.
+// Policies that do not get all of the object can still change it, and the result is the same as if
+// they did.
 func TestOmittedFieldsComeBack(t *testing.T) {
 	full, err := json.Marshal(managed(t).object.ManagedFields)
 	require.NoError(t, err)
@@ -89,12 +89,12 @@ func TestOmittedFieldsComeBack(t *testing.T) {
 	}
 }
 
-// evaluationsOf is the key of the annotation that has the evaluations of a phase.
+// evaluationsOf is the key of the annotation with the evaluations of a phase.
 func evaluationsOf(phase string) string { return "wasm.admission.k8s.io/" + phase }
 
-// A policy does not get what is left out, of the object or the old one, and the audit event
-// says so.
-func TestOmittedFieldsAreNotGiven(t *testing.T) {
+// A policy does not get omitted fields of the object or the old object, and the audit event says
+// so.
+func TestPoliciesDoNotGetOmittedFields(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, wants("a", "kubectl", validating), wants("b", "any", validating, short))
 	a, old := managed(t), managed(t)
@@ -114,7 +114,7 @@ func TestOmittedFieldsAreNotGiven(t *testing.T) {
 	require.ErrorContains(t, validate(a.object, old.object), "the text is not in the request")
 }
 
-// What a policy cannot see it may not set.
+// A policy must not set a field that it cannot see.
 func TestOmittedFieldsCannotBeSet(t *testing.T) {
 	for _, test := range []struct{ response, err string }{
 		{wanting(`,"managedFields":[]`, `{"a":"one"}`),

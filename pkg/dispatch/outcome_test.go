@@ -37,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// notes is a recorder that remembers.
+// notes is a recorder that remembers everything.
 type notes struct {
 	mu          sync.Mutex
 	evaluations []evaluation
@@ -47,7 +47,7 @@ type notes struct {
 	exemptions  []string
 }
 
-// evaluation is what is noted of one, but for its duration.
+// evaluation is a recorded evaluation without its duration.
 type evaluation struct {
 	policy, phase, operation string
 	outcome                  verdict.Outcome
@@ -84,7 +84,7 @@ func (n *notes) CountExemption(phase, _ string) {
 	n.exemptions = append(n.exemptions, phase)
 }
 
-// noting returns a fixture and what is noted by its recorder.
+// noting returns a fixture and its recorder.
 func noting(t *testing.T, adjust ...func(*dispatch.Config)) (*fixture, *notes) {
 	t.Helper()
 	n := &notes{}
@@ -118,7 +118,7 @@ func guest(name, module string, adjust ...func(*wasmadmission.Policy)) func(*was
 
 func soon(p *wasmadmission.Policy) { p.TimeoutEvalSeconds = new(int32(1)) }
 
-// In monitor mode nothing keeps a request from passing, and everything is recorded.
+// Monitor mode never rejects a request, but records everything.
 func TestMonitor(t *testing.T) {
 	broken := func(p *wasmadmission.Policy) {
 		p.MatchConditions = []admissionregistrationv1.MatchCondition{{
@@ -176,7 +176,7 @@ func TestEvaluationsAreNoted(t *testing.T) {
 	require.Equal(t, 2*once, noted.fuel["d"], "the same for the same request")
 }
 
-// A request that is exempt is so in both phases, and counted once in each.
+// An exempt request is exempt in both phases, and each phase counts it once.
 func TestExemptionsAreCounted(t *testing.T) {
 	f, noted := noting(t, func(c *dispatch.Config) {
 		c.Exemptions.Usernames = []string{"somebody"}
@@ -190,7 +190,7 @@ func TestExemptionsAreCounted(t *testing.T) {
 	require.Equal(t, []string{"admit", "validate"}, noted.exemptions)
 }
 
-// glass puts a policy into monitor mode, and another out of it.
+// glass puts one policy into monitor mode and takes another out of it.
 type glass struct{}
 
 func (glass) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode {
@@ -211,7 +211,7 @@ func TestOverrides(t *testing.T) {
 	ctx, event := audited(ctx, t, "Metadata")
 	require.NoError(t, f.validateAudited(ctx))
 	require.Contains(t, warned.texts,
-		`WasmAdmission policy "broken" is in mode monitor for the time being, not in mode protect`)
+		`WasmAdmission policy "broken" is in mode monitor temporarily, not in mode protect`)
 	require.Equal(t, "broken=monitor", event()["mode-override.wasm.admission.k8s.io/validate"])
 	require.Equal(t, "broken", event()["failed-open.wasm.admission.k8s.io/validate"])
 
@@ -223,7 +223,7 @@ func TestOverrides(t *testing.T) {
 		event()["mode-override.wasm.admission.k8s.io/mutate.round_0"])
 }
 
-// All policies together have a time, beside that of each.
+// All policies together have a time limit, in addition to that of each policy.
 func TestRequestTimeout(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	budget := func(c *dispatch.Config) { c.RequestTimeout = limit }
@@ -243,7 +243,7 @@ func TestRequestTimeout(t *testing.T) {
 			"Policy execution interrupted because it exceeded the allowed execution time")
 	}
 
-	// What comes after it has no time left, and fails in its own way.
+	// The next policy has no time left, and fails for that reason.
 	f, noted := noting(t, budget)
 	f.use(t, guest("a", "spin", mutating, ignoring), guest("b", "accept", mutating, ignoring),
 		guest("c", "accept", mutating))
@@ -254,7 +254,7 @@ func TestRequestTimeout(t *testing.T) {
 	require.Equal(t, verdict.FailedOpen, noted.evaluations[1].outcome)
 }
 
-// Whoever sends a request decides how long it may take. That must not open the gate.
+// A client decides how long its request may take. That must not let it bypass policies.
 func TestRequestsThatEndEarly(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	mutating := func(p *wasmadmission.Policy) { p.Mutating = true }
@@ -265,7 +265,7 @@ func TestRequestsThatEndEarly(t *testing.T) {
 	require.True(t, apierrors.IsTimeout(newConfigMap(t, admission.Create).by(ctx, f)))
 }
 
-// A namespaced policy concerns what is in its namespace and nothing else.
+// A namespaced policy evaluates requests for objects in its namespace, and no others.
 func TestNamespacedPolicies(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{}) // which knows no namespaces
 	everything := []admissionregistrationv1.RuleWithOperations{{

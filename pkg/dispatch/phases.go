@@ -22,7 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// validate has a request evaluated by those candidates that it matches, side by side.
+// validate evaluates a request concurrently with those candidates that it matches.
 func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook,
 	candidates bitset) error {
 	within, cancel, b := startBudget(ctx, d.timeout)
@@ -51,8 +51,8 @@ func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook,
 	return reject(refusals)
 }
 
-// mutate has a request evaluated by those candidates that it matches, one after another,
-// and changed as they want it. The first that refuses it ends this.
+// mutate evaluates a request with those candidates that it matches, one after another, and applies
+// their changes. It stops at the first that rejects the request.
 func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook,
 	candidates bitset) error {
 	round := beginRound(r.attr)
@@ -87,8 +87,8 @@ func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook,
 	return nil
 }
 
-// apply changes the object as the policy wants it, if it may. If it wants something that
-// cannot be, the evaluation has failed.
+// apply applies the policy's change to the object if the policy may mutate it. If the change is
+// invalid, the evaluation has failed.
 func (e *evaluation) apply(r *request) {
 	if !e.judgement.Mutates {
 		return
@@ -99,9 +99,9 @@ func (e *evaluation) apply(r *request) {
 	}
 }
 
-// interrupted is the error of a request that ended while policies were evaluated, for
-// which those failed. It does not go on, even if all of them may be ignored: whoever
-// sends a request decides how long it may take. Nil means that it has not ended.
+// interrupted returns an error if a request ended during the evaluation of policies, which made
+// them fail, and nil otherwise. Such a request is rejected even if all these failures may be
+// ignored. Otherwise a client could bypass policies with a short timeout.
 func interrupted(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

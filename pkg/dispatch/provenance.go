@@ -33,42 +33,41 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// provenance is the audit annotation that says which policies a request was evaluated by,
-// in which version, and what came of it.
+// provenance is the audit annotation that lists the policies that evaluated a request, their
+// versions, and their verdicts.
 type provenance struct{ evaluations []*evaluation }
 
-// record is one evaluation in it.
+// record is one evaluation in the annotation.
 type record struct {
-	// Index is the policy's position among all that are evaluated in this phase.
+	// Index is the policy's position among all policies of the phase.
 	Index    int                      `json:"index"`
 	Policy   string                   `json:"policy"`
 	Module   string                   `json:"module"`
 	Settings string                   `json:"settings"`
 	Mode     wasmadmission.PolicyMode `json:"mode"`
-	// Verdict is allowed, denied or failed, whatever the mode and the failure policy
-	// made of it.
+	// Verdict is allowed, denied or failed, regardless of the mode and the failure policy.
 	Verdict string `json:"verdict"`
-	// Cause is why it failed.
+	// Cause is the cause of a failure.
 	Cause engine.Cause `json:"cause,omitempty"`
-	// Message is what the policy said of a denial, or what a failure was, cut.
+	// Message is the policy's message of a denial, or the text of a failure. It may be cut.
 	Message string `json:"message,omitempty"`
-	// Mutated is whether the policy changed the object.
+	// Mutated is set if the policy changed the object.
 	Mutated bool  `json:"mutated,omitempty"`
 	Fuel    int64 `json:"fuel"`
-	// Omits is what of the object the policy was not given.
+	// Omits lists the fields of the object that the policy did not get.
 	Omits []wasmadmission.OmittedField `json:"omits,omitempty"`
 }
 
 func (p *provenance) add(e *evaluation) { p.evaluations = append(p.evaluations, e) }
 
-// publish annotates the audit event, if there is one.
+// publish adds the annotation to the audit event, if there is one.
 func (p *provenance) publish(ctx context.Context, attr admission.Attributes, name string) {
 	if len(p.evaluations) == 0 || !audited(ctx, auditinternal.LevelMetadata) {
 		return
 	}
 	value, omitted, err := p.encode(maxAnnotationBytes, maxRecordedMessageBytes)
 	if err == nil && omitted > 0 {
-		// Who was asked is worth more than what they said.
+		// The list of policies is worth more than their messages.
 		value, _, err = p.encode(maxAnnotationBytes, 0)
 	}
 	if err != nil {
@@ -79,11 +78,11 @@ func (p *provenance) publish(ctx context.Context, attr admission.Attributes, nam
 	annotate(ctx, attr, provenanceAnnotation+name, value)
 }
 
-// maxRecordedMessageBytes is how much of a message is recorded.
+// maxRecordedMessageBytes bounds each recorded message.
 const maxRecordedMessageBytes = 512
 
-// encode lists as many evaluations as fit, with so much of their messages, and says how
-// many it left out.
+// encode lists as many evaluations as fit, with messages of at most the given length. It returns
+// how many evaluations it left out.
 func (p *provenance) encode(limit, message int) (text string, omitted int, err error) {
 	var list struct {
 		Policies []json.RawMessage `json:"policies"`
@@ -135,8 +134,8 @@ func recordOf(e *evaluation) record {
 // maxPatchBytes bounds the patch of one mutation in the audit event.
 const maxPatchBytes = 256 << 10
 
-// addMutation puts what a policy changed into the audit event, at the levels at which
-// webhooks' patches go there: those at which the request itself does.
+// addMutation adds a policy's change to the audit event at the levels at which webhooks add
+// patches: those that include the request's object.
 func (p *report) addMutation(ctx context.Context, e *evaluation) {
 	if !e.mutation.applied || !audited(ctx, auditinternal.LevelRequest) {
 		return
@@ -157,13 +156,13 @@ func (p *report) addMutation(ctx context.Context, e *evaluation) {
 		err = p.request.attr.AddAnnotationWithLevel(key, string(value), auditinternal.LevelRequest)
 	}
 	if err != nil {
-		// Not the error's text, which may have the patch.
+		// The error is not logged: its text may contain the patch.
 		klog.FromContext(ctx).Info("Adding a mutation to the audit event failed", "key", key,
 			"policy", e.policy().Name())
 	}
 }
 
-// patch returns what the policy changed.
+// patch returns the policy's change.
 func (m *mutation) patch() ([]jsonpatch.Operation, error) {
 	before, err := jsonpatch.Decode(m.before)
 	if err != nil {
@@ -176,7 +175,7 @@ func (m *mutation) patch() ([]jsonpatch.Operation, error) {
 	return jsonpatch.Diff(before, after, maxPatchBytes)
 }
 
-// audited is whether the request's audit event is of a level or above.
+// audited reports whether the request's audit event has at least this level.
 func audited(ctx context.Context, level auditinternal.Level) bool {
 	event := audit.AuditContextFrom(ctx)
 	return event != nil && event.Enabled() && event.GetEventLevel().GreaterOrEqual(level)

@@ -18,7 +18,7 @@ package dispatch
 
 import "time"
 
-// phase is a phase of admission, named as the in-tree admission metrics do.
+// phase is a phase of admission, with the name that the in-tree admission metrics use.
 type phase string
 
 const (
@@ -26,34 +26,33 @@ const (
 	validate phase = "validate" // validating
 )
 
-// What guests say beside their verdicts, as a [Recorder] is told.
+// The kinds of a guest's output that [Recorder.CountDroppedOutput] counts.
 const (
 	outputWarning         = "warning"
 	outputAuditAnnotation = "audit_annotation"
 )
 
-// Recorder takes notes of requests and their evaluations. Implementations are safe for
-// concurrent use and fast: they are called while a request waits. A phase is "admit" or
-// "validate".
+// Recorder records requests and their evaluations. Implementations must be safe for concurrent use
+// and fast, because they run while a request waits. A phase is "admit" or "validate".
 type Recorder interface {
-	// ObserveEvaluation says that a policy was evaluated for a request: with which operation
-	// (CREATE, UPDATE, DELETE or CONNECT), to which outcome, one of package verdict, and
-	// whether the request was rejected for it, which in monitor mode it never is.
+	// ObserveEvaluation records that a policy evaluated a request. operation is CREATE, UPDATE,
+	// DELETE or CONNECT. outcome is one of package verdict. rejected says whether the evaluation
+	// rejected the request, which it never does in monitor mode.
 	ObserveEvaluation(policy, phase, operation, outcome string, rejected bool,
 		duration time.Duration)
-	// AddFuel says how much fuel a policy burnt for a request.
+	// AddFuel adds the fuel that a policy burned for a request.
 	AddFuel(policy string, fuel int64)
 	// CountMutation counts an object that a policy changed.
 	CountMutation(policy, operation string)
-	// CountDroppedOutput counts what a policy's guest said and nobody was told, because it was
-	// too much or had not the form that it has to have: "warning" or "audit_annotation".
+	// CountDroppedOutput counts output of a policy's guest that was dropped, because it was too
+	// much or malformed. output is "warning" or "audit_annotation".
 	CountDroppedOutput(policy, output string, count int)
-	// CountExemption counts a request that was not evaluated in a phase, for its "user",
-	// "group" or "namespace", or because the "apiserver" sent it to itself.
+	// CountExemption counts a request that was exempt in a phase. reason is "user", "group" or
+	// "namespace", or "apiserver" for requests of the apiserver to itself.
 	CountExemption(phase, reason string)
 }
 
-// discard is a [Recorder] that forgets everything.
+// discard is a [Recorder] that does nothing.
 type discard struct{}
 
 func (discard) ObserveEvaluation(string, string, string, string, bool, time.Duration) {}

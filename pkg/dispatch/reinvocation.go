@@ -23,24 +23,24 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// reinvocationKey is where a request's reinvocation context has ours: the plugin's name.
+// reinvocationKey is the plugin's key in a request's reinvocation context.
 const reinvocationKey = "WasmAdmission"
 
-// reinvocation decides which policies are evaluated when the mutating phase of a request
-// runs a second time, by the rules of the mutating webhooks: those that may be, and after
-// which somebody else changed the object. A policy that was not evaluated in the first
-// round is not in the second, even if it matches by then.
+// reinvocation decides which policies are evaluated when the mutating phase of a request runs a
+// second time. The rules are those of mutating webhooks: a reinvocable policy is evaluated again if
+// something else changed the object after it. A policy that was not evaluated in the first round is
+// not evaluated in the second, even if it matches by then.
 type reinvocation struct {
 	context admission.ReinvocationContext
 	*reinvocationState
 }
 
-// reinvocationState is what lasts from one round to the next.
+// reinvocationState is the state that is kept from one round to the next.
 type reinvocationState struct {
 	// output is the object as the policies left it.
 	output runtime.Object
-	// current are the reinvocable policies that have seen the object as it is, or
-	// made it so, and stale are those after which it was changed.
+	// current are the reinvocable policies that saw the object in its current state or left it in
+	// that state. stale are those after which the object changed.
 	current, stale sets.Set[string]
 }
 
@@ -58,12 +58,12 @@ func beginRound(attr admission.Attributes) *reinvocation {
 	return &reinvocation{context: context, reinvocationState: state}
 }
 
-// wants is whether a policy is to be evaluated in this round.
+// wants reports whether a policy is evaluated in this round.
 func (i *reinvocation) wants(h *hook) bool {
 	return !i.context.IsReinvoke() || i.stale.Has(h.policy.Name())
 }
 
-// evaluated notes that a policy was evaluated, and whether it changed the object.
+// evaluated records that a policy was evaluated, and whether it changed the object.
 func (i *reinvocation) evaluated(h *hook, changed bool) {
 	if changed {
 		i.outdate()
@@ -74,7 +74,7 @@ func (i *reinvocation) evaluated(h *hook, changed bool) {
 	}
 }
 
-// end remembers the object as it is at the end of the round.
+// end records the object at the end of the round.
 func (i *reinvocation) end(attr admission.Attributes) {
 	i.output = nil
 	if object := attr.GetObject(); object != nil && i.current.Len() > 0 {

@@ -29,16 +29,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// report tells the client, the audit event, the log and the metrics of the evaluations
-// of a request in one phase.
+// report reports the evaluations of a request in one phase to the client, the audit event, the log
+// and the metrics.
 type report struct {
 	recorder Recorder
 	request  *request
 	warnings warnings
-	// failures is whether any evaluation ended without a verdict.
+	// failures is set if any evaluation ended without a verdict.
 	failures bool
-	// ignored are the policies whose failure policy had the request go on, and
-	// overridden those that were not in the mode that is configured, with the mode.
+	// ignored are the policies whose failures were ignored. overridden are the policies that were
+	// not in their configured mode, with the mode that they were in.
 	ignored, overridden []string
 	provenance          provenance
 }
@@ -47,7 +47,7 @@ func (d *Dispatcher) newReport(r *request) *report {
 	return &report{recorder: d.recorder, request: r}
 }
 
-// add reports an evaluation that has been judged.
+// add reports an evaluation after judge.
 func (p *report) add(ctx context.Context, e *evaluation) {
 	e.endTrace()
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
@@ -70,11 +70,11 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 	}
 	if e.mutation.unknown != "" {
 		klog.FromContext(ctx).
-			Info("Policy wants fields that the object's kind does not have: they were dropped",
+			Info("Dropped fields that a policy added and the object's kind does not have",
 				"policy", policy, "moduleDigest", e.policy().Digest(),
 				"fields", e.mutation.unknown, "requestUID", p.request.uid)
-		p.warnings.ours(
-			fmt.Sprintf("WasmAdmission policy %q: what it wants of the object was dropped: %s",
+		p.warnings.fromHost(
+			fmt.Sprintf("WasmAdmission policy %q: fields that it added were dropped: %s",
 				policy, e.mutation.unknown))
 	}
 	p.addMutation(ctx, e)
@@ -91,7 +91,7 @@ func (p *report) addFailure(ctx context.Context, e *evaluation) {
 		return
 	}
 	p.ignored = append(p.ignored, e.policy().Name())
-	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s",
+	p.warnings.fromHost(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s",
 		e.policy().Name(), verdict.Explain(e.err)))
 }
 
@@ -101,15 +101,15 @@ func (p *report) addMode(e *evaluation) {
 		return
 	}
 	p.overridden = append(p.overridden, e.policy().Name()+"="+string(e.mode))
-	p.warnings.ours(
-		fmt.Sprintf("WasmAdmission policy %q is in mode %s for the time being, not in mode %s",
+	p.warnings.fromHost(
+		fmt.Sprintf("WasmAdmission policy %q is in mode %s temporarily, not in mode %s",
 			e.policy().Name(), e.mode, e.configured))
 }
 
-// addOutput passes on what a guest said beside its verdict, as far as that may be.
+// addOutput passes on the warnings and annotations of a guest, within their bounds.
 func (p *report) addOutput(ctx context.Context, e *evaluation) {
 	policy, response := e.policy().Name(), e.judgement.Response
-	if dropped := p.warnings.theirs(response.Warnings) + response.OmittedWarnings; dropped > 0 {
+	if dropped := p.warnings.fromGuest(response.Warnings) + response.OmittedWarnings; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, outputWarning, dropped)
 	}
 	if dropped := annotateForGuest(ctx, p.request.attr, policy, response.AuditAnnotations) +
@@ -118,7 +118,7 @@ func (p *report) addOutput(ctx context.Context, e *evaluation) {
 	}
 }
 
-// publish says what can only be said of all evaluations together.
+// publish reports what concerns all evaluations together.
 func (p *report) publish(ctx context.Context) {
 	attr, name := p.request.attr, p.request.annotationName()
 	spans.Tell(ctx, attribute.Int(spans.Policies, len(p.provenance.evaluations)))

@@ -27,31 +27,30 @@ import (
 	webhookrequest "k8s.io/apiserver/pkg/admission/plugin/webhook/request"
 )
 
-// request is one admission request on its way through one phase. What is computed for
-// one policy is kept for the others. It belongs to one goroutine until its reviews are
-// encoded.
+// request is an admission request in one phase. It keeps what it computes for one policy for the
+// others. Only one goroutine may use it until its reviews are encoded.
 type request struct {
-	// The versions of the object; those of a mutation change.
+	// The accessor returns versions of the object. In the mutating phase they change.
 	generic.VersionedAttributeAccessor
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
 	phase      phase
 	uid        types.UID
-	// reviews are those of the object as it is, and written all of this request's.
+	// reviews are the reviews of the current object. written are all reviews of this request.
 	reviews []*review
 	written []*review
-	// mutable is nil if the object cannot be changed in this phase.
+	// mutable is nil if this phase cannot change the object.
 	mutable *mutableVersion
 }
 
-// reviewKey is what reviews of one request differ in.
+// reviewKey identifies a review among those of one request.
 type reviewKey struct {
 	kind     schema.GroupVersionKind
 	resource schema.GroupVersionResource
 }
 
-// requestUID returns what identifies a request to policies and in the log. The UID of a review that
-// another server has sent is known there too; elsewhere each phase has its own.
+// requestUID returns the UID that identifies a request to policies and in the log. For a review
+// that another server sent, it is the UID that the server knows. Otherwise each phase has its own.
 func requestUID(attr admission.Attributes) types.UID {
 	if remote, is := attr.(RemoteAttributes); is {
 		return remote.UID()
@@ -59,7 +58,7 @@ func requestUID(attr admission.Attributes) types.UID {
 	return uuid.NewUUID()
 }
 
-// newRequest returns a request in its validating phase.
+// newRequest returns a request in the validating phase.
 func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
 	return &request{
 		VersionedAttributeAccessor: &fixedVersions{attr: attr, interfaces: interfaces},
@@ -70,7 +69,7 @@ func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces
 	}
 }
 
-// newMutatingRequest returns a request in its mutating phase.
+// newMutatingRequest returns a request in the mutating phase.
 func newMutatingRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
 	r := newRequest(attr, interfaces)
 	r.phase = admit
@@ -79,7 +78,7 @@ func newMutatingRequest(attr admission.Attributes, interfaces admission.ObjectIn
 	return r
 }
 
-// attributes are those that a request has now: with the object as it was changed.
+// attributes returns the current attributes, with the object as changed so far.
 func (r *request) attributes() admission.Attributes {
 	if r.mutable != nil && r.mutable.versioned != nil {
 		return r.mutable.versioned
@@ -87,7 +86,7 @@ func (r *request) attributes() admission.Attributes {
 	return r.attr
 }
 
-// round is which time the mutating phase runs, as the webhooks' annotations count.
+// round returns the number of the run of the mutating phase, as in the webhooks' annotations.
 func (r *request) round() int {
 	if r.attr.GetReinvocationContext().IsReinvoke() {
 		return 1
@@ -95,8 +94,8 @@ func (r *request) round() int {
 	return 0
 }
 
-// annotationName is the part of an audit annotation's key that tells phases and rounds
-// apart.
+// annotationName returns the part of an audit annotation's key that distinguishes phases and
+// rounds.
 func (r *request) annotationName() string {
 	if r.phase == admit {
 		return fmt.Sprintf("mutate.round_%d", r.round())
@@ -104,8 +103,8 @@ func (r *request) annotationName() string {
 	return "validate"
 }
 
-// review returns the review for a policy, encoded once for all policies that
-// want the same version of the same resource of the same object.
+// review returns the review for a policy. It encodes one review for all policies that want the same
+// version of the same resource of the same object.
 func (r *request) review(call *generic.WebhookInvocation) (*review, error) {
 	key := reviewKey{kind: call.Kind, resource: call.Resource}
 	for _, encoded := range r.reviews {

@@ -69,8 +69,8 @@ func call(attr admission.Attributes) *generic.WebhookInvocation {
 	}
 }
 
-// A policy sees what a webhook would see, field for field.
-func TestReviewIsThatOfAWebhook(t *testing.T) {
+// A policy gets the same fields as a webhook.
+func TestReviewMatchesWebhook(t *testing.T) {
 	attr := podUpdate()
 	r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
 	review, err := r.review(call(attr))
@@ -88,7 +88,7 @@ func TestReviewIsThatOfAWebhook(t *testing.T) {
 	require.Equal(t, string(object), string(review.object))
 }
 
-func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
+func TestReviewOmitsAbsentFields(t *testing.T) {
 	pod := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{Name: "p"},
@@ -129,7 +129,7 @@ func TestReviewsAreEncodedOnce(t *testing.T) {
 	require.Equal(t, r.uid, uidOf(t, third))
 }
 
-// Reviews of other servers have the object as it came.
+// In reviews from other servers, the object is unchanged.
 func TestReviewOfRawObjects(t *testing.T) {
 	for object, want := range map[string]string{
 		``:              `{"uid":"1",.*,"userInfo":{}}`,
@@ -156,9 +156,9 @@ func TestReviewOfRawObjects(t *testing.T) {
 		}))
 }
 
-// Requests that are served at the same time and one after another do not get into each
-// other's reviews, whatever their sizes, and what is very large is not kept.
-func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
+// Concurrent and successive requests of any size do not mix their reviews. Very large reviews are
+// not kept.
+func TestReusedReviewsDoNotMix(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 4 {
 		all.Go(func() {
@@ -187,7 +187,7 @@ func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
 	}
 	all.Wait()
 	v := &review{json: make([]byte, 0, maxSpareBytes+1)}
-	v.letGo()
+	v.recycle()
 	require.Nil(t, v.json)
 }
 

@@ -31,45 +31,45 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 )
 
-// RemoteAttributes are the attributes of a request that another server admits, which has
-// put it into an admission review. Its kind and resource are those of the request, and the
-// object is in the version that the review has it in. The object is not changed: what a
-// policy makes of it is told, and the server that admits the request takes it over.
+// RemoteAttributes are the attributes of a request that another server admits and sent in an
+// admission review. Kind and resource are those of the request, and the object has the version that
+// the review has. The object does not change. Instead, the other server learns how a policy wants
+// to change it, and applies the change.
 type RemoteAttributes interface {
 	admission.Attributes
-	// UID returns that of the review's request.
+	// UID returns the UID of the review's request.
 	UID() types.UID
-	// Review returns the review's request. It is false if that is not in a version of a
-	// resource.
+	// Review returns the review's request. It returns false if the review does not have the object
+	// in this version of the resource.
 	Review(kind schema.GroupVersionKind,
 		resource schema.GroupVersionResource) (request *admissionv1.AdmissionRequest, ok bool)
-	// Change takes the object that a policy wants, and reports whether it is another one. An
-	// error says why it cannot be.
+	// Change records the object that a policy wants, and reports whether it differs. The error says
+	// why the object is invalid.
 	Change(wanted json.RawMessage) (changed bool, err error)
 }
 
-// ErrNoSuchPolicy says that no policy of a name is evaluated in a phase.
+// ErrNoSuchPolicy means that a phase has no policy with this name.
 var ErrNoSuchPolicy = errors.New("no such policy")
 
-// ReviewValidating has a request evaluated by one validating policy, if it matches it: what
-// [Dispatcher.Validate] does with all of them. It returns [ErrNoSuchPolicy] if there is none
-// of that name.
+// ReviewValidating evaluates a request with one validating policy if the request matches it, like
+// [Dispatcher.Validate] does with all of them. It returns [ErrNoSuchPolicy] if there is no
+// validating policy with this name.
 func (d *Dispatcher) ReviewValidating(ctx context.Context, policy string, attr RemoteAttributes,
 	o admission.ObjectInterfaces) error {
 	return d.reviewBy(ctx, policy, newRequest(attr, o))
 }
 
-// ReviewMutating has a request evaluated by one mutating policy, if it matches it: what
-// [Dispatcher.Admit] does with all of them. It returns [ErrNoSuchPolicy] if there is none of
-// that name.
+// ReviewMutating evaluates a request with one mutating policy if the request matches it, like
+// [Dispatcher.Admit] does with all of them. It returns [ErrNoSuchPolicy] if there is no mutating
+// policy with this name.
 func (d *Dispatcher) ReviewMutating(ctx context.Context, policy string, attr RemoteAttributes,
 	o admission.ObjectInterfaces) error {
 	return d.reviewBy(ctx, policy, newMutatingRequest(attr, o))
 }
 
-// reviewBy takes the policy from the set that is current or, if it is not in that, from the
-// last that it was in and that is still there: who sends reviews learns later than we do
-// that a policy is gone, and is not to be refused for that.
+// reviewBy takes the policy from the current set, or else from the latest earlier set that has it
+// and is still held. The server that sends reviews learns later that a policy is gone, and its
+// requests must not fail because of that.
 func (d *Dispatcher) reviewBy(ctx context.Context, policy string, r *request) error {
 	for g := d.current.Load(); g != nil; g = g.before.Load() {
 		if h, n := g.index(r.phase).named(policy); h != nil && g.set.Acquire() {
@@ -109,7 +109,7 @@ func (d *Dispatcher) reviewWith(ctx context.Context, h *hook, n int, r *request)
 	return nil
 }
 
-// named returns the hook of a policy and its position, nil if there is none.
+// named returns the hook of a policy and its position, or nil if there is none.
 func (x *index) named(policy string) (*hook, int) {
 	n, found := slices.BinarySearchFunc(x.hooks, policy, func(h *hook, policy string) int {
 		return strings.Compare(h.policy.Name(), policy)
@@ -120,14 +120,14 @@ func (x *index) named(policy string) (*hook, int) {
 	return x.hooks[n], n
 }
 
-// remoteReview is the review of a request that came in one.
+// remoteReview encodes the review for a request that came in a review.
 func (r *request) remoteReview(remote RemoteAttributes,
 	call *generic.WebhookInvocation) (*review, error) {
 	request, ok := remote.Review(call.Kind, call.Resource)
 	if !ok {
 		return nil,
 			fmt.Errorf(
-				"the policy wants the object as %s of %s, and the admission review has it in another version",
+				"the policy wants the object as %s of %s, but the admission review has it in another version",
 				call.Kind, call.Resource)
 	}
 	return r.write(request)

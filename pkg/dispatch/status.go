@@ -31,32 +31,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// maxMessageBytes bounds what a policy, or an error, says in a status. Objects that
-// policies complain about at length are named by the first of them.
+// maxMessageBytes bounds a policy's message, or the text of an error, in a status.
 const maxMessageBytes = 8 << 10
 
 const (
-	// maxCauses is how many causes of its own a policy may give, and maxDetailBytes how long
-	// each field of its details may be.
+	// maxCauses bounds the number of a policy's own causes, and maxDetailBytes each field of its
+	// details.
 	maxCauses, maxDetailBytes = 16, 1 << 10
-	// maxRetryAfterSeconds bounds how long a policy may have clients wait, who do as they are
-	// told before they try again.
+	// maxRetryAfterSeconds bounds how long a policy can make clients wait. Clients obey before they
+	// try again.
 	maxRetryAfterSeconds = 60
 )
 
-// refusal is a policy's part in the rejection of a request.
+// refusal is one policy's part in the rejection of a request.
 type refusal struct {
 	message string
 	code    int32
 	reason  metav1.StatusReason
 	cause   metav1.StatusCause
-	// details are the policy's own, with its causes or those of a group's members.
+	// details are the policy's own details, with its causes or those of a group's members.
 	details metav1.StatusDetails
 }
 
-// denial is a policy's refusal of a request: what it said, or what the configuration says
-// instead. What it said is kept as the cause, with what else it said, or the members of a
-// group did. As with a webhook, the reason is what explains it if there is no message.
+// denial returns the refusal of a policy that denied the request. Its message is the policy's own,
+// or the configured one. The policy's own message is always a cause, and further causes of the
+// policy or of a group's members follow it. As with a webhook, the reason replaces a missing
+// message.
 func denial(e *evaluation) *refusal {
 	response := e.judgement.Response
 	said := cut(response.Explanation(), maxMessageBytes)
@@ -84,12 +84,12 @@ func denial(e *evaluation) *refusal {
 	return r
 }
 
-// cause names a policy as the configuration's problems do.
+// cause names a policy in the way that problems of the configuration do.
 func cause(policy *policyset.Policy, said string) metav1.StatusCause {
 	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
 }
 
-// boundedDetails returns what is kept of a policy's details.
+// boundedDetails returns the part of a policy's details that is passed on.
 func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
 	kept := metav1.StatusDetails{
 		Name: cut(d.Name, maxDetailBytes), Group: cut(d.Group, maxDetailBytes),
@@ -106,10 +106,9 @@ func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
 	return kept
 }
 
-// failure is the rejection that a policy causes by having no verdict, which the configured
-// message is not about. What keeps the
-// apiserver from telling whether it is to be asked, such as a namespace that is not found,
-// has a status of its own, which is a webhook's too.
+// failure returns the refusal of a policy that has no verdict. The configured message does not
+// apply to it. If it is unknown whether the policy matches, for example because a namespace was not
+// found, the status is that of the underlying error, as with a webhook.
 func failure(e *evaluation) *refusal {
 	said := cut(verdict.Explain(e.err), maxMessageBytes)
 	r := &refusal{
@@ -123,15 +122,15 @@ func failure(e *evaluation) *refusal {
 	return r
 }
 
-// statusCode is the code that a webhook's denial would have: what the policy
-// asks for, if it is one of an error, and else the nearest that is. The server
-// cannot send arbitrary ones.
+// statusCode returns the code that a webhook's denial would have: the one that the policy asks for
+// if it is an error code, and otherwise the nearest error code. The server cannot send arbitrary
+// codes.
 func statusCode(wanted int32) int32 {
 	return min(max(wanted, http.StatusBadRequest), 599)
 }
 
-// reject makes one status of all refusals. Its code, reason and details are those of the
-// first, in the order of the policies' names; its causes are those of all.
+// reject combines all refusals into one status. Code, reason and details are those of the first
+// refusal in the order of the policies' names. Causes are those of all.
 func reject(refusals []*refusal) error {
 	if len(refusals) == 0 {
 		return nil
@@ -155,7 +154,7 @@ func reject(refusals []*refusal) error {
 	return &apierrors.StatusError{ErrStatus: status}
 }
 
-// cut shortens a text to a number of bytes, between two characters.
+// cut shortens a text to at most limit bytes, between two characters.
 func cut(text string, limit int) string {
 	if len(text) <= limit {
 		return text

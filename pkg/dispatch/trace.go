@@ -25,12 +25,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// maxSpans is how many spans there may be inside that of a policy: most are the host calls
-// of a guest, which may make a thousand.
+// maxSpans bounds the spans within the span of a policy. Most of them are the host calls of a
+// guest, which may make a thousand.
 const maxSpans = 128
 
-// startPhase starts the span of a phase, inside that of the request. Requests that no
-// policy is a candidate for have none.
+// startPhase starts the span of a phase, within the span of the request. A request without
+// candidate policies has no such span.
 func startPhase(ctx context.Context, attr admission.Attributes,
 	name string) (context.Context, spans.Span) {
 	ctx, span := spans.Start(ctx, name)
@@ -48,8 +48,8 @@ func startPhase(ctx context.Context, attr admission.Attributes,
 	return ctx, span
 }
 
-// endPhase says what a phase came to, and ends its span. A phase that panics comes to
-// nothing, and its span is not sent. A request that is refused has not failed.
+// endPhase records the result of a phase and ends its span. After a panic, there is no result and
+// the span is not sent. A rejection is not an error of the span.
 func endPhase(span spans.Span, err error) {
 	if span.Recording() {
 		span.Set(attribute.Bool(spans.Allowed, err == nil))
@@ -64,8 +64,8 @@ func (e *evaluation) trace(ctx context.Context) context.Context {
 	return ctx
 }
 
-// endTrace ends the span of an evaluation, which has been judged, at the time that the
-// policy was done.
+// endTrace ends the span of an evaluation after judge. The end time is the time when the policy
+// ended.
 func (e *evaluation) endTrace() {
 	if !e.span.Recording() {
 		return

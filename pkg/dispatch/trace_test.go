@@ -34,8 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// traced returns the context of a request that is sampled as the sampler has it, and what is
-// recorded inside of it.
+// traced returns the context of a request with the given sampling, and the recorded spans.
 func traced(t testing.TB, sampler sdktrace.Sampler) (context.Context, *tracetest.SpanRecorder) {
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler),
@@ -45,7 +44,7 @@ func traced(t testing.TB, sampler sdktrace.Sampler) (context.Context, *tracetest
 	return ctx, recorder
 }
 
-// named returns the one span of a name that is inside another.
+// named returns the only span with this name within another.
 func named(t *testing.T, recorder *tracetest.SpanRecorder, inside trace.SpanContext,
 	name string) (sdktrace.ReadOnlySpan, map[attribute.Key]any) {
 	t.Helper()
@@ -147,7 +146,7 @@ func TestSpansOfAMutation(t *testing.T) {
 	require.Equal(t, int64(0), attributes[spans.Policies])
 }
 
-// What is in the object and what policies say of it is nowhere in the trace.
+// A trace contains nothing of the object or of what policies say about it.
 func TestSpansHaveNothingOfTheObject(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t,
@@ -176,7 +175,7 @@ func TestSpansHaveNothingOfTheObject(t *testing.T) {
 	}
 }
 
-// Tracing that is configured costs a request nothing that it has not sampled.
+// If tracing is configured, a request that is not sampled costs nothing more.
 func TestUnsampledRequestsAllocateNothingMore(t *testing.T) {
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.use(t, policy("p", "accept"), answers("m", `{"accepted":true}`))
@@ -184,8 +183,8 @@ func TestUnsampledRequestsAllocateNothingMore(t *testing.T) {
 	o := admission.NewObjectInterfacesFromScheme(scheme.Scheme)
 	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
 	wanted, unwanted := create(object, "configmaps", somebody), create(object, "secrets", somebody)
-	// A pool loses what it keeps to the garbage collector, and at random under the race
-	// detector, so that what one request allocates varies: the mean over many does not.
+	// The garbage collector empties pools, and the race detector does so at random. So the
+	// allocations of one request vary, but their mean over many requests does not.
 	const requests = 2000
 	allocations := func(ctx context.Context, attr admission.Attributes) float64 {
 		return testing.AllocsPerRun(1, func() {

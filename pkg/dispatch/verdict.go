@@ -21,7 +21,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// judge says what an evaluation comes to.
+// judge decides what follows from the answer.
 func (e *evaluation) judge() {
 	terms := e.policy().Terms()
 	terms.Monitor = e.mode == wasmadmission.ModeMonitor
@@ -40,7 +40,7 @@ func (e *evaluation) judge() {
 	}
 }
 
-// refuse is the policy's part in a rejection, nil if it does not stand in the way.
+// refuse returns the policy's part in a rejection, or nil if the policy does not object.
 func (e *evaluation) refuse() *refusal {
 	switch e.judgement.Outcome {
 	case verdict.Denied:

@@ -51,7 +51,7 @@ func judged(reviewed string, response *abi.ValidationResponse) *evaluation {
 	return e
 }
 
-// A policy that may not mutate may still hand the object back.
+// A policy that may not mutate may still return the object unchanged.
 func TestMutationsAreRefused(t *testing.T) {
 	const (
 		pod         = `{"object":{"kind":"Pod","spec":{"a":1,"b":[]}}}`
@@ -108,7 +108,7 @@ func TestMessagesAreBounded(t *testing.T) {
 	require.True(t, strings.HasSuffix(e.refusal.message, "ä…"))
 }
 
-// What the members of a group said stands behind the group's own cause.
+// The causes of a group's members follow the group's own cause.
 func TestCausesOfMembers(t *testing.T) {
 	e := judged("{}", &abi.ValidationResponse{Message: "the group refuses", Causes: []abi.Cause{
 		{Field: "spec.policies.a"},
@@ -124,8 +124,8 @@ func TestCausesOfMembers(t *testing.T) {
 	require.Len(t, causes[2].Message, maxMessageBytes)
 }
 
-// The status that a policy of the Open Policy Agent answers with becomes the rejection's, as
-// that of a webhook does.
+// As with a webhook, the status in the answer of an Open Policy Agent policy becomes the status of
+// the rejection.
 func TestReasonAndDetails(t *testing.T) {
 	first := judged("{}",
 		&abi.ValidationResponse{Reason: "Conflict", Code: 409, Details: &metav1.StatusDetails{
@@ -175,7 +175,7 @@ func TestDetailsAreBounded(t *testing.T) {
 	require.Zero(t, e.refusal.details.RetryAfterSeconds)
 }
 
-// recorder keeps warnings as they would be sent.
+// recorder keeps warnings in the form in which they are sent.
 type recorder struct{ texts []string }
 
 func (r *recorder) AddWarning(_, text string) { r.texts = append(r.texts, text) }
@@ -189,8 +189,8 @@ func sent(t *testing.T, w *warnings) []string {
 
 func TestWarningsCarryNoControlCharacters(t *testing.T) {
 	w := &warnings{}
-	require.Zero(t, w.theirs([]string{"one\ntwo\x00three", "bad \xff"}))
-	w.ours("three\rfour")
+	require.Zero(t, w.fromGuest([]string{"one\ntwo\x00three", "bad \xff"}))
+	w.fromHost("three\rfour")
 	require.Equal(t, []string{"three four", "one two three", "bad \uFFFD"}, sent(t, w))
 }
 
@@ -201,11 +201,11 @@ func TestWarningsAreBounded(t *testing.T) {
 		many[n] = long
 	}
 	w := &warnings{}
-	require.Equal(t, 100-maxWarnings, w.theirs(many), "those of one policy are counted")
-	require.Equal(t, 3, w.theirs([]string{long, long, ""}), "those of all together have a size")
-	w.ours(long)
+	require.Equal(t, 100-maxWarnings, w.fromGuest(many), "the warnings of one policy are counted")
+	require.Equal(t, 3, w.fromGuest([]string{long, long, ""}), "the warnings of all guests have a total size")
+	w.fromHost(long)
 	texts := sent(t, w)
-	require.Len(t, texts, maxWarnings+1, "ours are sent whatever guests say")
+	require.Len(t, texts, maxWarnings+1, "the host's warnings are always sent")
 	total := 0
 	for _, text := range texts {
 		require.LessOrEqual(t, len(text), maxWarningBytes)

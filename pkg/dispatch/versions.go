@@ -22,8 +22,8 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 )
 
-// fixedVersions has a request in every version that policies want, each converted once.
-// It is for objects that nobody changes.
+// fixedVersions holds a request in every version that policies want, each converted once. It is for
+// objects that do not change.
 type fixedVersions struct {
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
@@ -48,14 +48,14 @@ func (v *fixedVersions) VersionedAttribute(
 	return versioned, nil
 }
 
-// mutableVersion has a request in one version at a time: that of the policy whose turn
-// it is. A policy that wants another version gets what the one before left, converted.
+// mutableVersion holds a request in one version at a time, the version of the current policy. The
+// next policy gets the changed object, converted if it wants another version.
 type mutableVersion struct {
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
-	versioned  *admission.VersionedAttributes // nil until somebody asks
-	// dropUnknown is whether fields are dropped that the kind does not have; otherwise an
-	// object with such a field cannot be.
+	versioned  *admission.VersionedAttributes // nil before the first call
+	// dropUnknown drops fields that the kind does not have. Otherwise an object with such a field
+	// is an error.
 	dropUnknown bool
 }
 
@@ -78,7 +78,7 @@ func (v *mutableVersion) VersionedAttribute(
 	return v.versioned, nil
 }
 
-// finish puts the object, if it was changed, where the rest of the apiserver finds it.
+// finish converts a changed object back into the attributes' object.
 func (v *mutableVersion) finish() error {
 	if v.versioned == nil || v.versioned.VersionedObject.Object() == nil || !v.versioned.Dirty {
 		return nil

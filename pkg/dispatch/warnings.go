@@ -24,28 +24,29 @@ import (
 	"k8s.io/apiserver/pkg/warning"
 )
 
-// What clients are warned of. The apiserver cuts warnings to the first two of these when
-// they become too many; here they always hold.
+// Bounds of warnings to clients. The apiserver applies the first two only if there are too many
+// warnings. This package always applies them.
 const (
 	maxWarningBytes  = 256
 	maxWarningsBytes = 4096
-	// maxWarnings is how many one policy may give for one request.
+	// maxWarnings bounds the warnings of one policy for one request.
 	maxWarnings = 16
 )
 
-// warnings are those of one phase. Ours come first: guests cannot crowd them out.
+// warnings are the warnings of one phase. Those of the host come first, so that guests cannot
+// displace them.
 type warnings struct {
 	host, guests []string
 	guestBytes   int
 }
 
-// ours adds a warning of the host.
-func (w *warnings) ours(text string) {
+// fromHost adds a warning of the host.
+func (w *warnings) fromHost(text string) {
 	w.host = append(w.host, cut(clean(text), maxWarningBytes))
 }
 
-// theirs adds what a guest warns of, and returns how many warnings it had to drop.
-func (w *warnings) theirs(texts []string) (dropped int) {
+// fromGuest adds the warnings of a guest, and returns how many it dropped.
+func (w *warnings) fromGuest(texts []string) (dropped int) {
 	for n, text := range texts {
 		if n == maxWarnings {
 			return dropped + len(texts) - n
@@ -67,7 +68,7 @@ func (w *warnings) send(ctx context.Context) {
 	}
 }
 
-// clean makes a text fit for a header, which cannot carry control characters.
+// clean removes control characters, which a header cannot carry.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

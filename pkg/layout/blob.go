@@ -34,14 +34,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// blobName is the name of the file with a digest.
+// blobName returns the name of the file with a digest.
 func blobName(digest string) string {
 	return ocispec.ImageBlobsDir + "/sha256/" + strings.TrimPrefix(digest, "sha256:")
 }
 
-// Fetch opens what a descriptor describes. What is read has that size; the end comes with an error
-// that wraps content.ErrMismatchedDigest of oras-go if it has another digest. If there is nothing
-// the error wraps errdef.ErrNotFound.
+// Fetch opens the content of a descriptor. The content has the descriptor's size. If its digest
+// differs, the last read returns an error that wraps content.ErrMismatchedDigest of oras-go. If the
+// layout does not have it, the error wraps errdef.ErrNotFound.
 func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadCloser, error) {
 	digest := target.Digest.String()
 	if !moduleuri.IsDigest(digest) {
@@ -55,8 +55,8 @@ func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadClo
 	case err != nil:
 		return nil, fmt.Errorf("layout %s: %w", l.path, err)
 	case size != target.Size:
-		_ = file.Close() // it is not read
-		return nil, fmt.Errorf("layout %s: what it has for %s has %d bytes, not %d: %w", l.path,
+		_ = file.Close() // nothing was read
+		return nil, fmt.Errorf("layout %s: its content for %s has %d bytes, not %d: %w", l.path,
 			digest, size, target.Size, content.ErrMismatchedDigest)
 	}
 	return &blob{
@@ -68,7 +68,8 @@ func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadClo
 	}, nil
 }
 
-// Exists says whether there is something for a descriptor. Whether it is that, reading it says.
+// Exists reports whether the layout has a file for a descriptor. Only reading it compares the
+// digest.
 func (l *Layout) Exists(ctx context.Context, target ocispec.Descriptor) (bool, error) {
 	file, err := l.Fetch(ctx, target)
 	switch {
@@ -80,7 +81,7 @@ func (l *Layout) Exists(ctx context.Context, target ocispec.Descriptor) (bool, e
 	return true, file.Close()
 }
 
-// blob compares what is read with its digest.
+// blob reads a file and compares its digest.
 type blob struct {
 	io.Reader
 	io.Closer
@@ -94,7 +95,7 @@ func (b *blob) Read(p []byte) (int, error) {
 	b.sum.Write(p[:n])
 	if errors.Is(err, io.EOF) {
 		if got := "sha256:" + hex.EncodeToString(b.sum.Sum(nil)); got != b.digest {
-			return n, fmt.Errorf("layout %s: what it has for %s has digest %s: %w", b.layout,
+			return n, fmt.Errorf("layout %s: its content for %s has digest %s: %w", b.layout,
 				b.digest, got, content.ErrMismatchedDigest)
 		}
 	}

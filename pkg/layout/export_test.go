@@ -18,7 +18,7 @@ package layout
 
 import "archive/tar"
 
-// AddTo notes an entry of a tar as if so many bytes were in it.
+// AddTo records an entry of a tar as if it had the given size.
 func AddTo(header *tar.Header, size int64) error {
 	return (&archive{sections: map[string]section{}}).add(header, 512, size)
 }

@@ -40,7 +40,7 @@ type entry struct {
 	typeflag      byte
 }
 
-// tarOf writes a tar.
+// tarOf returns a tar.
 func tarOf(t *testing.T, entries ...entry) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -71,7 +71,8 @@ func openBytes(t *testing.T, content []byte) error {
 	return err
 }
 
-// Nothing is unpacked, and what could be meant to lead elsewhere is refused whole.
+// Nothing is unpacked. A tar with an entry that could lead out of the layout is rejected as a
+// whole.
 func TestHostileTars(t *testing.T) {
 	good := []entry{{name: "oci-layout", content: marker},
 		{name: "index.json", content: `{"manifests":[]}`}}
@@ -96,13 +97,13 @@ func TestHostileTars(t *testing.T) {
 		want    string
 	}{
 		"symbolic link": {with(entry{name: blob, typeflag: tar.TypeSymlink}),
-			`is a tar with "` + blob + `" in it, which is no regular file but of type '2'`},
+			`is a tar with "` + blob + `" in it, which is not a regular file but of type '2'`},
 		"hard link": {with(entry{name: "any", typeflag: tar.TypeLink}),
-			`which is no regular file but of type '1'`},
+			`which is not a regular file but of type '1'`},
 		"device": {with(entry{name: "any", typeflag: tar.TypeChar}),
-			`which is no regular file but of type '3'`},
+			`which is not a regular file but of type '3'`},
 		"pipe": {with(entry{name: "any", typeflag: tar.TypeFifo}),
-			`which is no regular file but of type '6'`},
+			`which is not a regular file but of type '6'`},
 		"upwards": {with(entry{name: "../index.json"}),
 			`is a tar with "../index.json" in it, which is outside of the layout`},
 		"up by a detour": {with(entry{name: "blobs/../../x"}),
@@ -112,11 +113,11 @@ func TestHostileTars(t *testing.T) {
 		"twice": {with(entry{name: "blobs/../index.json", content: "{}"}),
 			"is a tar with two files index.json"},
 		"cut": {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096],
-			"ends in " + blob + ": copy it anew"},
+			"ends in " + blob + ": copy it again"},
 		"compressed": {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
 		"no tar":     {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
-		"empty":      {nil, "is no OCI image layout: it has no oci-layout"},
-		"no index":   {tarOf(t, good[0]), "is no OCI image layout: it has no index.json"},
+		"empty":      {nil, "is not an OCI image layout: it has no oci-layout"},
+		"no index":   {tarOf(t, good[0]), "is not an OCI image layout: it has no index.json"},
 		"large marker": {tarOf(t,
 			entry{name: "oci-layout", content: marker + strings.Repeat(" ", 4096)}),
 			"its oci-layout has 4126 bytes, at most 4096 are allowed"},
@@ -133,7 +134,7 @@ func TestHostileTars(t *testing.T) {
 	}
 }
 
-// What cannot be made with a writer of tars.
+// A tar writer cannot write these headers.
 func TestHostileHeaders(t *testing.T) {
 	name := "blobs/sha256/" + strings.Repeat("0", 64)
 	require.NoError(t,
@@ -166,8 +167,8 @@ func TestHostileIndexes(t *testing.T) {
 		`[`: "its index.json cannot be read",
 		fmt.Sprintf(
 			`{"manifests":[{"digest":%q,"size":1,"annotations":{%q:"v1"}},{"digest":%q,"size":1,"annotations":{%[2]q:"v1"}}]}`,
-			a, ocispec.AnnotationRefName, b): `its index.json says that "v1" is ` + a.String() +
-			", and that it is " + b.String(),
+			a, ocispec.AnnotationRefName, b): `its index.json says that "v1" is both ` + a.String() +
+			" and " + b.String(),
 		`{"manifests":[{"digest":"sha512:00","size":1}]}`:         `entry 0 of its index.json has digest "sha512:00" and 1 bytes: only SHA-256 is supported`,
 		fmt.Sprintf(`{"manifests":[{"digest":%q,"size":-1}]}`, a): "and -1 bytes",
 		fmt.Sprintf(`{"manifests":[{"digest":"%s/../x","size":1}]}`,

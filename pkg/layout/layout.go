@@ -14,14 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package layout reads and writes OCI image layouts: a registry's content as a directory or a tar,
-// for places without a network. What is in one is hostile until a digest that leads to it has been
-// compared, which every read does.
+// Package layout reads and writes OCI image layouts: the content of a registry as a directory or a
+// tar, for places without a network. It treats the content as hostile until its digest has been
+// compared with the digest that leads to it. Every read does that.
 //
-// An entry of its index is named by the annotation org.opencontainers.image.ref.name, either in
-// full, registry.example.com/policies/policy:v1.0.0, or by a tag alone. That is what skopeo and
-// oras copy to and from as oci:PATH:NAME and --oci-layout PATH:TAG. Signatures have the names that
-// they have in a registry.
+// The annotation org.opencontainers.image.ref.name names an entry of the index, either in full, as
+// in registry.example.com/policies/policy:v1.0.0, or by a tag alone. That is the format of skopeo's
+// oci:PATH:NAME and oras' --oci-layout PATH:TAG. Signatures have the same names as in a registry.
 package layout
 
 import (
@@ -45,31 +44,31 @@ import (
 )
 
 const (
-	// maxIndexBytes bounds the index: some twenty thousand entries.
+	// maxIndexBytes bounds the size of the index. It allows some twenty thousand entries.
 	maxIndexBytes = 8 << 20
-	// maxIndexParts bounds what it decodes to: ten parts for each.
+	// maxIndexParts bounds the values that the index decodes to. It allows ten for each entry.
 	maxIndexParts = 200_000
-	// maxMarkerBytes bounds the file that says that it is a layout.
+	// maxMarkerBytes bounds the size of oci-layout, the file that marks a layout.
 	maxMarkerBytes = 4 << 10
-	// AnnotationURI is what an entry of the index is named by that is no artifact of a registry:
-	// the URI of a file on a web server.
+	// AnnotationURI names an entry of the index that is not an artifact of a registry, by the URI
+	// of a file on a web server.
 	AnnotationURI = "io.wasm-admission.uri"
 )
 
-// Options say how a layout is read.
+// Options say how to read a layout.
 type Options struct {
-	// AnyOwner reads files that others could have written: for people at a terminal. A server must
-	// not.
+	// AnyOwner also reads files that other users could have written. It is for people at a
+	// terminal, and never for servers.
 	AnyOwner bool
 }
 
-// Layout is a layout as it was when it was opened. It is safe for concurrent use and holds no files
-// open.
+// Layout is a layout as it was when it was opened. It keeps no files open, and is safe for
+// concurrent use.
 type Layout struct {
 	path string
-	// place reads its files.
+	// place reads the files of the layout.
 	place place
-	// identity is that of the file that changes when the layout does.
+	// identity identifies the version of the file that changes whenever the layout does.
 	identity fs.FileInfo
 	index    []ocispec.Descriptor
 	names    map[string]ocispec.Descriptor // by reference or tag
@@ -80,14 +79,14 @@ type Layout struct {
 	err       error
 }
 
-// place is where the files of a layout are. Names have slashes.
+// place is a directory or a tar with the files of a layout. File names have slashes.
 type place interface {
-	// prepare finds the files. It comes before open.
+	// prepare finds the files. Call it before open.
 	prepare() error
-	// open opens a file for reading, and says how large it is. If there is none the error wraps
+	// open opens a file for reading and returns its size. If there is no such file, the error wraps
 	// fs.ErrNotExist.
 	open(name string) (io.ReadCloser, int64, error)
-	// identity describes the file that changes when the layout does.
+	// identity describes the file that changes whenever the layout does.
 	identity() (fs.FileInfo, error)
 }
 
@@ -99,7 +98,7 @@ func (o Options) opener() opener {
 		return safefile.Open
 	}
 	return func(path string) (*os.File, error) {
-		// opening a FIFO would wait
+		// Opening a FIFO would block.
 		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is not a regular file", path)
 		}
@@ -107,8 +106,8 @@ func (o Options) opener() opener {
 	}
 }
 
-// Open opens the layout at an absolute path: a directory, or a tar that is not compressed. Unless
-// the options say otherwise, it fails if others could have written what is read.
+// Open opens the layout at an absolute path, which is a directory or an uncompressed tar. Unless
+// the options allow any owner, it returns an error if other users could have written the files.
 func Open(path string, options Options) (*Layout, error) {
 	l, err := open(path, options.opener())
 	if err != nil {
@@ -134,9 +133,9 @@ func open(path string, opener opener) (*Layout, error) {
 	if info.IsDir() {
 		l.place = &directory{path: path, opener: opener}
 	}
-	// First, so that a change while it is read is one.
+	// The identity comes first, so that a change during reading counts as a change.
 	if l.identity, err = l.place.identity(); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("is no OCI image layout: %w", err)
+		return nil, fmt.Errorf("is not an OCI image layout: %w", err)
 	}
 	if err == nil {
 		err = l.place.prepare()
@@ -147,7 +146,7 @@ func open(path string, opener opener) (*Layout, error) {
 	return l, l.readIndex()
 }
 
-// Changed says whether there is another layout at the path by now, or none.
+// Changed reports whether the layout at the path has been replaced or removed.
 func (l *Layout) Changed() bool {
 	now, err := l.place.identity()
 	return err != nil || !same(now, l.identity)
@@ -184,11 +183,11 @@ func (l *Layout) readIndex() error {
 	return nil
 }
 
-// add notes what an entry of the index is called. What has two meanings has none.
+// add records the name of an entry of the index. A name for two different entries is an error.
 func add(to map[string]ocispec.Descriptor, annotation string, entry ocispec.Descriptor) error {
 	name := entry.Annotations[annotation]
 	if before, ok := to[name]; ok && before.Digest != entry.Digest {
-		return fmt.Errorf("its %s says that %.300q is %s, and that it is %s",
+		return fmt.Errorf("its %s says that %.300q is both %s and %s",
 			ocispec.ImageIndexFile, name, before.Digest, entry.Digest)
 	}
 	if name != "" {
@@ -200,7 +199,7 @@ func add(to map[string]ocispec.Descriptor, annotation string, entry ocispec.Desc
 func (l *Layout) readJSON(name string, most int64, into any) error {
 	file, size, err := l.place.open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("is no OCI image layout: it has no %s", name)
+		return fmt.Errorf("is not an OCI image layout: it has no %s", name)
 	}
 	if err != nil {
 		return err
@@ -222,13 +221,13 @@ func (l *Layout) readJSON(name string, most int64, into any) error {
 	return nil
 }
 
-// Path is where it is.
+// Path returns the path of the layout.
 func (l *Layout) Path() string { return l.path }
 
-// Entries are what its index lists. They must not be changed.
+// Entries returns the entries of the index. The caller must not change them.
 func (l *Layout) Entries() []ocispec.Descriptor { return l.index }
 
-// File returns the manifest of the file that is known by a URI. If there is none the error wraps
+// File returns the manifest of the file with a URI. If there is none, the error wraps
 // errdef.ErrNotFound.
 func (l *Layout) File(uri string) (ocispec.Descriptor, error) {
 	entry, ok := l.uris[uri]
@@ -238,7 +237,7 @@ func (l *Layout) File(uri string) (ocispec.Descriptor, error) {
 	return plain(entry), nil
 }
 
-// plain is a descriptor without what the index says beside.
+// plain returns a descriptor without the fields that only the index has.
 func plain(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{
 		MediaType:    d.MediaType,
@@ -248,7 +247,8 @@ func plain(d ocispec.Descriptor) ocispec.Descriptor {
 	}
 }
 
-// Read returns what a descriptor describes, at most so many bytes, and compares the digest.
+// Read returns the content of a descriptor, which may have at most the given size, and compares its
+// digest.
 func (l *Layout) Read(ctx context.Context, target ocispec.Descriptor, most int64) ([]byte, error) {
 	if target.Size > most {
 		return nil, fmt.Errorf("layout %s: %s has %d bytes, at most %d are allowed", l.path,

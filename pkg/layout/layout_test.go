@@ -40,7 +40,7 @@ import (
 
 const name = "registry.example.com/policies/policy"
 
-// sample is what is in the layouts of these tests.
+// sample is the content of the layouts in these tests.
 type sample struct {
 	t         *testing.T
 	directory string
@@ -60,8 +60,8 @@ func manifestOf(t *testing.T, config ocispec.Descriptor, subject *ocispec.Descri
 	return content
 }
 
-// newSample writes a layout of a manifest with one layer and of one that refers to it, in one order
-// or the other.
+// newSample writes a layout with a manifest of one layer and a manifest that refers to it, in
+// either order.
 func newSample(t *testing.T, backwards bool) *sample {
 	t.Helper()
 	s := &sample{t: t, directory: t.TempDir()}
@@ -98,7 +98,7 @@ func (s *sample) blobPath(d ocispec.Descriptor) string {
 	return filepath.Join(s.directory, "blobs", "sha256", d.Digest.Encoded())
 }
 
-// tar writes the directory into a tar.
+// tar writes the directory to a tar.
 func (s *sample) tar() string {
 	s.t.Helper()
 	var b bytes.Buffer
@@ -159,7 +159,7 @@ func TestReading(t *testing.T) {
 	}
 }
 
-// The same content makes the same bytes, in whatever order it came.
+// The same content gives the same bytes, in whatever order it is added.
 func TestWritingIsReproducible(t *testing.T) {
 	one, err := os.ReadFile(newSample(t, false).tar())
 	require.NoError(t, err)
@@ -168,7 +168,7 @@ func TestWritingIsReproducible(t *testing.T) {
 	require.Equal(t, digest.FromBytes(one), digest.FromBytes(other))
 }
 
-func TestANameHasOneMeaning(t *testing.T) {
+func TestNamesAreUnique(t *testing.T) {
 	w, err := layout.NewWriter(t.TempDir())
 	require.NoError(t, err)
 	annotations := map[string]string{ocispec.AnnotationRefName: "v1"}
@@ -178,10 +178,10 @@ func TestANameHasOneMeaning(t *testing.T) {
 		w.Entry(ocispec.Descriptor{Digest: digest.FromString("a"), Annotations: annotations}))
 	require.ErrorContains(t,
 		w.Entry(ocispec.Descriptor{Digest: digest.FromString("b"), Annotations: annotations}),
-		"v1 is sha256:")
+		"v1 is both sha256:")
 }
 
-// Others know what is written, and what they write is read: oras, and whoever uses its library.
+// oras, and every program that uses its library, can read and write the same layouts.
 func TestOrasReadsAndWritesTheSame(t *testing.T) {
 	ctx := context.Background()
 	s := newSample(t, false)
@@ -214,7 +214,7 @@ func TestOrasReadsAndWritesTheSame(t *testing.T) {
 	require.Equal(t, s.referrer.Digest, referrers[0].Digest)
 }
 
-// What does not have its digest is not read to the end.
+// A read fails if the content does not match its digest.
 func TestTamperedBlobs(t *testing.T) {
 	for name, tamper := range map[string]func(path string) error{
 		"another content": func(path string) error {
@@ -239,7 +239,7 @@ func TestTamperedBlobs(t *testing.T) {
 	}
 }
 
-// A manifest that is damaged refers to nothing.
+// A damaged manifest refers to nothing.
 func TestDamagedReferrers(t *testing.T) {
 	s := newSample(t, false)
 	require.NoError(t, os.WriteFile(s.blobPath(s.referrer), []byte("{}"), 0o600))
@@ -268,7 +268,7 @@ func TestChanges(t *testing.T) {
 	require.True(t, fromDirectory.Changed())
 }
 
-// A server reads nothing that others could have written; people do.
+// A server reads no files that other users could have written. People can.
 func TestOwnership(t *testing.T) {
 	s := newSample(t, false)
 	tar := s.tar()
@@ -290,11 +290,11 @@ func TestOwnership(t *testing.T) {
 	require.ErrorContains(t, err, "group and others must not be able to write it")
 }
 
-func TestPlacesThatAreNone(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	_, err := layout.Open("layout", layout.Options{})
 	require.EqualError(t, err, "layout layout: is not an absolute path")
 	_, err = layout.Open(filepath.Join(t.TempDir(), "none"), layout.Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = layout.Open(t.TempDir(), layout.Options{})
-	require.ErrorContains(t, err, "is no OCI image layout")
+	require.ErrorContains(t, err, "is not an OCI image layout")
 }

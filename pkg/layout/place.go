@@ -32,7 +32,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxTarEntries bounds the entries of a tar. A policy has some ten files.
+// maxTarEntries bounds the entries of a tar. A policy has about ten files.
 const maxTarEntries = 100_000
 
 // directory is a layout in a directory.
@@ -59,7 +59,7 @@ func (d *directory) identity() (fs.FileInfo, error) {
 	return os.Stat(filepath.Join(d.path, ocispec.ImageIndexFile))
 }
 
-// archive is a layout in a tar. It is never unpacked: the files are read where they are in it.
+// archive is a layout in a tar. It reads the files in place and unpacks nothing.
 type archive struct {
 	path     string
 	opener   opener
@@ -67,10 +67,10 @@ type archive struct {
 	sections map[string]section
 }
 
-// section is where in the tar a file is.
+// section is the position of a file in the tar.
 type section struct{ offset, size int64 }
 
-// layoutFile are the names that count. Others, as tools add them, are not looked at.
+// layoutFile matches the files of a layout. Files of other names, which tools may add, are ignored.
 var layoutFile = regexp.MustCompile(`^(oci-layout|index\.json|blobs/sha256/[0-9a-f]{64})$`)
 
 func (a *archive) prepare() error {
@@ -111,15 +111,15 @@ func (a *archive) find(file *os.File, size int64) error {
 	}
 }
 
-// add notes where an entry is. What has no place in a layout is refused: such a tar was made to do
-// harm.
+// add records the position of an entry. It returns an error for an entry that has no place in a
+// layout, because such a tar is malicious.
 func (a *archive) add(header *tar.Header, offset, size int64) error {
 	switch header.Typeflag {
 	case tar.TypeDir, tar.TypeXGlobalHeader:
 		return nil
 	case tar.TypeReg:
 	default:
-		return fmt.Errorf("is a tar with %.100q in it, which is no regular file but of type %q",
+		return fmt.Errorf("is a tar with %.100q in it, which is not a regular file but of type %q",
 			header.Name, header.Typeflag)
 	}
 	for record := range header.PAXRecords {
@@ -139,7 +139,7 @@ func (a *archive) add(header *tar.Header, offset, size int64) error {
 	}
 	if header.Size < 0 || header.Size > size-offset {
 		return fmt.Errorf(
-			"is a tar that ends in %s: copy it anew under another name, and rename it over this one",
+			"is a tar that ends in %s: copy it again under another name, and rename it over this one",
 			name)
 	}
 	a.sections[name] = section{offset: offset, size: header.Size}
@@ -164,7 +164,7 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 
 func (a *archive) identity() (fs.FileInfo, error) { return os.Stat(a.path) }
 
-// sectionReader reads a part of a file and closes it.
+// sectionReader reads a section of a file and closes the file.
 type sectionReader struct {
 	io.Reader
 	io.Closer

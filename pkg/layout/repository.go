@@ -30,27 +30,28 @@ import (
 )
 
 const (
-	// maxManifestBytes bounds what may refer to something. Signatures hold certificates.
+	// maxManifestBytes bounds the size of a manifest that may refer to another. Signatures contain
+	// certificates.
 	maxManifestBytes = 4 << 20
-	// maxReferrerBytes bounds everything that is read to find out what refers to what.
+	// maxReferrerBytes bounds what is read in total to find referrers.
 	maxReferrerBytes = 256 << 20
 )
 
-// Repository is what a layout has of one repository, with the tags and digests of that.
+// Repository is one repository in a layout, with its tags and digests.
 type Repository struct {
 	*Layout
-	// name is host/repository; "" has the tags that stand alone.
+	// name is host/repository, or "" for the tags that stand alone.
 	name string
 }
 
 var _ oras.ReadOnlyGraphTarget = &Repository{}
 
-// Repository returns one, which may be empty. Its name is host/repository. That of "" has the tags
-// that stand alone in the index.
+// Repository returns the repository with a name, which is host/repository. It may be empty. The
+// name "" stands for the tags that stand alone in the index.
 func (l *Layout) Repository(name string) *Repository { return &Repository{Layout: l, name: name} }
 
-// Resolve finds a manifest by tag, or by digest, which counts whatever the index calls it. If there
-// is none the error wraps errdef.ErrNotFound.
+// Resolve finds a manifest by tag or digest. A digest finds it whatever its name in the index. If
+// there is none, the error wraps errdef.ErrNotFound.
 func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descriptor, error) {
 	if moduleuri.IsDigest(reference) {
 		for _, entry := range r.index {
@@ -73,14 +74,14 @@ func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descr
 	return plain(entry), nil
 }
 
-// Predecessors returns what refers to a manifest, of all that the index lists.
+// Predecessors returns the manifests that refer to a manifest, among all in the index.
 func (r *Repository) Predecessors(ctx context.Context,
 	manifest ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	r.once.Do(func() { r.referrers, r.err = r.findReferrers(ctx) })
 	return r.referrers[manifest.Digest.String()], r.err
 }
 
-// findReferrers reads the subjects of all manifests. One that is damaged refers to nothing.
+// findReferrers reads the subjects of all manifests. A damaged manifest refers to nothing.
 func (l *Layout) findReferrers(ctx context.Context) (map[string][]ocispec.Descriptor, error) {
 	found, seen, read := map[string][]ocispec.Descriptor{}, map[string]bool{}, int64(0)
 	for _, entry := range l.index {
@@ -108,8 +109,8 @@ func (l *Layout) findReferrers(ctx context.Context) (map[string][]ocispec.Descri
 	return found, nil
 }
 
-// SplitName splits what an entry of the index is called into the repository and the tag. A tag that
-// stands alone is in no repository.
+// SplitName splits the name of an entry of the index into repository and tag. If the tag stands
+// alone, the repository is "".
 func SplitName(name string) (repository, tag string) {
 	colon := strings.LastIndex(name, ":")
 	if colon <= strings.LastIndex(name, "/") {

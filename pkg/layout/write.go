@@ -36,20 +36,20 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Writer makes a layout in a directory. What it writes depends on nothing but what is added, in
-// whatever order. It is not safe for concurrent use.
+// Writer writes a layout to a directory. The same content gives the same files, in whatever order
+// it is added. It is not safe for concurrent use.
 type Writer struct {
 	directory string
 	entries   []ocispec.Descriptor
 }
 
-// NewWriter returns a writer into an empty directory.
+// NewWriter returns a writer for an empty directory.
 func NewWriter(directory string) (*Writer, error) {
 	return &Writer{directory: directory},
 		os.MkdirAll(filepath.Join(directory, ocispec.ImageBlobsDir, "sha256"), 0o755)
 }
 
-// Blob adds content and describes it.
+// Blob adds content and returns its descriptor.
 func (w *Writer) Blob(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	sum := sha256.Sum256(content)
 	d := ocispec.Descriptor{
@@ -64,7 +64,7 @@ func (w *Writer) Blob(mediaType string, content []byte) (ocispec.Descriptor, err
 	return d, os.WriteFile(path, content, 0o644)
 }
 
-// Entry lists a manifest in the index. A name may have no other meaning.
+// Entry adds a manifest to the index. It returns an error if its name already names another one.
 func (w *Writer) Entry(entry ocispec.Descriptor) error {
 	same := func(other ocispec.Descriptor) bool {
 		return other.Annotations[ocispec.AnnotationRefName] ==
@@ -77,7 +77,7 @@ func (w *Writer) Entry(entry ocispec.Descriptor) error {
 		case other.Digest == entry.Digest:
 			return nil
 		case len(entry.Annotations) > 0:
-			return fmt.Errorf("%s%s is %s, and it is %s",
+			return fmt.Errorf("%s%s is both %s and %s",
 				entry.Annotations[ocispec.AnnotationRefName], entry.Annotations[AnnotationURI],
 				other.Digest, entry.Digest)
 		}
@@ -100,7 +100,7 @@ func (w *Writer) Close() error {
 		Manifests: w.entries,
 	}
 	if index.Manifests == nil {
-		index.Manifests = []ocispec.Descriptor{} // null is no list
+		index.Manifests = []ocispec.Descriptor{} // null is not a list
 	}
 	return errors.Join(
 		w.json(ocispec.ImageIndexFile, index),
@@ -123,7 +123,7 @@ func WriteTar(to io.Writer, directory string) error {
 		return err
 	}
 	names := []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile}
-	for _, entry := range blobs { // in order
+	for _, entry := range blobs { // sorted by name
 		names = append(names,
 			strings.Join([]string{ocispec.ImageBlobsDir, "sha256", entry.Name()}, "/"))
 	}

@@ -32,9 +32,10 @@ const (
 	autoUpdateAnnotation = "apf.kubernetes.io/autoupdate-spec"
 )
 
-// ofBootstrap returns whether an object of flow control is one that the apiserver keeps
-// up: it writes those of known names, and removes those that it has written in another
-// version, which it has annotated. It does not start if it cannot.
+// ofBootstrap returns a function that reports whether an object of flow control is one that the
+// apiserver maintains. The apiserver writes objects of known names. It removes objects that an
+// earlier version of it wrote, and recognizes them by its annotation. If these writes fail, it does
+// not start.
 func ofBootstrap(named func(string) bool) func(admission.Attributes) bool {
 	return func(attr admission.Attributes) bool {
 		if attr.GetOperation() != admission.Delete {
@@ -45,8 +46,8 @@ func ofBootstrap(named func(string) bool) func(admission.Attributes) bool {
 	}
 }
 
-// registersItself is whether an APIService is one that the apiserver registers for its
-// own APIs and those of CustomResourceDefinitions, which it labels.
+// registersItself reports whether an APIService is one that the apiserver registers, for its own
+// APIs or for those of CustomResourceDefinitions. The apiserver labels them.
 func registersItself(attr admission.Attributes) bool {
 	object := attr.GetObject()
 	if attr.GetOperation() == admission.Delete {
@@ -56,15 +57,15 @@ func registersItself(attr admission.Attributes) bool {
 	return err == nil && accessor.GetLabels()[managedLabel] != ""
 }
 
-// tracksLegacyToken is whether an update of a Secret changes nothing but the label that
-// says when its token was used last.
+// tracksLegacyToken reports whether an update of a Secret only changes the label with the time when
+// its token was last used.
 func tracksLegacyToken(attr admission.Attributes) bool {
 	before, after := withoutTracking(attr.GetOldObject()), withoutTracking(attr.GetObject())
 	return before != nil && after != nil && equality.Semantic.DeepEqual(before, after)
 }
 
-// withoutTracking returns a copy of an object without the label, and without what the
-// apiserver itself changes with any update; nil for what is no object.
+// withoutTracking returns a copy of an object without this label and without the fields that the
+// apiserver changes with every update. It returns nil for anything without metadata.
 func withoutTracking(object runtime.Object) runtime.Object {
 	if _, err := meta.Accessor(object); err != nil {
 		return nil

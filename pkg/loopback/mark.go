@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package loopback knows which requests an apiserver sends to itself of its own
-// accord: those that carry its private credential, and of them those that write
-// what it has to be able to write. A request needs both to pass without a policy.
+// Package loopback recognizes the requests that an apiserver sends to itself on its own initiative.
+// They have two properties: they carry its private credential, and they write objects that the
+// apiserver must be able to write. Only a request with both passes without a policy.
 //
-// Neither is enough. Names, groups, UIDs and extra fields can be impersonated by
-// whoever may, so that none of them proves anything. And the apiserver can be made
-// to send requests with its own credential: by webhooks that point at the service
-// kubernetes.default, or by admission plugins that write in somebody's name.
+// Neither is enough alone. Users with the permission to impersonate can impersonate names, groups,
+// UIDs and extra fields, so none of these proves anything. And the apiserver can be made to send
+// requests with its own credential, by webhooks that point to the service kubernetes.default, or by
+// admission plugins that write on behalf of a user.
 package loopback
 
 import (
@@ -33,28 +33,25 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 )
 
-// marked is a user who was authenticated by the apiserver's private credential.
-// Requests carry no types: impersonation and every authenticator make others.
+// marked is a user whom the apiserver's private credential authenticated. The type is the mark.
+// Clients cannot send it: impersonation and every authenticator create users of other types.
 type marked struct{ user.Info }
 
 var installed atomic.Bool
 
-// Authenticator returns inner, extended by a mark on the users of requests whose
-// bearer token is token and whom inner takes for the apiserver. Others it leaves as
-// they are. Without a token it marks nobody. The authenticator is as safe for
-// concurrent use as inner.
+// Authenticator returns inner with a mark on users whom inner authenticates as the apiserver and
+// whose request has token as its bearer token. It returns other users unchanged. If token is empty,
+// it marks nobody. The authenticator is as safe for concurrent use as inner.
 //
-// A command that contains the plugin puts it around the authenticator of the server
-// that takes the requests: of the aggregator where there is one. The server's
-// configuration has to be completed first, as that adds the private credential, which
-// is the bearer token of LoopbackClientConfig:
+// A command that contains the plugin wraps the authenticator of the server that receives the
+// requests, which is the aggregator if there is one. Complete the server's configuration first,
+// because that adds the private credential, the bearer token of LoopbackClientConfig:
 //
 //	completed.Authentication.Authenticator = loopback.Authenticator(
 //		completed.Authentication.Authenticator, completed.LoopbackClientConfig.BearerToken)
 //
-// Without it every request is evaluated. A policy with rules for everything that
-// refuses or fails then keeps the apiserver from getting ready; a warning in the log
-// says so.
+// Without this, policies evaluate every request. A policy that matches everything and rejects or
+// fails then keeps the apiserver from becoming ready. A warning in the log says so.
 func Authenticator(inner authenticator.Request, token string) authenticator.Request {
 	if inner == nil || token == "" {
 		return inner
@@ -63,7 +60,7 @@ func Authenticator(inner authenticator.Request, token string) authenticator.Requ
 	credential := []byte("Bearer " + token)
 	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool,
 		error) {
-		// inner removes the header once it knows the user.
+		// inner removes the header when it has authenticated the user.
 		presented := req.Header.Get("Authorization")
 		response, ok, err := inner.AuthenticateRequest(req)
 		if err != nil || !ok || response == nil || response.User == nil ||
@@ -79,13 +76,13 @@ func Authenticator(inner authenticator.Request, token string) authenticator.Requ
 	})
 }
 
-// Marked is whether a user was authenticated by the apiserver's private credential
-// and not replaced by impersonation since.
+// Marked reports whether the apiserver's private credential authenticated a user, and impersonation
+// has not replaced that user since.
 func Marked(info user.Info) bool {
 	_, ok := info.(marked)
 	return ok
 }
 
-// Installed is whether this process has made an authenticator that marks users. While
-// it has not, no request is marked.
+// Installed reports whether this process has created an authenticator that marks users. Before
+// that, no request is marked.
 func Installed() bool { return installed.Load() }

@@ -37,7 +37,7 @@ var apiserver = &user.DefaultInfo{
 	Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup},
 }
 
-// as authenticates everybody as one, as a client certificate or a front proxy could.
+// as authenticates every request as one user, like a client certificate or a front proxy could.
 func as(info user.Info) authenticator.Request {
 	return authenticator.RequestFunc(func(req *http.Request) (*authenticator.Response, bool,
 		error) {
@@ -78,7 +78,7 @@ func TestOnlyThePrivateCredentialMarks(t *testing.T) {
 	require.Nil(t, loopback.Authenticator(nil, token))
 }
 
-func TestWhoIsNotAuthenticatedIsNotMarked(t *testing.T) {
+func TestUnauthenticatedRequestsAreNotMarked(t *testing.T) {
 	failure := errors.New("no")
 	inner := authenticator.RequestFunc(func(*http.Request) (*authenticator.Response, bool, error) {
 		return nil, false, failure

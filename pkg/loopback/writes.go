@@ -27,20 +27,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// target is what a write is to: a resource or one of its subresources.
+// target is the resource, or the subresource, that a write is for.
 type target struct {
 	schema.GroupResource
 	subresource string
 }
 
-// write is what the apiserver does to objects of a target of its own accord.
+// write describes the writes that the apiserver makes to a target on its own initiative.
 type write struct {
 	operations []admission.Operation
-	// namespaces are those of the objects; none are all, and those of no namespace.
+	// namespaces are the namespaces of the objects. If there are none, any object matches.
 	namespaces []string
-	// named is whether an object of a name is meant; nil means all.
+	// named reports whether an object with this name matches. nil matches all.
 	named func(string) bool
-	// content is what else has to hold; nil means nothing.
+	// content checks further conditions. nil means none.
 	content func(admission.Attributes) bool
 }
 
@@ -58,7 +58,8 @@ func names(all ...string) func(string) bool {
 	return func(name string) bool { return slices.Contains(all, name) }
 }
 
-// system is for names under the prefix that Kubernetes keeps for itself, and others.
+// system returns a function that matches names with the prefix that Kubernetes reserves, and the
+// other names.
 func system(others ...string) func(string) bool {
 	return func(name string) bool {
 		return strings.HasPrefix(name, "system:") || slices.Contains(others, name)
@@ -75,8 +76,8 @@ var (
 	bootstrapRoles   = []string{"kube-public", "kube-system"}
 )
 
-// writes are those of Kubernetes 1.37. CONNECT is not among them and never will be:
-// what is behind it does what the sender of its body wants.
+// writes are those of Kubernetes 1.37. CONNECT is not one of them and never will be: whoever sends
+// the body of such a request controls what happens behind it.
 var writes = map[target]write{
 	on("", "namespaces", ""): {operations: operations(create), namespaces: systemNamespaces},
 
@@ -153,8 +154,8 @@ var writes = map[target]write{
 	},
 }
 
-// Writes is whether a request is one of the writes that the apiserver makes of its own
-// accord. It does not ask who sends it.
+// Writes reports whether a request is one of the writes that the apiserver makes on its own
+// initiative. It does not look at the user.
 func Writes(attr admission.Attributes) bool {
 	w, known := writes[target{attr.GetResource().GroupResource(), attr.GetSubresource()}]
 	switch {
@@ -168,8 +169,8 @@ func Writes(attr admission.Attributes) bool {
 	return w.content == nil || w.content(attr)
 }
 
-// ownLease is for the Leases by which apiservers know each other, and for those by which
-// package status tells what they serve.
+// ownLease matches the Leases by which apiservers identify themselves, and those in which package
+// status publishes what they serve.
 func ownLease(name string) bool {
 	return strings.HasPrefix(name, "apiserver-") || strings.HasPrefix(name, status.NamePrefix)
 }

@@ -162,7 +162,7 @@ func TestOnlyItsOwnRegistrationsAreWritten(t *testing.T) {
 	require.True(t, api(admission.Create, own, nil))
 	require.False(t, api(admission.Create, other, nil))
 	require.True(t, api(admission.Delete, nil, own))
-	require.False(t, api(admission.Delete, own, other), "what counts is what goes")
+	require.False(t, api(admission.Delete, own, other), "the object that is removed counts")
 	require.False(t, api(admission.Delete, nil, nil))
 }
 

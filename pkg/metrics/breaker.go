@@ -18,8 +18,8 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// breakerMetrics are about policies that keep failing, and those that are asked too
-// much. Label policy is the name of a policy or of a group, or group/member.
+// breakerMetrics are about policies that keep failing or are overloaded. Label policy is the name
+// of a policy or of a group, or group/member.
 type breakerMetrics struct {
 	open        *metrics.GaugeVec
 	transitions *metrics.CounterVec
@@ -29,13 +29,13 @@ type breakerMetrics struct {
 func newBreakerMetrics() *breakerMetrics {
 	return &breakerMetrics{
 		open: gauges("open_circuit_breakers",
-			"Number of open circuit breakers, by policy: one while the policy is answered by its failure policy without evaluation because it kept failing, zero while it is evaluated. Members of groups are named group/member.",
+			"Number of open circuit breakers, by policy: 1 while the failure policy answers instead of the policy, which kept failing, and 0 while the policy is evaluated. Members of groups are named group/member.",
 			"policy"),
 		transitions: counters("circuit_breaker_transitions_total",
-			"Number of times that a policy's circuit breaker changed, by policy and by what it became: open or closed.",
+			"Number of times that a policy's circuit breaker changed, by policy and new state: open or closed.",
 			"policy", "state"),
 		overloads: counters("overloads_total",
-			"Number of evaluations that failed at once because a policy was busy with as many as it may be, by policy.",
+			"Number of evaluations that failed at once because the policy was already busy with as many as limits.policyEvaluations allows, by policy.",
 			"policy"),
 	}
 }
@@ -44,12 +44,13 @@ func (m *breakerMetrics) registerables() []metrics.Registerable {
 	return []metrics.Registerable{m.open, m.transitions, m.overloads}
 }
 
-// AddOpenBreakers says that so many more circuit breakers of a policy are open, or fewer.
+// AddOpenBreakers adds count, which may be negative, to the number of a policy's open circuit
+// breakers.
 func (m *breakerMetrics) AddOpenBreakers(policy string, count int) {
 	m.open.WithLabelValues(policy).Add(float64(count))
 }
 
-// CountBreakerTransition counts that a policy's circuit breaker opened or closed.
+// CountBreakerTransition counts an opening or closing of a policy's circuit breaker.
 func (m *breakerMetrics) CountBreakerTransition(policy, state string) {
 	m.transitions.WithLabelValues(policy, state).Inc()
 }

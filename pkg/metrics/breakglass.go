@@ -42,8 +42,8 @@ func (m *breakGlassMetrics) all() []metrics.Registerable {
 	return []metrics.Registerable{m.until, m.events}
 }
 
-// SetBreakGlassUntil says until when policies are in monitor mode; the zero time means that
-// they are not.
+// SetBreakGlassUntil sets until when policies are in monitor mode. The zero time means that they
+// are not.
 func (m *breakGlassMetrics) SetBreakGlassUntil(until time.Time) { m.until.Set(timestamp(until)) }
 
 // CountBreakGlass counts an event about the break-glass file.

@@ -18,8 +18,8 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// Cluster are the metrics of what policies read of the cluster. It implements the
-// Recorder of package capabilities/kubernetes, over Kubernetes' metrics library.
+// Cluster are the metrics of policies' reads of the cluster. It implements the Recorder of package
+// capabilities/kubernetes with Kubernetes' metrics library.
 type Cluster struct {
 	looks  *metrics.CounterVec
 	caches *metrics.Gauge
@@ -31,7 +31,7 @@ type Cluster struct {
 func NewCluster() *Cluster {
 	return &Cluster{
 		looks: counters("cluster_looks_total",
-			"Number of looks that policies took at the cluster, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego have) and result: cached, asked (of the server, or after waiting for a cache to fill), denied or failed.",
+			"Number of reads of the cluster by policies, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego use) and result: cached, asked (the server was asked, or a cache had to fill first), denied or failed.",
 			"operation", "result"),
 		caches: gauge("cluster_caches",
 			"Number of lists and inventories that are held for policies. Each list is a watch."),
@@ -43,8 +43,8 @@ func NewCluster() *Cluster {
 	}
 }
 
-// MustRegister registers the metrics. Register is the MustRegister method of a
-// registry, such as that of k8s.io/component-base/metrics/legacyregistry.
+// MustRegister registers the metrics. register is the MustRegister method of a registry, such as
+// that of k8s.io/component-base/metrics/legacyregistry.
 func (c *Cluster) MustRegister(register func(...metrics.Registerable)) {
 	register(c.looks, c.caches, c.bytes, c.stops)
 }

@@ -45,7 +45,7 @@ apiserver_wasm_admission_cluster_cache_stops_total{reason="idle"} 1
 # HELP apiserver_wasm_admission_cluster_caches [ALPHA] Number of lists and inventories that are held for policies. Each list is a watch.
 # TYPE apiserver_wasm_admission_cluster_caches gauge
 apiserver_wasm_admission_cluster_caches 2
-# HELP apiserver_wasm_admission_cluster_looks_total [ALPHA] Number of looks that policies took at the cluster, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego have) and result: cached, asked (of the server, or after waiting for a cache to fill), denied or failed.
+# HELP apiserver_wasm_admission_cluster_looks_total [ALPHA] Number of reads of the cluster by policies, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego use) and result: cached, asked (the server was asked, or a cache had to fill first), denied or failed.
 # TYPE apiserver_wasm_admission_cluster_looks_total counter
 apiserver_wasm_admission_cluster_looks_total{operation="can_i",result="cached"} 2
 `)))

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package metrics shows the work of the library in numbers, with Kubernetes' own metrics
-// library. Each package that has something to note says what in an interface of its own;
-// here is what implements them all. Nothing is registered by itself: whoever embeds the
-// library says where. Methods are safe for concurrent use. Their arguments are labels: the
-// names of policies, which the configuration bounds, and words of closed sets.
+// Package metrics exports metrics of this library with Kubernetes' metrics library. Each package
+// that has something to record declares an interface for it, and this package implements all of
+// them. It registers nothing on its own; the embedder decides where to register. All methods are
+// safe for concurrent use. Their arguments are labels: names of policies, which the configuration
+// bounds, and words from fixed sets.
 package metrics

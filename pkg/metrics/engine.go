@@ -23,8 +23,8 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// Engine are the metrics of the engine that runs modules. It implements the Recorder
-// of package engine, over Kubernetes' metrics library.
+// Engine are the metrics of the engine that runs modules. It implements the Recorder of package
+// engine with Kubernetes' metrics library.
 type Engine struct {
 	loads       *metrics.HistogramVec
 	compiled    *metrics.CounterVec
@@ -37,74 +37,72 @@ type Engine struct {
 	failures    *metrics.CounterVec
 }
 
-// EngineState is what an engine holds at one moment, over all modules.
+// EngineState is the state of an engine at one moment, over all modules.
 type EngineState struct {
 	// Modules is how many modules are loaded.
 	Modules int
-	// InUse, Idle and Waiting are instances that evaluations have, instances that are
-	// ready, and evaluations that wait for one.
+	// InUse counts the instances that evaluations hold, Idle those that are ready, and Waiting the
+	// evaluations that wait for one.
 	InUse, Idle, Waiting int
-	// MemoryBytes is what linear memories, their images, compiled code, and instances on the Go
-	// heap take.
+	// MemoryBytes is the size of linear memories, their images, compiled code, and instances on the
+	// Go heap.
 	MemoryBytes uint64
-	// Mappings is how many memory mappings of the process are set aside for instances, and
-	// MaxMappings how many may be; 0 means that the system has no limit.
+	// Mappings is how many memory mappings of the process are reserved for instances, and
+	// MaxMappings how many may be. 0 means that the system has no limit.
 	Mappings, MaxMappings uint64
-	// Compilers is how many child processes there are that compile.
+	// Compilers is the number of child processes that compile.
 	Compilers int
-	// Reset is how linear memories are brought back to their snapshot; "" if there is no
-	// engine.
+	// Reset is how linear memories are reset to their snapshot, or "" if there is no engine.
 	Reset string
-	// Interpreted is whether code is interpreted rather than compiled.
+	// Interpreted is set if code is interpreted, not compiled.
 	Interpreted bool
 }
 
 // NewEngine returns metrics that are not registered yet.
 func NewEngine() *Engine {
 	return &Engine{
-		// From disk small modules take milliseconds; those of Go with 84 MB compile for
-		// 20 seconds.
+		// Small modules from disk take milliseconds. Go modules of 84 MB compile for 20 seconds.
 		loads: histograms("module_load_duration_seconds",
 			"Time that loading a module took, by step: rewrite, or compile, which includes reading compiled code from disk.",
 			[]float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60}, "step"),
 		compiled: counters("compilations_total",
 			"Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
 			"result"),
-		// An instance is made in a fraction of a millisecond.
+		// Creating an instance takes a fraction of a millisecond.
 		waits: histogram("instance_wait_duration_seconds",
-			"Time that evaluations waited for an instance of their module, or for one to be made or brought to their data. Those that found one are not counted.",
+			"Time that evaluations waited for an instance of their module, or for one to be created or prepared with their data. Evaluations that found one ready are not counted.",
 			[]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}),
 		evaluations: histogram("instance_use_duration_seconds",
-			"Time for which evaluations had an instance of their module, waiting for it included.",
+			"Time for which evaluations held an instance of their module, including the wait for it.",
 			evaluationBuckets),
-		// Small guests burn ten thousands, those of Go millions; the default limit is
-		// 20 billions.
+		// Small guests burn tens of thousands of units, guests in Go millions. The default limit is
+		// 20 billion.
 		fuel: histogram("evaluation_fuel",
-			"Fuel that evaluations burnt, one to two and a half units for each instruction.",
+			"Fuel that evaluations burned, one to two and a half units for each instruction.",
 			metrics.ExponentialBuckets(1e3, 10, 8)),
-		// From one page to the largest memory that there can be.
+		// From one page to the largest possible memory.
 		memory: histogram("evaluation_memory_bytes",
 			"Size of the linear memory at the end of evaluations.",
 			metrics.ExponentialBuckets(64<<10, 4, 9)),
-		// Two microseconds for a few pages; milliseconds for whole memories.
+		// Two microseconds for a few pages, milliseconds for whole memories.
 		resets: histogram("instance_reset_duration_seconds",
-			"Time that it took to bring an instance back to its snapshot.",
+			"Time to reset an instance to its snapshot.",
 			[]float64{
 				0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005,
 				0.025, 0.1,
 			}),
-		// A megabyte takes 30 milliseconds.
+		// One megabyte takes 30 milliseconds.
 		derivations: histogram("data_parse_duration_seconds",
-			"Time that it took to have a module parse large data once for all evaluations, as policies in Rego get settings and cluster. Waiting for an instance is included.",
+			"Time that a module took to parse large data once for all evaluations, such as the settings and the cluster for policies in Rego. Includes the wait for an instance.",
 			[]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5}),
 		failures: counters("module_failures_total",
-			"Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.",
+			"Number of modules that failed to start and of evaluations that ended abnormally, by phase and cause.",
 			"phase", "cause"),
 	}
 }
 
-// MustRegister registers the metrics. Register is the MustRegister method of a
-// registry, such as that of k8s.io/component-base/metrics/legacyregistry.
+// MustRegister registers the metrics. register is the MustRegister method of a registry, such as
+// that of k8s.io/component-base/metrics/legacyregistry.
 func (e *Engine) MustRegister(register func(...metrics.Registerable)) {
 	register(e.loads, e.compiled, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.derivations,
 		e.failures)
@@ -142,8 +140,8 @@ func (e *Engine) CountFailure(phase, cause string) {
 	e.failures.WithLabelValues(phase, cause).Inc()
 }
 
-// NewEngineStateCollector returns a collector of what state returns at that moment. It
-// is for the CustomMustRegister method of a registry.
+// NewEngineStateCollector returns a collector that calls state whenever it is collected. It is for
+// the CustomMustRegister method of a registry.
 func NewEngineStateCollector(state func() EngineState) metrics.StableCollector {
 	return &engineStateCollector{state: state}
 }

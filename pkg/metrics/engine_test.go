@@ -85,7 +85,7 @@ apiserver_wasm_admission_memory_mappings 7
 # HELP apiserver_wasm_admission_memory_mappings_limit [ALPHA] Memory mappings that instances may take: half of the sysctl vm.max_map_count when the server started. 0 where the system has no limit.
 # TYPE apiserver_wasm_admission_memory_mappings_limit gauge
 apiserver_wasm_admission_memory_mappings_limit 8
-# HELP apiserver_wasm_admission_module_failures_total [ALPHA] Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.
+# HELP apiserver_wasm_admission_module_failures_total [ALPHA] Number of modules that failed to start and of evaluations that ended abnormally, by phase and cause.
 # TYPE apiserver_wasm_admission_module_failures_total counter
 apiserver_wasm_admission_module_failures_total{cause="fuel",phase="call"} 1
 # HELP apiserver_wasm_admission_modules [ALPHA] Number of modules that are loaded.

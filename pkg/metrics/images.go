@@ -18,19 +18,19 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// Images are the metrics of what policies ask of images in registries. It implements the
-// Recorder of package capabilities/oci/images, over Kubernetes' metrics library.
+// Images are the metrics of policies' reads of images in registries. It implements the Recorder of
+// package capabilities/oci/images with Kubernetes' metrics library.
 type Images struct{ looks *metrics.CounterVec }
 
 // NewImages returns metrics that are not registered yet.
 func NewImages() *Images {
 	return &Images{looks: counters("image_looks_total",
-		"Number of looks that policies took at images in registries, by operation (v1/verify, v2/verify, v1/manifest_digest, v1/oci_manifest or v1/oci_manifest_config) and result: cached, asked (of the registry), stale (the registry does not answer), denied (the registry is not named, or the policy has too many looks) or failed.",
+		"Number of reads of images in registries by policies, by operation (v1/verify, v2/verify, v1/manifest_digest, v1/oci_manifest or v1/oci_manifest_config) and result: cached, asked (the registry was asked), stale (the registry did not respond), denied (the registry is not listed, or the policy has too many reads in progress) or failed.",
 		"operation", "result")}
 }
 
-// MustRegister registers the metrics. Register is the MustRegister method of a
-// registry, such as that of k8s.io/component-base/metrics/legacyregistry.
+// MustRegister registers the metrics. register is the MustRegister method of a registry, such as
+// that of k8s.io/component-base/metrics/legacyregistry.
 func (i *Images) MustRegister(register func(...metrics.Registerable)) { register(i.looks) }
 
 // CountLook implements the capability's Recorder.

@@ -34,7 +34,7 @@ func TestImageMetrics(t *testing.T) {
 	i.CountLook("v2/verify", "cached")
 	i.CountLook("v2/verify", "cached")
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP apiserver_wasm_admission_image_looks_total [ALPHA] Number of looks that policies took at images in registries, by operation (v1/verify, v2/verify, v1/manifest_digest, v1/oci_manifest or v1/oci_manifest_config) and result: cached, asked (of the registry), stale (the registry does not answer), denied (the registry is not named, or the policy has too many looks) or failed.
+# HELP apiserver_wasm_admission_image_looks_total [ALPHA] Number of reads of images in registries by policies, by operation (v1/verify, v2/verify, v1/manifest_digest, v1/oci_manifest or v1/oci_manifest_config) and result: cached, asked (the registry was asked), stale (the registry did not respond), denied (the registry is not listed, or the policy has too many reads in progress) or failed.
 # TYPE apiserver_wasm_admission_image_looks_total counter
 apiserver_wasm_admission_image_looks_total{operation="v2/verify",result="cached"} 2
 `)))

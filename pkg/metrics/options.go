@@ -18,7 +18,7 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// The metrics' names begin as those of the in-tree admission plugins do.
+// The metrics' names begin like those of the in-tree admission plugins.
 const (
 	namespace = "apiserver"
 	subsystem = "wasm_admission"

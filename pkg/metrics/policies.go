@@ -23,8 +23,8 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// evaluationBuckets are in seconds. A warm evaluation takes tens to hundreds of
-// microseconds, a cold one milliseconds; the default deadline is two seconds.
+// evaluationBuckets are in seconds. A warm evaluation takes tens to hundreds of microseconds, and a
+// cold one milliseconds. The default timeout is two seconds.
 var evaluationBuckets = []float64{
 	0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5,
 }
@@ -51,12 +51,12 @@ func NewPolicies() *Policies {
 		policies: gauge("policies",
 			"Number of policies that are enforced. Zero while the feature is enabled means that nothing is enforced."),
 		unmatched: gauge("unmatched_rules",
-			"Number of rules of policies that match no resource that is served, so that nothing is enforced by them. The log names them."),
+			"Number of policy rules that match no served resource and so enforce nothing. The log names them."),
 		evaluations: histograms("evaluation_duration_seconds",
-			"Time that a policy took to evaluate a request, by policy, type (validate or admit), operation, outcome (accepted, denied, failed_closed or failed_open) and whether the request was rejected for it, which in monitor mode it never is.",
+			"Time that a policy took to evaluate a request, by policy, type (validate or admit), operation, outcome (accepted, denied, failed_closed or failed_open) and whether it rejected the request, which it never does in monitor mode.",
 			evaluationBuckets, "policy", "type", "operation", "outcome", "rejected"),
 		fuel: counters("policy_fuel_total",
-			"Fuel that a policy burnt for requests, by policy, one to two and a half units for each instruction. Unlike time it is the same on every machine.",
+			"Fuel that a policy burned for requests, by policy, one to two and a half units for each instruction. Unlike time, it is the same on every machine.",
 			"policy"),
 		mutations: counters("mutations_total",
 			"Number of times that a policy changed an object, by policy and operation.",
@@ -94,8 +94,8 @@ func NewPolicies() *Policies {
 	return p
 }
 
-// MustRegister registers the metrics. Register is the MustRegister method of a
-// registry, such as that of k8s.io/component-base/metrics/legacyregistry.
+// MustRegister registers the metrics. register is the MustRegister method of a registry, such as
+// that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Policies) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.unmatched, p.evaluations, p.fuel, p.mutations, p.dropped, p.exemptions)
 	register(p.registerables()...)
@@ -104,21 +104,21 @@ func (p *Policies) MustRegister(register func(...metrics.Registerable)) {
 	register(p.root)
 }
 
-// SetPolicies says how many policies are enforced now.
+// SetPolicies sets how many policies are enforced.
 func (p *Policies) SetPolicies(count int) { p.policies.Set(float64(count)) }
 
-// SetUnmatchedRules says how many rules of policies match nothing that is served.
+// SetUnmatchedRules sets how many rules of policies match no served resource.
 func (p *Policies) SetUnmatchedRules(count int) { p.unmatched.Set(float64(count)) }
 
-// ObserveEvaluation says that a policy was evaluated.
+// ObserveEvaluation records an evaluation.
 func (p *Policies) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool,
 	duration time.Duration) {
 	p.evaluations.WithLabelValues(policy, phase, operation, outcome, strconv.FormatBool(rejected)).
 		Observe(duration.Seconds())
 }
 
-// AddFuel says how much fuel a policy burnt for a request. A negative number, which would
-// panic, counts as none.
+// AddFuel adds the fuel that a policy burned for a request. It ignores negative numbers, which
+// would panic.
 func (p *Policies) AddFuel(policy string, fuel int64) {
 	p.fuel.WithLabelValues(policy).Add(float64(max(0, fuel)))
 }
@@ -128,12 +128,12 @@ func (p *Policies) CountMutation(policy, operation string) {
 	p.mutations.WithLabelValues(policy, operation).Inc()
 }
 
-// CountDroppedOutput counts what a policy's guest said and nobody was told.
+// CountDroppedOutput counts output of a policy's guest that was dropped.
 func (p *Policies) CountDroppedOutput(policy, output string, count int) {
 	p.dropped.WithLabelValues(policy, output).Add(float64(count))
 }
 
-// CountExemption counts a request that was not evaluated in a phase.
+// CountExemption counts a request that was exempt in a phase.
 func (p *Policies) CountExemption(phase, reason string) {
 	p.exemptions.WithLabelValues(phase, reason).Inc()
 }

@@ -35,7 +35,7 @@ func TestFuelIsAddedUpByPolicy(t *testing.T) {
 	recorder.AddFuel("other", -1)
 
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP apiserver_wasm_admission_policy_fuel_total [ALPHA] Fuel that a policy burnt for requests, by policy, one to two and a half units for each instruction. Unlike time it is the same on every machine.
+# HELP apiserver_wasm_admission_policy_fuel_total [ALPHA] Fuel that a policy burned for requests, by policy, one to two and a half units for each instruction. Unlike time, it is the same on every machine.
 # TYPE apiserver_wasm_admission_policy_fuel_total counter
 apiserver_wasm_admission_policy_fuel_total{policy="one"} 1500
 apiserver_wasm_admission_policy_fuel_total{policy="other"} 0

@@ -23,7 +23,7 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// reloadMetrics are about which policies are served.
+// reloadMetrics are about the set of policies that is served.
 type reloadMetrics struct {
 	set         *metrics.GaugeVec
 	reloads     *metrics.CounterVec
@@ -38,20 +38,20 @@ type reloadMetrics struct {
 func newReloadMetrics() *reloadMetrics {
 	return &reloadMetrics{
 		set: gauges("policy_set_info",
-			"The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.",
+			"The desired and the running set of policies, by state and by the hash of their configuration and modules. Replicas with the same files have the same hash. The value is always 1.",
 			"state", "hash"),
 		reloads: counters("reloads_total",
 			"Number of times that policies were loaded, at the start and after changes, by result: succeeded or failed.",
 			"result"),
-		// New settings take some milliseconds, a small module that is
-		// compiled some tens, the largest half a minute.
+		// New settings take milliseconds, compiling a small module tens of milliseconds, and the
+		// largest module half a minute.
 		durations: histograms("reload_duration_seconds",
 			"Time from finding a change to serving it, or to knowing that it is bad, by result: succeeded or failed.",
 			[]float64{
 				0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 			}, "result"),
 		failedSince: gauge("reload_failed_since_timestamp_seconds",
-			"Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same."),
+			"Unix time since when the configured policies cannot be loaded and others are served instead. Zero while the configured policies are served."),
 		saves: counters("last_good_saves_total",
 			"Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.",
 			"result"),
@@ -63,7 +63,7 @@ func (m *reloadMetrics) all() []metrics.Registerable {
 	return []metrics.Registerable{m.set, m.reloads, m.durations, m.failedSince, m.saves}
 }
 
-// SetPolicySet says which set of policies is in a state, by its hash.
+// SetPolicySet sets the hash of the set of policies in a state.
 func (m *reloadMetrics) SetPolicySet(state, hash string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,24 +74,24 @@ func (m *reloadMetrics) SetPolicySet(state, hash string) {
 	m.set.WithLabelValues(state, hash).Set(1)
 }
 
-// ObserveReload says how long loading policies took, and what became of it.
+// ObserveReload records how long loading policies took, and its result.
 func (m *reloadMetrics) ObserveReload(result string, duration time.Duration) {
 	m.reloads.WithLabelValues(result).Inc()
 	m.durations.WithLabelValues(result).Observe(duration.Seconds())
 }
 
-// SetReloadFailedSince says since when what is served is not what is configured; the zero time
-// means that it is.
+// SetReloadFailedSince sets since when the configured policies are not served. The zero time means
+// that they are.
 func (m *reloadMetrics) SetReloadFailedSince(since time.Time) {
 	m.failedSince.Set(timestamp(since))
 }
 
-// CountLastGoodSave counts that a set was kept for a restart, or could not be.
+// CountLastGoodSave counts an attempt to keep a set for a restart.
 func (m *reloadMetrics) CountLastGoodSave(result string) {
 	m.saves.WithLabelValues(result).Inc()
 }
 
-// timestamp is a time in seconds since 1970, and 0 for the zero time.
+// timestamp returns a time in seconds since 1970. It returns 0 for the zero time.
 func timestamp(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

@@ -44,14 +44,14 @@ func TestReloadMetrics(t *testing.T) {
 	recorder.SetTrustRoot("tuf", time.Unix(1_700_000_002, 0))
 
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP apiserver_wasm_admission_policy_set_info [ALPHA] The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.
+# HELP apiserver_wasm_admission_policy_set_info [ALPHA] The desired and the running set of policies, by state and by the hash of their configuration and modules. Replicas with the same files have the same hash. The value is always 1.
 # TYPE apiserver_wasm_admission_policy_set_info gauge
 apiserver_wasm_admission_policy_set_info{hash="two",state="desired"} 1
 apiserver_wasm_admission_policy_set_info{hash="one",state="running"} 1
 # HELP apiserver_wasm_admission_reloads_total [ALPHA] Number of times that policies were loaded, at the start and after changes, by result: succeeded or failed.
 # TYPE apiserver_wasm_admission_reloads_total counter
 apiserver_wasm_admission_reloads_total{result="failed"} 1
-# HELP apiserver_wasm_admission_reload_failed_since_timestamp_seconds [ALPHA] Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same.
+# HELP apiserver_wasm_admission_reload_failed_since_timestamp_seconds [ALPHA] Unix time since when the configured policies cannot be loaded and others are served instead. Zero while the configured policies are served.
 # TYPE apiserver_wasm_admission_reload_failed_since_timestamp_seconds gauge
 apiserver_wasm_admission_reload_failed_since_timestamp_seconds 1.7000000005e+09
 # HELP apiserver_wasm_admission_last_good_saves_total [ALPHA] Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.

@@ -19,24 +19,24 @@ package metrics
 import "sync"
 
 // policySeries removes the series of policies that are gone. Otherwise a server that runs for
-// months would keep those of every policy that it has ever had.
+// months would keep the series of every policy that it ever had.
 type policySeries struct {
 	mu sync.Mutex
-	// loaded counts the policies of each name.
+	// loaded counts the loaded policies with each name.
 	loaded map[string]int
-	// remove removes the series of a metric that have these labels.
+	// remove are functions that remove the series with these labels from a metric.
 	remove []func(labels map[string]string)
 }
 
-// PolicyLoaded says that a policy of a name was loaded.
+// PolicyLoaded records that a policy with this name was loaded.
 func (s *policySeries) PolicyLoaded(policy string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded[policy]++
 }
 
-// PolicyFreed says that a policy of a name was freed. With the last of that name, its series are
-// removed.
+// PolicyFreed records that a policy with this name was freed. After the last one, it removes their
+// series.
 func (s *policySeries) PolicyFreed(policy string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,10 +49,10 @@ func (s *policySeries) PolicyFreed(policy string) {
 	}
 }
 
-// vec is a metric with labels. Before it is registered it has nothing to remove from.
+// vec is a metric with labels. It has no series before it is registered.
 type vec interface{ IsCreated() bool }
 
-// removing returns what removes series from a metric.
+// removing returns a function that removes series from a metric.
 func removing(v vec, remove func(labels map[string]string) int) func(labels map[string]string) {
 	return func(labels map[string]string) {
 		if v.IsCreated() {

@@ -24,7 +24,7 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// everything has a policy be told of in every way.
+// everything calls every method that creates a series for a policy.
 func everything(p *Policies, policy string) {
 	p.ObserveEvaluation(policy, "validate", "CREATE", "accepted", false, time.Millisecond)
 	p.ObserveEvaluation(policy, "admit", "UPDATE", "denied", true, time.Millisecond)
@@ -76,7 +76,7 @@ func TestSeriesOfPoliciesThatAreGone(t *testing.T) {
 	require.Equal(t, map[string]int{"stays": 8, "goes": 1}, series(t, registry))
 }
 
-// Metrics that nobody registered have no series.
+// Metrics that are not registered have no series.
 func TestMetricsThatAreNotRegistered(t *testing.T) {
 	p := NewPolicies()
 	p.PolicyLoaded("p")

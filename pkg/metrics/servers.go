@@ -18,8 +18,8 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// Servers are the metrics of what all servers of a cluster say that they serve, as one of
-// them sees it. They are safe for concurrent use.
+// Servers are the metrics of what all servers of a cluster serve, from the point of view of one of
+// them. They are safe for concurrent use.
 type Servers struct {
 	servers        *metrics.GaugeVec
 	runningSets    *metrics.Gauge
@@ -30,12 +30,12 @@ type Servers struct {
 func NewServers() *Servers {
 	return &Servers{
 		servers: gauges("servers",
-			"Number of apiservers, or of replicas of the webhook server, as this one sees their status, by state: running (what is configured), refused (what is configured cannot be loaded, and the policies before are served) or unknown (there is no status, or it is not renewed).",
+			"Number of apiservers, or of replicas of the webhook server, as this one sees their status, by state: running (the configured policies), refused (the configured policies cannot be loaded, and the previous ones are served) or unknown (there is no status, or it is not renewed).",
 			"state"),
 		runningSets: gauge("servers_running_sets",
 			"Number of different sets of policies that these servers serve, as this one sees their status. More than 1 is skew."),
 		configurations: gauge("servers_configurations",
-			"Number of different configurations, policies apart, that these servers started with, as this one sees their status. More than 1 is skew."),
+			"Number of different configurations, apart from policies, that these servers started with, as this one sees their status. More than 1 is skew."),
 	}
 }
 
@@ -45,13 +45,13 @@ func (s *Servers) MustRegister(register func(...metrics.Registerable)) {
 	register(s.servers, s.runningSets, s.configurations)
 }
 
-// SetServers says how many servers are in a state.
+// SetServers sets how many servers are in a state.
 func (s *Servers) SetServers(state string, count int) {
 	s.servers.WithLabelValues(state).Set(float64(count))
 }
 
-// SetDifferent says how many different sets of policies, and how many different
-// configurations of all else, servers have.
+// SetDifferent sets how many different sets of policies the servers serve, and how many different
+// configurations of everything else they have.
 func (s *Servers) SetDifferent(runningSets, configurations int) {
 	s.runningSets.Set(float64(runningSets))
 	s.configurations.Set(float64(configurations))

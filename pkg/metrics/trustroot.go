@@ -22,7 +22,7 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// trustRootMetrics are about what signatures are verified against.
+// trustRootMetrics are about the trust root that signatures are verified against.
 type trustRootMetrics struct{ root *metrics.GaugeVec }
 
 func newTrustRootMetrics() *trustRootMetrics {
@@ -31,7 +31,7 @@ func newTrustRootMetrics() *trustRootMetrics {
 		"source")}
 }
 
-// SetTrustRoot says where the trust root in use is from, and when it was known to be the newest.
+// SetTrustRoot sets the source of the trust root in use, and when it was known to be the newest.
 func (m *trustRootMetrics) SetTrustRoot(source string, since time.Time) {
 	m.root.Reset()
 	m.root.WithLabelValues(source).Set(timestamp(since))

@@ -33,15 +33,16 @@ import (
 
 // Capabilities are the host capabilities that all policies share.
 type Capabilities struct {
-	// ByNamespace answer host calls. A namespace that is missing fails with a message.
+	// ByNamespace answer host calls. A call to a namespace that is not in the map fails with a
+	// message.
 	ByNamespace map[string]capabilities.Capability
-	// Inventories are for policies that cannot make host calls; nil means that such a
-	// policy fails if it was granted resources.
+	// Inventories are for policies that cannot make host calls. If it is nil, such a policy fails
+	// if it was granted resources.
 	Inventories capabilities.Inventories
 }
 
-// caller returns who asks when the policy does. A policy of a namespace reads nothing of
-// the cluster, whatever its fields say.
+// caller returns the identity under which a policy makes host calls. A namespaced policy reads
+// nothing of the cluster, whatever its fields say.
 func caller(spec *wasmadmission.Policy,
 	config *wasmadmission.WasmAdmissionConfiguration) capabilities.Caller {
 	c := capabilities.Caller{Policy: spec.Name}
@@ -55,7 +56,7 @@ func caller(spec *wasmadmission.Policy,
 	return c
 }
 
-// GuestLimits are what an evaluation is held to, as the configuration has them.
+// GuestLimits returns the limits of an evaluation from those of the configuration.
 func GuestLimits(limits *wasmadmission.Limits) abi.Limits {
 	return abi.Limits{
 		RequestBytes:         limits.RequestSize,
@@ -66,7 +67,7 @@ func GuestLimits(limits *wasmadmission.Limits) abi.Limits {
 	}
 }
 
-// environment returns what the policy has around it.
+// environment returns the environment of a policy's guest.
 func (l *Loader) environment(spec *wasmadmission.Policy,
 	config *wasmadmission.WasmAdmissionConfiguration) (*abi.Environment, error) {
 	grants, err := capabilities.ParsePatterns(spec.HostCapabilities)
@@ -95,16 +96,16 @@ func (l *Loader) environment(spec *wasmadmission.Policy,
 	return env, nil
 }
 
-// noInventory fails: a policy that decides by what it sees must not see an empty cluster.
+// noInventory always fails: a policy that decides by the cluster must not see an empty one.
 type noInventory struct{}
 
 func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
 	return nil, 0,
 		fmt.Errorf(
-			"the policy was granted resources of the cluster, which this server cannot look at")
+			"the policy was granted resources of the cluster, which this server cannot read")
 }
 
-// tracedInventory puts the look at the cluster into the request's trace.
+// tracedInventory records the reads of the cluster in the request's trace.
 type tracedInventory struct{ traced abi.Inventory }
 
 func (i tracedInventory) Inventory(ctx context.Context,
@@ -121,7 +122,7 @@ func (i tracedInventory) Inventory(ctx context.Context,
 	return document, generation, err
 }
 
-// warnings tell the admin what a policy would like to have and does not get.
+// warnings tell the administrator what a policy asks for and does not get.
 func (p *Policy) warnings(metadata *abi.Metadata,
 	config *wasmadmission.WasmAdmissionConfiguration) (warnings []Warning) {
 	add := func(kind WarningKind, text string, details ...any) {
@@ -130,7 +131,7 @@ func (p *Policy) warnings(metadata *abi.Metadata,
 	}
 	if metadata.Mutating && !p.spec.Mutating {
 		add(Notice,
-			"Policy can mutate objects and may not: a request that it wants to change is rejected")
+			"Policy can mutate objects but is not allowed to: requests that it wants to change are rejected")
 	}
 	who := caller(&p.spec, config)
 	var resources []abi.ContextAwareResource
@@ -140,7 +141,7 @@ func (p *Policy) warnings(metadata *abi.Metadata,
 		}
 	}
 	if len(resources) > 0 {
-		add(Notice, "Policy would like to read resources that it is not granted",
+		add(Notice, "Policy asks for resources that it is not granted",
 			"contextAwareResources", resources)
 	}
 	if slices.Contains(who.Resources, abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}) &&
@@ -149,22 +150,22 @@ func (p *Policy) warnings(metadata *abi.Metadata,
 			"Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources")
 	}
 	if missing := notGranted(metadata.HostCapabilities, p.spec.HostCapabilities); len(missing) > 0 {
-		add(Notice, "Policy would like to call host capabilities that it is not granted",
+		add(Notice, "Policy asks for host capabilities that it is not granted",
 			"hostCapabilities", missing)
 	}
 	return warnings
 }
 
-// notGranted returns the patterns that a module asks for and that the grants do not
-// cover whole.
+// notGranted returns the patterns that a module asks for and that the grants do not cover
+// completely.
 func notGranted(wanted, granted []string) (missing []string) {
 	grants, err := capabilities.ParsePatterns(granted)
 	if err != nil {
 		return wanted
 	}
 	for _, pattern := range wanted {
-		// A group of capabilities is granted by its own pattern or a wider one, which match
-		// its text like that of a path.
+		// A group of capabilities is granted by its own pattern or by a wider one. A wider one
+		// matches the text of a pattern like that of a path.
 		if !slices.Contains(granted, pattern) && !grants.Matches(pattern) {
 			missing = append(missing, pattern)
 		}
@@ -172,12 +173,12 @@ func notGranted(wanted, granted []string) (missing []string) {
 	return missing
 }
 
-// guest has the answers of one module.
+// guest evaluates a policy that is one module.
 type guest struct {
 	module   abi.Guest
 	env      *abi.Environment
 	settings []byte
-	// omits is what is left out of requests.
+	// omits are the fields to leave out of requests.
 	omits []wasmadmission.OmittedField
 }
 

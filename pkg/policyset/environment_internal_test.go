@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// cluster remembers who asked last, and is asked by host calls and for inventories.
+// cluster records who asked last. It answers both host calls and requests for inventories.
 type cluster struct{ asked capabilities.Caller }
 
 func (c *cluster) Call(_ context.Context, caller *capabilities.Caller, _ string,
@@ -115,7 +115,7 @@ func TestPoliciesHaveWhatTheyAreGranted(t *testing.T) {
 	}
 }
 
-func TestWithoutACapabilityThereIsAnError(t *testing.T) {
+func TestMissingCapabilitiesFail(t *testing.T) {
 	spec := &wasmadmission.Policy{
 		HostCapabilities: []string{"*"},
 		ContextAwareResources: []wasmadmission.ContextAwareResource{{
@@ -128,10 +128,10 @@ func TestWithoutACapabilityThereIsAnError(t *testing.T) {
 		abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"})
 	require.ErrorContains(t, err, "host capability kubernetes/can_i is not available here")
 	_, _, err = env.Inventory.Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.ErrorContains(t, err, "which this server cannot look at")
+	require.ErrorContains(t, err, "which this server cannot read")
 }
 
-func TestWhatIsNotGrantedIsNoticed(t *testing.T) {
+func TestUngrantedRequestsAreWarnedOf(t *testing.T) {
 	metadata := &abi.Metadata{
 		ContextAwareResources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"},
 			{APIVersion: "v1", Kind: "Secret"}},

@@ -28,8 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// A program that has requests of its own evaluates a set of policies directly, without an API
-// server: a CI job, a GitOps controller, another kind of server.
+// A program with its own requests can evaluate a set of policies directly, without an API server.
+// It may be a CI job, a GitOps controller, or another kind of server.
 func Example() {
 	directory, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -31,11 +31,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/groupexpression"
 )
 
-// group has the answers of a policy group: those of its members, combined.
+// group evaluates a policy group by combining the answers of its members.
 type group struct {
 	expression *groupexpression.Program
 	message    string
-	// members are policies by what the expression calls them.
+	// members are the policies by their names in the expression.
 	members map[string]*Policy
 }
 
@@ -76,8 +76,7 @@ func (g *group) validateSettings(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// memberSpec is what a member of a group would be as a policy of its own. No policy can
-// have such a name.
+// memberSpec returns the spec of a group's member as a policy. No real policy can have its name.
 func memberSpec(group *wasmadmission.PolicyGroup,
 	member *wasmadmission.PolicyGroupMember) *wasmadmission.Policy {
 	return &wasmadmission.Policy{
@@ -94,8 +93,8 @@ func memberSpec(group *wasmadmission.PolicyGroup,
 	}
 }
 
-// groupSpec is what a group has in common with a policy. Its message is not: it is no
-// replacement for another.
+// groupSpec returns the part of a group's spec that a policy has too, except for the message: that
+// of a group does not replace another.
 func groupSpec(group *wasmadmission.PolicyGroup) wasmadmission.Policy {
 	return wasmadmission.Policy{
 		Name:              group.Name,
@@ -111,8 +110,9 @@ func groupSpec(group *wasmadmission.PolicyGroup) wasmadmission.Policy {
 	}
 }
 
-// loadGroup makes a group of its members, in their order; one that could not be loaded is
-// nil, and its problem is known. With problems, the others are freed.
+// loadGroup builds a group of its members, in their order. A member is nil if it could not be
+// loaded and its problem is reported already. If there are problems, loadGroup frees the other
+// members.
 func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	spec *wasmadmission.PolicyGroup, members []*Policy,
 	path *field.Path) (*Policy, field.ErrorList) {
@@ -159,8 +159,8 @@ func (g *group) compile(ctx context.Context, expression string, members []string
 	return nil
 }
 
-// digests returns what identifies the group's code and its configuration: see
-// [Policy.Digest] and [Policy.SettingsHash].
+// digests returns the hashes of the group's code and of its configuration. See [Policy.Digest] and
+// [Policy.SettingsHash].
 func (g *group) digests(spec *wasmadmission.PolicyGroup) (digest, settingsHash string) {
 	var modules, settings strings.Builder
 	fmt.Fprintf(&settings, "%s  expression\n", hash(spec.Expression))

@@ -51,8 +51,8 @@ var podRules = []admissionregistrationv1.RuleWithOperations{{
 	},
 }}
 
-// told is a member that does what it is told: see test/wat/obedient.wat. The name says
-// what, behind the last underscore.
+// told returns a member that does what the part of its name after the last underscore says. See
+// test/wat/obedient.wat.
 func told(from, name string) wasmadmission.PolicyGroupMember {
 	return wasmadmission.PolicyGroupMember{
 		Name:   name,
@@ -89,8 +89,8 @@ func loadGroup(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration) *
 	return set.Policies()[0]
 }
 
-// withLog returns a context whose logger remembers, and a function that returns the
-// policies that wrote to it, in their order.
+// withLog returns a context with a recording logger, and a function that returns the policies that
+// logged, in order.
 func withLog(t *testing.T) (context.Context, func() []string) {
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	buffer := logger.GetSink().(ktesting.Underlier).GetBuffer()
@@ -141,9 +141,9 @@ func TestGroupVerdicts(t *testing.T) {
 	const refused, mutation = "told to refuse", "mutation is not allowed inside of policy group"
 
 	for expression, test := range map[string]struct {
-		evaluated string            // members that do what they are told, in their order
-		causes    map[string]string // by member; nil accepts
-		failure   string            // no verdict at all
+		evaluated string            // the members that are evaluated, in order
+		causes    map[string]string // by member; nil means that the group accepts
+		failure   string            // the error if there is no verdict
 	}{
 		"x_a()":                   {evaluated: "x_a"},
 		"x_d()":                   {evaluated: "x_d", causes: map[string]string{"x_d": refused}},
@@ -172,14 +172,14 @@ func TestGroupVerdicts(t *testing.T) {
 		"!x_m()":         {evaluated: "x_m"},
 		"x_d() == y_d()": {evaluated: "x_d y_d"},
 		"true || x_t()":  {},
-		// What is true because members failed is not true.
+		// If an expression is true only because members failed, the group has no verdict.
 		"!x_t()": {
 			evaluated: "x_t", failure: "true only because [x_t] failed",
 		},
 		"!(x_t() && x_a())": {
 			evaluated: "x_t x_a", failure: "true only because [x_t] failed",
 		},
-		// whatever x_t would have said
+		// The result is the same whatever x_t would have answered.
 		"!(x_t() && x_d())": {evaluated: "x_t x_d"},
 		"!x_t() || x_a()":   {evaluated: "x_t x_a"},
 		"x_t() != x_a()": {
@@ -232,7 +232,7 @@ func TestGroupVerdicts(t *testing.T) {
 	}
 }
 
-// A member that hands back the object as it is mutates nothing.
+// A member that returns the object unchanged does not mutate it.
 func TestGroupMemberHandsBackTheObject(t *testing.T) {
 	p := loadGroup(t, groupConfiguration("x_m()", told(modules(t), "x_m")))
 	for request, accepted := range map[string]bool{
@@ -248,8 +248,8 @@ func TestGroupMemberHandsBackTheObject(t *testing.T) {
 	}
 }
 
-// Members may write numbers in other ways than the request, as policies alone may.
-func TestGroupMemberWritesNumbersInItsWay(t *testing.T) {
+// A member may write numbers differently from the request, like any policy.
+func TestGroupMemberRewritesNumbers(t *testing.T) {
 	m := told(modules(t), "x_m")
 	m.Module = strings.Replace(m.Module, "obedient", "answer", 1)
 	m.Settings.Raw = []byte(`{"accepted":true,"mutated_object":{"n":1.0}}`)
@@ -288,7 +288,7 @@ func TestGroupTimeouts(t *testing.T) {
 		"Policy execution interrupted because it exceeded the allowed execution time")
 	require.Contains(t, response.Causes[0].Message, "execution deadline exceeded")
 
-	// When the request's time is up, no member is to blame and none is asked any more.
+	// When the request's time is up, no member gets the blame and no other member is asked.
 	p := loadGroup(t,
 		groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"),
 			told(from, "accepts_a")))
@@ -300,8 +300,7 @@ func TestGroupTimeouts(t *testing.T) {
 	require.Equal(t, []string{"g/spins_s"}, evaluated())
 }
 
-// A member that gets no instance is no reason to refuse or admit: the group has no
-// verdict.
+// If a member gets no instance, the group has no verdict.
 func TestGroupMemberIsNotStarted(t *testing.T) {
 	from := modules(t)
 	e, err := engine.New(engine.Options{
@@ -316,7 +315,7 @@ func TestGroupMemberIsNotStarted(t *testing.T) {
 	require.Empty(t, errs)
 	defer set.Close()
 
-	// One spins, one waits, and the third is turned away.
+	// One evaluation runs, one waits, and the third is rejected.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	errors := make(chan error, 3)
@@ -363,7 +362,7 @@ func TestGroupIsAPolicy(t *testing.T) {
 		MatchConditions: config.PolicyGroups[0].MatchConditions,
 	}, policies[1].Spec())
 
-	// As anybody can compute them.
+	// Anyone can compute these hashes.
 	sum := func(text string) string {
 		s := sha256.Sum256([]byte(text))
 		return hex.EncodeToString(s[:])

@@ -28,22 +28,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
-// guarded stands before the evaluator of a policy: the policy cannot occupy everything,
-// and is not asked for ever when it does nothing but fail.
+// guarded protects the evaluator of a policy. It limits how many evaluations run at a time, and its
+// circuit breaker stops evaluations of a policy that keeps failing.
 type guarded struct {
 	evaluator
 	policy   string
 	digest   string
 	recorder Recorder
 	breaker  *breaker.Breaker
-	// limit is how many evaluations there may be at a time, zero if it is not limited
-	// here; busy is how many there are.
+	// limit is how many evaluations may run at a time, or 0 if they are not limited here. busy is
+	// how many are running.
 	limit int64
 	busy  atomic.Int64
 }
 
-// errPanicked is what a breaker hears of an evaluation that did not return. Whoever
-// called it recovers from that.
+// errPanicked is the error that a breaker gets for an evaluation that panicked. The caller recovers
+// from the panic.
 var errPanicked = errors.New("panic during evaluation")
 
 func (g *guarded) evaluate(ctx context.Context,
@@ -61,8 +61,8 @@ func (g *guarded) evaluate(ctx context.Context,
 	return g.evaluator.evaluate(ctx, request)
 }
 
-// enter takes part in the policy's concurrency. The caller leaves with busy.Add(-1),
-// unless there is an error.
+// enter counts an evaluation against the limit. Unless it returns an error, the caller must call
+// busy.Add(-1) afterward.
 func (g *guarded) enter() error {
 	busy := g.busy.Add(1)
 	if g.limit == 0 || busy <= g.limit {
@@ -89,9 +89,9 @@ func end(ctx context.Context, attempt breaker.Attempt, err error) {
 	}
 }
 
-// blameless says whether a policy had no chance to answer. What a client decides, such
-// as to give up or how long to wait, and what is short for everybody must not make it
-// look broken.
+// blameless reports whether a policy had no chance to answer. A policy must not look broken because
+// of a client's decisions, such as to give up or how long to wait, or because of a shortage that
+// affects everybody.
 func blameless(ctx context.Context, err error) bool {
 	if shortage := (*abi.ShortageError)(nil); errors.As(err, &shortage) {
 		return true
@@ -100,25 +100,25 @@ func blameless(ctx context.Context, err error) bool {
 	case engine.CauseCanceled, engine.CauseShed:
 		return true
 	case engine.CauseDeadline:
-		// The request's time was up, or the policy's before there was an instance.
+		// The request's time was up, or the policy's own before it got an instance.
 		return ctx.Err() != nil || withoutInstance(err)
 	case engine.CauseLimit:
-		// The memory of all instances together, or the size of the request.
+		// The limit is on the memory of all instances, or on the size of the request.
 		var limit *engine.LimitError
 		return withoutInstance(err) || errors.As(err, &limit) &&
 			limit.Limit == abi.LimitRequestBytes
 	}
-	// A group says so itself if its time is up between two members.
+	// A group returns this cause if its time is up between two members.
 	return ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
 }
 
-// withoutInstance says whether an evaluation failed before there was an instance.
+// withoutInstance reports whether an evaluation failed before it got an instance.
 func withoutInstance(err error) bool {
 	var e *engine.Error
 	return errors.As(err, &e) && e.Phase == engine.PhaseStart
 }
 
-// notify takes note of what the policy's breaker does.
+// notify records and logs a transition of the policy's breaker.
 func (g *guarded) notify(ctx context.Context, t breaker.Transition) {
 	logger := klog.FromContext(ctx)
 	if t.Open {
@@ -136,7 +136,7 @@ func (g *guarded) notify(ctx context.Context, t breaker.Transition) {
 		"policy", g.policy, "moduleDigest", g.digest, "openSince", t.Since, "failures", t.Failures)
 }
 
-// close frees the policy. A breaker that goes while it is open was never closed.
+// close frees the policy. An open breaker that goes away counts as no longer open.
 func (g *guarded) close() {
 	if g.breaker.Open() {
 		g.recorder.AddOpenBreakers(g.policy, -1)

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
-// idle answers at once, so that what is before it can be measured, or panics.
+// idle answers at once, so that only the guard is measured, or panics.
 type idle struct {
 	response *abi.ValidationResponse
 	panics   any
@@ -50,7 +50,7 @@ func newIdle() (*guarded, *idle) {
 		breaker: breaker.New(breaker.Options{Failures: 2, ProbeInterval: time.Hour})}, i
 }
 
-// The guard is on the way of every evaluation.
+// Every evaluation passes through the guard.
 func TestGuardDoesNotAllocate(t *testing.T) {
 	g, _ := newIdle()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -58,7 +58,7 @@ func TestGuardDoesNotAllocate(t *testing.T) {
 	}))
 }
 
-// A panic, which the dispatcher recovers from, takes no place with it and is a failure.
+// A panic, from which the dispatcher recovers, frees its place and counts as a failure.
 func TestGuardSurvivesPanics(t *testing.T) {
 	g, i := newIdle()
 	i.panics = "why not"

@@ -41,7 +41,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
-// Requests that tell the guest obedient.wat what to do.
+// These requests tell the guest obedient.wat what to do.
 const (
 	accept = `{}`
 	refuse = `{"tell":"do:d"}`
@@ -50,7 +50,7 @@ const (
 	fail   = `{"tell":"do:e"}`
 )
 
-// guarded is a policy that opens its breaker after three failures.
+// guarded is a policy whose breaker opens after three failures.
 type guarded struct {
 	*policyset.Policy
 	set      *policyset.Set
@@ -92,8 +92,8 @@ func obedient(t *testing.T) *wasmadmission.WasmAdmissionConfiguration {
 	return configuration(wasmadmission.Policy{Name: "p", Module: modules(t) + "/obedient.wasm"})
 }
 
-// evaluate returns what becomes of requests, a word each: accepted, refused, failed, or
-// open if the breaker answers.
+// evaluate returns the outcomes of requests, one word each: accepted, refused, failed, or open if
+// the breaker answers.
 func (g *guarded) evaluate(requests ...string) string {
 	var outcomes []string
 	for _, request := range requests {
@@ -120,7 +120,7 @@ func (g *guarded) value(t *testing.T, metric string, labels ...string) int {
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
 			var has []string
-			for _, label := range m.GetLabel() { // in the order of their names
+			for _, label := range m.GetLabel() { // sorted by name
 				has = append(has, label.GetName(), label.GetValue())
 			}
 			if family.GetName() == "apiserver_wasm_admission_"+metric && slices.Equal(has, labels) {
@@ -132,7 +132,7 @@ func (g *guarded) value(t *testing.T, metric string, labels ...string) int {
 	return 0
 }
 
-// logged returns the lines of the log that begin with a text.
+// logged returns the log lines that begin with message.
 func (g *guarded) logged(message string) (lines []string) {
 	for line := range strings.Lines(g.log.String()) {
 		if strings.Contains(line, message) {
@@ -188,7 +188,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 	require.Contains(t, g.logged("Circuit breaker closed")[0], "failures=4")
 }
 
-// What a policy has no part in does not open its breaker, however often it happens.
+// A problem that is not the policy's fault does not open its breaker, however often it happens.
 func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 	from := modules(t)
 	for name, test := range map[string]struct {
@@ -242,7 +242,7 @@ func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 	}
 }
 
-// short is a capability that has no answer for want of something, at once or when the
+// short is a capability that cannot answer because of a shortage, either at once or when the
 // evaluation's time is up.
 type short struct{ waits bool }
 
@@ -254,8 +254,8 @@ func (s short) Call(ctx context.Context, _ *capabilities.Caller, _ string,
 	return nil, &capabilities.FailedError{Err: &abi.ShortageError{Err: errors.New("nothing left")}}
 }
 
-// What is short for all does not open a policy's breaker, whatever the guest makes of it
-// and however long it waited.
+// A shortage that affects everybody does not open a policy's breaker, whatever the guest makes of
+// it and however long it waited.
 func TestShortagesOpenNoBreaker(t *testing.T) {
 	for name, test := range map[string]struct {
 		short
@@ -303,7 +303,7 @@ func TestConcurrencyOfOnePolicy(t *testing.T) {
 			errs <- err
 		}()
 	}
-	for range 3 { // those that are too many do not wait
+	for range 3 { // evaluations beyond the limit do not wait
 		err := <-errs
 		require.Equal(t, engine.CauseShed, engine.CauseOf(err))
 		var limit *engine.LimitError
@@ -323,8 +323,8 @@ func TestConcurrencyOfOnePolicy(t *testing.T) {
 		"the places are free again, and the breaker is closed")
 }
 
-// Members of a group have breakers too: a member that fails costs no time after a while,
-// and the group goes on without it.
+// Members of a group have breakers too. A member that keeps failing soon costs no more time, and
+// the group goes on without it.
 func TestBreakersOfMembers(t *testing.T) {
 	from := modules(t)
 	g := newGuarded(t,
@@ -347,21 +347,21 @@ func TestBreakersOfMembers(t *testing.T) {
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
 }
 
-// A group without verdicts opens the group's breaker.
+// A group that has no verdict opens its own breaker.
 func TestBreakerOfGroup(t *testing.T) {
 	g := newGuarded(t, groupConfiguration("!x_t()", told(modules(t), "x_t")))
 	require.Equal(t, "failed failed failed open", g.evaluate(accept, accept, accept, accept))
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "g"))
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
-	// The set that replaces it has policies of the same names.
+	// The next set has policies with the same names.
 	g.recorder.PolicyLoaded("g")
 	g.recorder.PolicyLoaded("g/x_t")
 	g.set.Close()
-	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"), "what is gone is not open")
+	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"), "a freed breaker is not open")
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
 }
 
-// Whatever happens side by side, every evaluation ends and gives back its place.
+// Under concurrency, every evaluation ends and frees its place.
 func TestManyAtOnce(t *testing.T) {
 	from := modules(t)
 	config := groupConfiguration("x() && !y() || z()", told(from, "x"), told(from, "y"),
@@ -391,7 +391,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	g.clock.SetTime(g.clock.Now().Add(10 * time.Second))
-	for range 6 { // all places, one after another and at once
+	for range 6 { // as many as there are places
 		require.Equal(t, "accepted", g.evaluate(accept))
 	}
 	for range 6 {

@@ -41,49 +41,48 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
-// Loader makes sets of policies. It is safe for concurrent use.
+// Loader loads sets of policies. It is safe for concurrent use.
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
-	// Fetcher fetches the modules. nil means that they can only be
-	// read from files, which are bounded by the configuration's limits.
+	// Fetcher fetches the modules. nil means that modules can only be read from files, within the
+	// configuration's limits.
 	Fetcher Fetcher
-	// Guests are how policies of further execution modes are loaded; those that need no
-	// library of their own are known without.
+	// Guests load policies of further execution modes. The loader itself knows the modes that need
+	// no other library.
 	Guests map[abi.ExecutionMode]GuestLoader
-	// Capabilities are the host capabilities that policies may be granted; none by default.
+	// Capabilities are the host capabilities that policies may be granted. Default: none.
 	Capabilities Capabilities
-	// Metadata reads what a module says of itself; nil is [abi.ReadMetadata], which
-	// insists on it. The policies of a set that have the same module share the result.
+	// Metadata reads the metadata of a module. nil means [abi.ReadMetadata], which returns an error
+	// if there is none. The policies of a set with the same module share the result.
 	Metadata func(wasm []byte) (*abi.Metadata, error)
-	// Adjust may change what a policy has around it before anything of it runs, such as
-	// who answers its host calls; nil changes nothing. It is for tools, and must be safe
-	// for concurrent use.
+	// Adjust may change a policy's environment before the policy runs, for example to answer its
+	// host calls. nil changes nothing. It is for tools, and must be safe for concurrent use.
 	Adjust func(spec *wasmadmission.Policy, env *abi.Environment)
 
-	// Warn gets what is to be known of policies that are loaded; nil has it logged. It must be
-	// safe for concurrent use.
+	// Warn receives the warnings about policies that are loaded. nil logs them. It must be safe for
+	// concurrent use.
 	Warn func(Warning)
-	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
+	// Recorder records what keeps policies from being evaluated. nil discards everything.
 	Recorder Recorder
-	// Clock is what circuit breakers go by; nil is the real one.
+	// Clock is the clock of circuit breakers. nil means the system clock.
 	Clock clock.PassiveClock
 
-	// CarryOver finds the policy of a set that is still open which a spec would make again, to
-	// be put into one more set; nil if there is none. It is for those who replace a set.
+	// CarryOver returns the policy of an open set that the spec would create again, so that the new
+	// set can share it, or nil if there is none. It is for replacing a set.
 	CarryOver func(*wasmadmission.Policy) *Policy
-	// Strays counts loads that were given up and go on, and bounds them; nil does not.
+	// Strays counts and bounds loads that were given up and still run. nil sets no bound.
 	Strays *stray.Calls
 }
 
-// Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
-// concurrent use.
+// Fetcher fetches modules, as [module.Fetcher] does. Implementations must be safe for concurrent
+// use.
 type Fetcher interface {
 	Get(ctx context.Context, request module.Request) (*module.Module, error)
 }
 
-// GuestLoader compiles a policy of one execution mode. Implementations are safe for
-// concurrent use.
+// GuestLoader compiles a policy of one execution mode. Implementations must be safe for concurrent
+// use.
 type GuestLoader func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error)
 
 // loadGuest compiles a policy of any execution mode.
@@ -102,18 +101,17 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode,
 		fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
 }
 
-// concurrentFetches is how many modules are fetched at a time: each that a registry does not
-// answer for is waited for some seconds, and each that it does answer for is held in memory.
+// concurrentFetches is how many modules are fetched at a time. A fetch from a registry that does
+// not respond takes some seconds, and every fetched module takes memory.
 const concurrentFetches = 8
 
-// Load makes a set of a configuration that was validated before. It fetches all modules,
-// compiles as many at a time as there are processors, and asks each policy about its settings. It
-// finds all problems before it returns; each names its policy and field. With problems, the set is
-// nil and everything is freed.
+// Load loads a set from a validated configuration. It fetches all modules, compiles as many at a
+// time as there are processors, and asks each policy to check its settings. It finds all problems
+// before it returns, and each names its policy and field. If there are problems, the set is nil and
+// everything is freed.
 //
-// It returns soon after ctx ends, with the context's cause as the problem of each policy
-// that is not loaded. A load that does not end then goes on without an effect, and frees
-// what it made.
+// Load returns soon after ctx ends, with the context's cause as the problem of each policy that is
+// not loaded. A load that does not end then continues without effect, and frees what it created.
 func (l *Loader) Load(ctx context.Context,
 	config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
 	wanted := wantedPolicies(config)
@@ -128,7 +126,7 @@ func (l *Loader) Load(ctx context.Context,
 			return nil
 		})
 	}
-	_ = group.Wait() // the functions return none
+	_ = group.Wait() // the functions return no errors
 
 	errs := slices.Concat(problems...)
 	policies, members := loaded[:len(config.Policies)], loaded[len(config.Policies):]
@@ -149,24 +147,23 @@ func (l *Loader) Load(ctx context.Context,
 	return set, nil
 }
 
-// attempt is what the policies of one call of [Loader.Load] share.
+// attempt is the state that the policies of one call of [Loader.Load] share.
 type attempt struct {
 	config *wasmadmission.WasmAdmissionConfiguration
-	// processors has an element for each policy that is being made.
+	// processors has an element for each policy that is being built.
 	processors chan struct{}
-	// metadata has a func() (*abi.Metadata, error) for the digest of each module.
+	// metadata maps the digest of each module to a func() (*abi.Metadata, error).
 	metadata sync.Map
 }
 
-// wanted is a policy to load, on its own or as the member of a group.
+// wanted is a policy to load, either on its own or as the member of a group.
 type wanted struct {
 	spec   *wasmadmission.Policy
 	path   *field.Path
 	member bool
 }
 
-// wantedPolicies returns the policies of a configuration, and after them the members of
-// its groups.
+// wantedPolicies returns the policies of a configuration, followed by the members of its groups.
 func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wanted) {
 	for n := range config.Policies {
 		spec := &config.Policies[n]
@@ -184,7 +181,7 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 	return all
 }
 
-// loadWithin takes a policy over from the set before or loads it, until ctx ends.
+// loadWithin loads a policy until ctx ends, or takes it over from the previous set.
 func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy, field.ErrorList) {
 	if l.CarryOver != nil {
 		if p := l.CarryOver(w.spec); p != nil {
@@ -215,7 +212,7 @@ func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy
 			}
 		})
 	if len(r.problems) > 0 && ctx.Err() != nil {
-		// What was interrupted says that it was, and not why.
+		// The problems of an interrupted load do not say why it was interrupted.
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -226,7 +223,7 @@ func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy
 	return r.policy, r.problems
 }
 
-// load fetches a policy's module and, in its turn at one of the processors, makes a policy of it.
+// load fetches a policy's module, waits for a processor, and builds the policy.
 func (l *Loader) load(ctx context.Context, a *attempt, w *wanted) (*Policy, field.ErrorList) {
 	fetcher := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: a.config.Limits.ModuleSize})
 	fetched, err := fetcher.Get(ctx,
@@ -246,7 +243,7 @@ func (l *Loader) load(ctx context.Context, a *attempt, w *wanted) (*Policy, fiel
 	return l.build(ctx, a, w, fetched)
 }
 
-// build compiles the module of a policy, and asks the policy about its settings.
+// build compiles the module of a policy, and asks the policy to check its settings.
 func (l *Loader) build(ctx context.Context, a *attempt, w *wanted,
 	fetched *module.Module) (*Policy, field.ErrorList) {
 	config, spec, path := a.config, w.spec, w.path
@@ -294,9 +291,9 @@ func (l *Loader) build(ctx context.Context, a *attempt, w *wanted,
 	return p.join(), nil
 }
 
-// metadata returns what a module says of itself. It reads each module once, however many policies
-// use it: that takes as long as the rest of a policy whose module is compiled already. Nobody may
-// change the result.
+// metadata returns the metadata of a module. It reads each module only once for all policies that
+// use it, because reading takes as long as the rest of loading if the module is already compiled.
+// The caller must not change the result.
 func (l *Loader) metadata(a *attempt, fetched *module.Module) (*abi.Metadata, error) {
 	read, known := a.metadata.Load(fetched.Digest)
 	if !known {
@@ -311,8 +308,8 @@ func (l *Loader) metadata(a *attempt, fetched *module.Module) (*abi.Metadata, er
 	return read.(func() (*abi.Metadata, error))() //nolint:forcetypeassert // nothing else is in it
 }
 
-// guard puts what is configured for all policies before one's evaluator. The members of
-// a group are as many at a time as the group is.
+// guard wraps a policy's evaluator with the limits that apply to all policies. Members of a group
+// have no limit of their own on concurrent evaluations, because the group has one.
 func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Policy, e evaluator,
 	member bool) evaluator {
 	g := &guarded{evaluator: e, policy: p.Name(), digest: p.digest, recorder: l.Recorder}
@@ -376,12 +373,12 @@ func (g *guest) validateSettings(ctx context.Context) error {
 	return nil
 }
 
-// SettingsRefused is what an error says before the words with which a policy refuses its
-// settings.
+// SettingsRefused is the beginning of an error in which a policy rejects its settings. The policy's
+// message follows.
 const SettingsRefused = "the policy refuses these settings: "
 
-// checkSettings asks the policy whether it can work with its settings. The
-// settings themselves appear in no error: they may be secret.
+// checkSettings asks the policy whether its settings are valid. No error contains the settings,
+// which may be secret.
 func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.ErrorList {
 	response, err := g.module.ValidateSettings(ctx, g.env, g.settings)
 	switch {

@@ -119,7 +119,7 @@ func TestLoad(t *testing.T) {
 	require.EqualValues(t, 451, response.Code)
 }
 
-// gathering answers once so many modules are asked for at the same time.
+// gathering answers when a number of modules are requested at the same time.
 type gathering struct {
 	policyset.Fetcher
 	missing atomic.Int32
@@ -138,8 +138,8 @@ func (g *gathering) Get(ctx context.Context, request module.Request) (*module.Mo
 	}
 }
 
-// A registry that does not answer is waited for once, not for one policy after another, however
-// few processors there are.
+// A registry that does not respond delays loading once, not once for each policy, however few
+// processors there are.
 func TestModulesAreFetchedTogether(t *testing.T) {
 	defer stdruntime.GOMAXPROCS(stdruntime.GOMAXPROCS(1))
 	from := modules(t)
@@ -190,7 +190,7 @@ func TestLoadFindsAllProblems(t *testing.T) {
 	require.ErrorContains(t, errs[5], "guest exited with status 1")
 }
 
-func TestPoliciesMayBePrograms(t *testing.T) {
+func TestWASIPolicies(t *testing.T) {
 	binary, err := os.ReadFile("testdata/program.wasm")
 	require.NoError(t, err)
 	module, err := wasm.Decode(binary)
@@ -211,8 +211,8 @@ func TestPoliciesMayBePrograms(t *testing.T) {
 	require.Equal(t, "from a program", response.Message)
 }
 
-// A library that one execution mode needs is not linked by who does not want it.
-func TestExecutionModesAreHandedIn(t *testing.T) {
+// A program that does not need an execution mode does not link its library.
+func TestExecutionModesAreInjected(t *testing.T) {
 	from := modules(t)
 	metadata :=
 		`{"executionMode": "opa", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
@@ -240,7 +240,7 @@ func TestExecutionModesAreHandedIn(t *testing.T) {
 	require.ErrorContains(t, errs[0], handed.Error())
 }
 
-// What the configuration limits is limited.
+// The limits of the configuration apply to guests.
 func TestLimitsReachTheGuest(t *testing.T) {
 	from := modules(t)
 	config := configuration(wasmadmission.Policy{Name: "spin", Module: from + "/spin.wasm"})
@@ -277,7 +277,7 @@ func TestLimitsReachTheGuest(t *testing.T) {
 		"a policy's own timeout replaces the general one")
 }
 
-// A tool may say itself what a module does not, and answer a policy's host calls.
+// A tool can supply the metadata that a module lacks, and answer a policy's host calls.
 func TestLoaderIsAdjusted(t *testing.T) {
 	from := modules(t)
 	content, err := os.ReadFile(from[len("file://"):] + "/accept.wasm")
@@ -312,8 +312,8 @@ func TestLoaderIsAdjusted(t *testing.T) {
 	require.ErrorContains(t, errs[0], "limit exceeded: 2 bytes of request, at most 1 are allowed")
 }
 
-// A module that many policies have is read once for its metadata, whatever it is called and
-// whatever comes of it.
+// The metadata of a module is read once, however many policies have it under whatever URI, and even
+// if loading fails.
 func TestMetadataIsReadOncePerModule(t *testing.T) {
 	from := modules(t)
 	accept, err := os.ReadFile(from[len("file://"):] + "/accept.wasm")

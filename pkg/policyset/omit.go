@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// omitted returns what is left out of requests for a policy: for all, and for it.
+// omitted returns the fields to omit for a policy: those for all policies and its own.
 func omitted(config *wasmadmission.WasmAdmissionConfiguration,
 	spec *wasmadmission.Policy) []wasmadmission.OmittedField {
 	all := slices.Concat(config.Review.Omit, spec.Review.Omit)
@@ -36,14 +36,14 @@ func omitted(config *wasmadmission.WasmAdmissionConfiguration,
 	return slices.Compact(all)
 }
 
-// shortened are buffers for requests that something is left out of.
+// shortened are buffers for requests with omitted fields.
 var shortened = sync.Pool{New: func() any { return new([2][]byte) }}
 
-// maxShortened is how large a buffer may be that is kept.
+// maxShortened is the size of the largest buffer to keep.
 const maxShortened = 128 << 10
 
-// evaluateWithout is evaluate for a policy that is not given all of the objects. What it makes
-// of the object gets back what it was not given, so that nobody else has to know.
+// evaluateWithout evaluates a policy that does not get all fields of the objects. It puts the
+// omitted fields back into the object that the policy returns, so that the caller need not know.
 func (g *guest) evaluateWithout(ctx context.Context,
 	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	buffers := shortened.Get().(*[2][]byte) //nolint:forcetypeassert // nothing else is in it
@@ -54,7 +54,7 @@ func (g *guest) evaluateWithout(ctx context.Context,
 			response = nil
 		}
 	}
-	// Not after a panic, when the guest may have it yet.
+	// After a panic, the buffers are not reused, because the guest may still have them.
 	for n := range buffers {
 		if cap(buffers[n]) > maxShortened {
 			buffers[n] = nil
@@ -64,8 +64,8 @@ func (g *guest) evaluateWithout(ctx context.Context,
 	return response, usage, err
 }
 
-// shorten returns the request without what is left out, in one of the buffers, and what each
-// of the omitted fields was in the object, nil if it was not there.
+// shorten returns the request without the omitted fields, in one of the buffers. left are the
+// values of these fields in the object, or nil for those that it does not have.
 func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left [][]byte) {
 	short = request
 	left = make([][]byte, len(g.omits))
@@ -86,8 +86,8 @@ func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left 
 	return short, left
 }
 
-// giveBack puts what was left out of the object into that which the policy wants. The policy
-// cannot know what it would replace, so that it may not set any of it.
+// giveBack puts the omitted fields back into the object that the policy returned. A policy must not
+// set them, because it cannot know what it would replace.
 func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error {
 	wanted := response.MutatedObject
 	for n, name := range g.omits {
@@ -116,7 +116,7 @@ func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error 
 				"mutated object: has no metadata to put metadata.%s back into, which review.omit keeps from the policy",
 				name)
 		}
-		// It would make another object of the whole.
+		// The patch describes an object without these fields.
 		response.Patch = nil
 	}
 	response.MutatedObject = wanted

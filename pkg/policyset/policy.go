@@ -14,16 +14,15 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package policyset turns a configuration into policies that are ready to be
-// evaluated: modules fetched, checked and compiled, settings accepted by the
-// policies themselves.
+// Package policyset turns a configuration into policies that are ready to evaluate requests: their
+// modules are fetched, checked and compiled, and the policies accept their settings.
 //
-// A policy group is a policy too: one whose answers are those of its members, combined
-// by an expression. Every policy is guarded: it evaluates so many requests at a time,
-// and is left alone for a while when it does nothing but fail.
+// A policy group is a policy too. An expression combines the answers of its members. Every policy
+// is guarded: the number of its concurrent evaluations is limited, and a circuit breaker stops
+// evaluating it for a while if it keeps failing.
 //
-// A [Set] is immutable. Whoever serves requests holds one and may exchange it
-// for another at any time; requests finish on the set that they started with.
+// A [Set] is immutable. A server holds one and may replace it with another at any time. Requests
+// finish on the set with which they started.
 package policyset
 
 import (
@@ -44,13 +43,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// Policy is one policy or policy group, ready to be evaluated. It is safe for concurrent
+// Policy is a policy or policy group that is ready to evaluate requests. It is safe for concurrent
 // use.
 type Policy struct {
-	// configured is the spec as it was before anything was taken from the module; nil of
-	// a group.
+	// configured is the spec before anything was added from the module. It is nil for a group.
 	configured *wasmadmission.Policy
-	// sets is in how many sets the policy is.
+	// sets is the number of sets that the policy is in.
 	sets atomic.Int32
 
 	spec         wasmadmission.Policy
@@ -60,27 +58,26 @@ type Policy struct {
 	evaluator    evaluator
 }
 
-// evaluator is what has the answers of a policy.
+// evaluator evaluates the requests of a policy.
 type evaluator interface {
-	// evaluate answers a request, given as JSON. An error means that there is no verdict.
-	// What was used up is told of errors too.
+	// evaluate answers a request in JSON. An error means that there is no verdict. The usage is
+	// also valid with an error.
 	evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error)
-	// validateSettings asks once more whether the settings are valid.
+	// validateSettings asks the policy again whether its settings are valid.
 	validateSettings(ctx context.Context) error
-	// close frees what the evaluator holds. No evaluation may be running.
+	// close frees the evaluator. No evaluation may be running.
 	close()
 }
 
 // Name returns the policy's name, which is unique in its set.
 func (p *Policy) Name() string { return p.spec.Name }
 
-// Spec returns the policy's configuration, with defaults applied and with rules
-// from the module's metadata where the configuration has none. It must not be
-// changed. Of a group it has what the two have in common, but for the message,
-// which is in the group's responses.
+// Spec returns the policy's configuration, with defaults applied, and with rules from the module's
+// metadata if the configuration has none. The caller must not change it. For a group, it has the
+// fields that groups and policies share, except for the message, which is in the group's responses.
 func (p *Policy) Spec() *wasmadmission.Policy { return &p.spec }
 
-// Terms returns what of the policy's configuration has a say in what its answers come to.
+// Terms returns the part of the policy's configuration that decides what follows from its answers.
 func (p *Policy) Terms() verdict.Terms {
 	return verdict.Terms{
 		Name:      p.spec.Name,
@@ -91,25 +88,24 @@ func (p *Policy) Terms() verdict.Terms {
 	}
 }
 
-// Digest returns the SHA-256 of the policy's module, as "sha256:" and 64
-// hexadecimal digits. Of a group, it is the SHA-256 of what sha256sum would print
-// for its members' modules: a line for each with the module's digest, two spaces and
-// the member's name, in the order of the names.
+// Digest returns the SHA-256 of the policy's module, as "sha256:" and 64 hexadecimal digits. For a
+// group, it is the SHA-256 of the lines that sha256sum would print for its members' modules: the
+// module's digest, two spaces and the member's name, sorted by name.
 func (p *Policy) Digest() string { return p.digest }
 
-// SettingsHash returns the SHA-256 of the policy's settings as JSON, in
-// hexadecimal digits. Of a group, it is the SHA-256 of such lines as [Policy.Digest]
-// has, with the hash of the expression, named expression, and those of the members'
-// settings, each named as in spec.policies.<name>.settings.
+// SettingsHash returns the SHA-256 of the policy's settings as JSON, in hexadecimal digits. For a
+// group, it is the SHA-256 of lines like those of [Policy.Digest]: one with the hash of the
+// expression, named expression, and one for each member with the hash of its settings, named
+// spec.policies.<name>.settings.
 func (p *Policy) SettingsHash() string { return p.settingsHash }
 
-// Omits returns what the policy is not given of requests: what is left out for all and what is
-// for this one. It must not be changed.
+// Omits returns the fields that are omitted from requests for this policy, both those for all
+// policies and its own. The caller must not change the slice.
 func (p *Policy) Omits() []wasmadmission.OmittedField { return p.omits }
 
-// Evaluate asks the policy about an admission request, given as JSON. Errors are
-// of type [*EvaluationError]; they mean that there is no verdict. What was used up
-// is told of them too; of a group, it is what all evaluations of members used together.
+// Evaluate evaluates an admission request in JSON. Errors have type [*EvaluationError] and mean
+// that there is no verdict. The usage is also valid with an error. For a group, it is the total of
+// all evaluations of members.
 func (p *Policy) Evaluate(ctx context.Context,
 	request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	response, usage, err := p.evaluator.evaluate(ctx, request)
@@ -119,9 +115,9 @@ func (p *Policy) Evaluate(ctx context.Context,
 	return response, usage, nil
 }
 
-// ValidateSettings asks the policy once more what it was asked when it was loaded: whether it
-// can work with its settings. Of a group, all members are asked. An error means that one cannot,
-// or did not answer.
+// ValidateSettings asks the policy again whether its settings are valid, as when it was loaded. For
+// a group, it asks all members. An error means that the settings of one are not valid, or that it
+// did not answer.
 func (p *Policy) ValidateSettings(ctx context.Context) error {
 	if err := p.evaluator.validateSettings(ctx); err != nil {
 		return fmt.Errorf("policy %q: %w", p.Name(), err)
@@ -129,13 +125,13 @@ func (p *Policy) ValidateSettings(ctx context.Context) error {
 	return nil
 }
 
-// Describe tells a span what was evaluated, what that used, why it failed if it did, and
-// what more is known of it.
+// Describe sets attributes of a span: the policy, its usage, the cause if it failed, and the
+// additional attributes.
 func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...attribute.KeyValue) {
 	if !span.Recording() {
 		return
 	}
-	var all [12]attribute.KeyValue // room enough for all callers
+	var all [12]attribute.KeyValue // enough for all callers
 	attributes := append(all[:0],
 		spans.Text(spans.PolicyName, p.Name()), attribute.String(spans.ModuleDigest, p.digest),
 		attribute.Int64(spans.Fuel, usage.Fuel),
@@ -147,15 +143,15 @@ func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...a
 	}
 }
 
-// EvaluationError says why an evaluation ended without a verdict.
+// EvaluationError is the reason why an evaluation ended without a verdict.
 type EvaluationError struct {
 	// Policy is the policy's name.
 	Policy string
-	// Digest is that of its module.
+	// Digest is the digest of its module.
 	Digest string
-	// Err is the error underneath: an engine.Error, an abi.GuestError, an
-	// abi.ResponseError or a breaker.OpenError. Of a group it may also be the
-	// EvaluationError of a member, or what the expression failed with.
+	// Err is the wrapped error: an engine.Error, an abi.GuestError, an abi.ResponseError or a
+	// breaker.OpenError. For a group, it may also be the EvaluationError of a member, or an error
+	// of the expression.
 	Err error
 }
 
@@ -164,43 +160,42 @@ func (e *EvaluationError) Error() string {
 	return fmt.Sprintf("policy %q: %v", e.Policy, e.Err)
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the wrapped error.
 func (e *EvaluationError) Unwrap() error { return e.Err }
 
-// Set is an immutable set of policies, in the order of their names. The zero value
-// is an empty set. It is safe for concurrent use.
+// Set is an immutable set of policies, sorted by name. The zero value is an empty set. It is safe
+// for concurrent use.
 type Set struct {
 	policies []*Policy
 	lifetime lifetime
 }
 
-// Policies returns the policies and groups in the order of their names. The slice must
-// not be changed.
+// Policies returns the policies and groups, sorted by name. The caller must not change the slice.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// free takes the policies out of the set, which frees their modules unless another set
-// has them too.
+// free removes the policies from the set. That frees their modules, except for policies that are
+// also in another set.
 func (s *Set) free() {
 	for _, p := range s.policies {
 		p.leave()
 	}
 }
 
-// join puts the policy into one more set.
+// join adds the policy to one more set.
 func (p *Policy) join() *Policy {
 	p.sets.Add(1)
 	return p
 }
 
-// leave takes the policy out of a set, and frees its module with the last one.
+// leave removes the policy from a set. After the last set, it frees the module.
 func (p *Policy) leave() {
 	if p.sets.Add(-1) == 0 {
 		p.evaluator.close()
 	}
 }
 
-// IsMadeOf is whether a spec and a module of a digest would make the same policy again. No
-// group is made of a spec.
+// IsMadeOf reports whether the spec and the module with this digest would create the same policy
+// again. It is false for groups, which have no such spec.
 func (p *Policy) IsMadeOf(spec *wasmadmission.Policy, digest string) bool {
 	return p.digest == digest && reflect.DeepEqual(p.configured, spec)
 }
@@ -211,15 +206,15 @@ func hash[T ~string | ~[]byte](data T) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// lifetime counts who uses a set. Its zero value has the owner alone.
+// lifetime counts the users of a set. The zero value has only the owner.
 type lifetime struct {
-	// holders are those beside the first; -1 means that the set has been freed.
+	// holders is the number of users besides the owner, or -1 if the set has been freed.
 	holders atomic.Int64
 	closed  atomic.Bool
 }
 
-// Acquire takes hold of the set: it stays usable until Release. It reports whether
-// that is so: false means that it has been freed. It takes no lock.
+// Acquire keeps the set usable until Release. It returns false if the set has been freed already.
+// It takes no lock.
 func (s *Set) Acquire() bool {
 	for {
 		holders := s.lifetime.holders.Load()
@@ -232,17 +227,16 @@ func (s *Set) Acquire() bool {
 	}
 }
 
-// Release ends what Acquire began. When the last lets go of a set that is closed, it is
-// freed on the side: neither a request nor who holds a lock waits for that.
+// Release ends one Acquire. The last Release of a closed set frees it in the background, so that
+// neither a request nor the holder of a lock has to wait.
 func (s *Set) Release() {
 	if s.lifetime.holders.Add(-1) < 0 {
 		go s.free()
 	}
 }
 
-// Close says that whoever loaded the set is done with it. The policies' modules are
-// freed before it returns, or when the last who acquired it lets go. Further calls do
-// nothing.
+// Close ends the ownership of whoever loaded the set. The policies' modules are freed before Close
+// returns, or by the last Release if the set is still in use. Further calls do nothing.
 func (s *Set) Close() {
 	if !s.lifetime.closed.Swap(true) && s.lifetime.holders.Add(-1) < 0 {
 		s.free()

@@ -33,16 +33,16 @@ func TestSetsAreFreedByTheLast(t *testing.T) {
 	require.True(t, set.Acquire())
 	require.True(t, set.Acquire())
 	set.Close()
-	set.Close() // once is enough
+	set.Close() // further calls do nothing
 	set.Release()
 	response, _, err := set.Policies()[0].Evaluate(t.Context(), []byte("{}"))
-	require.NoError(t, err, "somebody has it still")
+	require.NoError(t, err, "it is still in use")
 	require.True(t, response.Accepted)
 	set.Release()
 	require.False(t, set.Acquire())
 }
 
-func TestTheEmptySetIsASet(t *testing.T) {
+func TestEmptySet(t *testing.T) {
 	set := &policyset.Set{}
 	require.True(t, set.Acquire())
 	set.Close()
@@ -50,7 +50,7 @@ func TestTheEmptySetIsASet(t *testing.T) {
 	require.False(t, set.Acquire())
 }
 
-func TestAcquiringAndClosingAtOnce(t *testing.T) {
+func TestConcurrentAcquireAndClose(t *testing.T) {
 	for range 1000 {
 		set, done := &policyset.Set{}, make(chan struct{})
 		go func() {

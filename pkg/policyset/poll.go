@@ -32,13 +32,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// Sentences that Kubewarden's users know.
+// Kubewarden's users know these messages.
 const (
 	mutationMessage = "mutation is not allowed inside of policy group"
 	expressionError = "error evaluating policy group expression"
 )
 
-// maxFailed is how many members may fail in an evaluation that admits a request.
+// maxFailed bounds how many members may fail in an evaluation that admits a request.
 const maxFailed = 6
 
 // poll is one evaluation of a group.
@@ -46,15 +46,15 @@ type poll struct {
 	group   *group
 	ctx     context.Context
 	request []byte
-	// answers are the last ones of the members that were asked.
+	// answers are the latest answers of the members that were asked.
 	answers map[string]answer
-	// failures are members that had no verdict, or had none once.
+	// failures are the errors of members that had no verdict at least once.
 	failures map[string]error
-	// usage is what all of them used.
+	// usage is the total of all evaluations of members.
 	usage abi.Usage
 }
 
-// answer is what counts as a member's verdict.
+// answer is what a group takes for a member's verdict.
 type answer struct {
 	accepted bool
 	message  string
@@ -89,15 +89,15 @@ func (p *poll) answer(name string) (answer, error) {
 	return answer{accepted: response.Accepted, message: response.Explanation()}, nil
 }
 
-// requireCertainty returns an error if an expression is true only because members
-// failed, as !member() is. Such an expression has no value: whoever can make a member
-// fail could otherwise have everything admitted.
+// requireCertainty returns an error if an expression is true only because members failed, as
+// !member() is. Such a group has no verdict. Otherwise, anyone who can make a member fail could
+// have every request admitted.
 func (p *poll) requireCertainty() error {
 	failed := sets.List(sets.KeySet(p.failures))
 	if len(failed) > maxFailed {
 		return fmt.Errorf("%d members failed: %w", len(failed), p.failures[failed[0]])
 	}
-	// With none of them accepting it is true.
+	// The expression is true if none of them accepts. Try all other combinations.
 	for accepting := 1; accepting < 1<<len(failed); accepting++ {
 		accepted, err := p.group.expression.Evaluate(p.ctx, func(name string) (bool, error) {
 			if n, found := slices.BinarySearch(failed, name); found {
@@ -119,7 +119,7 @@ func (p *poll) requireCertainty() error {
 	return nil
 }
 
-// causes are the members that were asked and refused, in the order of their names.
+// causes returns one cause for each member that was asked and refused, sorted by name.
 func (p *poll) causes() (causes []abi.Cause) {
 	for _, name := range sets.List(sets.KeySet(p.answers)) {
 		if a := p.answers[name]; !a.accepted {
@@ -129,8 +129,8 @@ func (p *poll) causes() (causes []abi.Cause) {
 	return causes
 }
 
-// notStarted says whether a member failed for want of an instance, now or when its
-// breaker last let it try.
+// notStarted reports whether a member failed because it got no instance, either now or in the last
+// attempt that its breaker allowed.
 func notStarted(err error) bool {
 	if open := (*breaker.OpenError)(nil); errors.As(err, &open) {
 		err = open.Last
@@ -138,7 +138,8 @@ func notStarted(err error) bool {
 	return withoutInstance(err)
 }
 
-// explain is what a member is quoted with that failed. The cause names the member.
+// explain returns the text of a member's error. It does not name the member, because the cause
+// does.
 func explain(err error) string {
 	if e := (*EvaluationError)(nil); errors.As(err, &e) {
 		err = e.Err
@@ -146,7 +147,7 @@ func explain(err error) string {
 	return verdict.Explain(err)
 }
 
-// changes says whether a member wants another object than the request's.
+// changes reports whether a member returned an object that differs from the request's.
 func (p *poll) changes(mutated []byte) bool {
 	if mutated == nil {
 		return false

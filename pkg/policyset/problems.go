@@ -29,9 +29,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// JoinProblems makes an error of everything that is wrong with a configuration, a line
-// each. Origins, if there are any, say where a policy or group comes from, by its name: each
-// line begins with that, and names the field as a manifest has it, such as spec.module.
+// JoinProblems joins the problems of a configuration into one error, one line each. origins may map
+// the name of a policy or group to the place where it comes from. Then the line begins with that
+// place, and names the field as a manifest does, such as spec.module.
 func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 	if len(errs) == 0 {
 		return nil
@@ -51,8 +51,8 @@ func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// FetchProblems says which policies of a configuration and members of its groups have a
-// module that cannot be fetched, by why: it returns nil for those that can.
+// FetchProblems returns one problem for each policy, and each member of a group, whose module
+// cannot be fetched. why returns nil for modules that can be fetched.
 func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration,
 	why func(module.Request) error) (errs field.ErrorList) {
 	for _, w := range wantedPolicies(config) {
@@ -64,7 +64,7 @@ func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration,
 	return errs
 }
 
-// fetchProblem says at which field a module that cannot be fetched is wrong.
+// fetchProblem returns the problem of a module that cannot be fetched, at the field that is wrong.
 func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
 	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
 		return field.Invalid(path.Child("digest"), spec.Digest,
@@ -75,7 +75,7 @@ func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *fiel
 	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
 }
 
-// moduleProblems makes a problem of each line of a joined error.
+// moduleProblems returns one problem for each line of a joined error.
 func moduleProblems(path *field.Path, spec *wasmadmission.Policy,
 	err error) (errs field.ErrorList) {
 	for line := range strings.Lines(err.Error()) {
@@ -86,32 +86,32 @@ func moduleProblems(path *field.Path, spec *wasmadmission.Policy,
 	return errs
 }
 
-// Warning is what an administrator should know of policies that can be served.
+// Warning is something that an administrator should know about policies that can be served.
 type Warning struct {
-	// Kind says how much it matters.
+	// Kind says how important it is.
 	Kind WarningKind
-	// Policy is the name of the policy that it is about; "" if the text says what it is about.
+	// Policy is the name of the policy that it concerns, or "" if the text says what it concerns.
 	Policy string
-	// Text is what is to be known, in a line.
+	// Text is the warning, one line.
 	Text string
-	// Details are names, and values behind each, that a log has beside the text.
+	// Details are keys and values that a log adds to the text.
 	Details []any
 }
 
-// WarningKind says how much a warning matters. The set is closed.
+// WarningKind says how important a warning is. The set is closed.
 type WarningKind int
 
-// The kinds.
+// The kinds of warnings.
 const (
-	// Probable is what is probably not meant.
+	// Probable is probably a mistake.
 	Probable WarningKind = iota
-	// Notice is what a module would like and does not get, which may be meant.
+	// Notice is something that a module asks for and does not get, which may be intended.
 	Notice
-	// Alarm is what leaves a server without any policy.
+	// Alarm means that a server has no policies at all.
 	Alarm
 )
 
-// String is the warning in a line of its own.
+// String returns the warning as one line.
 func (w Warning) String() string {
 	if w.Policy == "" {
 		return w.Text
@@ -121,7 +121,7 @@ func (w Warning) String() string {
 
 var errNoPolicy = errors.New("no policy is configured")
 
-// Tell hands the warning on; nil has the logger of the context told.
+// Tell passes the warning to a function. If that is nil, it logs to the logger of the context.
 func (w Warning) Tell(ctx context.Context, to func(Warning)) {
 	if to != nil {
 		to(w)

@@ -16,27 +16,27 @@ limitations under the License.
 
 package policyset
 
-// Recorder takes notes of what keeps policies from being evaluated. Implementations are safe
-// for concurrent use and fast: they are called while a request waits.
+// Recorder records what keeps policies from being evaluated. Implementations must be safe for
+// concurrent use and fast, because they run while a request waits.
 type Recorder interface {
-	// PolicyLoaded says that a policy, a group or a member of one was loaded, and PolicyFreed that
-	// one was freed: nothing more is told of it then. While one set of policies replaces another,
-	// there are two with the same name.
+	// PolicyLoaded records that a policy, a group or a member was loaded, and PolicyFreed that one
+	// was freed and will not be recorded any more. While one set replaces another, two policies
+	// have the same name.
 	PolicyLoaded(policy string)
 	PolicyFreed(policy string)
-	// AddOpenBreakers says that so many more circuit breakers of a policy are open, or fewer
-	// if the count is negative. Zero makes the policy known. While one set of policies
-	// replaces another, there are two breakers with the same name.
+	// AddOpenBreakers adds count, which may be negative, to the number of a policy's open circuit
+	// breakers. A count of 0 makes the policy known. While one set replaces another, two breakers
+	// have the same name.
 	AddOpenBreakers(policy string, count int)
-	// CountBreakerTransition counts that a policy's circuit breaker became "open", so that the
-	// policy is not evaluated any more, or "closed".
+	// CountBreakerTransition counts that a policy's circuit breaker became "open", which stops
+	// evaluations of the policy, or "closed".
 	CountBreakerTransition(policy, state string)
-	// CountOverload counts an evaluation that failed at once because its policy was busy with
-	// as many as it may be.
+	// CountOverload counts an evaluation that failed at once because its policy was already busy
+	// with as many as it may be.
 	CountOverload(policy string)
 }
 
-// discard is a [Recorder] that forgets everything.
+// discard is a [Recorder] that does nothing.
 type discard struct{}
 
 func (discard) PolicyLoaded(string)                   {}

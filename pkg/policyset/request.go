@@ -22,8 +22,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
-// ModuleRequest returns what a policy's module is fetched by: where it is, which it has to
-// be, and what is demanded of its signatures.
+// ModuleRequest returns the request that fetches a policy's module: its URI, the digest that it
+// must have, and the demands on its signatures.
 func ModuleRequest(uri, digest string, v *wasmadmission.PolicyVerification) module.Request {
 	request := module.Request{URI: uri, Digest: digest}
 	if v != nil {

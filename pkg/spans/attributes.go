@@ -18,31 +18,31 @@ package spans
 
 // Keys of attributes. See docs/tracing.md.
 const (
-	// Of a phase.
+	// Attributes of a phase.
 	Resource  = "wasm_admission.resource"  // resource.group, and /subresource
 	Operation = "wasm_admission.operation" // CREATE, UPDATE, DELETE or CONNECT
-	Policies  = "wasm_admission.policies"  // how many evaluated the request
+	Policies  = "wasm_admission.policies"  // the number that evaluated the request
 	Allowed   = "wasm_admission.allowed"
-	Again     = "wasm_admission.reinvocation" // whether it is the second round of mutation
+	Again     = "wasm_admission.reinvocation" // true in the second round of mutation
 
-	// Of a policy, a member and an inventory.
+	// Attributes of a policy, a member and an inventory.
 	PolicyName   = "wasm_admission.policy.name"
 	ModuleDigest = "wasm_admission.module.digest"
 
-	// Of a policy alone.
+	// Attributes of a policy alone.
 	Mode     = "wasm_admission.policy.mode"
 	Verdict  = "wasm_admission.verdict"
 	Rejected = "wasm_admission.rejected"
 	Mutated  = "wasm_admission.mutated"
-	Untraced = "wasm_admission.untraced_spans" // how many inside of it were too many
+	Untraced = "wasm_admission.untraced_spans" // the number of spans within it that were too many
 
-	// Of a policy and a member.
+	// Attributes of a policy and a member.
 	Fuel        = "wasm_admission.fuel"
 	MemoryBytes = "wasm_admission.memory_bytes"
 	Wait        = "wasm_admission.wait_seconds"
 	Reset       = "wasm_admission.reset_seconds"
 
-	// Of a host call.
+	// Attributes of a host call.
 	Capability    = "wasm_admission.host_capability"
 	RequestBytes  = "wasm_admission.request_bytes"
 	ResponseBytes = "wasm_admission.response_bytes"

@@ -14,16 +14,15 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package spans puts what policies do into the trace of the request that they do it
-// for.
+// Package spans adds what policies do to the trace of the request.
 //
-// A span is made only inside one that is recorded: who samples requests, and by what
-// configuration, is whoever made the span in the context, as the apiserver does. Without
-// such a span nothing is made and nothing is allocated. OpenTelemetry's own interface is
-// used, and the tracer is that of the span in the context, so that no embedder hands one in.
+// It only starts a span within a span that is recorded. So whoever started that span, such as the
+// apiserver, decides with its configuration which requests are sampled. Without such a span, the
+// package creates and allocates nothing. It uses OpenTelemetry's interfaces, and the tracer of the
+// span in the context, so that no embedder has to pass one.
 //
-// Attributes have names and numbers of policies and of what they used, and nothing of an
-// object, nor what a guest says: traces are kept where secrets are not.
+// Attributes contain names and numbers of policies and their usage, but nothing from an object and
+// no text from a guest, because traces are kept in places where secrets must not be.
 package spans
 
 import (
@@ -39,50 +38,51 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// scope names whose spans these are.
+// scope is the instrumentation scope of the spans.
 const scope = "github.com/wasm-admission/wasm-admission"
 
 // Names of spans.
 const (
-	// Admit and Validate are the phases of a request that any policy was a candidate for.
+	// Admit and Validate are the phases of a request that has candidate policies.
 	Admit    = "WasmAdmission.Admit"
 	Validate = "WasmAdmission.Validate"
-	// Policy is a policy's evaluation of the request, and Member one of a policy in a group.
+	// Policy is a policy's evaluation of the request, and Member the evaluation by one policy of a
+	// group.
 	Policy = "WasmAdmission.Policy"
 	Member = "WasmAdmission.Member"
-	// HostCall is a question of a guest, and Inventory the look at the cluster of a guest
-	// that cannot ask.
+	// HostCall is a host call of a guest, and Inventory the read of the cluster for a guest that
+	// cannot make host calls.
 	HostCall  = "WasmAdmission.HostCall"
 	Inventory = "WasmAdmission.Inventory"
-	// Look is what several requests may wait for, in a trace of its own.
+	// Look is work that several requests may wait for. It has its own trace.
 	Look = "WasmAdmission.Look"
 )
 
-// maxTextBytes bounds a text in an attribute.
+// maxTextBytes bounds the size of a text in an attribute.
 const maxTextBytes = 256
 
-// Span is a span that is recorded. The zero value is none: it takes everything and does
-// nothing. It is safe for concurrent use.
+// Span is a span that is recorded. The methods of the zero value do nothing. It is safe for
+// concurrent use.
 type Span struct{ recorded trace.Span }
 
-// Start starts a span inside the one in ctx, if that is recorded and its [Bound] allows it.
-// The caller ends it.
+// Start starts a span within the one in ctx, if that is recorded and its [Bound] allows another.
+// The caller must end it.
 func Start(ctx context.Context, name string) (context.Context, Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
 		return ctx, Span{}
 	}
 	if b, bounded := ctx.Value(boundKey{}).(*Bound); bounded && b.left.Add(-1) < 0 {
-		// What is inside it is not recorded either.
+		// Spans within this one are not recorded either.
 		return trace.ContextWithSpanContext(ctx, parent.SpanContext()), Span{}
 	}
 	ctx, span := tracerOf(parent).Start(ctx, name)
 	return ctx, of(span)
 }
 
-// StartApart starts a span in a trace of its own, for what goes on when the request that
-// it was begun for has ended, and links it to the span in ctx. Whether it is recorded is up
-// to the sampler of new traces. The caller ends it.
+// StartApart starts a span in its own trace, for work that may continue after the request that
+// started it has ended. It links the span to the one in ctx. The sampler of new traces decides
+// whether it is recorded. The caller must end it.
 func StartApart(ctx context.Context, name string) (context.Context, Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -93,20 +93,20 @@ func StartApart(ctx context.Context, name string) (context.Context, Span) {
 	return ctx, of(span)
 }
 
-// tracer is one with the provider that it is of.
+// tracer is a tracer and its provider.
 type tracer struct {
 	trace.Tracer
 	provider trace.TracerProvider
 }
 
-// last is the tracer that was looked up last: that takes longer than to make a span, and all
-// spans of a process are of one provider, or nearly so.
+// last caches the latest tracer. Looking one up takes longer than starting a span, and nearly
+// always all spans of a process have the same provider.
 var last atomic.Pointer[tracer]
 
 // tracerOf returns the tracer of the span's provider.
 func tracerOf(span trace.Span) trace.Tracer {
 	provider := span.TracerProvider()
-	// Others than pointers need not be comparable.
+	// Only pointers are certain to be comparable.
 	if reflect.TypeOf(provider).Kind() != reflect.Pointer {
 		return provider.Tracer(scope)
 	}
@@ -125,31 +125,31 @@ func of(span trace.Span) Span {
 	return Span{span}
 }
 
-// Link links the span in ctx to another, which it waits for.
+// Link links the span in ctx to another span that it waits for.
 func Link(ctx context.Context, other Span) {
 	if parent := trace.SpanFromContext(ctx); other.Recording() && parent.IsRecording() {
 		parent.AddLink(trace.Link{SpanContext: other.recorded.SpanContext()})
 	}
 }
 
-// Tell adds an attribute to the span in ctx.
+// Tell sets an attribute of the span in ctx.
 func Tell(ctx context.Context, a attribute.KeyValue) {
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(a)
 	}
 }
 
-// Recording is whether anybody wants to know anything of the span. Who asks before making
-// attributes makes none in vain.
+// Recording reports whether the span is recorded. A caller can check it before it creates
+// attributes.
 func (s Span) Recording() bool { return s.recorded != nil }
 
-// Set adds attributes.
+// Set sets attributes.
 func (s Span) Set(attributes ...attribute.KeyValue) {
 	if !s.Recording() {
 		return
 	}
-	// A span copies what it is given. The slice of the caller would escape to the heap, as
-	// the span is an interface. One that is used again keeps it on the stack.
+	// A span copies its arguments. The caller's slice would still escape to the heap, because the
+	// span is an interface. With a reused slice, it stays on the stack.
 	kept, _ := slicesOfAttributes.Get().(*[]attribute.KeyValue)
 	*kept = append((*kept)[:0], attributes...)
 	s.recorded.SetAttributes(*kept...)
@@ -159,7 +159,7 @@ func (s Span) Set(attributes ...attribute.KeyValue) {
 
 var slicesOfAttributes = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
 
-// Fail says that what the span is of has failed, and the cause in a word.
+// Fail marks the span as failed, with the cause in one word.
 func (s Span) Fail(cause string) {
 	if s.Recording() {
 		s.recorded.SetStatus(codes.Error, cut(cause))
@@ -173,7 +173,7 @@ func (s Span) End() {
 	}
 }
 
-// EndAt ends the span at a time that has passed, or now if that is zero.
+// EndAt ends the span at an earlier time, or now if the time is zero.
 func (s Span) EndAt(at time.Time) {
 	if at.IsZero() {
 		s.End()
@@ -182,8 +182,8 @@ func (s Span) EndAt(at time.Time) {
 	}
 }
 
-// Bound is how many spans there may be inside of one. Guests decide how many host calls
-// they make. It is the context that it is found in, too.
+// Bound bounds the number of spans within a span, because guests decide how many host calls they
+// make. It is also the context in which it is found.
 type Bound struct {
 	context.Context
 	left atomic.Int64
@@ -199,8 +199,8 @@ func (b *Bound) Value(key any) any {
 	return b.Context.Value(key)
 }
 
-// Within bounds how many spans are started with the context that it returns, and with
-// those made of it.
+// Within returns a context that bounds how many spans are started with it and with contexts derived
+// from it.
 func (s Span) Within(ctx context.Context, most int) (context.Context, *Bound) {
 	if !s.Recording() {
 		return ctx, nil
@@ -210,7 +210,7 @@ func (s Span) Within(ctx context.Context, most int) (context.Context, *Bound) {
 	return b, b
 }
 
-// Refused returns how many spans were too many. A nil Bound refuses none.
+// Refused returns how many spans exceeded the bound. A nil Bound returns 0.
 func (b *Bound) Refused() int64 {
 	if b == nil {
 		return 0
@@ -218,8 +218,8 @@ func (b *Bound) Refused() int64 {
 	return max(0, -b.left.Load())
 }
 
-// Text returns an attribute, of a text that is cut if it is too long. What is no UTF-8 is
-// replaced: the exporter would lose all that it sends at a time.
+// Text returns an attribute with a text. It cuts a text that is too long, and replaces invalid
+// UTF-8, for which the exporter would drop the whole batch.
 func Text(key, value string) attribute.KeyValue { return attribute.String(key, cut(value)) }
 
 // Seconds returns an attribute of a duration.

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// request returns the context of a request that a server's tracing has sampled, or has not.
+// request returns the context of a request that a server's tracing samples or does not.
 func request(t *testing.T, sampler sdktrace.Sampler) (context.Context, *tracetest.SpanRecorder) {
 	t.Helper()
 	recorder := tracetest.NewSpanRecorder()
@@ -43,8 +43,8 @@ func request(t *testing.T, sampler sdktrace.Sampler) (context.Context, *tracetes
 	return ctx, recorder
 }
 
-// Whoever decided not to record a request gets no spans, and pays nothing for them.
-func TestWithoutARecordedRequestNothingIsMade(t *testing.T) {
+// A request that is not recorded has no spans, and they cost it nothing.
+func TestUnrecordedRequestsHaveNoSpans(t *testing.T) {
 	unsampled, recorder := request(t, sdktrace.NeverSample())
 	for name, ctx := range map[string]context.Context{
 		"no tracing":  context.Background(),
@@ -90,8 +90,8 @@ func TestSpansAreInsideTheRequests(t *testing.T) {
 	require.True(t, at.Equal(ended[0].EndTime()))
 }
 
-// What others may wait for as well is in a trace of its own, and each of the two can be found
-// from the other.
+// A span that others may wait for is in its own trace. Each of the two spans has a link to the
+// other.
 func TestSpansApartAreLinked(t *testing.T) {
 	ctx, recorder := request(t, sdktrace.AlwaysSample())
 	own := trace.SpanContextFromContext(ctx)
@@ -110,7 +110,7 @@ func TestSpansApartAreLinked(t *testing.T) {
 	require.Equal(t, ended[1].SpanContext(), trace.SpanContextFromContext(within))
 }
 
-// A guest decides how many host calls it makes, and so does not decide how many spans.
+// A guest decides how many host calls it makes, but must not decide how many spans there are.
 func TestSpansAreBounded(t *testing.T) {
 	ctx, recorder := request(t, sdktrace.AlwaysSample())
 	within, policy := spans.Start(ctx, spans.Policy)
@@ -127,7 +127,7 @@ func TestSpansAreBounded(t *testing.T) {
 	require.Len(t, recorder.Ended(), 2)
 }
 
-// The exporter loses all that it sends at a time for one text that is no UTF-8.
+// The exporter drops a whole batch if one text is not valid UTF-8.
 func TestTextsAreBounded(t *testing.T) {
 	for _, text := range []string{
 		strings.Repeat("x", 300),
@@ -142,7 +142,7 @@ func TestTextsAreBounded(t *testing.T) {
 	require.Equal(t, "ab", spans.Text("key", "a\xffb").Value.AsString())
 }
 
-// strange is a provider that cannot be compared, and a span of one.
+// strange is a provider that cannot be compared, and strangeSpan one of its spans.
 type (
 	strange struct {
 		trace.TracerProvider
@@ -156,8 +156,8 @@ type (
 
 func (s strangeSpan) TracerProvider() trace.TracerProvider { return s.provider }
 
-// A tracer is remembered, and only for the spans of its provider.
-func TestSpansAreOfTheProviderOfTheRequest(t *testing.T) {
+// A tracer is cached, but only for the spans of its provider.
+func TestSpansUseTheRequestsProvider(t *testing.T) {
 	first, firstRecorder := request(t, sdktrace.AlwaysSample())
 	second, secondRecorder := request(t, sdktrace.AlwaysSample())
 	third, thirdRecorder := request(t, sdktrace.AlwaysSample())

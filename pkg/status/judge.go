@@ -25,32 +25,32 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 )
 
-// Seen is a Lease as somebody who looks again and again has seen it.
+// Seen is a Lease from the point of view of a repeated observer.
 type Seen struct {
 	Lease *coordinationv1.Lease
-	// Unchanged is how long its renewTime has been the same, by the clock of who looks. No
-	// clock of another machine has a say in it.
+	// Unchanged is how long its renewTime has stayed the same, by the observer's clock. The clocks
+	// of other machines do not matter.
 	Unchanged time.Duration
 }
 
-// stale is whether the server behind a Lease has stopped renewing it.
+// stale reports whether the server of a Lease has stopped renewing it.
 func (s *Seen) stale(after time.Duration) bool { return s.Unchanged > after }
 
-// Server is a line of a table.
+// Server is one line of a table.
 type Server struct {
-	// Lease is the name of the server's Lease: of its identity Lease if it has no status.
+	// Lease is the name of the server's Lease, or of its identity Lease if it has no status.
 	Lease string `json:"lease"`
-	// State is what to make of the server.
+	// State is the state of the server.
 	State State `json:"state"`
 	// Reason says why the state is unknown.
 	Reason string `json:"reason,omitempty"`
-	// SecondsUnchanged is how long no renewal of the Lease was seen.
+	// SecondsUnchanged is for how many seconds no renewal of the Lease was seen.
 	SecondsUnchanged int64 `json:"secondsUnchanged"`
-	// Report is what the server said last; nil if that is not known.
+	// Report is the last report of the server, or nil if it is not known.
 	Report *Report `json:"report,omitempty"`
 }
 
-// Name returns what people call the server by.
+// Name returns the name of the server for people.
 func (s *Server) Name() string {
 	if s.Report == nil {
 		return line(s.Lease, maxNameBytes)
@@ -58,19 +58,19 @@ func (s *Server) Name() string {
 	return cmp.Or(s.Report.Host, line(s.Lease, maxNameBytes))
 }
 
-// Table is what is known of all servers of a cluster.
+// Table describes all servers of a cluster.
 type Table struct {
-	// Servers are in the order of their names.
+	// Servers are sorted by name.
 	Servers []Server `json:"servers"`
-	// RunningSets is how many different sets of policies are served, and Configurations how
-	// many different configurations beside policies there are, unknown servers apart.
+	// RunningSets is how many different sets of policies are served. Configurations is how many
+	// different configurations there are, apart from policies. Both leave out unknown servers.
 	RunningSets    int `json:"runningSets"`
 	Configurations int `json:"configurations"`
-	// Skew says in words how servers differ; "" if they do not.
+	// Skew describes how servers differ, or is "" if they do not.
 	Skew string `json:"skew,omitempty"`
 }
 
-// Count returns how many servers have a state.
+// Count returns how many servers are in a state.
 func (t *Table) Count(state State) int {
 	count := 0
 	for n := range t.Servers {
@@ -81,9 +81,9 @@ func (t *Table) Count(state State) int {
 	return count
 }
 
-// Judge makes a table of what Leases tell: those of status, and the identity Leases, which
-// say what apiservers there are. An apiserver without a status is unknown: it runs no policies,
-// or cannot write.
+// Judge creates a table from Leases: those with a status, and the identity Leases, which show which
+// apiservers exist. An apiserver without a status is unknown: it runs no policies, or cannot write
+// Leases.
 func Judge(statuses, identities []Seen) *Table {
 	t := &Table{Servers: []Server{}}
 	statuses, identities = t.bound(statuses, Label), t.bound(identities, identityLabel)
@@ -128,9 +128,9 @@ func Judge(statuses, identities []Seen) *Table {
 	return t
 }
 
-// bound returns as many Leases as are looked at. If there are more, then there may be servers
-// among them, which are unknown: whoever may write Leases must not be able to hide a server
-// behind names that come first.
+// bound returns the Leases up to the limit. If there are more, they may include servers, which then
+// are unknown. Otherwise anyone who may write Leases could hide a server behind names that sort
+// before it.
 func (t *Table) bound(seen []Seen, label string) []Seen {
 	if len(seen) <= maxLeases {
 		return seen
@@ -138,16 +138,16 @@ func (t *Table) bound(seen []Seen, label string) []Seen {
 	t.Servers = append(t.Servers, Server{
 		Lease: moreName, State: StateUnknown,
 		Reason: fmt.Sprintf(
-			"more than %d Leases have the label %s, and only those are looked at that come first: remove those of no server",
+			"more than %d Leases have the label %s, and only the first of them are read: remove those that belong to no server",
 			maxLeases, label),
 	})
 	return seen[:maxLeases]
 }
 
-// moreName is shown for servers whose Leases are not looked at. No Lease has such a name.
+// moreName is the name of the table's line for Leases beyond the limit. No Lease has such a name.
 const moreName = "(more)"
 
-// compare finds what servers differ in.
+// compare finds out how servers differ.
 func (t *Table) compare() {
 	running, configurations := map[string]bool{}, map[string]bool{}
 	for n := range t.Servers {
@@ -162,7 +162,7 @@ func (t *Table) compare() {
 	case len(configurations) > 1:
 		t.Skew =
 			fmt.Sprintf(
-				"servers run the same policies with %d different configurations of all else, such as limits and exemptions",
+				"servers run the same policies with %d different configurations of everything else, such as limits and exemptions",
 				len(configurations))
 	}
 }

@@ -69,7 +69,7 @@ func TestJudge(t *testing.T) {
 			"other limits",
 			[]status.Seen{{Lease: encode(t, report("a", hashA))}, {Lease: encode(t, limits)}}, nil,
 			[]status.State{status.StateRunning, status.StateRunning}, 1,
-			"servers run the same policies with 2 different configurations of all else, such as limits and exemptions",
+			"servers run the same policies with 2 different configurations of everything else, such as limits and exemptions",
 		},
 		{
 			"a bad change",

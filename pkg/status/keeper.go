@@ -34,58 +34,59 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// What a look and its write may take, and how soon one comes after another.
+// Bounds of a round, and of the pause before the next.
 const (
 	roundTimeout = 10 * time.Second
 	leastPause   = time.Second
 )
 
-// KeeperOptions say what is kept up, and how. Leases, Host, Address and Report are required.
+// KeeperOptions configure a Keeper. Leases, Host, Address and Report are required.
 type KeeperOptions struct {
 	// Leases is a client of the server itself.
 	Leases coordinationclient.LeasesGetter
-	// Place is where the Lease is. Default: that of apiservers.
+	// Place is the place of the Lease. Default: that of apiservers.
 	Place Place
-	// Host is the host's name, and Address is where the server serves, as host:port: no two
+	// Host is the name of the host, and Address is where the server serves, as host:port. No two
 	// servers of a cluster may have both in common.
 	Host, Address string
-	// Report returns what there is to say now. Instance, Host and Address are filled in.
+	// Report returns the current report. The keeper sets Instance, Host and Address.
 	Report func() Report
-	// Observe is told what is known of all servers, after each look; nil is not told.
+	// Observe receives the table of all servers after each look. It may be nil.
 	Observe func(*Table)
-	// RenewEvery is how often the Lease is renewed while nothing changes. Default:
-	// DefaultRenewEvery. The Lease lasts three renewals.
+	// RenewEvery is how often the Lease is renewed if nothing changes. Default: DefaultRenewEvery.
+	// The Lease lasts three times as long.
 	RenewEvery time.Duration
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. Default: the system clock.
 	Clock clock.WithTicker
 }
 
-// Keeper keeps the Lease of a server up, and removes those of servers that have ended
-// without doing so. Nothing depends on it: what fails is tried again later.
+// Keeper maintains the Lease of a server, and removes the Leases of servers that ended without
+// removing them. Nothing depends on it, so it retries after failures.
 type Keeper struct {
 	o        KeeperOptions
 	instance string
 	changed  chan struct{}
 	observer *Observer
 
-	// What follows only Run touches, and Remove once that has ended.
-	held *coordinationv1.Lease // as it was written last; nil: not known
-	// own is whether the Lease of this server's name has been written by this process.
+	// Only Run uses the following fields, and Remove after Run has ended.
+	held *coordinationv1.Lease // as last written; nil if unknown
+	// own is set if this process has written the Lease of this server's name.
 	own bool
-	// displaced is whether another process holds the Lease of this server's name.
+	// displaced is set if another process holds the Lease of this server's name.
 	displaced bool
 }
 
-// NewKeeper returns a keeper that has written nothing yet.
+// NewKeeper returns a keeper. It writes nothing before Run.
 func NewKeeper(o KeeperOptions) *Keeper {
 	o.RenewEvery = cmp.Or(o.RenewEvery, DefaultRenewEvery)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
 	var random [8]byte
-	_, _ = rand.Read(random[:]) // it never fails
+	_, _ = rand.Read(random[:]) // never fails
 	observer := NewObserver(o.Leases, o.Place, o.Clock)
-	// Less than a Lease lasts: what was alive before nobody could look is so afterwards.
+	// This is less than the duration of a Lease: a server that was alive before an outage still
+	// counts as alive after it.
 	observer.longest = 2 * max(o.RenewEvery, leastDuration/renewalsADuration)
 	return &Keeper{
 		o:        o,
@@ -95,16 +96,15 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	}
 }
 
-// Changed says that there is something new to tell. It does not wait, and may be called at
-// any time.
+// Changed announces a new report. It does not block, and may be called at any time.
 func (k *Keeper) Changed() {
 	select {
 	case k.changed <- struct{}{}:
-	default: // it is known already
+	default: // a change is announced already
 	}
 }
 
-// Run keeps the Lease up until ctx ends. It is called once.
+// Run maintains the Lease until ctx ends. Call it only once.
 func (k *Keeper) Run(ctx context.Context) {
 	backoff := k.backoff()
 	for ctx.Err() == nil {
@@ -113,7 +113,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			pause = min(backoff.Step(), k.o.RenewEvery)
 			klog.FromContext(ctx).
 				Info(
-					"The status could not be told, which keeps nobody from serving. It is tried again",
+					"Cannot publish the status. Serving is not affected. Trying again",
 					"lease", k.name(), "in", pause, "err", err)
 		} else {
 			backoff = k.backoff()
@@ -132,8 +132,8 @@ func (k *Keeper) backoff() wait.Backoff {
 	}
 }
 
-// pause waits until there is something to do, and a little at least: whoever changes files
-// all the time must not have the server write all the time.
+// pause waits until there is something to do. It always waits for leastPause first, so that files
+// that change all the time do not make the server write all the time.
 func (k *Keeper) pause(ctx context.Context, pause time.Duration) {
 	least := min(leastPause, k.o.RenewEvery)
 	if !k.sleep(ctx, least, nil) {
@@ -142,7 +142,7 @@ func (k *Keeper) pause(ctx context.Context, pause time.Duration) {
 	k.sleep(ctx, pause-least, k.changed)
 }
 
-// sleep is whether it has slept that long.
+// sleep reports whether it slept for the whole time.
 func (k *Keeper) sleep(ctx context.Context, pause time.Duration, wake <-chan struct{}) bool {
 	timer := k.o.Clock.NewTimer(pause)
 	defer timer.Stop()
@@ -155,11 +155,11 @@ func (k *Keeper) sleep(ctx context.Context, pause time.Duration, wake <-chan str
 	return false
 }
 
-// round tells the status, looks at those of others, and removes what nobody renews.
+// round publishes the status, looks at the other servers, and removes Leases that nobody renews.
 func (k *Keeper) round(ctx context.Context) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("panic while the status was told: %v", r)
+			err = fmt.Errorf("panic while publishing the status: %v", r)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
@@ -175,7 +175,7 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 	return errors.Join(errWrite, k.comeBack(ctx, statuses), k.collect(ctx, statuses))
 }
 
-// name is that of the Lease that this process writes now.
+// name returns the name of the Lease that this process writes now.
 func (k *Keeper) name() string {
 	name := k.o.Place.Name(k.o.Host, k.o.Address)
 	if k.displaced {
@@ -197,7 +197,7 @@ func (k *Keeper) write(ctx context.Context) error {
 	return err
 }
 
-// tryWrite writes once, and says whether to write again as things are other than thought.
+// tryWrite writes once. It returns true if the Lease has changed and it should be called again.
 func (k *Keeper) tryWrite(ctx context.Context) (again bool, err error) {
 	leases := k.o.Leases.Leases(k.o.Place.Namespace())
 	lease, err := k.o.Place.encode(k.name(), k.report(), k.o.RenewEvery)
@@ -217,7 +217,7 @@ func (k *Keeper) tryWrite(ctx context.Context) (again bool, err error) {
 		case k.own && !k.displaced && instanceOf(found) != k.instance:
 			return true, k.giveWay(ctx)
 		}
-		// What is left by an earlier process of this server is taken over at once.
+		// Take over at once from an earlier process of this server.
 		k.held = found
 	}
 	lease.ResourceVersion, lease.UID = k.held.ResourceVersion, k.held.UID
@@ -228,7 +228,7 @@ func (k *Keeper) tryWrite(ctx context.Context) (again bool, err error) {
 	return k.wrote(updated, err)
 }
 
-// wrote notes what came of a write.
+// wrote records the result of a write.
 func (k *Keeper) wrote(lease *coordinationv1.Lease, err error) (again bool, _ error) {
 	if err != nil {
 		k.held = nil
@@ -239,7 +239,7 @@ func (k *Keeper) wrote(lease *coordinationv1.Lease, err error) (again bool, _ er
 	return false, nil
 }
 
-// report is what there is to say, and by whom.
+// report returns the report to publish.
 func (k *Keeper) report() Report {
 	r := k.o.Report()
 	r.Instance, r.Host, r.Address = k.instance, k.o.Host, k.o.Address
@@ -247,24 +247,24 @@ func (k *Keeper) report() Report {
 		r.FailureCount = max(r.FailureCount, len(r.Failures)) + 1
 		r.Failures = append([]string{
 			"another server renews Lease " + k.o.Place.Name(k.o.Host, k.o.Address) +
-				", which is this one's: give them host names or addresses that differ",
+				", which belongs to this one: give them different host names or addresses",
 		}, r.Failures...)
 	}
 	return r
 }
 
-// giveWay has this process write another Lease, as somebody has written its own since it
-// did. They would overwrite each other without an end.
+// giveWay makes this process write another Lease, because another process has written its own.
+// Otherwise the two would overwrite each other forever.
 func (k *Keeper) giveWay(ctx context.Context) error {
 	err :=
 		errors.New(
-			"another server renews the Lease of this one: give them host names or addresses that differ")
-	klog.FromContext(ctx).Error(err, "The status is told by a further Lease", "lease", k.name())
+			"another server renews the Lease of this one: give them different host names or addresses")
+	klog.FromContext(ctx).Error(err, "Publishing the status in another Lease", "lease", k.name())
 	k.displaced, k.held = true, nil
 	return err
 }
 
-// comeBack takes the Lease of this server's name again once nobody renews it any more.
+// comeBack returns to the Lease of this server's name when nobody renews it any more.
 func (k *Keeper) comeBack(ctx context.Context, statuses []Seen) error {
 	if !k.displaced {
 		return nil
@@ -278,14 +278,14 @@ func (k *Keeper) comeBack(ctx context.Context, statuses []Seen) error {
 	if err := k.Remove(ctx); err != nil {
 		return err
 	}
-	klog.FromContext(ctx).Info("Nobody else renews the Lease of this server any more",
+	klog.FromContext(ctx).Info("No other server renews the Lease of this server any more",
 		"lease", k.o.Place.Name(k.o.Host, k.o.Address))
 	k.displaced, k.own, k.held = false, false, nil
 	k.Changed()
 	return nil
 }
 
-// collect removes the Leases of servers that have stopped renewing them long ago.
+// collect removes the Leases of servers that stopped renewing them long ago.
 func (k *Keeper) collect(ctx context.Context, statuses []Seen) error {
 	var errs []error
 	for _, seen := range statuses {
@@ -297,14 +297,14 @@ func (k *Keeper) collect(ctx context.Context, statuses []Seen) error {
 			errs = append(errs, err)
 			continue
 		}
-		klog.FromContext(ctx).Info("The status of a server that does not renew it was removed",
+		klog.FromContext(ctx).Info("Removed the status of a server that no longer renews it",
 			"lease", seen.Lease.Name, "unchangedFor", seen.Unchanged)
 	}
 	return errors.Join(errs...)
 }
 
-// Remove removes the Lease that this process holds, unless another process has taken it over.
-// Run must have ended.
+// Remove removes the Lease of this process, unless another process has taken it over. Run must have
+// ended.
 func (k *Keeper) Remove(ctx context.Context) error {
 	found, err := k.o.Leases.Leases(k.o.Place.Namespace()).Get(ctx, k.name(), metav1.GetOptions{})
 	switch {
@@ -318,7 +318,7 @@ func (k *Keeper) Remove(ctx context.Context) error {
 	return deleteSeen(ctx, k.o.Leases, found)
 }
 
-// deleteSeen removes a Lease as it was seen: one that was renewed since stays.
+// deleteSeen removes a Lease unless it was renewed after it was seen.
 func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter,
 	lease *coordinationv1.Lease) error {
 	err := leases.Leases(lease.Namespace).Delete(ctx, lease.Name, metav1.DeleteOptions{
@@ -333,8 +333,8 @@ func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter,
 	return err
 }
 
-// Withdraw removes the Lease that an earlier process of a server has left, for one that
-// has nothing to tell: its feature gate is off.
+// Withdraw removes the Lease that an earlier process of a server left behind. It is for a server
+// that publishes nothing, because its feature gate is off.
 func Withdraw(ctx context.Context, leases coordinationclient.LeasesGetter, host,
 	address string) error {
 	found, err := leases.Leases(Namespace).Get(ctx, Name(host, address), metav1.GetOptions{})

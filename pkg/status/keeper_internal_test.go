@@ -26,8 +26,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// While etcd is away nobody can renew a Lease, and nobody sees that. Servers that come back
-// first do not take the others for gone.
+// While etcd is down, nobody can renew a Lease, and nobody sees that. Servers that come back first
+// must not take the others for dead.
 func TestAnOutageIsNoSilence(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Unix(1e9, 0))
 	peer, err := Encode(Name("b", "10.0.0.2:6443"), Report{Host: "b"}, DefaultRenewEvery)
@@ -47,7 +47,7 @@ func TestAnOutageIsNoSilence(t *testing.T) {
 		metav1.GetOptions{})
 	require.NoError(t, err)
 
-	// One that stays silent afterwards is found as ever.
+	// A server that stays silent afterward is still noticed.
 	for range 2 {
 		clock.Step(DefaultRenewEvery)
 		require.NoError(t, k.round(t.Context()))

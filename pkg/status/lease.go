@@ -31,66 +31,66 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Where the Leases of apiservers are, and what tells them from others.
+// The place of the Leases of apiservers, and what identifies them.
 const (
-	// Namespace is theirs.
+	// Namespace is the namespace of the Leases of apiservers.
 	Namespace = "kube-system"
-	// NamePrefix begins the names of them all. Package loopback knows it: writes of the
-	// apiserver to such Leases are not evaluated.
+	// NamePrefix is the prefix of their names. Package loopback relies on it: policies do not
+	// evaluate the apiserver's writes to such Leases.
 	NamePrefix = "wasm-admission-apiserver-"
-	// Label is on each of them, with the value LabelValue. It is not that of the identity
-	// Leases, by which apiservers count their peers.
+	// Label is a label of each Lease, with the value LabelValue. It differs from the label of the
+	// identity Leases, by which apiservers count their peers.
 	Label      = "wasm.admission.k8s.io/status"
 	LabelValue = "apiserver"
-	// Selector finds them.
+	// Selector selects them.
 	Selector = Label + "=" + LabelValue
 
-	// webhookValue is that of Label on the Leases of webhook servers.
+	// webhookValue is the value of Label on the Leases of webhook servers.
 	webhookValue = "webhook"
 
-	// RunningLabel, DesiredLabel and StateLabel are for kubectl get lease -L. Hashes are
-	// cut to eight digits: one in full is too long for a label.
+	// RunningLabel, DesiredLabel and StateLabel are for kubectl get lease -L. Hashes are cut to
+	// eight digits, because a full hash is too long for a label.
 	RunningLabel = "wasm.admission.k8s.io/running"
 	DesiredLabel = "wasm.admission.k8s.io/desired"
 	StateLabel   = "wasm.admission.k8s.io/state"
 
-	// Annotation holds the report, as JSON.
+	// Annotation holds the report in JSON.
 	Annotation = "wasm.admission.k8s.io/report"
 )
 
-// What the identity Leases of apiservers have.
+// The labels of the identity Leases of apiservers.
 const (
 	identityLabel    = "apiserver.kubernetes.io/identity"
 	identitySelector = identityLabel + "=kube-apiserver"
 	hostLabel        = "kubernetes.io/hostname"
 )
 
-// How often Leases are renewed, and what follows from it.
+// How often Leases are renewed, and the limits that follow.
 const (
-	// DefaultRenewEvery is how often a Lease is renewed that does not change. Identity
-	// Leases are renewed four times as often: this adds a quarter to what they cost etcd.
+	// DefaultRenewEvery is how often an unchanged Lease is renewed. Identity Leases are renewed
+	// four times as often, so these Leases add a quarter to their cost in etcd.
 	DefaultRenewEvery = 40 * time.Second
-	// renewalsADuration is how many renewals a Lease lasts: one may be lost and one be late
-	// before the server counts as unknown.
+	// renewalsADuration is how many renewals a Lease lasts. One may be lost and another late before
+	// the server counts as unknown.
 	renewalsADuration = 3
-	// durationsUntilCollected is after how many durations without a renewal a Lease is
-	// removed: long enough for people and alerts to see the server as unknown first.
+	// durationsUntilCollected is after how many durations without a renewal a Lease is removed.
+	// People and alerts have enough time before that to see that the server is unknown.
 	durationsUntilCollected = 10
-	// leastDuration and mostDuration bound what a Lease that is read may say.
+	// leastDuration and mostDuration bound the duration in a Lease that is read.
 	leastDuration, mostDuration = time.Second, 10 * time.Minute
 )
 
-// Place is where the Leases of servers are that are compared with each other. The zero value is
-// that of apiservers.
+// Place is where the Leases of servers are that are compared with each other. The zero value is the
+// place of apiservers.
 type Place struct {
-	// webhooks is the namespace of webhook servers; "" means apiservers.
+	// webhooks is the namespace of webhook servers, or "" for apiservers.
 	webhooks string
 }
 
-// Webhooks is the place of the webhook servers in a namespace.
+// Webhooks returns the place of the webhook servers in a namespace.
 func Webhooks(namespace string) Place { return Place{webhooks: namespace} }
 
-// Namespace returns that of the Leases.
+// Namespace returns the namespace of the Leases.
 func (p Place) Namespace() string { return cmp.Or(p.webhooks, Namespace) }
 
 func (p Place) value() string {
@@ -100,25 +100,25 @@ func (p Place) value() string {
 	return LabelValue
 }
 
-// Selector returns what finds the Leases.
+// Selector returns the label selector of the Leases.
 func (p Place) Selector() string { return Label + "=" + p.value() }
 
 func prefixOf(value string) string { return "wasm-admission-" + value + "-" }
 
-// Name returns the name of the Lease of an apiserver. The address tells servers apart whose
-// hosts have the same name, as those in network namespaces of one machine have.
+// Name returns the name of the Lease of an apiserver. The address distinguishes servers on hosts
+// with the same name, for example in network namespaces of one machine.
 func Name(host, address string) string { return Place{}.Name(host, address) }
 
-// Name returns the name of the Lease of a server. The address tells servers apart whose hosts
-// have the same name, as those in network namespaces of one machine have.
+// Name returns the name of the Lease of a server. The address distinguishes servers on hosts with
+// the same name, for example in network namespaces of one machine.
 func (p Place) Name(host, address string) string {
 	sum := sha256.Sum256([]byte(host + "\x00" + address))
 	return prefixOf(p.value()) +
 		strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
 }
 
-// Encode returns the Lease that tells a report of an apiserver, which it bounds. The Lease is
-// for one that is renewed so often.
+// Encode returns the Lease with a report of an apiserver. It bounds the report. The Lease must be
+// renewed every renewEvery.
 func Encode(name string, report Report, renewEvery time.Duration) (*coordinationv1.Lease, error) {
 	return Place{}.encode(name, report, renewEvery)
 }
@@ -145,7 +145,7 @@ func (p Place) encode(name string, report Report,
 	}, nil
 }
 
-// holderOf is what kubectl get lease shows of a server.
+// holderOf returns the text that kubectl get lease shows for a server.
 func holderOf(r *Report) string {
 	refused, policies := "", "policies"
 	if r.State == StateRefused {
@@ -168,8 +168,8 @@ func labelOf(hash string) string {
 	return "unknown"
 }
 
-// Decode returns the report that a Lease tells, bounded and without control characters
-// whatever it holds.
+// Decode returns the report in a Lease. Whatever the Lease contains, the report is bounded and has
+// no control characters.
 func Decode(lease *coordinationv1.Lease) (*Report, error) {
 	text, found := lease.Annotations[Annotation]
 	switch {
@@ -181,13 +181,13 @@ func Decode(lease *coordinationv1.Lease) (*Report, error) {
 	}
 	r := &Report{}
 	if err := json.Unmarshal([]byte(text), r); err != nil {
-		return nil, errors.New("its annotation " + Annotation + " is no report")
+		return nil, errors.New("its annotation " + Annotation + " is not a report")
 	}
 	r.bound()
 	return r, nil
 }
 
-// instanceOf returns the process that a Lease is of, "" if it does not tell.
+// instanceOf returns the process that wrote a Lease, or "" if the Lease does not say.
 func instanceOf(lease *coordinationv1.Lease) string {
 	r, err := Decode(lease)
 	if err != nil {
@@ -196,7 +196,7 @@ func instanceOf(lease *coordinationv1.Lease) string {
 	return r.Instance
 }
 
-// durationOf returns how long a Lease counts after a renewal, within bounds.
+// durationOf returns how long a Lease is valid after a renewal, within bounds.
 func durationOf(lease *coordinationv1.Lease) time.Duration {
 	duration := renewalsADuration * DefaultRenewEvery
 	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil {
@@ -205,7 +205,7 @@ func durationOf(lease *coordinationv1.Lease) time.Duration {
 	return min(max(duration, leastDuration), mostDuration)
 }
 
-// isStatus is whether a Lease may be that of a server, by its name and label.
+// isStatus reports whether a Lease may be the status of a server, by its name and label.
 func isStatus(lease *coordinationv1.Lease) bool {
 	value := lease.Labels[Label]
 	return (value == LabelValue || value == webhookValue) &&

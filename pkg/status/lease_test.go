@@ -63,7 +63,7 @@ func TestHoldersAreCounted(t *testing.T) {
 	}
 }
 
-func TestALeaseTellsItsReport(t *testing.T) {
+func TestEncodeAndDecode(t *testing.T) {
 	before := report("cp-1", hashA)
 	before.State, before.Desired, before.Failures, before.FailureCount = status.StateRefused, hashB,
 		[]string{"policy \"p\": bad"}, 1
@@ -81,7 +81,7 @@ func TestALeaseTellsItsReport(t *testing.T) {
 	require.Equal(t, before, *after)
 }
 
-func TestNamesTellServersApart(t *testing.T) {
+func TestNamesAreDistinct(t *testing.T) {
 	names := map[string]bool{}
 	for _, server := range [][2]string{{"a", "10.0.0.1:6443"}, {"a", "10.0.0.2:6443"},
 		{"b", "10.0.0.1:6443"}, {"a1", "0.0.0.1:6443"}} {
@@ -117,7 +117,7 @@ func TestWhatIsTooMuchIsLeftOutAndCounted(t *testing.T) {
 	require.True(t, strings.HasSuffix(after.Failures[0], "ä…"))
 }
 
-func TestHashesThatAreNoneAreNoLabels(t *testing.T) {
+func TestInvalidHashesAreNotLabels(t *testing.T) {
 	r := report("h", "")
 	r.Desired = "unknown"
 	labels := encode(t, r).Labels
@@ -133,9 +133,9 @@ func TestHostileLeases(t *testing.T) {
 	})
 	require.NoError(t, err)
 	for name, test := range map[string]struct{ text, want string }{
-		"no JSON":            {"{", "is no report"},
-		"another type":       {`{"policies": "x"}`, "is no report"},
-		"a list":             {"[]", "is no report"},
+		"no JSON":            {"{", "is not a report"},
+		"another type":       {`{"policies": "x"}`, "is not a report"},
+		"a list":             {"[]", "is not a report"},
 		"huge":               {`{"host": "` + strings.Repeat("a", 1<<20) + `"}`, "is longer than"},
 		"control characters": {string(control), ""},
 	} {

@@ -28,40 +28,40 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// maxLeases bounds how many Leases of each kind are looked at. Nobody has as many apiservers.
-// One more is asked for, which tells that there are too many.
+// maxLeases bounds how many Leases of each kind are read. Nobody has as many apiservers. The
+// observer asks for one more, which shows that there are too many.
 const maxLeases = 200
 
-// Observer looks at the Leases of a cluster again and again, and notes how long each has not
-// been renewed. It is not safe for concurrent use.
+// Observer reads the Leases of a cluster repeatedly, and records for how long each has not been
+// renewed. It is not safe for concurrent use.
 type Observer struct {
 	leases coordinationclient.LeasesGetter
 	place  Place
 	clock  clock.PassiveClock
 	seen   map[types.UID]sighting
-	// first and last are when it looked.
+	// first and last are the times of the first and the last look.
 	first, last time.Time
-	// longest is the longest time between two looks that counts, 0 if all does. Who could
-	// not look for an hour has not seen that nobody renewed a Lease in that hour.
+	// longest is the longest time between two looks that counts, or 0 if any does. An observer that
+	// could not look for an hour does not know that nobody renewed a Lease in that hour.
 	longest time.Duration
 }
 
-// sighting is when a renewTime was seen first.
+// sighting is a renewTime and when it was first seen.
 type sighting struct {
 	renewTime string
 	at        time.Time
 }
 
-// NewObserver returns an observer that has seen nothing. Its clock is only asked how much
-// time has passed.
+// NewObserver returns an observer that has seen nothing. It uses the clock only to measure elapsed
+// time.
 func NewObserver(leases coordinationclient.LeasesGetter, place Place,
 	c clock.PassiveClock) *Observer {
 	return &Observer{leases: leases, place: place, clock: c, seen: map[types.UID]sighting{}}
 }
 
-// Look returns the Leases that tell a status, and of apiservers the identity Leases. Those
-// that it sees for the first time have not been unchanged for any time. One Lease of a kind
-// beyond those that are looked at is for Judge, which says so.
+// Look returns the Leases with a status and, for apiservers, the identity Leases. A Lease that is
+// seen for the first time has Unchanged 0. Look may return one Lease of each kind beyond the limit,
+// so that Judge can report it.
 func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err error) {
 	now, before := o.clock.Now(), o.seen
 	if o.first.IsZero() {
@@ -95,7 +95,7 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 	return statuses, identities, nil
 }
 
-// see notes a Lease. That its other fields change is no renewal: anybody may label it.
+// see records a Lease. A change of other fields is not a renewal: anyone may label it.
 func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time,
 	unseen time.Duration) Seen {
 	renewed := ""

@@ -25,18 +25,19 @@ import (
 )
 
 const (
-	// lookEvery is how often somebody looks who waits for renewals.
+	// lookEvery is how often Once looks while it waits for renewals.
 	lookEvery = time.Second
-	// identityPatience is how long an identity Lease is watched: it is renewed each 10 seconds.
+	// identityPatience is how long Once watches an identity Lease, which is renewed every 10
+	// seconds.
 	identityPatience = 15 * time.Second
 	identityLimit    = renewalsADuration * DefaultRenewEvery
 )
 
-// Once makes a table for somebody who has not looked before. The renewTimes of all Leases are
-// compared with the latest of them, never with a clock here. If one seems to be late, clocks
-// may be: then all are watched until each has been renewed or should have been, or for as long
-// as most says. Before it waits, it calls early with the table that trusts all clocks; nil calls
-// nothing.
+// Once creates a table for a caller who has not observed the servers before. It compares the
+// renewTimes of all Leases with the latest of them, and never with its own clock. If one seems
+// late, clocks may be wrong. Then Once watches until each Lease has been renewed or should have
+// been, but no longer than most. Before it waits, it calls early, unless that is nil, with the
+// table that trusts all clocks.
 func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Place,
 	c clock.WithTicker, most time.Duration, early func(*Table)) (*Table, error) {
 	w := &onlooker{observer: NewObserver(leases, place, c), most: most}
@@ -61,15 +62,15 @@ func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Pla
 	}
 }
 
-// onlooker decides who is late.
+// onlooker decides which servers are late.
 type onlooker struct {
 	observer *Observer
 	most     time.Duration
-	// suspicious is whether a Lease has seemed to be late.
+	// suspicious is set once a Lease seems late.
 	suspicious bool
 }
 
-// settle says for how long each Lease has not been renewed, and whether that is certain.
+// settle sets for how long each Lease has not been renewed. It reports whether that is certain.
 func (w *onlooker) settle(statuses, identities []Seen) bool {
 	latest, hosts := time.Time{}, map[string]bool{}
 	for _, seen := range [][]Seen{statuses, identities} {
@@ -87,7 +88,7 @@ func (w *onlooker) settle(statuses, identities []Seen) bool {
 	suspicious, settled, elapsed := false, true, w.observer.last.Sub(w.observer.first)
 	look := func(seen *Seen, limit, patience time.Duration) {
 		if seen.Unchanged < elapsed {
-			return // it was renewed before our eyes
+			return // it was renewed while we watched
 		}
 		age := latest.Sub(seen.renewTime())
 		suspicious = suspicious || age > limit
@@ -115,7 +116,7 @@ func (w *onlooker) settle(statuses, identities []Seen) bool {
 	return settled
 }
 
-// renewTime is the one that the Lease tells, zero if it tells none.
+// renewTime returns the renewTime of the Lease, or zero if it has none.
 func (s *Seen) renewTime() time.Time {
 	if s.Lease.Spec.RenewTime == nil {
 		return time.Time{}

@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// epoch is what the clocks of servers are about. That of who looks is another.
+// epoch is the approximate time on the clocks of servers. The observer's clock differs.
 var epoch = time.Unix(2e9, 0)
 
 func renewed(lease *coordinationv1.Lease, at time.Time) *coordinationv1.Lease {
@@ -43,8 +43,8 @@ func renewed(lease *coordinationv1.Lease, at time.Time) *coordinationv1.Lease {
 	return lease
 }
 
-// look has Once look at Leases. The time until the next look passes at once, and step may
-// change the Leases before it.
+// look calls Once. The pause until the next look passes at once, and step may change the Leases
+// before it.
 func look(t *testing.T, most time.Duration,
 	step func(look int, leases map[string]*coordinationv1.Lease),
 	leases ...*coordinationv1.Lease) (table, early *status.Table, took time.Duration) {
@@ -92,7 +92,7 @@ func look(t *testing.T, most time.Duration,
 		})
 	require.NoError(t, err)
 	took = clock.Since(time.Unix(0, 0))
-	require.Equal(t, took > 0, early != nil, "who waits is told what is known")
+	require.Equal(t, took > 0, early != nil, "a caller that waits gets the early table")
 	return table, early, took
 }
 
@@ -104,7 +104,7 @@ func states(t *status.Table) map[string]status.State {
 	return states
 }
 
-func TestOnceAnswersAtOnceIfNobodySeemsLate(t *testing.T) {
+func TestOnceReturnsAtOnceIfNobodySeemsLate(t *testing.T) {
 	table, _, took := look(t, time.Minute, nil,
 		renewed(encode(t, report("a", hashA)), epoch),
 		renewed(encode(t, report("b", hashA)), epoch.Add(-30*time.Second)),
@@ -115,7 +115,7 @@ func TestOnceAnswersAtOnceIfNobodySeemsLate(t *testing.T) {
 	require.Zero(t, took)
 }
 
-// A server whose clock is late is alive if it renews.
+// A server whose clock is slow is alive if it renews.
 func TestOnceWatchesWhoSeemsLate(t *testing.T) {
 	late := renewed(encode(t, report("late", hashA)), epoch.Add(-time.Hour))
 	dead := renewed(encode(t, report("dead", hashA)), epoch.Add(-2*time.Hour))
@@ -147,7 +147,7 @@ func TestOnceWatchesWhoSeemsLate(t *testing.T) {
 	require.Zero(t, took)
 }
 
-// A server that has ended leaves its identity Lease for hours.
+// A server that has ended leaves its identity Lease behind for hours.
 func TestOnceForgetsIdentitiesThatAreNotRenewed(t *testing.T) {
 	with, gone, without := renewed(encode(t, report("with", hashA)), epoch),
 		renewed(identity("gone"), epoch.Add(-time.Hour)), renewed(identity("without"), epoch)
@@ -161,7 +161,7 @@ func TestOnceForgetsIdentitiesThatAreNotRenewed(t *testing.T) {
 	}, states(table))
 }
 
-// Whoever may write Leases could have those of the servers come after theirs.
+// Anyone who may write Leases could create some that sort before those of the servers.
 func TestMoreLeasesThanAreLookedAtAreUnknown(t *testing.T) {
 	for name, base := range map[string]*coordinationv1.Lease{
 		"of status":     encode(t, report("x", hashA)),

@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package status tells, through Leases that kubectl lists, which policies each server of a
-// cluster serves, and judges from them whether all serve the same.
+// Package status publishes which policies each server of a cluster serves, in Leases that kubectl
+// lists, and judges from them whether all servers serve the same.
 //
-// A status is information and never enforcement: whoever may write Leases in its namespace
-// can forge one. What is read is therefore taken for hostile.
+// A status is only information and never enforces anything: anyone who may write Leases in its
+// namespace can forge one. So the package treats everything that it reads as hostile.
 package status
 
 import (
@@ -29,60 +29,62 @@ import (
 	"unicode/utf8"
 )
 
-// A State is how what a server serves stands to what is configured.
+// State is the state of a server with respect to its configuration.
 type State string
 
 // The states.
 const (
-	// StateRunning says that the server serves what is configured.
+	// StateRunning means that the server serves the configured policies.
 	StateRunning State = "running"
-	// StateRefused says that what is configured cannot be loaded: the set before is served.
+	// StateRefused means that the configured policies cannot be loaded, and the previous ones are
+	// served.
 	StateRefused State = "refused"
-	// StateUnknown says that the server does not tell. No server says it of itself.
+	// StateUnknown means that the server does not report. No server reports this state itself.
 	StateUnknown State = "unknown"
 )
 
 // States are all states.
 var States = []State{StateRunning, StateRefused, StateUnknown}
 
-// What a report may hold. More of it is left out and counted.
+// Bounds of a report. What exceeds them is left out and counted.
 const (
 	maxPoliciesBytes = 8 << 10
 	maxFailures      = 8
 	maxLineBytes     = 500
 	maxNameBytes     = 253
-	// maxReportBytes bounds what is read. No report that is written comes near it.
+	// maxReportBytes bounds the size of a report that is read. No report that is written comes near
+	// it.
 	maxReportBytes = 64 << 10
 )
 
-// Report is what a server says of itself.
+// Report is the report of a server about itself.
 type Report struct {
 	// Instance is a random name of the process.
 	Instance string `json:"instance"`
-	// Host is the host's name, and Address is where the server serves, as host:port.
+	// Host is the name of the host, and Address is where the server serves, as host:port.
 	Host    string `json:"host"`
 	Address string `json:"address"`
 	State   State  `json:"state"`
-	// Running and Desired are the hashes of the policies that are served and of those that
-	// are configured, in hexadecimal digits. Desired is "unknown" if they cannot be read.
+	// Running and Desired are the hashes of the policies that are served and of those that are
+	// configured, in hexadecimal digits. Desired is "unknown" if they cannot be read.
 	Running string `json:"running"`
 	Desired string `json:"desired"`
-	// Configuration is the hash of all that is configured beside policies. It is read when
-	// the server starts.
+	// Configuration is the hash of the configuration apart from policies. The server reads it when
+	// it starts.
 	Configuration string `json:"configuration"`
-	// Since is since when the running policies are served, and FailedSince since when those
-	// that are configured cannot be loaded; nil if they are running. Both are by the
-	// server's own clock.
+	// Since is when the running policies began to be served. FailedSince is since when the
+	// configured policies cannot be loaded, or nil if they are running. Both are by the server's
+	// clock.
 	Since       time.Time  `json:"since"`
 	FailedSince *time.Time `json:"failedSince,omitempty"`
-	// Policies are those that are served, in the order of their names, as far as there is
-	// room. PolicyCount is how many there are.
+	// Policies are the policies that are served, sorted by name, up to a limit. PolicyCount is the
+	// number of all.
 	Policies    []Policy `json:"policies,omitempty"`
 	PolicyCount int      `json:"policyCount"`
-	// Failures are lines that say what is wrong, and FailureCount is how many there are.
+	// Failures are lines that say what is wrong, up to a limit. FailureCount is the number of all.
 	Failures     []string `json:"failures,omitempty"`
 	FailureCount int      `json:"failureCount,omitempty"`
-	// Version is that of the plugin, and Kubernetes that of the server.
+	// Version is the version of the plugin, and Kubernetes that of the server.
 	Version    string `json:"version"`
 	Kubernetes string `json:"kubernetes,omitempty"`
 }
@@ -92,12 +94,12 @@ type Policy struct {
 	Name string `json:"name"`
 	// Mode is protect or monitor.
 	Mode string `json:"mode"`
-	// Digest is that of the module, as "sha256:" and 64 hexadecimal digits.
+	// Digest is the digest of the module, as "sha256:" and 64 hexadecimal digits.
 	Digest string `json:"digest"`
 }
 
-// bound makes the report one that may be written or shown: short, valid UTF-8, each text
-// one line without control characters. It leaves out what is too much.
+// bound makes the report safe to write or show: short, valid UTF-8, each text one line without
+// control characters. It leaves out what exceeds the limits.
 func (r *Report) bound() {
 	for _, text := range []*string{
 		&r.Instance, &r.Host, &r.Address, &r.Running, &r.Desired, &r.Configuration, &r.Version,
@@ -131,11 +133,11 @@ func (r *Report) bound() {
 	r.Failures = lines
 }
 
-// line returns a text as one line of at most so many bytes.
+// line returns a text as one line of at most the given number of bytes.
 func line(text string, most int) string {
 	cut := len(text) > most
 	if cut {
-		// Before anything that costs by its length.
+		// Cut first: the rest costs time in proportion to the length.
 		text = text[:most]
 	}
 	text = strings.ToValidUTF8(text, "�")

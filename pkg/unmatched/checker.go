@@ -30,32 +30,32 @@ import (
 )
 
 const (
-	// retryEvery is how long to wait while nobody knows what is served.
+	// retryEvery is how long to wait if the served resources are not known yet.
 	retryEvery = 5 * time.Second
-	// checkEvery is how often what is served is looked at: definitions come and go.
+	// checkEvery is how often to check again, because definitions come and go.
 	checkEvery = 5 * time.Minute
 )
 
-// Recorder takes notes of rules that match nothing.
+// Recorder records rules that match nothing.
 type Recorder interface {
-	// SetUnmatchedRules says how many rules of policies match nothing that is served.
+	// SetUnmatchedRules sets how many rules of policies match no served resource.
 	SetUnmatchedRules(count int)
 }
 
-// Options is what a checker works with. All but Clock are required.
+// Options configure a checker. All except Clock are required.
 type Options struct {
-	// Served asks what is served. It returns an error while that is not known, as before
-	// the server is ready.
+	// Served returns the served resources. It returns an error if they are not known, as before the
+	// server is ready.
 	Served func(ctx context.Context) (*Served, error)
-	// Recorder is told how many rules match nothing.
+	// Recorder records how many rules match nothing.
 	Recorder Recorder
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. Default: the system clock.
 	Clock clock.Clock
 }
 
-// Checker warns of rules that match nothing: in the log, once for as long as it stays
-// so, and by a metric. It keeps no request and no start waiting. It is safe for
-// concurrent use; Run is called once.
+// Checker warns about rules that match nothing. It logs each once for as long as it matches
+// nothing, and sets a metric. It delays neither requests nor the start. It is safe for concurrent
+// use. Call Run only once.
 type Checker struct {
 	options Options
 	changed chan struct{}
@@ -63,22 +63,22 @@ type Checker struct {
 	mu       sync.Mutex
 	policies []wasmadmission.Policy
 
-	warned sets.Set[string] // only Run touches it
+	warned sets.Set[string] // only Run uses it
 }
 
-// New returns a checker of no policies.
+// New returns a checker without policies.
 func New(o Options) *Checker {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Checker{options: o, changed: make(chan struct{}, 1)} // one is as good as many
+	return &Checker{options: o, changed: make(chan struct{}, 1)} // one value is enough
 }
 
-// Use has another set checked. It waits for nothing.
+// Use makes the checker check another set. It does not block.
 func (c *Checker) Use(set *policyset.Set) {
 	policies := make([]wasmadmission.Policy, 0, len(set.Policies()))
 	for _, p := range set.Policies() {
-		// A set that is replaced frees its modules. Names and rules stay.
+		// A set that is replaced frees its modules, so keep only names and rules.
 		policies = append(policies, wasmadmission.Policy{
 			Name:      p.Name(),
 			Namespace: p.Spec().Namespace,
@@ -94,7 +94,7 @@ func (c *Checker) Use(set *policyset.Set) {
 	}
 }
 
-// Run checks each set, and now and then what is served, until ctx ends.
+// Run checks each new set, and every checkEvery the served resources, until ctx ends.
 func (c *Checker) Run(ctx context.Context) {
 	for {
 		timer := c.options.Clock.NewTimer(c.check(ctx))
@@ -109,7 +109,7 @@ func (c *Checker) Run(ctx context.Context) {
 	}
 }
 
-// check checks the rules, and returns when to do so again at the latest.
+// check checks the rules. It returns the longest time until the next check.
 func (c *Checker) check(ctx context.Context) time.Duration {
 	served, err := c.options.Served(ctx)
 	if err != nil {

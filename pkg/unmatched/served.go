@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package unmatched finds rules of policies that match nothing that the apiserver
-// serves: a resource that is misspelt, a version that is gone, a definition that was
-// never applied. Such a rule is valid, and enforces nothing without a word.
+// Package unmatched finds rules of policies that match nothing that the apiserver serves, because a
+// resource is misspelled, a version is gone, or a definition was never applied. Such a rule is
+// valid, but silently enforces nothing.
 package unmatched
 
 import (
@@ -32,19 +32,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Served is what an apiserver serves.
+// Served are the resources that an apiserver serves.
 type Served struct {
-	// Resources are the resources and subresources, as discovery has them.
+	// Resources are the resources and subresources in the form of discovery.
 	Resources []*metav1.APIResourceList
-	// Unknown are the versions of groups that did not say what they have, as those of an
-	// extension server that is down. Nothing is said of rules that may match them.
+	// Unknown are group versions whose resources are unknown, for example because their extension
+	// server is down. The checker does not warn about rules that may match them.
 	Unknown []schema.GroupVersion
-	// Excluded are the resources that admission never sees.
+	// Excluded are the resources that never go through admission.
 	Excluded []schema.GroupResource
 }
 
-// find returns a line for each rule of a policy that matches nothing, with the name that
-// messages have for the policy.
+// find returns one line for each rule of a policy that matches nothing, with the policy's name in
+// messages.
 func (s *Served) find(policy *wasmadmission.Policy) (lines []string) {
 	for n := range policy.Rules {
 		rule := &policy.Rules[n]
@@ -54,7 +54,7 @@ func (s *Served) find(policy *wasmadmission.Policy) (lines []string) {
 		lines = append(lines,
 			fmt.Sprintf(
 				"policy %q: rules[%d] matches nothing that is served and enforces nothing: apiGroups [%s], apiVersions [%s], resources [%s]: "+
-					"mend it, or ignore this if their definitions are still to come",
+					"fix it, or ignore this if their definitions come later",
 				policy.Name, n, quoted(rule.APIGroups), quoted(rule.APIVersions),
 				quoted(rule.Resources)))
 	}
@@ -69,11 +69,11 @@ func quoted(names []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// matches is whether a rule matches anything. A policy in a namespace sees only what is
-// in namespaces.
+// matches reports whether a rule matches anything. A namespaced policy only sees namespaced
+// resources.
 func (s *Served) matches(rule *admissionregistrationv1.RuleWithOperations, namespace string) bool {
 	for _, version := range s.Unknown {
-		// Of a resource that nobody knows only group and version can be compared.
+		// For unknown resources, only group and version can be compared.
 		if anyOf(rule.APIGroups, version.Group) && anyOf(rule.APIVersions, version.Version) {
 			return true
 		}
@@ -116,8 +116,8 @@ func anyOf(names []string, name string) bool {
 	return false
 }
 
-// attributes are those of a request for a resource that a rule may match. Which
-// operations a resource has is not looked at.
+// attributes returns the attributes of a request for a resource that a rule may match. The
+// operations of the resource do not matter.
 func attributes(version schema.GroupVersion, resource *metav1.APIResource,
 	rule *admissionregistrationv1.RuleWithOperations) admission.Attributes {
 	name, subresource, _ := strings.Cut(resource.Name, "/")

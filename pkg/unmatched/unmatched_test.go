@@ -123,7 +123,7 @@ func TestRulesThatMatchNothing(t *testing.T) {
 	}
 }
 
-// recorder notes how many rules match nothing.
+// recorder records how many rules match nothing.
 type recorder struct {
 	unmatched []int
 }

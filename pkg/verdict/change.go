@@ -18,22 +18,23 @@ package verdict
 
 import "github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 
-// Change is what a response wants of the object. The set is closed.
+// Change says how a response changes the object. The set is closed.
 type Change int
 
-// The changes.
+// The kinds of change.
 const (
-	// Unchanged is the object as it is: there is none in the response, or it was handed back.
+	// Unchanged means that the response has no object, or returns it unchanged.
 	Unchanged Change = iota
-	// Changed is another object.
+	// Changed means that the response has a different object.
 	Changed
-	// Impossible is any object where the request has none: a DELETE has not.
+	// Impossible means that the response has an object although the request has none, as with
+	// DELETE.
 	Impossible
 )
 
-// ChangeOf says what a response wants of the object, by the mutated object that it has. Both
-// are in JSON, and nil if there is none. The mutated one, which may be anybody's, is compared
-// as it stands: decoding it takes a multiple of its size.
+// ChangeOf returns how the mutated object in a response changes the object of the request. Both are
+// in JSON, and nil if there is none. ChangeOf compares the JSON of the mutated object without
+// decoding it, which would take a multiple of its size. It may come from an attacker.
 func ChangeOf(object, mutated []byte) Change {
 	switch {
 	case mutated == nil:

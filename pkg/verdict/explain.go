@@ -18,10 +18,10 @@ package verdict
 
 import "github.com/wasm-admission/wasm-admission/pkg/engine"
 
-// DeadlineExceeded is what Kubewarden's users know to be said of a policy whose time was up.
+// DeadlineExceeded is Kubewarden's message for a policy that ran out of time. Users know it.
 const DeadlineExceeded = "Policy execution interrupted because it exceeded the allowed execution time"
 
-// Explain is what people are told of an evaluation that ended without a verdict.
+// Explain returns the text that users see for an evaluation that ended without a verdict.
 func Explain(err error) string {
 	if engine.CauseOf(err) == engine.CauseDeadline {
 		return DeadlineExceeded + ": " + err.Error()

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package verdict says what becomes of a request by what a policy answers: it applies the
-// policy's mode, its right to mutate, its failure policy and its message. It is pure: shells
-// put what it says into the form that their clients know.
+// Package verdict decides what happens to a request after a policy's answer. It applies the
+// policy's mode, its right to mutate, its failure policy and its message. It is pure: callers put
+// the result into the form that their clients expect.
 package verdict
 
 import (
@@ -25,35 +25,35 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Terms are what of a policy's configuration has a say in what its answers come to.
+// Terms are the parts of a policy's configuration that decide what follows from its answers.
 type Terms struct {
-	// Name is what the policy is called.
+	// Name is the name of the policy.
 	Name string
-	// Monitor is whether requests are admitted whatever the policy says.
+	// Monitor admits requests whatever the policy answers.
 	Monitor bool
-	// MayMutate is whether the policy may change objects.
+	// MayMutate allows the policy to change objects.
 	MayMutate bool
-	// FailOpen is whether a request is admitted if the policy fails.
+	// FailOpen admits a request if the policy fails.
 	FailOpen bool
-	// Message replaces what the policy says of a rejection; "" keeps it.
+	// Message replaces the policy's message of a rejection. "" keeps it.
 	Message string
 }
 
-// Answer is what a policy came up with: a response, or an error.
+// Answer is the answer of a policy: a response or an error.
 type Answer struct {
-	// Response is what the policy said; nil if Err is set.
+	// Response is the policy's response, or nil if Err is set.
 	Response *abi.ValidationResponse
-	// Change is what that wants of the object, as [ChangeOf] says.
+	// Change says how the response changes the object. See [ChangeOf].
 	Change Change
 	// Err says why there is no verdict.
 	Err error
-	// Undecided is whether it could not even be told that the policy is to be asked, so
-	// that its failure policy does not apply.
+	// Undecided is set if it is unknown whether the policy matches. Its failure policy does not
+	// apply then.
 	Undecided bool
 }
 
-// Outcome is what an answer comes to, whatever the mode makes of it. The set is closed: it
-// serves as a label of metrics.
+// Outcome is the outcome of an evaluation, regardless of the mode. The set is closed, because it is
+// a label of metrics.
 type Outcome string
 
 // The outcomes.
@@ -61,39 +61,39 @@ const (
 	// Accepted and Denied are verdicts.
 	Accepted Outcome = "accepted"
 	Denied   Outcome = "denied"
-	// FailedOpen and FailedClosed are answers without a verdict, of which the first does
-	// not stand in the way of the request.
+	// FailedOpen and FailedClosed are evaluations without a verdict. FailedOpen does not reject the
+	// request.
 	FailedOpen   Outcome = "failed_open"
 	FailedClosed Outcome = "failed_closed"
 )
 
-// Judgement is what becomes of a request by a policy's answer.
+// Judgement says what happens to a request after a policy's answer.
 type Judgement struct {
-	// Outcome is what the answer comes to.
+	// Outcome is the outcome of the evaluation.
 	Outcome Outcome
-	// Rejected is whether the request is rejected, which it is not in monitor mode.
+	// Rejected is set if the request is rejected, which never happens in monitor mode.
 	Rejected bool
-	// Mutates is whether the object becomes the one that the response has.
+	// Mutates is set if the object of the response replaces the request's.
 	Mutates bool
-	// Response is what the policy said, as far as it counts, or what is said in its place. It
-	// has an object only if that is another one and may be. Nil if there is no verdict.
+	// Response is the policy's response as far as it applies, or another one in its place. It has
+	// an object only if that differs and is allowed. It is nil if there is no verdict.
 	Response *abi.ValidationResponse
-	// Message replaces what the response or the error says of a rejection; "" keeps it.
+	// Message replaces the message of the response or the error in a rejection. "" keeps it.
 	Message string
 }
 
-// What Kubewarden's users know to be said of mutations that cannot be.
+// Kubewarden's messages for mutations that are not allowed. Users know them.
 const (
 	mayNotMutate = "Request rejected by policy %s. The policy attempted to mutate the request, but it is currently configured to not allow mutations."
 	objectIsNull = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
 )
 
-// Judge says what becomes of a request. The answer is not changed, and the judgement shares
-// its parts.
+// Judge decides what happens to a request. It does not change the answer, but the judgement shares
+// parts of it.
 //
-// A mutation that cannot be is a denial, even if the policy denies too: what it says of the
-// object that it wants is of no use. An object that is not there leaves nothing of the
-// response.
+// A mutation that is not allowed is a denial, even if the policy denies the request too, because
+// the policy's message is about the object that it wants. A mutation of an object that does not
+// exist discards the whole response.
 func (t Terms) Judge(a Answer) Judgement {
 	j := t.withoutMode(a)
 	if j.Outcome == Denied || j.Outcome == FailedClosed {
@@ -106,7 +106,7 @@ func (t Terms) Judge(a Answer) Judgement {
 	return j
 }
 
-// withoutChange returns a response that has all of another but what it wants of the object.
+// withoutChange returns a copy of a response without its object and patch.
 func withoutChange(r *abi.ValidationResponse) *abi.ValidationResponse {
 	if r.MutatedObject == nil && r.Patch == nil {
 		return r
@@ -116,7 +116,7 @@ func withoutChange(r *abi.ValidationResponse) *abi.ValidationResponse {
 	return &rest
 }
 
-// withoutMode is what the answer comes to.
+// withoutMode judges the answer regardless of the mode.
 func (t Terms) withoutMode(a Answer) Judgement {
 	switch {
 	case a.Err != nil && t.FailOpen && !a.Undecided:

@@ -37,12 +37,12 @@ import (
 )
 
 // attributes are the attributes of the request in an admission review. Objects are decoded on first
-// use, because most policies are evaluated without. They belong to one goroutine.
+// use, because most evaluations do not need them. Only one goroutine may use them.
 type attributes struct {
 	admission.Attributes
 	policy  string
 	request *admissionv1.AdmissionRequest
-	// kind and resource are what the apiserver has converted the object to.
+	// kind and resource are those to which the apiserver has converted the object.
 	kind     schema.GroupVersionKind
 	resource schema.GroupVersionResource
 
@@ -50,7 +50,7 @@ type attributes struct {
 
 	annotations map[string]string
 	patch       []byte
-	// err says what could not be decoded.
+	// err is the error of decoding, if any.
 	err error
 }
 
@@ -64,7 +64,7 @@ func newAttributes(policy string, r *admissionv1.AdmissionRequest) *attributes {
 		object:   lazyObject{raw: r.Object.Raw}, oldObject: lazyObject{raw: r.OldObject.Raw},
 		options: lazyObject{raw: r.Options.Raw},
 	}
-	// What the client asked for, which may be another version.
+	// The client may have asked for another version.
 	kind, resource, subresource := a.kind, a.resource, r.SubResource
 	if r.RequestKind != nil {
 		kind = schema.GroupVersionKind(*r.RequestKind)
@@ -138,8 +138,8 @@ func (a *attributes) Change(wanted json.RawMessage) (changed bool, err error) {
 	return len(a.patch) > 0, err
 }
 
-// The names of our own annotations. The apiserver prefixes annotations with the webhook's name,
-// which is the policy's. So the annotations of guests get the same keys as in process.
+// The names of our own annotations. The apiserver adds the webhook's name, which is the policy's,
+// as a prefix. So the annotations of guests get the same keys as in process.
 const (
 	ownDomain = "wasm.admission.k8s.io"
 	ownPrefix = "wasm-admission."
@@ -165,7 +165,7 @@ func (a *attributes) AddAnnotation(key, value string) error {
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
 		return "",
-			fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
+			fmt.Errorf("annotation key is not a qualified name: %s", strings.Join(problems, ", "))
 	}
 	domain, name, qualified := strings.Cut(key, "/")
 	switch {
@@ -173,7 +173,7 @@ func (a *attributes) annotationName(key string) (string, error) {
 		return "", errors.New("annotation key has no domain")
 	case domain == dispatch.AnnotationDomain(a.policy):
 		if strings.HasPrefix(name, ownPrefix) {
-			return "", fmt.Errorf("annotation key begins with %s, which is ours", ownPrefix)
+			return "", fmt.Errorf("annotation key begins with %s, which is reserved", ownPrefix)
 		}
 		return name, nil
 	case domain == ownDomain:
@@ -184,8 +184,8 @@ func (a *attributes) annotationName(key string) (string, error) {
 }
 
 // AddAnnotationWithLevel implements [admission.Attributes]. A response cannot carry a level, and
-// the apiserver audits its annotations at level Metadata. So annotations of other levels are left
-// out.
+// the apiserver audits its annotations at level Metadata. So annotations of other levels are
+// dropped.
 func (a *attributes) AddAnnotationWithLevel(key, value string, level auditinternal.Level) error {
 	if level != auditinternal.LevelMetadata {
 		return nil

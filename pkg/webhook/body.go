@@ -27,27 +27,27 @@ import (
 )
 
 const (
-	// maxBodyTime is how long a body may take. An apiserver sends it at once; a slower client
-	// keeps others from being answered.
+	// maxBodyTime is how long reading a body may take. An apiserver sends it at once. A slower
+	// client would keep others from being answered.
 	maxBodyTime = 5 * time.Second
 	// firstBytes is how much room a body takes before any of it has arrived.
 	firstBytes = 64 << 10
 )
 
-// errNoRoom says that other bodies take up all the room.
+// errNoRoom means that other bodies take up all the room.
 var errNoRoom = errors.New("no room for the body")
 
 // body is the body of a request. It takes room for twice what has arrived, whatever size the
-// request announces: a client that announces much and sends little holds little.
+// request announces, so a client that announces much and sends little holds little.
 type body struct {
 	from io.Reader
-	// into is a buffer to use, and afterwards the one that was used.
+	// into is a buffer to read into, and afterward the buffer that was used.
 	into []byte
-	// size is the announced size, -1 if there is none.
+	// size is the announced size, or -1 if there is none.
 	size  int64
 	limit int64
 	room  *semaphore.Weighted
-	// held is how much room it holds.
+	// held is how much room the body holds.
 	held int64
 }
 
@@ -58,7 +58,7 @@ func (b *body) readBy(ctx context.Context, controller *http.ResponseController) 
 	if ends, bounded := ctx.Deadline(); bounded && ends.Before(deadline) {
 		deadline = ends
 	}
-	// Only writers in tests have no deadlines.
+	// Only test writers have no deadlines.
 	_ = controller.SetReadDeadline(deadline)
 	data, err := b.read()
 	if err == nil {

@@ -30,9 +30,9 @@ type envelope struct {
 	object, oldObject, options []byte
 }
 
-// open takes the objects out of a review. It returns false for what the apiserver does not
-// write, although some of that is a review too: invalid JSON, names with escapes, one of the fields
-// twice, or more depth than objects have.
+// open takes the objects out of a review. It returns false for text that the apiserver does not
+// write, although some of it is a valid review: invalid JSON, names with escapes, one of the fields
+// twice, or deeper nesting than objects have.
 func open(review []byte) (e envelope, ok bool) {
 	o := opener{Scanner: jsonscan.Scanner{Data: review, MaxDepth: maxDepth}}
 	requests := 0

@@ -16,7 +16,7 @@ limitations under the License.
 
 package webhook
 
-// HoldParts takes the room for all but so many values. Release frees it.
+// HoldParts takes the room for all but the given number of values. release frees it.
 func (h *Handler) HoldParts(but int64) (release func()) {
 	if !h.parts.TryAcquire(maxParts - but) {
 		panic("others have values under way")

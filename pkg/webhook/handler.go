@@ -43,9 +43,9 @@ const (
 	// DefaultMaxBodyBytes has room for an object and its old version, each of the largest size
 	// that the apiserver accepts.
 	DefaultMaxBodyBytes = 8 << 20
-	// DefaultMaxBytes bounds the bodies of all requests under way.
+	// DefaultMaxBytes bounds the bodies of all requests in progress.
 	DefaultMaxBytes = 64 << 20
-	// DefaultMaxRequests bounds the number of requests under way.
+	// DefaultMaxRequests bounds the number of requests in progress.
 	DefaultMaxRequests = 500
 )
 
@@ -54,7 +54,7 @@ const (
 	maxTimeout = 30 * time.Second
 	// maxErrorBytes bounds an error in answers and in the log: some errors quote the request.
 	maxErrorBytes = 1 << 10
-	// maxParts bounds the values in all reviews under way. The smallest value takes dozens of
+	// maxParts bounds the values in all reviews in progress. The smallest value takes dozens of
 	// bytes once it is decoded, so a body can grow twentyfold.
 	maxParts = 4 << 20
 )
@@ -63,10 +63,10 @@ const (
 type Options struct {
 	// Dispatcher has the policies.
 	Dispatcher *dispatch.Dispatcher
-	// MaxBodyBytes bounds the body of one request, and MaxBytes the bodies of all requests
-	// under way. Defaults: [DefaultMaxBodyBytes] and [DefaultMaxBytes].
+	// MaxBodyBytes bounds the body of one request, and MaxBytes the bodies of all requests in
+	// progress. Defaults: [DefaultMaxBodyBytes] and [DefaultMaxBytes].
 	MaxBodyBytes, MaxBytes int64
-	// MaxRequests bounds the number of requests under way. Default: [DefaultMaxRequests].
+	// MaxRequests bounds the number of requests in progress. Default: [DefaultMaxRequests].
 	MaxRequests int64
 }
 
@@ -117,7 +117,7 @@ type failure struct {
 // Error implements the error interface.
 func (f *failure) Error() string { return f.err.Error() }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the wrapped error.
 func (f *failure) Unwrap() error { return f.err }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
@@ -140,12 +140,12 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	http.Error(w, err.Error(), code)
 }
 
-// cutName cuts a name to the longest that a policy can have: the path that holds it may come from
-// anyone.
+// cutName cuts a name to the longest that a policy can have, because anyone can choose the path
+// that contains it.
 func cutName(name string) string { return name[:min(len(name), 253)] }
 
-// answer returns the review that answers a request, and the UID of the request as soon as that is
-// known.
+// answer returns the review that answers a request. It also returns the UID of the request as soon
+// as it is known, even with an error.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase,
 	policy string) (answer []byte, uid types.UID, err error) {
 	defer func() {
@@ -164,13 +164,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase,
 		return nil, "", err
 	}
 	defer done()
-	// Reviews wait here, because a large one is no reason to refuse the others. Their bodies are
-	// in memory already.
+	// Reviews wait here instead of failing, because a large one should not make others fail. Their
+	// bodies are in memory already.
 	parts := min(int64(jsonparts.UpperBound(body)), maxParts)
 	if err := h.parts.Acquire(ctx, parts); err != nil {
 		return nil, "", &failure{
 			http.StatusGatewayTimeout,
-			fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w",
+			fmt.Errorf("the admission reviews in progress have %d values, and left none in time: %w",
 				maxParts, err),
 		}
 	}
@@ -218,7 +218,7 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter,
 		return nil, nil, &failure{
 			http.StatusTooManyRequests,
 			fmt.Errorf(
-				"%d admission reviews are under way: run more replicas, or allow more with --max-requests",
+				"%d admission reviews are in progress: run more replicas, or allow more with --max-requests",
 				h.options.MaxRequests),
 		}
 	}
@@ -244,13 +244,13 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter,
 		err = &failure{
 			http.StatusTooManyRequests,
 			fmt.Errorf(
-				"the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes",
+				"the admission reviews in progress have %d bytes: run more replicas, or allow more with --max-bytes",
 				h.options.MaxBytes),
 		}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = &failure{
 			http.StatusRequestTimeout,
-			fmt.Errorf("the admission review did not come in time: %w", err),
+			fmt.Errorf("the admission review did not arrive in time: %w", err),
 		}
 	case err != nil:
 		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
@@ -288,7 +288,7 @@ func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 		if err != nil || asked <= 0 {
 			return nil, nil, &failure{
 				http.StatusBadRequest,
-				fmt.Errorf("timeout in the URL: %.40q is no positive duration, such as 10s", text),
+				fmt.Errorf("timeout in the URL: %.40q is not a positive duration, such as 10s", text),
 			}
 		}
 		timeout = min(asked, maxTimeout)

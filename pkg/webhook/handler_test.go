@@ -278,7 +278,7 @@ func TestVerdicts(t *testing.T) {
 			name:    "object of another kind than said",
 			policy:  answering("p", no, condition("object.data.n == '1'")),
 			request: `{"object":{"apiVersion":"v1","kind":"Secret","metadata":{}}}`, code: 500,
-			message: "cannot be had as",
+			message: "is not available as",
 		},
 		{
 			name: "condition met",
@@ -338,8 +338,8 @@ func condition(expression string) policy {
 	}
 }
 
-// Once the apiserver has prefixed the webhook's name, the annotations of guests have the same keys
-// as in process.
+// With the prefix that the apiserver adds, the annotations of guests have the same keys as in
+// process.
 func TestAuditAnnotations(t *testing.T) {
 	h := newHandler(t, webhook.Options{},
 		answering("p",
@@ -383,7 +383,7 @@ func TestMutations(t *testing.T) {
 		{
 			name:   "another name",
 			answer: object(strings.Replace(configMap, `"name":"c"`, `"name":"d"`, 1)),
-			adjust: mutating, message: `its metadata.name is "d", that of the request is "c"`,
+			adjust: mutating, message: `its metadata.name is "d", but the request has "c"`,
 		},
 		{
 			name:   "another namespace",
@@ -420,7 +420,7 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// A line of the log names the request as the apiserver does.
+// A log line names a request by the UID that the apiserver knows.
 func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
 	for name, test := range map[string]struct {
 		policy policy
@@ -522,7 +522,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"old object that is none", "/validate/p", body(t, request(t, `{"oldObject":"x"}`)),
 			http.StatusBadRequest, "have to be objects or null"},
 		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest,
-			`"never" is no positive duration`},
+			`"never" is not a positive duration`},
 		{"negative timeout", "/validate/p?timeout=-1s", good, http.StatusBadRequest,
 			"no positive duration"},
 		{"too large", "/validate/p", good + strings.Repeat(" ", 4<<10),

@@ -57,8 +57,8 @@ func (i interfaces) GetObjectConvertor() runtime.ObjectConvertor {
 // GetEquivalentResourceMapper implements [admission.ObjectInterfaces].
 func (i interfaces) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper { return i }
 
-// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent that is
-// at hand is the one that the apiserver has converted the object to.
+// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent
+// resource that is known is the one to which the apiserver has converted the object.
 func (i interfaces) EquivalentResourcesFor(schema.GroupVersionResource,
 	string) []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{i.attributes.resource}
@@ -73,13 +73,13 @@ func (i interfaces) KindFor(resource schema.GroupVersionResource,
 	return i.attributes.kind
 }
 
-// noConversion refuses to convert objects and to create others.
+// noConversion returns an error for every conversion of objects and for creating other objects.
 type noConversion struct{ is schema.GroupVersionKind }
 
 // New implements [runtime.ObjectCreater].
 func (n noConversion) New(kind schema.GroupVersionKind) (runtime.Object, error) {
 	return nil,
-		fmt.Errorf("the admission review is for %s, and an object in it cannot be had as %s", n.is,
+		fmt.Errorf("the admission review is for %s, and an object in it is not available as %s", n.is,
 			kind)
 }
 

@@ -77,12 +77,12 @@ func sameIdentity(was, is identity, operation admissionv1.Operation) error {
 	unnamed := was.name == "" && operation == admissionv1.Create
 	switch {
 	case is.kind != was.kind || is.apiVersion != was.apiVersion:
-		return fmt.Errorf("its kind is %q of %q, that of the request is %q of %q", is.kind,
+		return fmt.Errorf("its kind is %q of %q, but the request has %q of %q", is.kind,
 			is.apiVersion, was.kind, was.apiVersion)
 	case is.name != was.name && !unnamed:
-		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.name, was.name)
+		return fmt.Errorf("its metadata.name is %q, but the request has %q", is.name, was.name)
 	case is.namespace != was.namespace:
-		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q", is.namespace,
+		return fmt.Errorf("its metadata.namespace is %q, but the request has %q", is.namespace,
 			was.namespace)
 	}
 	return nil

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhook answers admission reviews by the policies of a dispatcher. It does for apiservers
-// that cannot have the plugin what the plugin does in the apiserver. Each policy is a webhook of
-// its own, so that the apiserver itself enforces the policy's rules, selectors, failure policy,
+// Package webhook answers admission reviews with the policies of a dispatcher. It does for
+// apiservers that cannot have the plugin what the plugin does in an apiserver. Each policy is its
+// own webhook, so that the apiserver itself enforces the policy's rules, selectors, failure policy,
 // order and reinvocation.
 package webhook
 
@@ -44,12 +44,12 @@ var typeMeta = metav1.TypeMeta{
 	Kind:       "AdmissionReview",
 }
 
-// operations are all operations of admission. They are a label of metrics: a client that could make
-// up others could create any number of series.
+// operations are all operations of admission. They are a label of metrics, so a client that could
+// make up others could create any number of series.
 var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete,
 	admissionv1.Connect)
 
-// maxUIDBytes bounds what the log says of requests.
+// maxUIDBytes bounds the UID in log lines.
 const maxUIDBytes = 128
 
 // Decode decodes an admission review and returns its request. It checks only the form of the
@@ -118,9 +118,9 @@ const (
 	Validating = "validate"
 )
 
-// review has a policy evaluate a request. An error means that there is no answer, so the apiserver
-// applies the webhook's failure policy. If the context has ended, ignore the result: the request
-// was not evaluated.
+// review evaluates a request with a policy. An error means that there is no answer, so the
+// apiserver applies the webhook's failure policy. If the context has ended, ignore the result: the
+// request was not evaluated.
 func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string,
 	r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	attr := newAttributes(policy, r)
@@ -163,7 +163,7 @@ type warnings struct{ texts []string }
 // AddWarning implements [warning.Recorder].
 func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) }
 
-// withAudit has a request audited at level Metadata, which is that of annotations in responses.
+// withAudit makes a request audited at level Metadata, the level of annotations in responses.
 func withAudit(ctx context.Context) (context.Context, error) {
 	ctx = audit.WithAuditContext(ctx)
 	return ctx,

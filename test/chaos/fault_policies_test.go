@@ -144,7 +144,7 @@ func modulesReplaced(t *testing.T, c *cluster) {
 		c.requireTried(t, "pinned", denied("pinned"))
 	}
 	c.requireLog(t,
-		"The configured policies cannot be loaded: the set before keeps serving until this is mended")
+		"The configured policies cannot be loaded: the previous set stays in service until this is fixed")
 	// What is not a module is no better where no digest is pinned.
 	c.placeBytes(t, "replaceable.wasm", []byte("no module"))
 	c.requireNotReady(t, policiesCheck, "policies[replaceable].module: ")
@@ -182,7 +182,7 @@ func directoryBroken(t *testing.T, c *cluster) {
 		c.requireNotReady(t, policiesCheck, way.reason)
 		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
 		c.requireLog(t,
-			"The configured policies cannot be loaded: the set before keeps serving until this is mended")
+			"The configured policies cannot be loaded: the previous set stays in service until this is fixed")
 		c.requireControl(t)
 		c.hammer.RequireDenials(t)
 

@@ -451,7 +451,7 @@ func TestMutationsThatCannotBe(t *testing.T) {
 	namespace := namespaceFor(t, "meddler-with-licence")
 	err := createConfigMap(t.Context(), configMap(namespace, "any"))
 	require.ErrorContains(t, err,
-		`WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", that of the request is "ConfigMap" of "v1"`)
+		`WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", but the request has "ConfigMap" of "v1"`)
 
 	client := enforcing.Clientset().CoreV1()
 	// Without its label the namespace is none of the policy's, once the server has seen the change.

@@ -212,7 +212,7 @@ func TestReload(t *testing.T) {
 	s.becomesBad("settings-refused.wat takes no settings")
 	require.Contains(t, s.verdict(), "three")
 	require.Contains(t, s.server.Logs(),
-		"The configured policies cannot be loaded: the set before keeps serving until this is mended")
+		"The configured policies cannot be loaded: the previous set stays in service until this is fixed")
 	s.write("policies.d/b.yaml", s.policy("b", "deny", "{}", "four"))
 	s.becomesDenied("clusterwide-b", "four")
 	s.becomesGood()

@@ -27,9 +27,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Manifests do not name host capabilities. Kubewarden's controller grants all of them, and
-// lets a policy server restrict those of namespaced policies. Here these never get to look
-// at the cluster, and so cannot ask either what somebody may do in it.
+// Manifests do not name host capabilities. Kubewarden's controller grants all of them, and lets a
+// policy server restrict those of namespaced policies. Here, namespaced policies never read the
+// cluster, and so cannot ask what a user may do in it either.
 var (
 	clusterCapabilities    = []string{"*"}
 	namespacedCapabilities = []string{"crypto/*", "net/*", "oci/*"}
@@ -134,8 +134,7 @@ func newResources(list []contextAwareResource) []wasmadmission.ContextAwareResou
 	return resources
 }
 
-// moduleOf returns the URI of a module: in manifests one without a scheme is in a
-// registry.
+// moduleOf returns the URI of a module. In manifests, a module without a scheme is in a registry.
 func moduleOf(module string) string {
 	if module == "" || strings.Contains(module, "://") {
 		return module
@@ -143,7 +142,7 @@ func moduleOf(module string) string {
 	return "registry://" + module
 }
 
-// settingsOf returns the settings, {} when there are none.
+// settingsOf returns the settings, or {} if there are none.
 func settingsOf(settings runtime.RawExtension) runtime.RawExtension {
 	if len(settings.Raw) == 0 {
 		settings.Raw = []byte("{}")

@@ -30,10 +30,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 )
 
-// group is the API group of the objects.
+// group is the API group of the manifests.
 const group = "policies.kubewarden.io"
 
-// versions are those of the group that are understood. They have the same fields.
+// versions are the supported versions of the group. They have the same fields.
 var versions = []string{"v1", "v1alpha2"}
 
 const (
@@ -49,7 +49,7 @@ var kinds = []string{kindClusterPolicy, kindPolicy, kindClusterGroup, kindGroup,
 
 func isNamespaced(kind string) bool { return kind == kindPolicy || kind == kindGroup }
 
-// identify reads what an object says of itself into its origin.
+// identify reads the version, kind, namespace and name of an object. It sets them in origin.
 func identify(content []byte, origin *Origin) (schema.GroupVersion, error) {
 	var head struct {
 		APIVersion string `json:"apiVersion"`
@@ -81,7 +81,7 @@ func identify(content []byte, origin *Origin) (schema.GroupVersion, error) {
 	return version, nil
 }
 
-// items returns the items of a List, false for other objects.
+// items returns the items of a List, and false for other objects.
 func items(content []byte, version schema.GroupVersion,
 	kind string) ([]json.RawMessage, bool, error) {
 	ofGroup := version.Group == group && slices.Contains(kinds, strings.TrimSuffix(kind, "List")) &&
@@ -102,8 +102,8 @@ func items(content []byte, version schema.GroupVersion,
 	return list.Items, true, explained(strict)
 }
 
-// checkKind refuses what is no object of the group. A misspelt kind must not pass as one
-// without effect.
+// checkKind rejects objects of other groups, versions and kinds. Otherwise a misspelled kind would
+// silently have no effect.
 func checkKind(version schema.GroupVersion, kind string) error {
 	switch {
 	case version.Group != group:
@@ -119,8 +119,8 @@ func checkKind(version schema.GroupVersion, kind string) error {
 	return nil
 }
 
-// decode decodes an object strictly and returns its spec. If no more is wrong than that
-// fields are unknown or there twice, the spec without them comes with the error.
+// decode decodes an object strictly and returns its spec. If the only problems are fields that are
+// unknown or occur twice, it returns both the spec without them and the error.
 func decode[T any](content []byte) (*T, error) {
 	var decoded object[T]
 	strict, err := kjson.UnmarshalStrict(content, &decoded)
@@ -138,7 +138,7 @@ func explained(strict []error) error {
 	return errors.Join(errs...)
 }
 
-// wrongSpec returns an error for each field of the spec that has a value of a wrong type.
+// wrongSpec returns an error for each field of the spec whose value has the wrong type.
 func wrongSpec[T any](content []byte, err error) error {
 	var fields struct {
 		Spec map[string]json.RawMessage `json:"spec"`

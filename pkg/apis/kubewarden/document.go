@@ -32,14 +32,14 @@ import (
 // maxDocuments bounds the documents in one file.
 const maxDocuments = 1000
 
-// document is one of those in a file, before it is parsed.
+// document is one document of a file, before it is parsed.
 type document struct {
 	content []byte
-	// line is how many lines of the file are above it.
+	// line is the number of lines above the document in its file.
 	line int
 }
 
-// split returns the documents of a file, without those that hold comments only.
+// split returns the documents of a file, without those that contain only comments.
 func split(file File) ([]document, error) {
 	if strings.HasSuffix(file.Path, ".json") {
 		return splitJSON(file.Content)
@@ -76,11 +76,11 @@ func splitYAML(content []byte) ([]document, error) {
 }
 
 func tooManyDocuments() error {
-	return fmt.Errorf("the file holds more than %d documents: split it", maxDocuments)
+	return fmt.Errorf("the file contains more than %d documents: split it", maxDocuments)
 }
 
-// toJSON returns the document as JSON. What is valid JSON stays as it is: YAML does not
-// know all of JSON's escapes.
+// toJSON returns the document as JSON. It leaves valid JSON unchanged, because YAML does not know
+// all of JSON's escapes.
 func (d *document) toJSON() ([]byte, error) {
 	if json.Valid(d.content) {
 		return d.content, nil
@@ -94,8 +94,8 @@ func (d *document) toJSON() ([]byte, error) {
 
 var lineNumber = regexp.MustCompile(`\bline \d+`)
 
-// explain makes one line of an error of the YAML parser, in which lines are counted from
-// the start of the file.
+// explain turns an error of the YAML parser into one line, with line numbers that count from the
+// start of the file.
 func (d *document) explain(err error) error {
 	problem := strings.TrimPrefix(err.Error(), "yaml: ")
 	problem = strings.TrimPrefix(problem, "unmarshal errors:")

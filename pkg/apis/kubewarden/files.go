@@ -32,7 +32,7 @@ import (
 
 // Bounds of a policy directory.
 const (
-	// MaxEntries bounds the entries of a directory, including hidden and other ones.
+	// MaxEntries bounds the number of all entries of a directory, including hidden ones.
 	MaxEntries = 1000
 	// MaxFileSize bounds one file, in bytes.
 	MaxFileSize = 4 << 20
@@ -40,31 +40,31 @@ const (
 	MaxTotalSize = 64 << 20
 )
 
-// maxPassedOver bounds the entries that are named because they are not read.
+// maxPassedOver bounds how many unread entries are named.
 const maxPassedOver = 20
 
-// extensions are those of manifests. Other files are not read.
+// extensions are the extensions of manifests. Files with other names are not read.
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// File is a manifest as it was read.
+// File is a manifest file that was read.
 type File struct {
-	// Path is where it was, for messages.
+	// Path is the path of the file, for messages.
 	Path string
-	// Content is what was in it.
+	// Content is the content of the file.
 	Content []byte
 }
 
-// Files are the manifests of a directory, in the order of their names.
+// Files are the manifest files of a directory, sorted by name.
 type Files []File
 
-// ReadFiles reads every *.yaml, *.yml and *.json directly in the directory at an
-// absolute path. It follows symbolic links and leaves out hidden entries, so that a
-// mounted ConfigMap is read once. It fails if others could have written a file or
-// put one there, and if there are too many or too large ones.
+// ReadFiles reads every *.yaml, *.yml and *.json file directly in the directory at an absolute
+// path. It follows symbolic links and skips hidden entries, so that it reads a mounted ConfigMap
+// once. It returns an error if other users could have written a file or added one to the directory,
+// or if there are too many or too large files.
 //
-// The warnings name what it passes over and somebody may believe to be enforced: every
-// other entry, but for hidden ones and names that end with "~", as those of backups do.
-// They come with an error too.
+// The warnings name the entries that it skips and that a user may believe to be enforced: all
+// except hidden ones and names that end with "~", like those of backups. It returns warnings with
+// an error too.
 func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	names, err := safefile.ReadNames(directory, MaxEntries)
 	if err != nil {
@@ -95,15 +95,15 @@ func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	return files, warnings, errors.Join(errs...)
 }
 
-// IsManifest says whether a file of this name in a policy directory is read.
+// IsManifest reports whether a policy directory's file with this name is read as a manifest.
 func IsManifest(name string) bool {
 	return !isHidden(name) && slices.Contains(extensions, filepath.Ext(name))
 }
 
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// passedOver returns a line for each entry that is not read, and says how many more
-// there are than are named.
+// passedOver returns one line for each unread entry, up to a bound, and then says how many more
+// there are.
 func passedOver(directory string, names []string) (warnings []string) {
 	more := 0
 	for _, name := range names {
@@ -138,13 +138,13 @@ func whyPassedOver(path string) string {
 	return "manifests end with " + strings.Join(extensions, ", ")
 }
 
-// Hash is a SHA-256 in hexadecimal over the names and contents of the files: it is the
-// same for the same files, wherever a server has them, and so are their policies.
+// Hash returns a SHA-256 in hexadecimal over the names and contents of the files. It does not
+// depend on the directory: servers with the same hash have the same files, and so the same
+// policies.
 func (f Files) Hash() string {
 	hash := sha256.New()
 	add := func(text []byte) {
-		// The lengths tell "a", "bc" from "ab", "c".
-		// a hash takes everything
+		// The length distinguishes "a", "bc" from "ab", "c". Writing to a hash never fails.
 		_, _ = hash.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
 		_, _ = hash.Write(text)
 	}

@@ -70,7 +70,7 @@ func TestReadFiles(t *testing.T) {
 	}, files[1])
 }
 
-// There is an end to what is named.
+// The number of named entries is bounded.
 func TestReadFilesPassesOverMany(t *testing.T) {
 	directory := t.TempDir()
 	for n := range 25 {
@@ -83,7 +83,7 @@ func TestReadFilesPassesOverMany(t *testing.T) {
 		" are not read, and nothing in them is enforced", warnings[20])
 }
 
-// Kubernetes switches the content of a ConfigMap volume by symbolic links.
+// Kubernetes replaces the content of a ConfigMap volume by switching symbolic links.
 func TestReadFilesOfConfigMap(t *testing.T) {
 	directory := t.TempDir()
 	for _, version := range []string{"1", "2"} {

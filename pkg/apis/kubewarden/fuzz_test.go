@@ -29,8 +29,8 @@ import (
 	configvalidation "github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 )
 
-// Whatever is in a file, decoding ends without a panic, and what it lets through is what
-// the configuration would let through.
+// Decoding any file ends without a panic, and the policies that it returns pass the validation of
+// the configuration.
 func FuzzDecode(f *testing.F) {
 	paths, err := filepath.Glob("testdata/*.*")
 	require.NoError(f, err)

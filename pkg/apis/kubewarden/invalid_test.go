@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 )
 
-// decode decodes one file beside a configuration of defaults.
+// decode decodes one file with a default configuration.
 func decode(t *testing.T, name, content string) (*kubewarden.Manifests, error) {
 	t.Helper()
 	return kubewarden.Files{{Path: name, Content: []byte(content)}}.Decode(configuration(t, ""))
@@ -36,8 +36,8 @@ func decode(t *testing.T, name, content string) (*kubewarden.Manifests, error) {
 
 const rules = "[{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]"
 
-// manifest is an object, valid but for the fields of its spec, which replace those of the
-// same name. They come as name, value, name, value ...
+// manifest returns an object that is valid except for the given fields of its spec, which replace
+// those of the same name. They come as name, value, name, value ...
 func manifest(kind, namespace string, fields ...string) string {
 	spec := map[string]string{"rules": rules}
 	if strings.HasSuffix(kind, "Group") {
@@ -72,7 +72,7 @@ func group(fields ...string) string {
 	return manifest("AdmissionPolicyGroup", ", namespace: team", fields...)
 }
 
-// rule is the rules field with one rule in which one field is another one.
+// rule returns a rules field whose only rule has one field replaced.
 func rule(field, value string) string {
 	rule := map[string]string{
 		"apiGroups":   "['']",
@@ -119,7 +119,7 @@ func TestValidManifests(t *testing.T) {
 	}
 }
 
-// Each of these files has one thing wrong with it and gives one line.
+// Each of these files has one mistake and causes one line.
 func TestInvalidManifests(t *testing.T) {
 	const (
 		cp     = `a.yaml[1] ClusterAdmissionPolicy "a": `
@@ -235,20 +235,20 @@ func TestInvalidManifests(t *testing.T) {
 		"bad namespace": {manifest("AdmissionPolicy", ", namespace: a.b"),
 			`a.yaml[1] AdmissionPolicy "a.b/a": metadata.namespace: Invalid value: "a.b": is not the name of a namespace: write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends`},
 		"same object": {clusterPolicy() + "---\n" + clusterPolicy(),
-			`a.yaml[2] ClusterAdmissionPolicy "a": metadata.name: makes "clusterwide-a" the name of the policy, which is that of a.yaml[1] ClusterAdmissionPolicy "a" too: rename one of the two`},
+			`a.yaml[2] ClusterAdmissionPolicy "a": metadata.name: gives the policy the name "clusterwide-a", which a.yaml[1] ClusterAdmissionPolicy "a" already has: rename one of the two`},
 		"same id, group": {clusterGroup() + "---\n" +
 			strings.Replace(clusterPolicy(), "name: a", "name: group-a", 1),
-			`a.yaml[2] ClusterAdmissionPolicy "group-a": metadata.name: makes "clusterwide-group-a" the name of the policy, which is that of a.yaml[1] ClusterAdmissionPolicyGroup "a" too: rename one of the two`},
+			`a.yaml[2] ClusterAdmissionPolicy "group-a": metadata.name: gives the policy the name "clusterwide-group-a", which a.yaml[1] ClusterAdmissionPolicyGroup "a" already has: rename one of the two`},
 		"same id, namespaces": {strings.Replace(policy(), "name: a", "name: b-a", 1) + "---\n" +
 			strings.Replace(policy(), "team", "team-b", 1),
-			`a.yaml[2] AdmissionPolicy "team-b/a": metadata.name: makes "namespaced-team-b-a" the name of the policy, which is that of a.yaml[1] AdmissionPolicy "team/b-a" too: rename one of the two`},
+			`a.yaml[2] AdmissionPolicy "team-b/a": metadata.name: gives the policy the name "namespaced-team-b-a", which a.yaml[1] AdmissionPolicy "team/b-a" already has: rename one of the two`},
 
 		"no module": {clusterPolicy("module", ""),
 			cp +
 				`spec.module: Required value: a policy needs a module: write its URI, such as file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`},
 		"no reference": {clusterPolicy("module", "pod-privileged"),
 			cp +
-				`spec.module: Invalid value: "registry://pod-privileged": is no reference to an artifact, missing registry or repository: write registry://host/repository:tag or registry://host/repository@sha256:…`},
+				`spec.module: Invalid value: "registry://pod-privileged": is not a reference to an artifact, missing registry or repository: write registry://host/repository:tag or registry://host/repository@sha256:…`},
 		"http": {clusterPolicy("module", "http://example.com/a"),
 			cp +
 				`spec.module: Invalid value: "http://example.com/a": would be fetched without TLS: write https://, or add example.com to sources.insecure`},
@@ -285,10 +285,10 @@ func TestInvalidManifests(t *testing.T) {
 			cp + `spec.timeoutEvalSeconds: Invalid value: 1: must be between 2 and 30, in seconds`},
 		"long evaluation": {clusterPolicy("timeoutEvalSeconds", "11"),
 			cp +
-				`spec.timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
+				`spec.timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): lower it or raise spec.timeoutSeconds`},
 		"group expression": {clusterGroup("expression", "one() && two()"),
 			cpg +
-				`spec.expression: Invalid value: "one() && two()": line 1, column 13: two is no member of the group: correct its name or add it to policies`},
+				`spec.expression: Invalid value: "one() && two()": line 1, column 13: two is not a member of the group: correct its name or add it to policies`},
 		"group message": {clusterGroup("message", ""),
 			cpg +
 				`spec.message: Required value: a group needs a message for those whose requests it rejects: write one`},
@@ -306,11 +306,11 @@ func TestInvalidManifests(t *testing.T) {
 		"long member": {clusterGroup("policies",
 			"{one: {module: a/b, timeoutEvalSeconds: 11}}"),
 			cpg +
-				`spec.policies[one].timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
+				`spec.policies[one].timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): lower it or raise spec.timeoutSeconds`},
 		"long members": {clusterGroup("policies",
 			"{one: {module: a/b, timeoutEvalSeconds: 6}, two: {module: a/b, timeoutEvalSeconds: 5}}"),
 			cpg +
-				`spec.timeoutSeconds: Invalid value: 10: is less than all timeoutEvalSeconds of the members together (11): make it longer or those shorter`},
+				`spec.timeoutSeconds: Invalid value: 10: is less than the sum of the members' timeoutEvalSeconds (11): raise it or lower those`},
 
 		"namespaced, all groups": {policy("rules", rule("apiGroups", "['*']")),
 			ap +
@@ -360,7 +360,7 @@ func TestInvalidJSON(t *testing.T) {
 	}
 }
 
-// Everything that is wrong is reported at once, of all files.
+// All problems of all files are reported at once.
 func TestAllProblemsAtOnce(t *testing.T) {
 	files := kubewarden.Files{
 		{
@@ -375,15 +375,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`a.yaml[1] ClusterAdmissionPolicy "a": spec.mode: number does not fit: write a string`,
 		`a.yaml[1] ClusterAdmissionPolicy "a": spec.mutating: number does not fit: write true or false`,
 		`a.yaml[2] AdmissionPolicy "team/a": spec.rules[0].apiGroups: Forbidden: "*" is for policies of the whole cluster: write the API groups`,
-		`a.yaml[2] AdmissionPolicy "team/a": spec.module: Invalid value: "file://a": holds a relative path, and there is no directory that it could start from: write file:// and the absolute path of the module`,
+		`a.yaml[2] AdmissionPolicy "team/a": spec.module: Invalid value: "file://a": has a relative path, and there is no directory to start from: write file:// and the absolute path of the module`,
 		`a.yaml[2] AdmissionPolicy "team/a": spec.rules[0].apiGroups: Invalid value: ["*","a"]: "*" includes all API groups: remove it or the others`,
 		`b.json[1]: is not an object: write fields with values, apiVersion and kind first`,
 	}, "\n"))
 }
 
-// The configuration that the directory belongs to decides what modules may be, and which
-// names are left.
-func TestDecodeBesideConfiguration(t *testing.T) {
+// The configuration decides which modules are allowed and which names are free.
+func TestDecodeWithConfiguration(t *testing.T) {
 	files := kubewarden.Files{{
 		Path: "a.yaml",
 		Content: []byte(clusterPolicy("module", "http://example.com/a.wasm", "timeoutEvalSeconds",
@@ -394,32 +393,32 @@ func TestDecodeBesideConfiguration(t *testing.T) {
 			"sources: {insecure: [example.com]}\nlimits: {requestTimeout: 2s}\n"))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		`a.yaml[1] ClusterAdmissionPolicy "a": spec.timeoutEvalSeconds: is longer than limits.requestTimeout (2s), which ends the evaluation before: make one longer or the other shorter`,
+		`a.yaml[1] ClusterAdmissionPolicy "a": spec.timeoutEvalSeconds: is longer than limits.requestTimeout (2s), which ends the evaluation first: raise one or lower the other`,
 	}, manifests.Warnings)
 
 	files[0].Content = []byte(clusterPolicy())
 	_, err = files.Decode(configuration(t, "policies: [{name: clusterwide-a}]\n"))
 	require.EqualError(t, err,
-		`a.yaml[1] ClusterAdmissionPolicy "a": metadata.name: makes "clusterwide-a" the name of the policy, which is that of policies[clusterwide-a] of the configuration too: rename one of the two`)
+		`a.yaml[1] ClusterAdmissionPolicy "a": metadata.name: gives the policy the name "clusterwide-a", which policies[clusterwide-a] of the configuration already has: rename one of the two`)
 
 	files[0].Content = []byte(clusterGroup())
 	_, err = files.Decode(configuration(t, "policyGroups: [{name: clusterwide-group-a}]\n"))
 	require.EqualError(t, err,
-		`a.yaml[1] ClusterAdmissionPolicyGroup "a": metadata.name: makes "clusterwide-group-a" the name of the policy, which is that of policyGroups[clusterwide-group-a] of the configuration too: rename one of the two`)
+		`a.yaml[1] ClusterAdmissionPolicyGroup "a": metadata.name: gives the policy the name "clusterwide-group-a", which policyGroups[clusterwide-group-a] of the configuration already has: rename one of the two`)
 
 	config := configuration(t, "")
 	config.StateDirectory = ""
 	files[0].Content = []byte(clusterPolicy("module", "ghcr.io/a"))
 	_, err = files.Decode(config)
 	require.ErrorContains(t, err,
-		`spec.module: Invalid value: "registry://ghcr.io/a": is in a registry, and there is no directory to keep modules from registries in: set stateDirectory`)
+		`spec.module: Invalid value: "registry://ghcr.io/a": is in a registry, but there is no directory for modules from registries: set stateDirectory`)
 }
 
 func TestEmptyFiles(t *testing.T) {
 	for _, content := range []string{"", "# nothing\n", "---\n# nothing\n---\n...\n"} {
 		manifests, err := decode(t, "a.yaml", content)
 		require.NoError(t, err)
-		require.Equal(t, []string{"a.yaml: holds no object: write one or remove the file"},
+		require.Equal(t, []string{"a.yaml: contains no object: write one or remove the file"},
 			manifests.Warnings)
 	}
 	manifests, err := kubewarden.Files{}.Decode(configuration(t, ""))
@@ -428,7 +427,7 @@ func TestEmptyFiles(t *testing.T) {
 	require.Empty(t, manifests.Policies)
 }
 
-// A marker is a line of its own, even inside a text; what looks similar is not one.
+// A document marker is a line of its own, even inside a text. Similar lines are not markers.
 func TestDocuments(t *testing.T) {
 	content := "%YAML 1.1\n--- # first\n" + clusterPolicy("message", "'---a'") +
 		"...\n# between\n---\t\n" +
@@ -455,13 +454,13 @@ func TestLimits(t *testing.T) {
 	_, err := decode(t, "a.yaml", strings.Repeat(server, 1000))
 	require.NoError(t, err)
 	_, err = decode(t, "a.yaml", strings.Repeat(server, 1001))
-	require.EqualError(t, err, "a.yaml: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.yaml: the file contains more than 1000 documents: split it")
 	_, err = decode(t, "a.yaml", strings.TrimSuffix(strings.Repeat(server, 1001), "---\n"))
-	require.EqualError(t, err, "a.yaml: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.yaml: the file contains more than 1000 documents: split it")
 	_, err = decode(t, "a.json", strings.Repeat("{}", 1001))
-	require.EqualError(t, err, "a.json: the file holds more than 1000 documents: split it")
+	require.EqualError(t, err, "a.json: the file contains more than 1000 documents: split it")
 
-	// Policies of several files count together, those in a List too.
+	// The bound applies to the policies of all files together, including those in a List.
 	var items []string
 	for i := range 1000 {
 		items = append(items,
@@ -480,9 +479,9 @@ func TestLimits(t *testing.T) {
 	_, err = append(files, kubewarden.File{Path: "b.yaml", Content: []byte(group())}).
 		Decode(configuration(t, ""))
 	require.EqualError(t, err,
-		`b.yaml[1] AdmissionPolicyGroup "team/a": is one more than the 1000 policies and groups that are read: remove some`)
+		`b.yaml[1] AdmissionPolicyGroup "team/a": exceeds the limit of 1000 policies and groups: remove some`)
 
-	// Nobody reads a thousand lines.
+	// The number of lines is bounded.
 	_, err = decode(t, "a.json", strings.Repeat("{}", 200))
 	lines := strings.Split(err.Error(), "\n")
 	require.Len(t, lines, 101)
@@ -492,7 +491,7 @@ func TestLimits(t *testing.T) {
 	require.Less(t, len(err.Error()), 3000)
 }
 
-// Aliases must not make much of little.
+// Aliases must not expand a small file into a large one.
 func TestAliases(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for name := 'b'; name <= 'z'; name++ {
@@ -512,7 +511,7 @@ func TestAliases(t *testing.T) {
 	require.EqualError(t, err, "a.yaml[1]: is not valid YAML: unknown anchor 'c' referenced")
 }
 
-// A key overrides a merged one, as kubectl has it.
+// As in kubectl, a key overrides a merged one.
 func TestMergeKeys(t *testing.T) {
 	manifests, err := decode(t, "a.yaml",
 		clusterPolicy("settings", "{x: &x {a: 1, b: 2}, z: {<<: *x, b: 9}}"))

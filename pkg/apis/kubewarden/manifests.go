@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kubewarden reads Kubewarden's manifests as they are applied to a cluster, objects
-// of policies.kubewarden.io, and converts them to the policies of the configuration.
-// Decoding is strict: a field that is unknown is an error, as one that is misspelt would
-// be served without effect. Every problem names file, document, object and field.
+// Package kubewarden reads Kubewarden manifests as they are applied to a cluster, objects of
+// policies.kubewarden.io, and converts them to policies of the configuration. Decoding is strict:
+// an unknown field is an error, because a misspelled field would silently have no effect. Every
+// problem names file, document, object and field.
 package kubewarden
 
 import (
@@ -34,31 +34,29 @@ import (
 const (
 	// maxPolicies bounds the policies and groups of all files together.
 	maxPolicies = 1000
-	// maxWarnings bounds the warnings. Each of that many policies may have two.
+	// maxWarnings bounds the number of warnings: two for each policy.
 	maxWarnings = 2 * maxPolicies
 )
 
 // Manifests are the policies and groups of a directory. They are immutable.
 type Manifests struct {
-	// Policies are those of the policies, in the order of files and documents. They are
-	// valid, and no policy or group has the name of another, here or in the
-	// configuration.
+	// Policies are the policies, in the order of files and documents. They are valid. Their names
+	// are unique among all policies and groups, here and in the configuration.
 	Policies []wasmadmission.Policy
-	// PolicyGroups are those of the groups.
+	// PolicyGroups are the groups, in the same order and equally valid.
 	PolicyGroups []wasmadmission.PolicyGroup
-	// Origins say where each policy and group comes from, by name.
+	// Origins maps the name of each policy and group to the place where it comes from.
 	Origins map[string]Origin
-	// Warnings are what the manifests probably do not mean, one line each. There is an
-	// end to them.
+	// Warnings name what is probably a mistake in the manifests, one line each. Their number is
+	// bounded.
 	Warnings []string
-	// WithoutEffect are those of the warnings that tell of files and objects of which
-	// nothing becomes a policy or group.
+	// WithoutEffect are the warnings about files and objects that produce no policy or group.
 	WithoutEffect []string
-	// Hash tells these manifests from others, see [Files.Hash].
+	// Hash identifies these manifests. See [Files.Hash].
 	Hash string
 }
 
-// OriginTexts are the origins as messages name them, by the name of the policy or group.
+// OriginTexts maps the name of each policy and group to its origin, as messages name it.
 func (m *Manifests) OriginTexts() map[string]string {
 	texts := make(map[string]string, len(m.Origins))
 	for name, origin := range m.Origins {
@@ -68,9 +66,9 @@ func (m *Manifests) OriginTexts() map[string]string {
 }
 
 // Decode converts the objects in the files and validates them like the policies of the
-// configuration, of which it looks at their names, at what modules need to be fetched,
-// and at limits. The error has a line for each problem; there are warnings then, and no
-// policies.
+// configuration. From the configuration it takes the names in use, the conditions for fetching
+// modules, and the limits. The error has one line for each problem. With an error, the result has
+// warnings but no policies.
 func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
 	d := decoder{
 		config:    config,
@@ -98,12 +96,12 @@ func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manife
 	return d.manifests, nil
 }
 
-// decoder collects what is in the files.
+// decoder collects the content of the files.
 type decoder struct {
 	config    *wasmadmission.WasmAdmissionConfiguration
 	manifests *Manifests
 	problems  problems
-	// taken says whose the names are that are in use.
+	// taken maps each name in use to its owner, for messages.
 	taken map[string]string
 }
 
@@ -114,7 +112,7 @@ func (d *decoder) file(file File) {
 		return
 	}
 	if len(documents) == 0 {
-		d.withoutEffect(file.Path + ": holds no object: write one or remove the file")
+		d.withoutEffect(file.Path + ": contains no object: write one or remove the file")
 	}
 	for i := range documents {
 		origin := Origin{File: file.Path, Document: i + 1}
@@ -127,7 +125,7 @@ func (d *decoder) file(file File) {
 	}
 }
 
-// document takes an object or a List of some.
+// document decodes an object, or each object of a List.
 func (d *decoder) document(content []byte, origin Origin) {
 	version, err := identify(content, &origin)
 	if err != nil {
@@ -161,8 +159,7 @@ func (d *decoder) object(content []byte, origin Origin) {
 	}
 	if len(d.manifests.Origins) == maxPolicies {
 		d.problems.add(origin.String(),
-			fmt.Errorf("is one more than the %d policies and groups that are read: remove some",
-				maxPolicies))
+			fmt.Errorf("exceeds the limit of %d policies and groups: remove some", maxPolicies))
 		return
 	}
 	switch origin.Kind {
@@ -185,8 +182,7 @@ func (d *decoder) object(content []byte, origin Origin) {
 	}
 }
 
-// decoded reports what is wrong with an object. It says whether there is one to look at
-// all the same, without what is unknown in it.
+// decoded reports the problems of an object. It returns whether there is a spec to check further.
 func (d *decoder) decoded(origin Origin, err error, found bool) bool {
 	if err != nil {
 		d.problems.add(origin.String(), err)
@@ -218,8 +214,8 @@ func (d *decoder) group(group *wasmadmission.PolicyGroup, origin Origin) {
 	}
 }
 
-// take takes the name of an object for its policy. It says whether there is nothing wrong
-// with the object, beside what is known to be.
+// take claims the name of an object's policy. It returns whether the object has no further
+// problems.
 func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
 	errs = append(origin.validate(), errs...)
 	for _, err := range errs {
@@ -232,7 +228,7 @@ func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
 	if other, found := d.taken[id]; found {
 		d.problems.add(origin.String(),
 			fmt.Errorf(
-				"metadata.name: makes %q the name of the policy, which is that of %s too: rename one of the two",
+				"metadata.name: gives the policy the name %q, which %s already has: rename one of the two",
 				abbreviate(id), other))
 		return false
 	}

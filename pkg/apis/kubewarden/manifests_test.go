@@ -48,7 +48,7 @@ func readDirectory(path string,
 	return manifests, nil
 }
 
-// configuration is one beside which the manifests are decoded.
+// configuration returns a configuration for decoding manifests.
 func configuration(t *testing.T, fields string) *wasmadmission.WasmAdmissionConfiguration {
 	t.Helper()
 	config, err :=
@@ -60,7 +60,7 @@ func configuration(t *testing.T, fields string) *wasmadmission.WasmAdmissionConf
 	return config
 }
 
-// directory is a directory with the files of testdata, safe whatever the umask was.
+// directory returns a directory with the files of testdata, whose modes are safe under any umask.
 func directory(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir("testdata")
@@ -92,7 +92,7 @@ func names(manifests *kubewarden.Manifests) (policies, groups []string) {
 	return policies, groups
 }
 
-// The manifests are written as people have them for Kubewarden.
+// The manifests look like those that people write for Kubewarden.
 func TestReadDirectory(t *testing.T) {
 	path := directory(t)
 	manifests, err := readDirectory(path, configuration(t, ""))
@@ -150,7 +150,7 @@ func TestConversion(t *testing.T) {
 	}
 	const create, update = admissionregistrationv1.Create, admissionregistrationv1.Update
 
-	// Defaults, and a module without a scheme.
+	// This policy has defaults and a module without a scheme.
 	require.Equal(t, wasmadmission.Policy{
 		Name:     "clusterwide-no-privileged-pods",
 		Module:   "registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3",
@@ -192,7 +192,7 @@ func TestConversion(t *testing.T) {
 		HostCapabilities:   []string{"*"},
 	}, policy("clusterwide-drop-capabilities"))
 
-	// A policy of a namespace sees nothing else, whatever its rules say.
+	// A namespaced policy only sees its own namespace, whatever its rules say.
 	namespaced := new(admissionregistrationv1.NamespacedScope)
 	team := policy("namespaced-team-a-labels")
 	require.Equal(t, "team-a", team.Namespace)
@@ -236,7 +236,7 @@ func TestConversion(t *testing.T) {
 	require.Equal(t, []string{"*"}, group.Policies[0].HostCapabilities)
 	require.Equal(t, new(int32(6)), group.Policies[1].TimeoutEvalSeconds)
 
-	// JSON stays as it is, with escapes that YAML does not know.
+	// JSON stays unchanged, including escapes that YAML does not know.
 	require.JSONEq(t, `{"allow_host_network": false, "note": "😀"}`,
 		string(policy("clusterwide-no-host-network").Settings.Raw))
 }

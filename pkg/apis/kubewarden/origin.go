@@ -23,16 +23,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// Origin is where an object comes from.
+// Origin says where an object comes from.
 type Origin struct {
 	// File is the path of the file.
 	File string
-	// Document is which of the documents in the file it is, counted from 1 without
-	// those that are empty.
+	// Document is the number of the document in the file, counted from 1 without empty ones.
 	Document int
-	// Item is which of the items of a List it is, counted from 1; 0 if it is in none.
+	// Item is the number of the item in a List, counted from 1. 0 means that it is in no List.
 	Item int
-	// Kind, Namespace and Name are what the object says of itself, as far as it does.
+	// Kind, Namespace and Name are those in the object, or "" if they are missing.
 	Kind, Namespace, Name string
 }
 
@@ -57,7 +56,7 @@ func (o Origin) String() string {
 	return text
 }
 
-// abbreviate bounds how much of a name messages repeat: no valid one is longer.
+// abbreviate bounds how much of a name messages repeat. No valid name is longer.
 func abbreviate(name string) string {
 	const most = 253
 	if len(name) > most {
@@ -66,8 +65,8 @@ func abbreviate(name string) string {
 	return name
 }
 
-// id returns the name of the object's policy: the id that Kubewarden gives it. The ids of
-// objects of different kinds and namespaces can be the same all the same.
+// id returns the name of the object's policy, which is the ID that Kubewarden gives it. Objects of
+// different kinds and namespaces can still have the same ID.
 func (o Origin) id() string {
 	switch o.Kind {
 	case kindClusterPolicy:

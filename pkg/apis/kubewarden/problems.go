@@ -23,20 +23,19 @@ import (
 )
 
 const (
-	// maxProblems is how many problems are named.
+	// maxProblems bounds how many problems are listed.
 	maxProblems = 100
-	// maxProblemLength is the length at which the text of one is cut, in bytes.
+	// maxProblemLength is the length to which the text of a problem is cut, in bytes.
 	maxProblemLength = 2048
 )
 
-// problems collects what is wrong, as a line for each problem, and no more than anybody
-// wants to read.
+// problems collects problems, one line each, and bounds their number.
 type problems struct {
 	lines []error
 	more  int
 }
 
-// add takes the problems that an error consists of, which are about the object.
+// add adds the problems that an error consists of. They concern the object.
 func (p *problems) add(object string, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, err := range joined.Unwrap() {

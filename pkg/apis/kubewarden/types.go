@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// object is a custom resource with a spec of one of the types below. What metadata and
-// status hold beside the name is not looked at.
+// object is a custom resource with a spec of one of the types below. Decoding ignores its status,
+// and its metadata except for name and namespace.
 type object[T any] struct {
 	APIVersion string          `json:"apiVersion"`
 	Kind       string          `json:"kind"`
@@ -36,7 +36,7 @@ type object[T any] struct {
 	Status     json.RawMessage `json:"status"`
 }
 
-// The specs of policies.kubewarden.io, put together from what they have in common.
+// The specs of policies.kubewarden.io, composed of the parts that they share.
 type (
 	clusterPolicySpec struct {
 		matching
@@ -61,7 +61,7 @@ type (
 		Expression string               `json:"expression"`
 		Policies   map[string]evaluated `json:"policies"`
 	}
-	// clusterMember has no embedded fields, which messages of the decoder would name.
+	// clusterMember has no embedded fields, because the decoder's messages would name them.
 	clusterMember struct {
 		Module                string                 `json:"module"`
 		Settings              runtime.RawExtension   `json:"settings"`
@@ -70,7 +70,7 @@ type (
 	}
 )
 
-// matching is what all policies and groups have.
+// matching holds the fields that all policies and groups have.
 type matching struct {
 	Rules           []admissionregistrationv1.RuleWithOperations `json:"rules"`
 	FailurePolicy   *admissionregistrationv1.FailurePolicyType   `json:"failurePolicy"`
@@ -85,20 +85,20 @@ type matching struct {
 	BackgroundAudit *bool                                        `json:"backgroundAudit"`
 }
 
-// clusterWide is what those for the whole cluster have beside it.
+// clusterWide holds the further fields of policies and groups for the whole cluster.
 type clusterWide struct {
 	NamespaceSelector                       *metav1.LabelSelector `json:"namespaceSelector"`
 	AllowInsideAdmissionControllerNamespace *bool                 `json:"allowInsideAdmissionControllerNamespace"`
 }
 
-// evaluated is what policies and members of groups have.
+// evaluated holds the fields that policies and members of groups have.
 type evaluated struct {
 	Module             string               `json:"module"`
 	Settings           runtime.RawExtension `json:"settings"`
 	TimeoutEvalSeconds *int32               `json:"timeoutEvalSeconds"`
 }
 
-// contextAware is what policies for the whole cluster have beside it.
+// contextAware holds the further fields of policies for the whole cluster.
 type contextAware struct {
 	ContextAwareResources []contextAwareResource `json:"contextAwareResources"`
 }

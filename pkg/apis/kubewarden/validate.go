@@ -27,12 +27,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// defaultTimeoutSeconds is that of a webhook of Kubewarden. Evaluations have to end
-// before.
+// defaultTimeoutSeconds is the default of Kubewarden's webhooks. Evaluations must not take longer.
 const defaultTimeoutSeconds = 10
 
-// reports are the resources that hold the findings of audits. A policy of a namespace
-// must not be able to falsify those about it.
+// reports are the resources that hold the findings of audits. A namespaced policy must not be able
+// to falsify findings about itself.
 var reports = map[string][]string{
 	"wgpolicyk8s.io": {"policyreports", "clusterpolicyreports"},
 	"openreports.io": {"reports", "clusterreports"},
@@ -43,7 +42,7 @@ func validatePolicy(policy *wasmadmission.Policy, mutating *bool,
 	spec *field.Path) field.ErrorList {
 	timeout := policy.TimeoutSeconds
 	errs := validateSeconds(&policy.TimeoutSeconds, spec.Child("timeoutSeconds"))
-	// An empty list that is written out is refused anyway.
+	// validation.ValidatePolicy reports an explicit empty list.
 	if policy.Rules == nil {
 		errs = append(errs,
 			field.Required(spec.Child("rules"),
@@ -74,7 +73,7 @@ func validateGroup(group *wasmadmission.PolicyGroup, spec *field.Path) field.Err
 	if sum > most {
 		errs = append(errs, field.Invalid(spec.Child("timeoutSeconds"), most,
 			fmt.Sprintf(
-				"is less than all timeoutEvalSeconds of the members together (%d): make it longer or those shorter",
+				"is less than the sum of the members' timeoutEvalSeconds (%d): raise it or lower those",
 				sum)))
 	}
 	return errs
@@ -89,15 +88,15 @@ func validateTimeoutEval(seconds **int32, timeoutSeconds *int32,
 		errs = append(errs,
 			field.Invalid(at, **seconds,
 				fmt.Sprintf(
-					"is longer than spec.timeoutSeconds (%d): make it shorter or that longer",
+					"is longer than spec.timeoutSeconds (%d): lower it or raise spec.timeoutSeconds",
 					most)))
 	}
 	return errs
 }
 
-// validateSeconds checks a timeout against Kubewarden's bounds. One that is outside is taken
-// out of the policy, which is refused: what validates policies from anywhere would name
-// other bounds.
+// validateSeconds checks a timeout against Kubewarden's bounds. If it is out of bounds,
+// validateSeconds removes it from the policy, which is bad anyway: otherwise the general validation
+// would report it again with different bounds.
 func validateSeconds(seconds **int32, fldPath *field.Path) field.ErrorList {
 	value := *seconds
 	if value == nil || *value >= 2 && *value <= 30 {
@@ -107,8 +106,8 @@ func validateSeconds(seconds **int32, fldPath *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(fldPath, *value, "must be between 2 and 30, in seconds")}
 }
 
-// confine restricts the rules of a policy or group of a namespace to objects in it. It returns
-// those rules that such a one cannot have.
+// confine restricts the rules of a namespaced policy or group to objects in its namespace. It
+// returns errors for rules that a namespaced policy cannot have.
 func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleWithOperations,
 	spec *field.Path) field.ErrorList {
 	if !isNamespaced(o.Kind) {

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 )
 
-// warningsForPolicy returns what validation warns of, but names all fields without effect
-// in one line: most manifests have some.
+// warningsForPolicy returns the warnings of validation, but lists all fields without effect in one
+// line, because most manifests have some.
 func warningsForPolicy(policy *wasmadmission.Policy,
 	config *wasmadmission.WasmAdmissionConfiguration, spec *field.Path) []string {
 	effective := *policy
@@ -60,7 +60,7 @@ func warningsForGroup(group *wasmadmission.PolicyGroup,
 		})...)
 }
 
-// inert names the fields that are set and have no effect.
+// inert lists the fields that are set but have no effect.
 func inert(spec *field.Path, set map[string]bool) []string {
 	var names []string
 	for _, name := range []string{

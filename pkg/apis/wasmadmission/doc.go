@@ -16,8 +16,7 @@ limitations under the License.
 
 // +k8s:deepcopy-gen=package
 
-// Package wasmadmission holds the internal form of the configuration of the
-// WasmAdmission plugin. Code works on these types; files are written in a
-// versioned form (see v1alpha1), decoded by package load and checked by package
-// validation.
+// Package wasmadmission holds the internal form of the configuration of the WasmAdmission plugin.
+// Code works on these types. Files use a versioned form (see v1alpha1), which package load decodes
+// and package validation checks.
 package wasmadmission

@@ -38,22 +38,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Cluster is what the requests that are served are for: the apiserver's client of itself,
-// and the authorizer, which says what policies may see with it. All but Excluded is
-// required.
+// Cluster is the cluster that a server admits requests for: its client of itself, and the
+// authorizer that decides what policies may read with it. All fields except Excluded are required.
 type Cluster struct {
 	Client     kubernetes.Interface
 	Dynamic    dynamic.Interface
 	Informers  informers.SharedInformerFactory
 	Authorizer authorizer.UnconditionalAuthorizer
-	// Excluded are the resources that admission never sees.
+	// Excluded are the resources that never go through admission.
 	Excluded []schema.GroupResource
 }
 
-// capabilities returns what all policies share, until ctx ends. It is called before the
-// apiserver serves, starts its informers or knows its authorizer well: what it makes asks
-// nothing of them until a policy asks. Signatures of images are checked by the checker, which
-// may be nil.
+// capabilities returns the host capabilities that all policies share. They work until ctx ends. The
+// call comes before the apiserver serves, starts its informers, or has set up its authorizer, so
+// the capabilities use none of these until a policy calls them. signatures checks the signatures of
+// images, and may be nil.
 func (c *Cluster) capabilities(ctx context.Context,
 	config *wasmadmission.WasmAdmissionConfiguration,
 	checker verification.Checker) (policyset.Capabilities, error) {
@@ -92,11 +91,11 @@ func answerCache(c *wasmadmission.AnswerCache) capability.AnswerCache {
 	}
 }
 
-// errNotReady says that the apiserver does not know yet all that it serves.
+// errNotReady means that the apiserver does not yet know all resources that it serves.
 var errNotReady = errors.New("the apiserver is not ready")
 
-// served asks what the apiserver serves. Before it is ready it serves less than it will:
-// custom resources are missing, and extension servers.
+// served asks the apiserver which resources it serves. It fails before the apiserver is ready,
+// because custom resources and extension servers are missing until then.
 func (c *Cluster) served(ctx context.Context) (*unmatched.Served, error) {
 	kinds := c.Client.Discovery()
 	client := kinds.RESTClient()

@@ -31,36 +31,36 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// policyMetrics serves all dispatchers of the process from the server's own /metrics,
-// where a metric can be registered once only.
+// policyMetrics are the metrics of all dispatchers in this process. The server's own /metrics
+// serves them, where a metric can be registered only once.
 var policyMetrics = sync.OnceValue(func() *metrics.Policies {
 	m := metrics.NewPolicies()
 	m.MustRegister(legacyregistry.MustRegister)
 	return m
 })
 
-// clusterMetrics serves the capability of the process to look at the cluster.
+// clusterMetrics are the metrics of the capability that reads the cluster.
 var clusterMetrics = sync.OnceValue(func() *metrics.Cluster {
 	m := metrics.NewCluster()
 	m.MustRegister(legacyregistry.MustRegister)
 	return m
 })
 
-// imageMetrics serves the capability of the process to look at images.
+// imageMetrics are the metrics of the capability that reads images.
 var imageMetrics = sync.OnceValue(func() *metrics.Images {
 	m := metrics.NewImages()
 	m.MustRegister(legacyregistry.MustRegister)
 	return m
 })
 
-// serverMetrics serves what is known of all servers of the cluster.
+// serverMetrics are the metrics about all servers of the cluster.
 var serverMetrics = sync.OnceValue(func() *metrics.Servers {
 	m := metrics.NewServers()
 	m.MustRegister(legacyregistry.MustRegister)
 	return m
 })
 
-// observeServers tells the metrics what is known of all servers.
+// observeServers sets the table of all servers that the metrics describe.
 func observeServers(table *status.Table) {
 	m := serverMetrics()
 	for _, state := range status.States {
@@ -69,8 +69,7 @@ func observeServers(table *status.Table) {
 	m.SetDifferent(table.RunningSets, table.Configurations)
 }
 
-// engineMetrics serves all engines of the process; its gauges show the one that was
-// made last.
+// engineMetrics are the metrics of all engines in this process. Gauges show the latest engine.
 var engineMetrics = sync.OnceValue(func() *engineRecorder {
 	r := &engineRecorder{Engine: metrics.NewEngine()}
 	r.MustRegister(legacyregistry.MustRegister)
@@ -78,7 +77,7 @@ var engineMetrics = sync.OnceValue(func() *engineRecorder {
 	return r
 })
 
-// engineRecorder hands an engine's numbers to its metrics.
+// engineRecorder passes an engine's numbers to its metrics.
 type engineRecorder struct {
 	*metrics.Engine
 	engine atomic.Pointer[engine.Engine]
@@ -98,7 +97,7 @@ func (r *engineRecorder) state() metrics.EngineState {
 		Reset: string(s.Reset), Interpreted: s.Interpreter}
 }
 
-// observe has an engine log to the logger of the context, and tell its numbers.
+// observe makes an engine log to the logger of the context and report its metrics.
 func observe(ctx context.Context, options *engine.Options) {
 	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(klog.FromContext(ctx))),
 		engineMetrics()

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package serving is what a server of admission has beside the policies that are loaded:
-// the cluster that it serves and that policies look at, the file that puts policies into
-// monitor mode, the watch for rules that match nothing, metrics and health checks. A plugin
-// of the apiserver and a webhook server differ in how requests come to the dispatcher.
+// Package serving holds the parts of an admission server besides its policies: access to the
+// cluster for policies, the break-glass file, the check for rules that match nothing, metrics and
+// health checks. The apiserver's plugin and the webhook server both use it, and differ in how
+// requests reach the dispatcher.
 package serving
 
 import (
@@ -52,9 +52,9 @@ const (
 	currentCheckName = "wasm-admission-policies"
 )
 
-// Server has the policies of one configuration, which all dispatchers that it hands out
-// share: an apiserver consists of several servers with a plugin each. It is safe for
-// concurrent use.
+// Server holds the policies of one configuration. All dispatchers that it returns share them,
+// because an apiserver consists of several servers with one plugin each. It is safe for concurrent
+// use.
 type Server struct {
 	options Options
 
@@ -64,25 +64,26 @@ type Server struct {
 	err    error
 }
 
-// Options are what needs libraries that the server does not link. All of it is optional.
+// Options are the parts that need libraries that this package does not link. All are optional.
 type Options struct {
-	// Guests are how policies of further execution modes are loaded.
+	// Guests load policies of further execution modes.
 	Guests map[abi.ExecutionMode]policyset.GuestLoader
-	// NewChecker makes what checks signatures. Without it policies are not told who signed
-	// images, and a configuration that demands signatures is refused.
+	// NewChecker creates the checker of signatures. Without it, policies cannot ask who signed an
+	// image, and a configuration that demands signatures is an error.
 	NewChecker assembly.CheckerFactory
-	// Status tells what the server serves, once the command runs it.
+	// Status publishes what the server serves. It starts when the command calls its Run.
 	Status *Status
 }
 
-// checker makes what checks signatures of images, and of modules then too: both know one trust
-// root. It is nil if policies may not ask about images.
+// checker creates the checker for the signatures of images, and makes the signatures of modules use
+// the same one, so that they share one trust root. It returns nil if policies may not ask about
+// images.
 func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration,
 	recorder verification.RootRecorder) (verification.Checker, error) {
 	if o.NewChecker == nil || len(config.Capabilities.OCI.Registries) == 0 {
 		return nil, nil
 	}
-	var changed atomic.Value // of func(): whoever has modules verified by it
+	var changed atomic.Value // of func(): told when the trust root changes
 	checker, err := o.NewChecker(ctx, config,
 		verification.RootOptions{Recorder: recorder, Changed: func() {
 			if tell, _ := changed.Load().(func()); tell != nil {
@@ -100,7 +101,7 @@ func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissi
 	return checker, nil
 }
 
-// NewServer returns a server that has nothing loaded.
+// NewServer returns a server without policies.
 func NewServer(options Options) *Server {
 	s := &Server{options: options}
 	if told := options.Status; told != nil {
@@ -111,20 +112,20 @@ func NewServer(options Options) *Server {
 	return s
 }
 
-// loaded is what a configuration comes to.
+// loaded is a configuration that is in use.
 type loaded struct {
 	manager *reload.Manager
-	// dispatch is what its dispatchers have in common.
+	// dispatch is the part of the configuration that all dispatchers share.
 	dispatch dispatch.Config
-	// configuration is the hash of what is configured beside policies.
+	// configuration is the hash of everything in the configuration except policies.
 	configuration string
 }
 
-// Dispatcher returns what has requests for a cluster evaluated. The first call loads the
-// policies of the configuration, nil for one that says nothing: all of them or none. From
-// then on changes are taken over until that call's context ends, and policies look at that
-// call's cluster. Further calls must have the same configuration. The error has a line for
-// each problem. What is logged goes to the logger of the context.
+// Dispatcher returns a dispatcher for the requests of a cluster. The first call loads all policies
+// of the configuration, or fails. A nil config is an empty configuration. Until the context of the
+// first call ends, the server applies changes, and policies read the cluster of that call. Further
+// calls must pass the same configuration. The error has one line for each problem. Log lines go to
+// the logger of the context.
 func (s *Server) Dispatcher(ctx context.Context, config []byte,
 	cluster Cluster) (*dispatch.Dispatcher, error) {
 	l, err := s.load(ctx, config, cluster)
@@ -142,9 +143,9 @@ func (s *Server) Dispatcher(ctx context.Context, config []byte,
 	return d, nil
 }
 
-// Subscribe has use called with the set that is served, at once and whenever there is
-// another, before the one before is closed. Calls do not overlap, and must not wait for
-// anything. Policies have to be loaded, which [Server.Dispatcher] does.
+// Subscribe calls use with the set that is served, at once and for every later set, before it
+// closes the previous set. Calls do not overlap, and must not block. [Server.Dispatcher] must have
+// loaded the policies.
 func (s *Server) Subscribe(use func(*policyset.Set)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +211,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 			Path: config.BreakGlassFile, Interval: config.Reload.Interval.Duration,
 			Serves: l.manager.Serves, Recorder: recorder,
 		})
-		// Before the first request: it may be the reason for this start.
+		// Read it before the first request: the server may have been restarted because of it.
 		file.Update(ctx)
 		go file.Run(ctx)
 		l.dispatch.Overrides = file
@@ -222,12 +223,11 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 	return l, nil
 }
 
-// HealthChecks returns the checks for the server's readyz. The first, wasm-admission,
-// passes once the policies are loaded. The second, wasm-admission-policies, says why if
-// what is served is not what is configured, because a change is bad; it fails when it is
-// asked for by name only, as /readyz/wasm-admission-policies, and passes as a part of
-// /readyz: a server that keeps the last good set is to be mended, not to be taken out of
-// service.
+// HealthChecks returns the checks for the server's readyz. The first, wasm-admission, passes once
+// the policies are loaded. The second, wasm-admission-policies, fails if the server does not serve
+// what is configured, because a change is bad, and says why. It fails only when requested by name,
+// as /readyz/wasm-admission-policies, and passes as part of /readyz: a server that keeps the last
+// good set needs repair, but must stay in service.
 func (s *Server) HealthChecks() []healthz.HealthChecker {
 	return []healthz.HealthChecker{
 		healthz.NamedCheck(loadedCheckName, s.checkLoaded),

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// What checks signatures of images checks those of modules too: it is made once.
+// Images and modules share one checker of signatures.
 func TestOneCheckerForImagesAndModules(t *testing.T) {
 	made, change := 0, func() {}
 	checker := sigstoreless{}
@@ -57,7 +57,7 @@ func TestOneCheckerForImagesAndModules(t *testing.T) {
 	_, err = o.NewChecker(t.Context(), config, verification.RootOptions{Changed: func() { told++ }})
 	require.NoError(t, err)
 	change()
-	require.Equal(t, 1, told, "whoever verifies modules is told that the trust root has changed")
+	require.Equal(t, 1, told, "the verifier of modules is told of a new trust root")
 	_, err = again.checker(t.Context(), config, nil)
 	require.EqualError(t, err, "verification.trustRoot: no root")
 
@@ -66,5 +66,5 @@ func TestOneCheckerForImagesAndModules(t *testing.T) {
 	require.Nil(t, none)
 }
 
-// sigstoreless stands for a checker, which is not asked anything.
+// sigstoreless stands in for a checker that is never called.
 type sigstoreless struct{ verification.Checker }

@@ -35,12 +35,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// Status tells through a Lease, which kubectl lists, what a server serves: see package
-// status. The zero value is one that no server has been given to. It is safe for concurrent
-// use.
+// Status publishes what a server serves through a Lease, which kubectl lists. See package status.
+// The zero value is ready to use in the options of one server. It is safe for concurrent use.
 //
-// It goes into the options of a server. The command calls Run in a hook after the start, as
-// only then there is somebody to write to, and Stop in a hook before the shutdown:
+// The command calls Run in a hook after the start, because the server accepts no writes before, and
+// Stop in a hook before the shutdown:
 //
 //	AddPostStartHook("wasm-admission-status", func(hook PostStartHookContext) error {
 //		go told.Run(hook, serving.StatusOptions{…})
@@ -48,7 +47,7 @@ import (
 //	})
 //	AddPreShutdownHook("wasm-admission-status", told.Stop)
 //
-// A server that runs several apiservers in one process has one of them tell the status.
+// If several apiservers run in one process, only one of them publishes the status.
 type Status struct {
 	mu      sync.Mutex
 	server  *Server
@@ -58,29 +57,29 @@ type Status struct {
 	keeper  *status.Keeper
 }
 
-// StatusOptions say where the status of a server is told. Leases, Host and Address are
+// StatusOptions say where the status of a server is published. Leases, Host and Address are
 // required.
 type StatusOptions struct {
-	// Leases is the server's client of itself, with the credential that is marked by
-	// Authenticator of package loopback: others have the policies evaluate the writes.
+	// Leases is the server's client of itself, with the credential that the Authenticator of
+	// package loopback marks. With any other client, policies evaluate the writes.
 	Leases coordinationclient.LeasesGetter
-	// Place is where the Leases are. Default: that of apiservers.
+	// Place is the place of the Leases. Default: that of apiservers.
 	Place status.Place
-	// Host is the host's name, as it is in the server's identity Lease. Address is where the
-	// server serves, as host:port.
+	// Host is the name of the host, as in the server's identity Lease. Address is where the server
+	// serves, as host:port.
 	Host, Address string
-	// Kubernetes is the version of the apiserver; "" if the server is none.
+	// Kubernetes is the version of the apiserver, or "" if the server is not an apiserver.
 	Kubernetes string
-	// RenewEvery is how often the Lease is renewed. Default: 40 seconds.
+	// RenewEvery is how often Run renews the Lease. Default: 40 seconds.
 	RenewEvery time.Duration
 }
 
-// stopTimeout bounds how long the end of a server may wait for its Lease to go.
+// stopTimeout bounds how long the shutdown waits for the removal of the Lease.
 const stopTimeout = 5 * time.Second
 
-// Run tells the status until ctx ends or Stop is called. If the server has no policies
-// loaded, as its feature gate is off, it removes what an earlier process told, and returns. It
-// is called once.
+// Run publishes the status until ctx ends or Stop is called. If the server has no policies loaded,
+// because its feature gate is off, Run removes the status that an earlier process published, and
+// returns. Call Run only once.
 func (s *Status) Run(ctx context.Context, o StatusOptions) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -108,18 +107,18 @@ func (s *Status) Run(ctx context.Context, o StatusOptions) {
 	s.keeper.Run(ctx)
 }
 
-// withdraw removes what an earlier process told. It is not important enough to insist.
+// withdraw removes the status that an earlier process published. It tries only once.
 func (s *Status) withdraw(ctx context.Context, o StatusOptions) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	if err := status.Withdraw(ctx, o.Leases, o.Host, o.Address); err != nil {
 		klog.FromContext(ctx).Error(err,
-			"The status that an earlier process told could not be removed. Other servers will")
+			"Cannot remove the status that an earlier process published. Other servers will")
 	}
 }
 
-// Stop ends Run, and removes the Lease. It takes five seconds at most, and never returns an
-// error: one would only be logged, and other servers remove what is left.
+// Stop ends Run and removes the Lease. It takes at most five seconds. It never returns an error,
+// which the caller could only log: other servers remove a Lease that is left behind.
 func (s *Status) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -140,12 +139,12 @@ func (s *Status) Stop() error {
 	}
 	if err := keeper.Remove(ctx); err != nil {
 		klog.FromContext(ctx).
-			Error(err, "The status of this server could not be removed. Other servers will")
+			Error(err, "Cannot remove the status of this server. Other servers will")
 	}
 	return nil
 }
 
-// current returns what is loaded, nil if nothing is, and the hash of its configuration.
+// current returns the loaded configuration, or nil, and its hash.
 func (s *Server) current() (*loaded, string) {
 	if s == nil {
 		return nil, ""
@@ -158,8 +157,8 @@ func (s *Server) current() (*loaded, string) {
 	return s.loaded, s.loaded.configuration
 }
 
-// hashBesidePolicies identifies what a configuration says of all but policies. Where a host
-// has its files makes no difference.
+// hashBesidePolicies returns a hash of everything in the configuration except policies. Paths do
+// not count, because hosts may have their files in different places.
 func hashBesidePolicies(config *wasmadmission.WasmAdmissionConfiguration) string {
 	rest := *config
 	rest.Policies, rest.PolicyGroups = nil, nil
@@ -178,7 +177,7 @@ func hashBesidePolicies(config *wasmadmission.WasmAdmissionConfiguration) string
 	return hex.EncodeToString(sum[:])
 }
 
-// reporter makes reports.
+// reporter creates reports.
 type reporter struct {
 	manager                   *reload.Manager
 	configuration, kubernetes string
@@ -187,7 +186,7 @@ type reporter struct {
 	policies []status.Policy
 }
 
-// use notes the policies of a set that is served from now on.
+// use records the policies of a set that is served from now on.
 func (r *reporter) use(set *policyset.Set) {
 	var policies []status.Policy
 	for _, p := range set.Policies() {
@@ -199,7 +198,7 @@ func (r *reporter) use(set *policyset.Set) {
 	r.policies = policies
 }
 
-// report returns what there is to say now.
+// report returns the current report.
 func (r *reporter) report() status.Report { return r.describe(r.manager.Status()) }
 
 func (r *reporter) describe(stands reload.Status) status.Report {
@@ -218,7 +217,7 @@ func (r *reporter) describe(stands reload.Status) status.Report {
 		report.Failures = strings.Split(stands.Reason.Error(), "\n")
 	}
 	if stands.Kept {
-		report.Failures = append([]string{"the policies are those that an earlier process kept"},
+		report.Failures = append([]string{"serving the policies that an earlier process kept"},
 			report.Failures...)
 	}
 	return report

@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// started is a server of a policy, loaded as load does it but for the cluster.
+// started returns a server with a policy, loaded as load does, but without a cluster.
 func started(t *testing.T, told *Status) *Server {
 	t.Helper()
 	directory := t.TempDir()
@@ -60,7 +60,7 @@ func started(t *testing.T, told *Status) *Server {
 	return s
 }
 
-func TestTheStatusIsToldAndTakenBack(t *testing.T) {
+func TestStatusIsPublishedAndWithdrawn(t *testing.T) {
 	told, client := &Status{}, fake.NewClientset()
 	started(t, told)
 	leases := client.CoordinationV1().Leases(status.Namespace)
@@ -102,7 +102,7 @@ func TestTheStatusIsToldAndTakenBack(t *testing.T) {
 	require.NoError(t, told.Stop(), "twice does no harm")
 }
 
-func TestAServerWithoutPoliciesTakesBackWhatItTold(t *testing.T) {
+func TestServerWithoutPoliciesWithdrawsStatus(t *testing.T) {
 	lease, err := status.Encode(status.Name("h", "a:1"), status.Report{}, status.DefaultRenewEvery)
 	require.NoError(t, err)
 	client := fake.NewClientset(lease)
@@ -115,7 +115,7 @@ func TestAServerWithoutPoliciesTakesBackWhatItTold(t *testing.T) {
 	require.NoError(t, told.Stop())
 }
 
-func TestAServerThatEndsBeforeItServesTellsNothing(t *testing.T) {
+func TestServerThatStopsEarlyPublishesNothing(t *testing.T) {
 	told, client := &Status{}, fake.NewClientset()
 	started(t, told)
 	require.NoError(t, told.Stop())
@@ -123,7 +123,7 @@ func TestAServerThatEndsBeforeItServesTellsNothing(t *testing.T) {
 	require.Empty(t, client.Actions())
 }
 
-func TestTheConfigurationBesidePoliciesHasAHash(t *testing.T) {
+func TestHashBesidePolicies(t *testing.T) {
 	hash := func(adjust func(*wasmadmission.WasmAdmissionConfiguration)) string {
 		config, err := assembly.Decode(nil)
 		require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestTheConfigurationBesidePoliciesHasAHash(t *testing.T) {
 	}
 }
 
-func TestReportsSayWhyAndSinceWhen(t *testing.T) {
+func TestReportHasFailuresAndSince(t *testing.T) {
 	r := &reporter{}
 	report := r.describe(reload.Status{
 		Running: "a",
@@ -163,7 +163,7 @@ func TestReportsSayWhyAndSinceWhen(t *testing.T) {
 		Kept:    true,
 	})
 	require.Equal(t, status.StateRefused, report.State)
-	require.Equal(t, []string{"the policies are those that an earlier process kept", "one", "two"},
+	require.Equal(t, []string{"serving the policies that an earlier process kept", "one", "two"},
 		report.Failures)
 	require.NotNil(t, report.FailedSince)
 }

@@ -19,9 +19,9 @@ package weight
 import "sort"
 
 // The lifetimes of locals' values determine what the compiler keeps for each block. The walker
-// estimates them without following paths. A value lives from a set to the last get behind it in the
-// code, if the set's block is still open there, and from the beginning otherwise. If a loop carries
-// the value, the value lives to the end of the outermost such loop.
+// estimates them without following paths. A value lives until the last get that follows it in the
+// code. It lives from the set if the set's block is still open at the get, and from the beginning
+// otherwise. If a loop carries the value, it lives to the end of the outermost such loop.
 
 func (w *walker) set(index uint32) {
 	l := &w.locals[index]

@@ -24,26 +24,26 @@ import (
 
 // point is a place in the code where wazero starts basic blocks.
 type point struct {
-	// blocks is the number of blocks that start at the point. edges is the number of branches that
-	// leave it for blocks with other predecessors.
+	// blocks is the number of blocks that start at the point. edges is the number of branches from
+	// it to blocks that also have other predecessors.
 	blocks, edges int
 	// chain is the sum, over these branches, of the number of preceding blocks with one
 	// predecessor.
 	chain float64
-	// height is the number of values on the stack. begin and end are the numbers of locals' values
-	// that start to live at the point, and that live there last.
+	// height is the number of values on the stack. begin and end are the numbers of locals whose
+	// values begin to live, and cease to live, at the point.
 	height, begin, end int
 }
 
 // local is the state of a local variable at a point.
 type local struct {
-	// since and until are the first and the last point at which the local counts as alive.
+	// since and until are the first and the last point at which the local counts as alive so far.
 	since, until int
 	// filled is the point up to which the local counts as alive from the beginning.
 	filled int
-	// frame identifies the block that set the local, and at is its index among the open blocks.
+	// frame is the serial of the block that set the local, and at its index among the open blocks.
 	frame, at int
-	// waits is the serial of the loop at whose end the local will be counted.
+	// waits is the serial of the outermost loop at whose end the local will be counted.
 	waits int
 }
 
@@ -51,15 +51,15 @@ type local struct {
 type frame struct {
 	serial int
 	op     wasm.Opcode
-	// base is the stack height below the block, and results the number of values that it leaves
-	// there. carried is the number of values that a branch to it takes along.
+	// base is the stack height below the block, and results the number of values that the block
+	// leaves there. carried is the number of values that a branch to the block takes along.
 	base, results, carried int
 	// joined is set if a branch targets the block's end.
 	joined bool
-	// chain and depth are the values at the block's beginning. shallow is the depth of the
-	// dominator of its end.
+	// chain and depth are the walker's values at the block's beginning. shallow is the smallest
+	// depth at any branch to the block's end.
 	chain, depth, shallow int
-	// known is the smallest number of known accesses at any branch to the block's end.
+	// known is the smallest value of the walker's known at any branch to the block's end.
 	known int
 }
 
@@ -91,6 +91,7 @@ type walker struct {
 	unreachable bool
 }
 
+// weigh walks the code of the nth defined function and leaves its counts in w.f.
 func (w *walker) weigh(n int) error {
 	body := &w.module.Bodies[n]
 	t := &w.module.Types[w.types[w.imports+n]]
@@ -145,7 +146,7 @@ func (w *walker) instruction(in *wasm.Instruction) {
 		}
 		w.chain++
 		w.depth++
-		w.point(2) // the block behind the branch, and one on its way
+		w.point(2) // the block after the branch, and one on the way to its target
 	case wasm.OpBrTable:
 		w.height--
 		w.point(len(w.cursor.Targets()))
@@ -174,7 +175,7 @@ func (w *walker) instruction(in *wasm.Instruction) {
 	}
 }
 
-// other handles instructions that do not affect blocks, locals, and calls.
+// other handles instructions that are not about blocks, locals, or calls.
 func (w *walker) other(in *wasm.Instruction) {
 	w.height += height(in.Op)
 	switch {
@@ -203,6 +204,7 @@ func (w *walker) dead() {
 	w.unreachable = true
 }
 
+// point adds a point at which blocks start.
 func (w *walker) point(blocks int) {
 	w.f.blocks += blocks
 	w.f.dominators += float64(w.depth) * float64(blocks)
@@ -220,6 +222,7 @@ func (w *walker) edge(values int) {
 	p.chain += float64(w.chain + 1)
 }
 
+// branch counts a branch to a label, and records it at the label's block.
 func (w *walker) branch(label uint32) {
 	f := &w.frames[len(w.frames)-1-int(label)]
 	w.edge(f.carried)
@@ -232,6 +235,7 @@ func (w *walker) branch(label uint32) {
 	}
 }
 
+// open handles the beginning of a block.
 func (w *walker) open(in *wasm.Instruction) {
 	takes, yields := 0, int(in.Y)
 	if in.X != wasm.NoType {
@@ -272,6 +276,7 @@ func (w *walker) open(in *wasm.Instruction) {
 	w.f.nesting = max(w.f.nesting, len(w.frames)-1)
 }
 
+// close handles the end of a block.
 func (w *walker) close() {
 	f := &w.frames[len(w.frames)-1]
 	w.edge(f.results)

@@ -20,7 +20,7 @@ limitations under the License.
 // example with the product of a function's blocks and the values that live across them, of blocks
 // and their nesting depth, or of functions and types. It also walks blocks recursively, and a stack
 // overflow ends the process. The engine therefore weighs a module first, in a single walk over its
-// code that takes time and memory proportional to the module's size. It refuses modules that are
+// code that takes time and memory proportional to the module's size, and rejects modules that are
 // too heavy. It weighs the module that the compiler gets, including everything that a rewrite
 // added.
 //
@@ -108,7 +108,8 @@ const (
 func (b Bounds) Validate() error {
 	for i := range dimensions {
 		if d := &dimensions[i]; *d.field(&b) < 0 {
-			return fmt.Errorf("bound on %s is %d: must be positive", d.name, *d.field(&b))
+			return fmt.Errorf("bound on %s is %d: must be positive, or 0 for the default",
+				d.name, *d.field(&b))
 		}
 	}
 	return nil
@@ -154,8 +155,8 @@ func (e *Error) Error() string {
 		e.Name, where, e.Bound, e.Remedy)
 }
 
-// Who identifies the function, such as function 7 ("main.main"), or is empty. The name comes from
-// the module.
+// Who returns text that identifies the function, such as function 7 ("main.main"), or "" if the
+// count is for the whole module. The name comes from the module.
 func (c *Count) Who() string {
 	switch {
 	case c.Function == nil:
@@ -228,6 +229,7 @@ func (w *Weight) name(m *wasm.Module, inserted int) {
 	}
 }
 
+// most records the count of a function if it is the highest so far.
 func (w *Weight) most(d dimensionID, value int64, function int) {
 	if value > w.values[d] {
 		w.values[d], w.worst[d] = value, function

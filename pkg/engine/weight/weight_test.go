@@ -289,7 +289,7 @@ func TestBoundsAreValidated(t *testing.T) {
 	require.NoError(t, weight.Bounds{}.Validate())
 	require.Equal(t, weight.DefaultBounds, weight.Bounds{}.WithDefaults())
 	require.ErrorContains(t, weight.Bounds{FunctionLoops: -1}.Validate(),
-		"bound on loops is -1: must be positive")
+		"bound on loops is -1: must be positive, or 0 for the default")
 }
 
 // TestMalformedCode uses code with wrong types, which nothing has validated when a module is

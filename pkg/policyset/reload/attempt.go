@@ -34,14 +34,13 @@ import (
 )
 
 const (
-	// defaultLoadTimeout is how long one try to load a set may take if the configuration
-	// does not say.
+	// defaultLoadTimeout bounds one attempt to load a set if the configuration has no bound.
 	defaultLoadTimeout = 2 * time.Minute
-	// watchAfter is how long a load runs until it is looked whether something else is
-	// wanted. Most are done by then.
+	// watchAfter is how long an attempt runs before the manager looks for newer changes. Most
+	// attempts take less time.
 	watchAfter = time.Second
-	// maxOvertaken is how many loads in a row are given up for a newer goal: files that
-	// change all the time must not keep everything from being loaded.
+	// maxOvertaken is how many consecutive attempts may be given up for a newer goal. Otherwise
+	// files that change all the time would keep everything from being loaded.
 	maxOvertaken = 3
 )
 
@@ -50,15 +49,15 @@ var (
 	errNotNeeded = errors.New("there is nothing to load")
 )
 
-// attempt is one try to load what is wanted.
+// attempt is one attempt to load the desired set.
 type attempt struct {
-	// desired and modules are what it is about, as far as it has come.
+	// desired and modules are the goal of the attempt, as far as it is known.
 	desired atomic.Pointer[Desired]
 	modules atomic.Pointer[resolution]
 }
 
-// try loads what is wanted if that is needed, and begins anew when something else is
-// wanted meanwhile. The error is errNotNeeded if it is not needed.
+// try loads the desired set if needed, and starts again if it changes during loading. The error is
+// errNotNeeded if there is nothing to do.
 func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*policyset.Set, *goal, error) {
 	for overtaken := 0; ; overtaken++ {
 		bounded, end := m.bound(ctx, "could not be loaded")
@@ -73,7 +72,7 @@ func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*policyset.
 			return set, g, err
 		}
 		klog.FromContext(ctx).
-			Info("Something else is wanted than what was being loaded: beginning anew",
+			Info("Policies changed while they were being loaded: starting again",
 				"desiredHash", g.hash)
 	}
 }
@@ -87,7 +86,7 @@ func (m *Manager) attempt(ctx context.Context, a *attempt,
 	return m.load(ctx, a, g)
 }
 
-// bound returns a context that ends with end, or when a load has taken too long.
+// bound returns a context that ends with end, or after the load timeout.
 func (m *Manager) bound(ctx context.Context,
 	what string) (bounded context.Context, end context.CancelCauseFunc) {
 	bounded, end = context.WithCancelCause(ctx)
@@ -103,7 +102,7 @@ func (m *Manager) bound(ctx context.Context,
 	return bounded, end
 }
 
-// watch ends an attempt once something else is wanted, which it looks for from the timer on.
+// watch ends an attempt if the desired set changes. It starts to look when the timer fires.
 func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer,
 	end context.CancelCauseFunc) {
 	defer timer.Stop()
@@ -129,10 +128,10 @@ func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer,
 	})
 }
 
-// isOvertaken is whether something else is wanted than what an attempt is about: what
-// policies are read from has changed, or a module on disk. Registries and servers are
-// not asked beside the load, which may be waiting for one. What cannot be read may be
-// half written, and is no reason.
+// isOvertaken reports whether the desired set differs from that of an attempt: the files of the
+// policies changed, or a module on disk. It does not ask registries and servers, because loading
+// may already be waiting for one. A file that cannot be read does not count, because it may be half
+// written.
 func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 	before := a.desired.Load()
 	if before == nil || before.Hash == "" {
@@ -160,7 +159,7 @@ func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 	return false
 }
 
-// problems says which policies have a module that could not be fetched; nil if all could.
+// problems returns one problem for each policy whose module cannot be fetched, or nil.
 func (g *goal) problems() error {
 	config := wasmadmission.WasmAdmissionConfiguration{
 		Policies:     g.desired.Policies,

@@ -38,13 +38,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
-// unknown stands for the hash of what could not be read.
+// unknown replaces the hash of a set that cannot be read.
 const unknown = "unknown"
 
-// maxTries is how often a load is tried when modules change under its hands.
+// maxTries is how often a load is tried if modules change during loading.
 const maxTries = 3
 
-// goal is what the source wanted at one time, and what its modules were then.
+// goal is the set that the source wants at one time, with its modules at that time.
 type goal struct {
 	desired *Desired
 	err     error // from the source
@@ -52,7 +52,7 @@ type goal struct {
 	hash    string
 }
 
-// goal asks the source, and fetches the modules. The attempt is about that from then on.
+// goal asks the source and fetches the modules. It becomes the goal of the attempt.
 func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 	desired, err := m.desired(ctx)
 	g := &goal{desired: desired, err: err, hash: unknown}
@@ -69,7 +69,7 @@ func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 	return g
 }
 
-// desired asks the source, and takes a panic for an error.
+// desired asks the source. It turns a panic into an error.
 func (m *Manager) desired(ctx context.Context) (*Desired, error) {
 	desired, err := stray.Within(ctx, &m.strays, "reading the policies",
 		func() (desired *Desired, err error) {
@@ -97,14 +97,14 @@ func (m *Manager) running() *policyset.Set {
 	return m.set
 }
 
-// fetcher is what the loader fetches modules with.
+// fetcher returns the fetcher of the loader.
 func (m *Manager) fetcher() policyset.Fetcher {
 	return cmp.Or[policyset.Fetcher](m.options.Loader.Fetcher,
 		&module.Fetcher{MaxBytes: m.options.Config.Limits.ModuleSize})
 }
 
-// settled returns the goal once two looks in a row find the same: files and modules
-// that are exchanged together are not read half before and half after.
+// settled returns the goal after two consecutive looks have found the same. That way, files and
+// modules that are replaced together are not read half old and half new.
 func (m *Manager) settled(ctx context.Context, a *attempt, g *goal) (*goal, error) {
 	for range maxTries {
 		again := m.goal(ctx, a)
@@ -112,16 +112,16 @@ func (m *Manager) settled(ctx context.Context, a *attempt, g *goal) (*goal, erro
 			return g, cmp.Or(g.err, g.problems(), context.Cause(ctx))
 		}
 		if again.hash == g.hash {
-			// The first look has the modules that are new in memory.
+			// Only the first goal has the new modules in memory.
 			return g, g.err
 		}
 		g = again
 	}
-	return g, errors.New("policies or modules change while they are read, again and again")
+	return g, errors.New("policies or modules keep changing while they are read")
 }
 
-// load makes the set that is wanted, beside the one that is served. A module that
-// changes meanwhile makes it look again.
+// load loads the desired set while the current one is served. If a module changes during loading,
+// load looks again.
 func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*policyset.Set, *goal, error) {
 	for try := 1; ; try++ {
 		g, err := m.settled(ctx, a, g)
@@ -146,9 +146,9 @@ func (m *Manager) loadFrom(ctx context.Context, desired *Desired,
 	return set, policyset.JoinProblems(errs, desired.Origins)
 }
 
-// carryOver returns what finds the policies of a set that are wanted again: with the same
-// spec and, by what addresses stand for now, the same module. The set must stay open
-// meanwhile.
+// carryOver returns a function that finds the policies of a set that are still wanted: the spec is
+// the same, and its address still stands for the same module. The set must stay open as long as the
+// function is used.
 func carryOver(set *policyset.Set,
 	modules *resolution) func(*wasmadmission.Policy) *policyset.Policy {
 	byName := make(map[string]*policyset.Policy, len(set.Policies()))
@@ -167,7 +167,7 @@ func carryOver(set *policyset.Set,
 	}
 }
 
-// loadLastGood makes the set that was kept, of nothing but what was kept.
+// loadLastGood loads the kept set. It uses nothing but what was kept.
 func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, error) {
 	ctx, end := m.bound(ctx, "could not be loaded")
 	defer end(nil)
@@ -192,7 +192,7 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 	return kept, set, policyset.JoinProblems(errs, nil)
 }
 
-// paths are the files and directories to watch.
+// paths returns the files and directories to watch.
 func (m *Manager) paths() []string { return m.pathsOf(m.resolved.addresses) }
 
 func (m *Manager) pathsOf(addresses []address) []string {
@@ -213,7 +213,8 @@ func (m *Manager) pathsOf(addresses []address) []string {
 	return paths
 }
 
-// layoutPaths are what changes if an OCI image layout does, be it a tar or a directory.
+// layoutPaths returns the paths that change if an OCI image layout does, be it a tar or a
+// directory.
 func layoutPaths(layout string) []string {
 	if layout == "" {
 		return nil
@@ -221,13 +222,13 @@ func layoutPaths(layout string) []string {
 	return []string{layout, filepath.Join(layout, ocispec.ImageIndexFile)}
 }
 
-// keep keeps the set that is served for a restart. Serving it does not depend on that.
+// keep keeps the set that is served for a restart. A failure does not affect serving.
 func (m *Manager) keep(ctx context.Context, g *goal) {
 	m.keptAs = g.modules.verifiedBy()
 	if err := m.saveLastGood(ctx, g); err != nil {
 		m.options.Recorder.CountLastGoodSave(resultFailed)
 		klog.FromContext(ctx).Error(explain.InOneLine(err),
-			"The policies that are served are not kept: a restart cannot fall back on them")
+			"Cannot keep the policies that are served: a restart cannot fall back on them")
 		return
 	}
 	m.options.Recorder.CountLastGoodSave(resultSucceeded)
@@ -254,8 +255,7 @@ func (m *Manager) saveLastGood(ctx context.Context, g *goal) error {
 	return nil
 }
 
-// warn says what an administrator should know of what is wanted, and each thing once for
-// as long as it stays so.
+// warn logs the warnings about the desired set. It logs each only once for as long as it persists.
 func (m *Manager) warn(ctx context.Context, desired *Desired) {
 	warned := sets.New(desired.Warnings...)
 	for _, warning := range desired.Warnings {
@@ -266,7 +266,7 @@ func (m *Manager) warn(ctx context.Context, desired *Desired) {
 	m.warned = warned
 }
 
-// announce says what is served from now on.
+// announce logs the set that is served from now on.
 func (m *Manager) announce(ctx context.Context, set *policyset.Set, g *goal) {
 	if len(set.Policies()) == 0 {
 		policyset.Warning{

@@ -37,38 +37,38 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// maxLastGoodBytes bounds the record that is read: what a configuration and its policy
-// directory can hold, and what JSON makes of it.
+// maxLastGoodBytes bounds the size of the record that is read. It allows for a configuration and
+// its policy directory, encoded as JSON.
 const maxLastGoodBytes = 64 << 20
 
-// lastGood keeps the set that was served last in a directory of its own, with all that
-// serving it takes: a record of the policies and, by digest, the modules. Everything in
-// it is private to the user of this process, and hashed:
+// lastGood keeps the last set that was served in its own directory, with everything that serving it
+// takes: a record of the policies and, by digest, the modules. All files are private to the user of
+// this process, and hashed:
 //
 //	policies.json   the SHA-256 of the rest of the file, a newline, the record
 //	modules/HEX     a module, by its SHA-256
 type lastGood struct {
 	directory string
-	saving    turn // to save
-	// written are the files of modules, by digest, that had the right content when they
-	// were last read or written.
+	saving    turn // held while saving
+	// written maps the digest of a module to its file, if the file had the right content when it
+	// was last read or written.
 	written map[string]fs.FileInfo
 }
 
-// record is what is kept of a set, beside its modules.
+// record is what is kept of a set besides its modules.
 type record struct {
-	// Hash identifies the set, as [resolution.hash] does.
+	// Hash identifies the set, like [resolution.hash].
 	Hash         string
 	Modules      []keptModule
 	Policies     []wasmadmission.Policy
 	PolicyGroups []wasmadmission.PolicyGroup
 }
 
-// keptModule is what an address stood for.
+// keptModule is the module of an address.
 type keptModule struct {
 	Address address
 	Digest  string
-	// Proof is what it was verified by; empty if it was not.
+	// Proof is the evidence that verified the module. It is empty if the module was not verified.
 	Proof module.Proof `json:",omitzero"`
 }
 
@@ -82,8 +82,8 @@ func (g *lastGood) modulePath(digest string) string {
 	return filepath.Join(g.modulesDirectory(), strings.TrimPrefix(digest, "sha256:"))
 }
 
-// save keeps a set instead of the one before. The modules come first: a record never
-// names one that is not there.
+// save replaces the kept set. It writes the modules first, so that a record never names a missing
+// one.
 func (g *lastGood) save(ctx context.Context, r *record, modules policyset.Fetcher) error {
 	encoded, err := r.encode()
 	if err != nil {
@@ -138,8 +138,8 @@ func (g *lastGood) saveModule(ctx context.Context, kept keptModule,
 	return nil
 }
 
-// isWritten is whether a module's file is as it was when its content was right, which saves
-// reading it. Somebody may have removed it or changed it since.
+// isWritten reports whether a module's file has not changed since its content was right, which
+// saves reading it. Another process may have removed or changed it since.
 func (g *lastGood) isWritten(digest, path string) bool {
 	before, now := g.written[digest], fs.FileInfo(nil)
 	if before != nil {
@@ -158,7 +158,7 @@ func (r *record) encode() ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// sweep removes modules that the record does not name, and what was interrupted.
+// sweep removes modules that the record does not name, and files of interrupted writes.
 func (g *lastGood) sweep(r *record) error {
 	named := map[string]bool{}
 	for _, kept := range r.Modules {
@@ -178,7 +178,7 @@ func (g *lastGood) sweep(r *record) error {
 	return errors.Join(errs...)
 }
 
-// load returns the record that was kept.
+// load returns the kept record.
 func (g *lastGood) load() (*record, error) {
 	content, err := safefile.ReadPrivate(g.recordPath(), maxLastGoodBytes)
 	if err != nil {
@@ -191,7 +191,7 @@ func (g *lastGood) load() (*record, error) {
 				g.recordPath())
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
-	decoder.DisallowUnknownFields() // another version of this program may have written it
+	decoder.DisallowUnknownFields() // another version of the program may have written it
 	r := &record{}
 	if err := decoder.Decode(r); err != nil {
 		return nil, fmt.Errorf("%s: %w", g.recordPath(), err)
@@ -199,8 +199,8 @@ func (g *lastGood) load() (*record, error) {
 	return r, nil
 }
 
-// fetcher returns what fetches the kept modules of a record. A verifier judges each by what
-// was kept of it: what is demanded, and the trust root, may be others than they were.
+// fetcher returns a fetcher of the kept modules of a record. A verifier judges each by the kept
+// evidence, because the demands and the trust root may have changed.
 func (g *lastGood) fetcher(r *record, maxBytes int64, verifier module.Verifier) policyset.Fetcher {
 	k := &keptModules{
 		lastGood: g,
@@ -218,7 +218,7 @@ type keptModules struct {
 	lastGood *lastGood
 	modules  map[address]*keptModule
 	maxBytes int64
-	verifier module.Verifier // nil if nothing is verified
+	verifier module.Verifier // nil: modules are not verified
 }
 
 // Get implements [policyset.Fetcher].

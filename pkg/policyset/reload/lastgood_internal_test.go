@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keptWorkspace is a workspace whose manager has served a set and kept it.
+// keptWorkspace returns a workspace whose manager has served a set and kept it.
 func keptWorkspace(t *testing.T) *workspace {
 	t.Helper()
 	w := newWorkspace(t, keepLastGood)
@@ -66,7 +66,7 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 			require.Equal(t, before, w.notes.sets["running"])
 			require.True(t, w.manager.Status().Kept)
 
-			// Mended as it was: served is what is wanted.
+			// After the repair, the desired set is the one that is served.
 			require.NoError(t, os.MkdirAll(w.path("policies.d"), 0o700))
 			w.module("accept", "accept")
 			w.manifest("a", "accept", `{"text":"<&>"}`)
@@ -78,7 +78,7 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 	}
 }
 
-// Groups and policies of namespaces come from manifests only, and are kept too.
+// Groups and namespaced policies come only from manifests, and are kept too.
 func TestAllKindsAreKept(t *testing.T) {
 	const rules = `"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]`
 	w := newWorkspace(t, keepLastGood)
@@ -208,7 +208,7 @@ func TestKeptSetsAreChecked(t *testing.T) {
 	}
 }
 
-// Damage is found and mended when a set is kept.
+// Keeping a set finds and repairs damage.
 func TestDamagedModulesAreWrittenAgain(t *testing.T) {
 	w := keptWorkspace(t)
 	require.NoError(t, os.Truncate(w.keptModules()[0], 0))
@@ -220,9 +220,9 @@ func TestDamagedModulesAreWrittenAgain(t *testing.T) {
 	w.requireServed(`a {"text":"<&>"}`, `b {}`)
 }
 
-// What was kept goes while the process runs, which remembers that it wrote it: the next set is kept
-// whole.
-func TestWhatIsKeptIsKeptAgain(t *testing.T) {
+// If another process removes kept files, the next set is still kept completely, although this
+// process remembers writing them.
+func TestRemovedKeptModulesAreWrittenAgain(t *testing.T) {
 	for name, lose := range map[string]func(w *workspace){
 		"everything is gone": func(w *workspace) {
 			require.NoError(w, os.RemoveAll(w.path("state")))
@@ -253,9 +253,9 @@ func TestWhatIsKeptIsKeptAgain(t *testing.T) {
 	}
 }
 
-func TestASetThatCannotBeKeptIsServed(t *testing.T) {
+func TestServesSetsThatCannotBeKept(t *testing.T) {
 	w := newWorkspace(t, keepLastGood)
-	require.NoError(t, os.WriteFile(w.path("state"), nil, 0o600)) // no directory can be made here
+	require.NoError(t, os.WriteFile(w.path("state"), nil, 0o600)) // no directory can be created here
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.requireServed(`a {}`)

@@ -35,13 +35,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// silence is a server that takes requests and never answers.
+// silence is a server that accepts requests and never answers.
 type silence struct {
 	host  string
 	asked chan struct{}
 }
 
-// listen has the manager fetch modules from a server that never answers, too.
+// listen makes the manager also fetch modules from a server that never answers.
 func (w *workspace) listen() *silence {
 	w.Helper()
 	s := &silence{asked: make(chan struct{}, 100)}
@@ -54,7 +54,7 @@ func (w *workspace) listen() *silence {
 	return s
 }
 
-// fetchFrom has the manager fetch from a server, and not only from files.
+// fetchFrom makes the manager also fetch modules from a server.
 func (w *workspace) fetchFrom(s *silence) {
 	w.Helper()
 	fetcher, err := module.NewFetcher(module.Options{
@@ -66,7 +66,7 @@ func (w *workspace) fetchFrom(s *silence) {
 	w.config.Sources.Insecure = []string{s.host}
 }
 
-// manifestOf puts a file with one policy whose module is at a URI into the directory.
+// manifestOf writes a file with one policy whose module has this URI to the directory.
 func (w *workspace) manifestOf(name, uri string) {
 	w.Helper()
 	w.file(name+".json",
@@ -76,7 +76,7 @@ func (w *workspace) manifestOf(name, uri string) {
 		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`)
 }
 
-// aside calls f and returns what says that it has ended.
+// aside calls f in the background and returns a channel that shows when it has ended.
 func aside(f func()) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
@@ -142,7 +142,7 @@ func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
 	}
 }
 
-// A module that hangs while it is loaded is overtaken by one that is put in its place.
+// A module that hangs during loading is overtaken by one that replaces it.
 func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
@@ -197,7 +197,7 @@ func (w *workspace) requireNoStrays() {
 		time.Millisecond)
 }
 
-// hang is what the first caller waits for, and nobody else.
+// hang blocks only the first caller.
 type hang struct {
 	begun          atomic.Bool
 	stuck, release chan struct{}
@@ -212,8 +212,8 @@ func (h *hang) wait() {
 	}
 }
 
-// What does not look at its context is given up, does not stand in the way of a
-// correction, and frees what it made in the end.
+// A call that ignores its context is given up. It does not block a correction, and frees what it
+// created in the end.
 func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 	for name, put := range map[string]func(w *workspace, h *hang){
 		"while a module is fetched": func(w *workspace, h *hang) {
@@ -250,7 +250,7 @@ func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 	}
 }
 
-// hangingSource is one whose first answer takes until it is released.
+// hangingSource is a source whose first answer waits until it is released.
 type hangingSource struct {
 	Source
 	*hang
@@ -261,14 +261,14 @@ func (s *hangingSource) Policies(ctx context.Context) (*Desired, error) {
 	return s.Source.Policies(ctx)
 }
 
-// A source that hangs is not asked by two at a time.
+// A source that hangs is not asked again at the same time.
 func TestASourceThatHangs(t *testing.T) {
 	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	source := &hangingSource{Source: w.manager.options.Source, hang: newHang()}
 	w.manager.options.Source = source
 	w.manifest("a", "accept", `{}`)
-	for range 2 { // the second time it waits for what hangs since the first
+	for range 2 { // the second load waits for the call that still hangs
 		ended := aside(w.takeOver)
 		<-source.stuck
 		require.Eventually(t, func() bool {
@@ -307,7 +307,7 @@ func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
 	require.True(t, w.manager.Status().Kept)
 }
 
-// blocking is a guest that takes its time to close.
+// blocking is a guest that is slow to close.
 type blocking struct {
 	abi.Guest
 	closing, release chan struct{}
@@ -348,8 +348,8 @@ func (w *workspace) setOf(guest abi.Guest) *policyset.Set {
 	return set
 }
 
-// Nobody waits for a set that is freed: neither those who ask how things stand nor the
-// request that was the last to use it.
+// Nobody waits for a set to be freed: neither callers of Status nor the last request that uses the
+// set.
 func TestSetsAreFreedOutsideTheLock(t *testing.T) {
 	for name, holders := range map[string]int{"by the manager": 0, "by a subscriber": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package reload keeps the policies served that a source wants: it looks for changes, loads
-// what has changed beside what is served, and keeps the last good set, over a restart too,
-// while what is wanted cannot be loaded.
+// Package reload keeps the policies served that a source wants. It looks for changes, loads the new
+// set while the current one is served, and keeps the last good set, even after a restart, if the
+// new one cannot be loaded.
 package reload
 
 import (
@@ -38,50 +38,49 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
-// defaultInterval is how often everything is looked at if the configuration does not
-// say.
+// defaultInterval is how often the manager looks for changes if the configuration has no interval.
 const defaultInterval = time.Minute
 
-// Options is what a manager works with. Config, Source and Loader are required.
+// Options configure a manager. Config, Source and Loader are required.
 type Options struct {
-	// Config is the configuration, validated. Of its policies nothing is taken: those
-	// come from the source.
+	// Config is the validated configuration. The manager ignores its policies, because they come
+	// from the source.
 	Config *wasmadmission.WasmAdmissionConfiguration
-	// Source says which policies are wanted.
+	// Source says which policies to serve.
 	Source Source
-	// Loader makes sets of them.
+	// Loader loads sets.
 	Loader *policyset.Loader
-	// Store is where the loader's fetcher keeps modules; nil if it does not. Modules that
-	// neither the set that is served needs nor the one before are removed from it.
+	// Store is the store in which the loader's fetcher keeps modules, or nil. The manager removes
+	// modules from it that neither the current nor the previous set needs.
 	Store *module.Store
-	// Verifier is what the loader's fetcher verifies modules by; nil if it does not.
+	// Verifier verifies the modules that the loader's fetcher gets. nil means that they are not
+	// verified.
 	Verifier module.Verifier
-	// Changed gets a value when modules may be verified by something else from now on, in a
-	// way that no file tells. nil is never.
+	// Changed receives a value if the verification of modules may have changed and no file shows
+	// it. nil means never.
 	Changed <-chan struct{}
-	// Recorder takes notes; nil discards them.
+	// Recorder records what happens. nil discards everything.
 	Recorder Recorder
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. Default: the system clock.
 	Clock clock.WithTicker
 }
 
-// Manager serves the set of policies that its source wants, and keeps the set that it
-// has while what the source wants cannot be loaded. It is safe for concurrent use; Start
-// comes first and Run second.
+// Manager serves the set of policies that its source wants. It keeps serving the current set if the
+// new one cannot be loaded. It is safe for concurrent use. Call Start before Run.
 type Manager struct {
 	options  Options
 	interval time.Duration
-	timeout  time.Duration // of one try to load a set
+	timeout  time.Duration // of one attempt to load a set
 	lastGood *lastGood     // nil: nothing is kept
 	strays   stray.Calls
-	asking   turn // of the source
+	asking   turn // held while asking the source
 
-	// What only Start and Run's looks touch.
-	resolved *resolution     // what was wanted last, if that could be read
+	// Only Start and the looks of Run use the following fields.
+	resolved *resolution     // of the last desired set that could be read
 	known    map[string]bool // digests of the modules that are served
-	keptAs   string          // what had verified the modules that were kept last
+	keptAs   string          // identifies the verification of the modules that were kept last
 	trouble  trouble
-	warned   sets.Set[string] // warnings that the log has
+	warned   sets.Set[string] // warnings that are in the log
 
 	mu          sync.Mutex
 	set         *policyset.Set
@@ -90,22 +89,22 @@ type Manager struct {
 	listeners   []func()
 }
 
-// Status is how what is served stands to what is wanted.
+// Status compares the set that is served with the desired one.
 type Status struct {
-	// Desired and Running are the hashes of the sets. Desired is "unknown" if not even
-	// that could be found out.
+	// Desired and Running are the hashes of the sets. Desired is "unknown" if the desired set
+	// cannot be read.
 	Desired, Running string
-	// Since is since when the running set is served.
+	// Since is when the running set began to be served.
 	Since time.Time
-	// FailedSince is since when the desired set cannot be loaded; zero if it is running.
+	// FailedSince is since when the desired set cannot be loaded, or zero if it is running.
 	FailedSince time.Time
-	// Reason says why, a line for each problem; nil if it is running.
+	// Reason says why, one line for each problem. It is nil if the desired set is running.
 	Reason error
-	// Kept is whether the running set was kept by an earlier process.
+	// Kept is set if the running set was kept by an earlier process.
 	Kept bool
 }
 
-// New returns a manager that serves nothing yet.
+// New returns a manager that does not serve a set yet.
 func New(o Options) *Manager {
 	if o.Recorder == nil {
 		o.Recorder = discard{}
@@ -127,9 +126,8 @@ func New(o Options) *Manager {
 	return m
 }
 
-// Subscribe has use called with the set that is served, at once and whenever there is
-// another, before the one before is closed. Calls do not overlap, and must not wait for
-// anything.
+// Subscribe calls use with the set that is served, at once and for every later set, before it
+// closes the previous set. Calls do not overlap, and must not block.
 func (m *Manager) Subscribe(use func(*policyset.Set)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -137,29 +135,28 @@ func (m *Manager) Subscribe(use func(*policyset.Set)) {
 	use(m.set)
 }
 
-// Listen has changed called whenever [Manager.Status] returns something else. It must not
-// wait for anything.
+// Listen calls changed whenever the result of [Manager.Status] changes. It must not block.
 func (m *Manager) Listen(changed func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.listeners = append(m.listeners, changed)
 }
 
-// Status returns how things stand.
+// Status returns the current status.
 func (m *Manager) Status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.status
 }
 
-// Check returns nil if what is served is what is wanted, and otherwise why and since
-// when it is not.
+// Check returns nil if the desired set is served. Otherwise the error says why it is not, and since
+// when.
 func (m *Manager) Check() error {
 	status := m.Status()
 	if status.Reason == nil {
 		return nil
 	}
-	served := "the set before it is served"
+	served := "the previous set is served"
 	if status.Kept {
 		served = "a set that an earlier process kept is served"
 	}
@@ -167,7 +164,7 @@ func (m *Manager) Check() error {
 		status.FailedSince.UTC().Format(time.RFC3339), served, status.Reason)
 }
 
-// Serves is whether a policy or group of that name is in the set that is served.
+// Serves reports whether the set that is served has a policy or group with this name.
 func (m *Manager) Serves(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,9 +176,9 @@ func (m *Manager) Serves(name string) bool {
 	return false
 }
 
-// Start loads the policies for the first time. If they cannot be loaded, or not in time,
-// the set that was kept last is served instead, if the configuration has it so and there
-// is one, for which there is as much time again. The error has a line for each problem.
+// Start loads the policies for the first time. If they cannot be loaded in time, and the
+// configuration asks for it, Start serves the kept set instead if there is one. Loading that may
+// take as much time again. The error has one line for each problem.
 func (m *Manager) Start(ctx context.Context) error {
 	defer func() { m.resolved.drop() }()
 	began := m.options.Clock.Now()
@@ -204,7 +201,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	return nil
 }
 
-// Run takes over changes until ctx ends.
+// Run applies changes until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
 	filewatch.Run(ctx, filewatch.Options{
 		Paths:    m.paths,
@@ -214,12 +211,12 @@ func (m *Manager) Run(ctx context.Context) {
 	}, m.takeOver)
 }
 
-// takeOver takes over what has changed, if it is good.
+// takeOver applies a change if it is good.
 func (m *Manager) takeOver(ctx context.Context) {
 	defer func() { m.resolved.drop() }()
 	defer func() {
 		if r := recover(); r != nil {
-			m.fail(ctx, unknown, fmt.Errorf("panic while changes were looked for: %v", r))
+			m.fail(ctx, unknown, fmt.Errorf("panic while looking for changes: %v", r))
 		}
 	}()
 	began := m.options.Clock.Now()
@@ -229,7 +226,7 @@ func (m *Manager) takeOver(ctx context.Context) {
 	switch {
 	case err == nil:
 		m.succeed(ctx, set, goal, began)
-	case ctx.Err() != nil: // it is the end of this process
+	case ctx.Err() != nil: // the process is ending
 	case !errors.Is(err, errNotNeeded):
 		m.options.Recorder.ObserveReload(resultFailed, m.options.Clock.Since(began))
 		m.fail(ctx, goal.hash, err)
@@ -240,15 +237,15 @@ func (m *Manager) takeOver(ctx context.Context) {
 	}
 }
 
-// isServed is whether a goal is what is served.
+// isServed reports whether a goal is the set that is served.
 func (m *Manager) isServed(g *goal) bool {
 	return g.err == nil && g.hash == m.Status().Running
 }
 
-// turn is held by one caller at a time. Make it with room for one.
+// turn is a lock whose waiters can give up. Create it with a capacity of one.
 type turn chan struct{}
 
-// take waits for the turn. The caller gives it back with what it returns.
+// take waits for the turn. The caller must call giveBack.
 func (t turn) take(ctx context.Context) (giveBack func(), err error) {
 	select {
 	case t <- struct{}{}:

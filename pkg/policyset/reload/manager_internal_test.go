@@ -53,7 +53,7 @@ type workspace struct {
 	served  *policyset.Set
 }
 
-// countingFetcher counts what it brings from files, and can be told to fail.
+// countingFetcher counts the files that it fetches, and can be told to fail.
 type countingFetcher struct {
 	module.Fetcher
 	fail  error
@@ -71,7 +71,7 @@ func (f *countingFetcher) Get(ctx context.Context, request module.Request) (*mod
 	return fetched, err
 }
 
-// notes are what a manager tells the metrics.
+// notes records what a manager reports to the metrics.
 type notes struct {
 	sets     map[string]string
 	reloads  map[string]int
@@ -86,7 +86,7 @@ func (n *notes) CountLastGoodSave(result string)              { n.saves[result]+
 func (n *notes) SetReloadFailedSince(since time.Time)         { n.since = since }
 func (n *notes) SetPolicies(count int)                        { n.policies = count }
 
-// newWorkspace makes a workspace. The manager is not started.
+// newWorkspace creates a workspace. The manager is not started.
 func newWorkspace(t *testing.T,
 	adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *workspace {
 	t.Helper()
@@ -100,7 +100,7 @@ func newWorkspace(t *testing.T,
 	return w
 }
 
-// restart makes a new manager over the same files, as a new process would.
+// restart creates a new manager for the same files, as a new process would.
 func (w *workspace) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) {
 	w.Helper()
 	var err error
@@ -143,7 +143,7 @@ func (w *workspace) path(parts ...string) string {
 	return filepath.Join(append([]string{w.root}, parts...)...)
 }
 
-// module puts a guest of test/wat at a name.
+// module copies a guest of test/wat to a name.
 func (w *workspace) module(name, guest string) {
 	w.Helper()
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", guest+".wasm"))
@@ -151,7 +151,7 @@ func (w *workspace) module(name, guest string) {
 	require.NoError(w, os.WriteFile(w.path(name+".wasm"), wasm, 0o600))
 }
 
-// manifest puts a file with one policy into the directory.
+// manifest writes a file with one policy to the directory.
 func (w *workspace) manifest(name, guest, settings string) {
 	w.Helper()
 	w.file(name+".json",
@@ -169,7 +169,7 @@ func (w *workspace) file(name, content string) {
 // takeOver does what happens after a change on disk, or at the interval.
 func (w *workspace) takeOver() { w.manager.takeOver(w.Context()) }
 
-// requireServed checks which policies are served, as NAME=DIGEST/SETTINGS of each.
+// requireServed checks which policies are served, each as NAME=DIGEST/SETTINGS.
 func (w *workspace) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
@@ -188,7 +188,7 @@ func (w *workspace) requireServed(want ...string) {
 	}
 }
 
-// requireGood checks that what is wanted is what is served.
+// requireGood checks that the desired set is served.
 func (w *workspace) requireGood() {
 	w.Helper()
 	require.NoError(w, w.manager.Check())
@@ -196,7 +196,7 @@ func (w *workspace) requireGood() {
 	require.Equal(w, w.notes.sets["running"], w.notes.sets["desired"])
 }
 
-// requireBad checks that it is not, and that it says why.
+// requireBad checks that the desired set is not served, and that the manager says why.
 func (w *workspace) requireBad(reason string) {
 	w.Helper()
 	require.ErrorContains(w, w.manager.Check(), reason)
@@ -242,7 +242,7 @@ func TestChangesAreTakenOver(t *testing.T) {
 	}
 }
 
-// Metrics forget a policy once nobody serves it any more, and no sooner.
+// Metrics forget a policy when nobody serves it any more, and not earlier.
 func TestMetricsForgetPoliciesThatAreGone(t *testing.T) {
 	w := newWorkspace(t)
 	registry, recorder := componentmetrics.NewKubeRegistry(), metrics.NewPolicies()
@@ -279,7 +279,7 @@ func TestMetricsForgetPoliciesThatAreGone(t *testing.T) {
 	require.Eventually(t, func() bool { return len(known()) == 2 }, time.Minute, time.Millisecond)
 	require.Equal(t, []string{"clusterwide-changes", "clusterwide-stays"}, known())
 
-	// What is not taken over leaves the series of what is served alone.
+	// A bad change does not affect the series of the policies that are served.
 	w.manifest("changes", "settings-refused", `{}`)
 	w.manifest("stays", "accept", `{"n":3}`)
 	w.takeOver()
@@ -446,7 +446,7 @@ func TestABadStartIsRefused(t *testing.T) {
 	require.Len(t, strings.Split(err.Error(), "\n"), 2)
 }
 
-func TestTheSameFailureIsTriedLessAndLessOften(t *testing.T) {
+func TestFailingSetsAreRetriedLessOften(t *testing.T) {
 	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.manifest("b", "settings-refused", `{}`)
@@ -479,7 +479,7 @@ func TestARegistryThatIsDown(t *testing.T) {
 	require.Equal(t, 1, w.notes.reloads[resultSucceeded], "what is served was never another set")
 }
 
-// A set is of one moment, even if modules are exchanged while it is loaded.
+// A set is consistent even if modules are replaced while it is loaded.
 func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 	for name, at := range map[string]int{"between the looks": 1, "between looking and loading": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -510,7 +510,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 	}
 }
 
-// The store keeps what is served and what was before, for whoever goes back to it.
+// The store keeps the current and the previous set, for going back.
 func TestTheStoreKeepsTwoSets(t *testing.T) {
 	w := newWorkspace(t)
 	store, err := module.OpenStore(w.path("modules"))
@@ -568,7 +568,7 @@ type panickingSource struct{ Source }
 
 func (panickingSource) Policies(context.Context) (*Desired, error) { panic("no idea") }
 
-func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
+func TestSubscribersSeeTheSameSet(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
@@ -582,7 +582,7 @@ func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
 	require.False(t, w.manager.Serves("clusterwide-b"))
 }
 
-// Run finds a change by itself.
+// Run finds a change on its own.
 func TestRun(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
@@ -603,8 +603,8 @@ func TestRun(t *testing.T) {
 	<-ended
 }
 
-// Whoever listens is told of each change of the status, and since when a set is served.
-func TestListenersHearOfTheStatus(t *testing.T) {
+// Listeners learn of each change of the status, and since when a set is served.
+func TestListen(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("p", "accept", "{}")
 	require.NoError(t, w.manager.Start(t.Context()))

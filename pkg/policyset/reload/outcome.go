@@ -28,19 +28,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// What the log says about a change that stays bad.
+// How often the log repeats a change that stays bad.
 const (
-	// remindEvery is how often it says so.
+	// remindEvery is how often it repeats the same reason.
 	remindEvery = time.Minute
-	// sayAtMostEvery bounds how often another reason is said at once.
+	// sayAtMostEvery bounds how often it shows a new reason.
 	sayAtMostEvery = time.Second
 )
 
-// longestRetry is how many intervals pass at most until a set is tried again whose
-// files and modules are those that could not be loaded: it may be the system's fault.
+// longestRetry bounds the wait, in intervals, before a set is tried again although its files and
+// modules have not changed. The failure may have been the system's fault.
 const longestRetry = 16
 
-// trouble is what is known of a change that is bad.
+// trouble is the state of a change that is bad.
 type trouble struct {
 	hash      string
 	retry     time.Time
@@ -49,13 +49,13 @@ type trouble struct {
 	saidCause string
 }
 
-// due is whether a set is to be tried now.
+// due reports whether to try a set now.
 func (t *trouble) due(hash string, now time.Time) bool {
 	return hash == unknown || hash != t.hash || !now.Before(t.retry)
 }
 
-// failed notes that a set could not be loaded. The next try comes after an interval, and
-// then twice as late each time.
+// failed records that a set could not be loaded. The next try comes after one interval, and the
+// wait doubles after each further failure.
 func (t *trouble) failed(hash string, now time.Time, interval time.Duration) {
 	switch {
 	case hash != t.hash || t.wait == 0:
@@ -67,7 +67,7 @@ func (t *trouble) failed(hash string, now time.Time, interval time.Duration) {
 	t.retry = now.Add(t.wait)
 }
 
-// saysNow is whether the log is to be told of a cause now.
+// saysNow reports whether to log a cause now.
 func (t *trouble) saysNow(cause string, now time.Time) bool {
 	since := now.Sub(t.said)
 	if since < sayAtMostEvery || since < remindEvery && cause == t.saidCause {
@@ -77,7 +77,7 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 	return true
 }
 
-// succeed has a set served that is wanted.
+// succeed serves the desired set.
 func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, began time.Time) {
 	m.swap(set, Status{Desired: g.hash, Running: g.hash})
 	m.options.Recorder.ObserveReload(resultSucceeded, m.options.Clock.Since(began))
@@ -90,8 +90,8 @@ func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, bega
 	}
 }
 
-// collect removes modules from the store that are not served. Those of the set before
-// stay: whoever goes back to it should not need the network.
+// collect removes modules from the store that are not served. It keeps those of the previous set,
+// so that going back to it does not need the network.
 func (m *Manager) collect(ctx context.Context, before map[string]bool) {
 	if m.options.Store == nil {
 		return
@@ -99,12 +99,12 @@ func (m *Manager) collect(ctx context.Context, before map[string]bool) {
 	keep := slices.AppendSeq(slices.Collect(maps.Keys(m.known)), maps.Keys(before))
 	if err := m.options.Store.Collect(keep); err != nil {
 		klog.FromContext(ctx).Error(explain.InOneLine(err),
-			"Modules that are not served any more could not be removed")
+			"Cannot remove modules that are no longer served")
 	}
 }
 
-// swap has all subscribers serve another set, and frees the one before once its last
-// request is done.
+// swap makes all subscribers serve a set. It closes the previous set, which is freed after its last
+// request.
 func (m *Manager) swap(set *policyset.Set, status Status) {
 	m.exchange(set, status).Close()
 }
@@ -124,7 +124,7 @@ func (m *Manager) exchange(set *policyset.Set, status Status) (before *policyset
 	return before
 }
 
-// fail notes that what is wanted cannot be loaded.
+// fail records that the desired set cannot be loaded.
 func (m *Manager) fail(ctx context.Context, hash string, reason error) {
 	now := m.options.Clock.Now()
 	m.trouble.failed(hash, now, m.interval)
@@ -138,25 +138,25 @@ func (m *Manager) fail(ctx context.Context, hash string, reason error) {
 	m.remind(ctx)
 }
 
-// remind tells the log what is wrong, when it is time to.
+// remind logs the problem if a reminder is due.
 func (m *Manager) remind(ctx context.Context) {
 	status := m.Status()
 	if status.Reason == nil || !m.trouble.saysNow(status.Reason.Error(), m.options.Clock.Now()) {
 		return
 	}
 	message :=
-		"The configured policies cannot be loaded: the set before keeps serving until this is mended"
+		"The configured policies cannot be loaded: the previous set stays in service until this is fixed"
 	if status.Kept {
 		message =
-			"The configured policies cannot be loaded: a set that an earlier process kept is served until this is mended"
+			"The configured policies cannot be loaded: a set that an earlier process kept is served until this is fixed"
 	}
 	klog.FromContext(ctx).Error(explain.InOneLine(status.Reason), message,
 		"since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired,
 		"runningHash", status.Running)
 }
 
-// mend notes that what is wanted is what is served. What its modules are verified by may have
-// changed all the same.
+// mend records that the desired set is served. It may have to keep the set again, because the
+// verification of its modules may have changed.
 func (m *Manager) mend(ctx context.Context, g *goal) {
 	m.mu.Lock()
 	bad := m.status.Reason != nil
@@ -171,7 +171,7 @@ func (m *Manager) mend(ctx context.Context, g *goal) {
 	m.mu.Unlock()
 	if bad {
 		m.trouble = trouble{}
-		klog.FromContext(ctx).Info("The configured policies are those that are served again",
+		klog.FromContext(ctx).Info("The configured policies are served again",
 			"hash", m.Status().Running)
 	}
 	if m.lastGood != nil && m.keptAs != g.modules.verifiedBy() {
@@ -179,7 +179,7 @@ func (m *Manager) mend(ctx context.Context, g *goal) {
 	}
 }
 
-// record tells the metrics, and who listens, how things stand.
+// record passes the status to the metrics and the listeners.
 func (m *Manager) record() {
 	for _, changed := range m.listeners {
 		changed()

@@ -18,31 +18,31 @@ package reload
 
 import "time"
 
-// What becomes of a change, as a [Recorder] is told.
+// The results of a change, as a [Recorder] gets them.
 const (
 	resultSucceeded = "succeeded"
 	resultFailed    = "failed"
 )
 
-// Recorder takes notes of which policies are served. Implementations are safe for concurrent
-// use.
+// Recorder records which policies are served. Implementations must be safe for concurrent use.
 type Recorder interface {
-	// SetPolicies says how many policies are enforced now.
+	// SetPolicies sets how many policies are enforced.
 	SetPolicies(count int)
-	// SetPolicySet says by its hash which set of policies is "desired", which the
-	// configuration asks for, or "running", which is served: they differ while a change is bad.
+	// SetPolicySet sets the hash of the set of policies in a state: "desired" is what the
+	// configuration asks for, and "running" is what is served. They differ while a change is bad.
 	SetPolicySet(state, hash string)
-	// ObserveReload says how long loading policies took, at the start or after a change, and
-	// that it "succeeded" or "failed".
+	// ObserveReload records how long loading policies took, at the start or after a change. result
+	// is "succeeded" or "failed".
 	ObserveReload(result string, duration time.Duration)
-	// SetReloadFailedSince says since when what is served is not what is configured. The zero
-	// time means that it is.
+	// SetReloadFailedSince sets since when the configured policies are not served. The zero time
+	// means that they are.
 	SetReloadFailedSince(since time.Time)
-	// CountLastGoodSave counts that keeping a set for a restart "succeeded" or "failed".
+	// CountLastGoodSave counts an attempt to keep a set for a restart. result is "succeeded" or
+	// "failed".
 	CountLastGoodSave(result string)
 }
 
-// discard is a [Recorder] that forgets everything.
+// discard is a [Recorder] that does nothing.
 type discard struct{}
 
 func (discard) SetPolicies(int)                     {}

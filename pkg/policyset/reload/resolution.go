@@ -33,18 +33,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
-// maxKeptBytes bounds the modules that a resolution keeps in memory until they are
-// loaded. What does not fit is fetched once more.
+// maxKeptBytes bounds the modules that a resolution keeps in memory until they are loaded. Modules
+// beyond that are fetched again.
 const maxKeptBytes = 256 << 20
 
-// resolution is what the addresses of modules stand for at one time. It is a
-// [policyset.Fetcher] of just these modules: a set that is loaded from it has none from before or
-// after.
+// resolution is what the addresses of modules stand for at one time. It is a [policyset.Fetcher] of
+// exactly these modules, so a set that is loaded from it has no older or newer ones.
 type resolution struct {
 	fetcher   policyset.Fetcher
-	addresses []address // in order
+	addresses []address // sorted
 	modules   map[address]*resolved
-	// changed is whether a module was found to be another when it was fetched again.
+	// changed is set if fetching a module again found a different one.
 	changed atomic.Bool
 }
 
@@ -52,13 +51,13 @@ type resolution struct {
 type resolved struct {
 	module *module.Module // without bytes; nil if there is an error
 	err    error
-	// kept is the module with bytes; nil: to be fetched again.
+	// kept is the module with its bytes. If it is nil, the module must be fetched again.
 	kept atomic.Pointer[module.Module]
 }
 
-// resolve finds out what addresses stand for. What was found before need not be read
-// again if it is the same. What is read and not running is kept in memory: it is going
-// to be loaded.
+// resolve finds out what addresses stand for. Modules that have not changed since the previous
+// resolution need not be read again. Modules that are read and not running stay in memory, because
+// they will be loaded.
 func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher,
 	addresses []address, before *resolution, running map[string]bool) *resolution {
 	r := &resolution{
@@ -96,11 +95,11 @@ func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher
 			return nil
 		})
 	}
-	_ = group.Wait() // the functions return none
+	_ = group.Wait() // the functions return no errors
 	return r
 }
 
-// get has the fetcher fetch a module, and takes a panic for an error.
+// get fetches a module. It turns a panic into an error.
 func get(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher,
 	request module.Request) (*module.Module, error) {
 	return stray.Within(ctx, strays, "fetching "+module.Redact(request.URI),
@@ -122,7 +121,7 @@ func (r *resolution) module(a address) *module.Module {
 	return r.modules[a].module
 }
 
-// digest returns the digest of the module at an address, "" if there is none.
+// digest returns the digest of the module at an address, or "" if there is none.
 func (r *resolution) digest(a address) string {
 	if m := r.module(a); m != nil {
 		return m.Digest
@@ -130,8 +129,8 @@ func (r *resolution) digest(a address) string {
 	return ""
 }
 
-// verifiedBy identifies what accepted the modules: what was demanded of them, and the trust
-// root. "" means that nothing is verified.
+// verifiedBy identifies the verification of the modules: the demands on them, and the trust root.
+// "" means that they are not verified.
 func (r *resolution) verifiedBy() string {
 	all := ""
 	for _, a := range r.addresses {
@@ -142,7 +141,7 @@ func (r *resolution) verifiedBy() string {
 	return all
 }
 
-// digests returns the set of all modules' digests.
+// digests returns the digests of all modules.
 func (r *resolution) digests() map[string]bool {
 	digests := map[string]bool{}
 	for _, a := range r.addresses {
@@ -151,7 +150,7 @@ func (r *resolution) digests() map[string]bool {
 	return digests
 }
 
-// drop lets go of the modules in memory, once they are loaded.
+// drop releases the modules in memory after they are loaded.
 func (r *resolution) drop() {
 	for _, found := range r.modules {
 		found.kept.Store(nil)
@@ -182,8 +181,7 @@ func (r *resolution) Get(ctx context.Context, request module.Request) (*module.M
 	return fetched, err
 }
 
-// hash identifies what is wanted: what policies were read from, by its hash, and the
-// modules by their digests.
+// hash identifies the desired set by the hash of its source and the digests of its modules.
 func (r *resolution) hash(source string) string {
 	sum := sha256.New()
 	fmt.Fprintln(sum, source)

@@ -28,8 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Twenty policies, one of which gets other settings: all others stay what they are, which
-// is why that takes milliseconds. How many is in the log.
+// If one of twenty policies gets new settings, the others are carried over, so that the reload
+// takes milliseconds. The log says how many.
 func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 	w := newWorkspace(t, func(c *wasmadmission.WasmAdmissionConfiguration) {
 		c.Limits.ModuleSize = 16 << 20
@@ -45,7 +45,7 @@ func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 		require.NoError(t, err)
 		for m := range count {
 			policy := name + string(rune('a'+m))
-			// Each with a custom section of its own, and so a module of its own.
+			// Each module has its own custom section, so that all are different.
 			require.NoError(t,
 				os.WriteFile(w.path(policy+".wasm"), append(wasm, 0, 3, 1, 'n', byte(m)), 0o600))
 			w.manifest(policy, policy, settingsOf(name, "first"))

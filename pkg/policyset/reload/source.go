@@ -31,50 +31,50 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// Source says which policies are to be served. It is asked again and again, one call
-// after the other.
+// Source says which policies to serve. The manager asks it repeatedly, and never concurrently.
 type Source interface {
-	// Policies returns the policies as they are wanted now, validated. An error, with a
-	// line for each problem, is a bad change and never the wish for no policies; what
-	// comes with it has a hash and warnings, if they are known, and nothing else. Neither is
-	// changed by the caller.
+	// Policies returns the policies that are wanted now, validated. An error, with one line for
+	// each problem, is a bad change and never means that no policies are wanted. With an error, the
+	// result only has a hash and warnings, if they are known. The caller must not change the
+	// result.
 	Policies(ctx context.Context) (*Desired, error)
-	// Paths are the files and directories whose change may change the answer. It may be
-	// called at the same time as Policies.
+	// Paths returns the files and directories that Policies depends on. It may be called
+	// concurrently with Policies.
 	Paths() []string
 }
 
-// Desired is what a [Source] wants to be served.
+// Desired is the set that a [Source] wants to be served.
 type Desired struct {
 	Policies     []wasmadmission.Policy
 	PolicyGroups []wasmadmission.PolicyGroup
-	// Hash is the SHA-256 of all that they were read from, in hexadecimal digits: the
-	// same for the same files. "" means that it is not known.
+	// Hash is the SHA-256 of everything that the set was read from, in hexadecimal digits. It is
+	// the same for the same files. "" means that it is not known.
 	Hash string
-	// Origins say where policies and groups come from, by name, if that is not obvious.
+	// Origins map names of policies and groups to the places where they come from, if these are not
+	// obvious.
 	Origins map[string]string
 	// Warnings are lines for the administrator.
 	Warnings []string
 }
 
-// address is where a policy says that its module is, and which it has to be.
+// address is the address of a policy's module, with the module that it must be.
 type address struct {
 	URI string
-	// Digest is the one that the policy asks for, "" if it takes any.
+	// Digest is the digest that the policy asks for, or "" if it takes any.
 	Digest string
-	// Demands are what it has to meet beside, as [module.Request] has them.
+	// Demands are the demands on its signatures, as in [module.Request].
 	Demands string `json:",omitempty"`
 }
 
-// addressOf returns the address that a request is about.
+// addressOf returns the address in a request.
 func addressOf(r module.Request) address { return address{r.URI, r.Digest, r.Demands} }
 
-// request returns what fetches the module at the address.
+// request returns the request that fetches the module at the address.
 func (a address) request() module.Request {
 	return module.Request{URI: a.URI, Digest: a.Digest, Demands: a.Demands}
 }
 
-// modules returns the addresses of all modules, each once, in order.
+// modules returns the addresses of all modules, each once, sorted.
 func (d *Desired) modules() []address {
 	var all []address
 	for n := range d.Policies {
@@ -96,19 +96,19 @@ func (d *Desired) modules() []address {
 	return slices.Compact(all)
 }
 
-// configured is the source that a configuration comes to.
+// configured is the source of a configuration.
 type configured struct {
 	config *wasmadmission.WasmAdmissionConfiguration
-	// last is what Policies returned last, by the hash of what it was made of. Most looks
-	// find the same files.
+	// last is the last result of Policies, and the hash of what it was read from. Most looks find
+	// the same files.
 	last    *Desired
 	lastErr error
-	// lastWithoutEffect are the warnings of what is in the files and no policy.
+	// lastWithoutEffect are the warnings about files and objects that produce no policy.
 	lastWithoutEffect []string
 }
 
-// NewSource returns the source of a validated configuration: its own policies, and those
-// of the manifests in its policy directory.
+// NewSource returns the source of a validated configuration: its own policies, and those of the
+// manifests in its policy directory.
 func NewSource(config *wasmadmission.WasmAdmissionConfiguration) Source {
 	return &configured{config: config}
 }
@@ -150,7 +150,8 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 	if c.last == nil || c.last.Hash != desired.Hash {
 		c.last, c.lastErr = c.add(desired, files)
 	}
-	// What is passed over is in no hash: it comes and goes while the set stays the same.
+	// Warnings about skipped files are not part of the hash, so they can change while the set stays
+	// the same.
 	answer := *c.last
 	answer.Warnings = slices.Concat(passedOver, answer.Warnings)
 	if c.lastErr != nil {
@@ -159,9 +160,9 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 	return c.enough(&answer, slices.Concat(passedOver, c.lastWithoutEffect))
 }
 
-// enough returns what is wanted if that is as many policies as there have to be. Otherwise
-// the error names what lies in the policy directory and is no policy: it may be one that
-// somebody misses.
+// enough returns the desired set if it has enough policies. Otherwise the error names the files and
+// objects in the policy directory that produce no policy, because one of them may be the missing
+// policy.
 func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired, error) {
 	err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups)
 	if err == nil {
@@ -172,12 +173,12 @@ func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired,
 			fmt.Sprintf("… and %d more", len(withoutEffect)-most))
 	}
 	if len(withoutEffect) > 0 {
-		err = fmt.Errorf("%w; without effect are: %s", err, strings.Join(withoutEffect, "; "))
+		err = fmt.Errorf("%w; files and objects without effect: %s", err, strings.Join(withoutEffect, "; "))
 	}
 	return &Desired{Hash: desired.Hash, Warnings: desired.Warnings}, err
 }
 
-// requireMinimum returns an error if there are fewer policies than there have to be.
+// requireMinimum returns an error if there are fewer policies than minimumPolicies.
 func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration,
 	policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) error {
 	count := len(policies) + len(groups)
@@ -189,11 +190,11 @@ func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration,
 		where = "the configuration and " + config.PolicyDirectory + " have"
 	}
 	return fmt.Errorf(
-		"minimumPolicies: Invalid value: %d: %s %d policies and groups: add those that are missing, or lower the number",
+		"minimumPolicies: Invalid value: %d: %s %d policies and groups: add the missing ones, or lower the number",
 		config.MinimumPolicies, where, count)
 }
 
-// add adds what the files hold.
+// add adds the policies in the files.
 func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, error) {
 	manifests, err := files.Decode(c.config)
 	if err != nil {
@@ -212,7 +213,7 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	return desired, nil
 }
 
-// warnings returns what can only be said of the configuration and the manifests together.
+// warnings returns the warnings that depend on both the configuration and the manifests.
 func (c *configured) warnings(desired *Desired) []string {
 	return validation.WarningsForSecretReaders(c.config.Capabilities.Kubernetes.SecretReaders,
 		desired.Policies, desired.PolicyGroups)

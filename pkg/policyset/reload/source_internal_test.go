@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// nobody is the warning of a grant that no policy has.
+// nobody is the warning about a grant to a policy that does not exist.
 func nobody(n int, name string) string {
 	return fmt.Sprintf(
-		"capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so that nobody is granted anything by it: "+
+		"capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so this entry grants nothing: "+
 			"write the name that is in messages about the policy, <group>/<member> for a member of a group, or remove the entry",
 		n, name)
 }
@@ -57,7 +57,7 @@ func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 	}, desired.Warnings)
 }
 
-// A grant to a policy that is not there is no reason not to serve the others: it may come.
+// A grant to a policy that does not exist does not stop the others: the policy may be added.
 func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
 		config.Capabilities.Kubernetes.SecretReaders = []string{
@@ -90,8 +90,8 @@ func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	requireWarnings(nobody(0, "clusterwide-a"), nobody(2, "a"))
 }
 
-// What is passed over is in no hash, and the log is told of it all the same: once.
-func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
+// Warnings about skipped files are not part of the hash, but are still logged, once.
+func TestSkippedFilesAreLoggedOnce(t *testing.T) {
 	w := newWorkspace(t)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	ctx := klog.NewContext(t.Context(), logger)
@@ -114,7 +114,7 @@ func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
 	require.Equal(t, 1, said())
 }
 
-// An entry of the log is one line, whatever is wrong.
+// A log entry is one line, whatever the problem.
 func TestTheLogHasProblemsInOneLine(t *testing.T) {
 	w := newWorkspace(t)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
@@ -129,14 +129,14 @@ func TestTheLogHasProblemsInOneLine(t *testing.T) {
 	require.Contains(t, err.Error(), "2 problems: (1) "+w.path("policies.d", "a.yaml")+"[1] A: ")
 }
 
-// Fewer policies than there have to be are no set to serve.
+// A set with too few policies is not served.
 func TestMinimumPolicies(t *testing.T) {
 	two := func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 2 }
 	w := newWorkspace(t, two)
 	const wanting = "minimumPolicies: Invalid value: 2: the configuration and "
 	w.manifest("a", "accept", `{}`)
 	require.ErrorContains(t, w.manager.Start(t.Context()), wanting+w.path("policies.d")+
-		" have 1 policies and groups: add those that are missing, or lower the number")
+		" have 1 policies and groups: add the missing ones, or lower the number")
 
 	w.manifest("b", "accept", `{}`)
 	w.restart(two, keepLastGood)
@@ -151,7 +151,7 @@ func TestMinimumPolicies(t *testing.T) {
 	w.requireBad(wanting)
 	w.requireServed(`a {}`, `b {}`)
 
-	// What was kept has to be enough too.
+	// A kept set must also have enough policies.
 	w.restart(keepLastGood, func(config *wasmadmission.WasmAdmissionConfiguration) {
 		config.MinimumPolicies = 3
 	})
@@ -161,11 +161,11 @@ func TestMinimumPolicies(t *testing.T) {
 	config := &wasmadmission.WasmAdmissionConfiguration{MinimumPolicies: 1}
 	_, err := NewSource(config).Policies(t.Context())
 	require.EqualError(t, err,
-		"minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add those that are missing, or lower the number")
+		"minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add the missing ones, or lower the number")
 }
 
-// Who has fewer policies than there have to be is told what may be meant to be one.
-func TestTooFewPoliciesNameWhatIsNone(t *testing.T) {
+// If there are too few policies, the error names what may be meant to be one.
+func TestTooFewPoliciesNamesFilesWithoutEffect(t *testing.T) {
 	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
 		config.MinimumPolicies = 1
 	})
@@ -179,16 +179,16 @@ func TestTooFewPoliciesNameWhatIsNone(t *testing.T) {
 			`" is not read, and nothing in it is enforced: write its extension as .yaml`,
 		`"` + w.path("policies.d", "more") +
 			`" is not read, and nothing in it is enforced: it is a directory, and manifests have to be in the policy directory itself`,
-		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+		w.path("policies.d", "empty.yaml") + ": contains no object: write one or remove the file",
 		w.path("policies.d", "server.yaml") +
 			`[1] PolicyServer "default": has no effect in process: there is no policy server`,
 	}
 	desired, err := w.manager.options.Source.Policies(t.Context())
-	require.ErrorContains(t, err, "lower the number; without effect are: "+strings.Join(want, "; "))
+	require.ErrorContains(t, err, "lower the number; files and objects without effect: "+strings.Join(want, "; "))
 	require.Equal(t, want, desired.Warnings)
 	require.EqualError(t, w.manager.Start(t.Context()), err.Error())
 
-	// What is passed over is in no hash.
+	// Warnings about skipped files are not part of the hash.
 	require.NoError(t, os.Remove(w.path("policies.d", "a.YAML")))
 	_, err = w.manager.options.Source.Policies(t.Context())
 	require.ErrorContains(t, err, "without effect are: "+want[1])
@@ -200,7 +200,7 @@ func TestTooFewPoliciesNameWhatIsNone(t *testing.T) {
 	require.ErrorContains(t, err, "; … and 18 more")
 }
 
-// What is wrong with one manifest does not hide what another one has no effect for.
+// Problems of one manifest do not hide the warnings about another.
 func TestWarningsOfManifestsBesideProblems(t *testing.T) {
 	w := newWorkspace(t)
 	w.file("a.yaml", "kind: A\n")
@@ -208,11 +208,11 @@ func TestWarningsOfManifestsBesideProblems(t *testing.T) {
 	desired, err := w.manager.options.Source.Policies(t.Context())
 	require.ErrorContains(t, err, "a.yaml[1] A: apiVersion: is missing")
 	require.Equal(t, []string{
-		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+		w.path("policies.d", "empty.yaml") + ": contains no object: write one or remove the file",
 	}, desired.Warnings)
 }
 
-// A layout is watched, be it a tar or a directory, and be it of all modules or of one.
+// Layouts are watched, be they tars or directories, for all modules or for one.
 func TestLayoutsAreWatched(t *testing.T) {
 	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
 		config.Sources.Layout = "/all.tar"

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registration registers policies as webhooks with an apiserver: it makes webhook
+// Package registration registers policies as webhooks with an apiserver. It creates webhook
 // configurations from their rules and keeps them up to date.
 package registration
 
@@ -48,7 +48,7 @@ type Target struct {
 	// URL is the URL of a server: https:// without a path.
 	URL string
 	// CABundle has the certificates, in PEM, that verify the server's. Without it, the
-	// configurations keep the CA bundle that somebody else puts there.
+	// configurations keep the CA bundle that another program writes there.
 	CABundle []byte
 	// ExcludedNamespaces are the namespaces of the servers themselves, whose objects can be
 	// created while no server runs.
@@ -74,8 +74,8 @@ const (
 // defaultTimeoutSeconds is how long the apiserver waits for a policy without a timeout.
 const defaultTimeoutSeconds = 10
 
-// Policies returns the parts of a set that webhooks are made of. They stay valid when the set is
-// closed.
+// Policies returns the policies of a set, as far as webhooks depend on them. They stay valid after
+// the set is closed.
 func Policies(set *policyset.Set) []*wasmadmission.Policy {
 	policies := make([]*wasmadmission.Policy, 0, len(set.Policies()))
 	for _, p := range set.Policies() {
@@ -84,9 +84,9 @@ func Policies(set *policyset.Set) []*wasmadmission.Policy {
 	return policies
 }
 
-// Configurations returns the webhook configurations of policies. Webhooks are in the order of their
-// names, which is the order in which mutating ones are called. All fields have the values that the
-// apiserver would default them to.
+// Configurations returns the webhook configurations of policies. Webhooks are sorted by name, which
+// is the order in which mutating ones are called. All fields have the values that the apiserver
+// would default them to.
 func (t *Target) Configurations(policies []*wasmadmission.Policy) Configurations {
 	c := Configurations{
 		Validating: &admissionregistrationv1.ValidatingWebhookConfiguration{
@@ -200,8 +200,8 @@ func rules(p *wasmadmission.Policy) []admissionregistrationv1.RuleWithOperations
 	return copied
 }
 
-// namespaces returns the policy's selector of namespaces. Every selector matches cluster-scoped
-// objects; the policy itself leaves them out if it has to.
+// namespaces returns the policy's namespace selector. Every selector matches cluster-scoped
+// objects; the server ignores them for namespaced policies.
 func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 	selector := &metav1.LabelSelector{}
 	if p.NamespaceSelector != nil {
@@ -226,7 +226,7 @@ func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 	return selector
 }
 
-// conditions leave out requests that no policy sees in process either, so that they pass while no
+// conditions exclude requests that no policy sees in process either, so that they pass while no
 // server runs.
 func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.MatchCondition {
 	var conditions []admissionregistrationv1.MatchCondition
@@ -248,8 +248,8 @@ func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.M
 	return conditions
 }
 
-// virtualGroups have resources that are questions and never stored. In process, admission does not
-// see them, and newer apiservers do not send them to webhooks.
+// virtualGroups have resources that are queries and are never stored. In process, admission does
+// not see them, and newer apiservers do not send them to webhooks.
 var virtualGroups = []string{"authentication.k8s.io", "authorization.k8s.io"}
 
 func matchesVirtual(rule admissionregistrationv1.RuleWithOperations) bool {
@@ -267,11 +267,11 @@ func list(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// hash returns a hash of webhooks that is short enough for labels and people.
+// hash returns a hash of webhooks that is short enough for labels and for people.
 func hash(webhooks any) string {
 	data, err := json.Marshal(webhooks)
 	if err != nil {
-		return "" // nothing in it can fail
+		return "" // webhooks always encode
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])

@@ -198,7 +198,7 @@ func TestMutatingWebhooksAreInTheOrderOfPolicies(t *testing.T) {
 		*c.Mutating.Webhooks[2].ReinvocationPolicy)
 }
 
-// server is one of several that write configurations.
+// server returns the writer of one of several servers.
 func server(client *fake.Clientset, target Target, policies ...*wasmadmission.Policy) *Writer {
 	w := NewWriter(Options{Client: client, Target: target})
 	w.have(policies...)
@@ -228,7 +228,7 @@ func paths(c *admissionregistrationv1.ValidatingWebhookConfiguration) []string {
 	return paths
 }
 
-// writes returns how many there were since the last time.
+// writes returns the number of writes since the last call.
 func writes(client *fake.Clientset) int {
 	n := 0
 	for _, action := range client.Actions() {
@@ -272,7 +272,7 @@ func TestNothingIsWrittenBeforeThePoliciesAreKnown(t *testing.T) {
 	require.Empty(t, client.Actions())
 }
 
-// The last change has its way, and servers with other policies do not take turns.
+// The last change wins, and servers with different policies do not overwrite each other in turns.
 func TestServersWithOtherPoliciesDoNotTakeTurns(t *testing.T) {
 	client := fake.NewClientset()
 	first, second := server(client, target(), newPolicy("p")),
@@ -302,7 +302,7 @@ func TestCertificates(t *testing.T) {
 	w.have(newPolicy("p"), newPolicy("q"))
 	require.NoError(t, w.Write(t.Context()))
 	require.Equal(t, "injected", string(validatingOf(t, client).Webhooks[0].ClientConfig.CABundle),
-		"somebody else's certificates stay")
+		"certificates of another program stay")
 
 	bundle := "one"
 	old, rotated := server(client, target(), newPolicy("p")),
@@ -322,7 +322,7 @@ func TestCertificates(t *testing.T) {
 	require.Equal(t, "two", string(validatingOf(t, client).Webhooks[0].ClientConfig.CABundle))
 }
 
-// A policy that moves from one phase to the other is in one of the configurations at least.
+// A policy that moves between phases is always in at least one configuration.
 func TestPoliciesThatMoveAreNeverGone(t *testing.T) {
 	client := fake.NewClientset()
 	w := server(client, target(), newPolicy("p"), newPolicy("q", mutating))
@@ -349,7 +349,7 @@ func TestPoliciesThatMoveAreNeverGone(t *testing.T) {
 		}
 		require.Len(t, names, 2)
 	}
-	// Interrupted after each write, and so looked at.
+	// The loop stops after each write and checks the configurations.
 	w.have(newPolicy("p", mutating), newPolicy("q"))
 	for fail := 1; ; fail++ {
 		n := 0
@@ -379,7 +379,7 @@ func TestConfigurationsOfOthersAreLeftAlone(t *testing.T) {
 	})
 	w := server(client, target(), newPolicy("p"))
 	require.ErrorContains(t, w.Write(t.Context()),
-		"writing validatingwebhookconfigurations/wasm-admission: it is somebody else's")
-	require.ErrorContains(t, w.Write(t.Context()), "somebody else's", "it stays to be written")
+		"writing validatingwebhookconfigurations/wasm-admission: it belongs to another program")
+	require.ErrorContains(t, w.Write(t.Context()), "belongs to another program", "it is still pending")
 	require.Zero(t, writes(client))
 }

@@ -45,7 +45,7 @@ type kind[T metav1.Object, W any] struct {
 	client   func(*W) *clientConfig
 }
 
-// The long names of the API, for short.
+// Short names for the long ones of the API.
 type (
 	validatingConfiguration = admissionregistrationv1.ValidatingWebhookConfiguration
 	mutatingConfiguration   = admissionregistrationv1.MutatingWebhookConfiguration
@@ -72,7 +72,7 @@ func mutatingKind(c kubernetes.Interface) *kind[*mutatingConfiguration, mutating
 	}
 }
 
-// write writes both configurations. It first writes all that is new and then removes what is old.
+// write writes both configurations. It first writes everything new and then removes everything old.
 // So a policy that moves from one configuration to the other is in both for a moment, and never in
 // none.
 func write(ctx context.Context, c kubernetes.Interface, want Configurations, changed news) error {
@@ -106,7 +106,7 @@ func (k *kind[T, W]) names(configuration T) sets.Set[string] {
 	return names
 }
 
-// write makes a configuration the wanted one. It keeps the webhooks that are named.
+// write updates or creates a configuration. It keeps the existing webhooks with the names in stay.
 func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.Set[string]) error {
 	is, err := k.api.Get(ctx, want.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -118,7 +118,7 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 	}
 	if is.GetLabels()[managedByLabel] != managedBy {
 		return fmt.Errorf(
-			"it is somebody else's, without label %s=%s: remove it, or choose another name with --configuration-name",
+			"it belongs to another program, because it lacks label %s=%s: remove it, or choose another name with --configuration-name",
 			managedByLabel, managedBy)
 	}
 	own := is.GetAnnotations()[hashAnnotation] == want.GetAnnotations()[hashAnnotation]
@@ -140,9 +140,8 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 	return err
 }
 
-// keep copies into the wanted configuration what has to stay of the existing one: the webhooks that
-// are named, and certificates from somebody else, such as another server that learned of new ones
-// first.
+// keep copies parts of the existing configuration to the wanted one: the webhooks with the names in
+// stay, and certificates that others wrote, such as a server that learned of new ones first.
 func (k *kind[T, W]) keep(is, want T, changed news, stay sets.Set[string]) {
 	wanted := k.webhooks(want)
 	bundles := map[string][]byte{}

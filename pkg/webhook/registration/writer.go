@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// How often the writer checks the configurations when nothing has changed here, and how soon it
-// tries again after a failure.
+// How often the writer checks the configurations if nothing has changed, and how soon it retries
+// after a failure.
 const (
 	lookEvery  = 30 * time.Second
 	retryEvery = 2 * time.Second
@@ -45,16 +45,16 @@ type Options struct {
 	// CABundle returns the current certificates of the target; nil means that those in Target
 	// never change.
 	CABundle func() []byte
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. Default: the system clock.
 	Clock clock.Clock
 }
 
 // Writer keeps the webhook configurations in step with the policies that are served.
 //
-// Several servers may each have a writer. A server whose policies have changed writes: while a
-// change reaches one server after another, the last one wins. A server whose policies have not
-// changed only repairs its own configurations: those that are gone, or that somebody changed
-// without a change of policies. So two servers do not take turns.
+// Several servers may each have a writer. A server whose policies have changed writes them, so the
+// last one wins while a change reaches one server after another. A server whose policies have not
+// changed only repairs its own configurations, if they are gone or were edited without a change of
+// policies. So two servers do not overwrite each other in turns.
 //
 // Nothing is removed when a server ends. Requests that no server answers fail by the policies'
 // failure policies.
@@ -64,8 +64,8 @@ type Writer struct {
 
 	mu       sync.Mutex
 	policies []*wasmadmission.Policy
-	known    bool // whether there has been a set
-	pending  news // what is not written yet
+	known    bool // set after the first call of Use
+	pending  news // changes that are not written yet
 }
 
 // news say which parts of the configurations may be outdated.
@@ -76,10 +76,10 @@ func NewWriter(o Options) *Writer {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Writer{options: o, changed: make(chan struct{}, 1)} // one is as good as many
+	return &Writer{options: o, changed: make(chan struct{}, 1)} // one value is enough
 }
 
-// Use has Run write the policies of another set. It does not block.
+// Use makes Run write the policies of another set. It does not block.
 func (w *Writer) Use(set *policyset.Set) {
 	w.mu.Lock()
 	w.policies, w.known, w.pending.policies = Policies(set), true, true
@@ -87,7 +87,7 @@ func (w *Writer) Use(set *policyset.Set) {
 	w.wake()
 }
 
-// Enqueue says that the CA bundle has changed. It does not block.
+// Enqueue announces that the CA bundle has changed. It does not block.
 func (w *Writer) Enqueue() {
 	w.mu.Lock()
 	w.pending.certificates = true
@@ -124,7 +124,7 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// Write writes what is pending. Calls must not overlap.
+// Write writes the pending changes. Calls must not overlap.
 func (w *Writer) Write(ctx context.Context) error {
 	w.mu.Lock()
 	policies, known, changed := w.policies, w.known, w.pending

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package certificate has the host verify certificates. A policy may use crypto/x509 instead,
-// which makes the module some megabytes larger and knows no roots.
+// Package certificate lets the host verify certificates. A policy can use crypto/x509 instead, but
+// that makes the module some megabytes larger, and it has no root certificates.
 package certificate
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/capability"
 )
 
-// Encoding is how a certificate is encoded.
+// Encoding is the encoding of a certificate.
 type Encoding string
 
 // The encodings.
@@ -39,30 +39,30 @@ type Certificate struct {
 	Data     []byte
 }
 
-// Options are what a certificate is verified against.
+// Options say what a certificate is verified against.
 type Options struct {
-	// Chain has the certificates that vouch for it, intermediate ones first and the root last.
-	// Default if nil: the roots of the host. An empty chain vouches for nothing.
+	// Chain contains the certificates that vouch for it, intermediate ones first and the root last.
+	// nil means the roots of the host. An empty chain vouches for nothing.
 	Chain []Certificate
 	// Time is when the certificate must be valid. Default: now.
 	Time time.Time
 }
 
-// UntrustedError says why a certificate is not trusted.
+// UntrustedError is the error for a certificate that is not trusted.
 type UntrustedError struct{ Reason string }
 
 // Error implements error.
 func (e *UntrustedError) Error() string { return "the certificate is not trusted: " + e.Reason }
 
-// wireCertificate is a certificate as hosts read it.
+// wireCertificate is a certificate in the format of hosts.
 type wireCertificate struct {
 	Encoding Encoding         `json:"encoding"`
 	Data     capability.Bytes `json:"data"`
 }
 
 // Verify returns nil for a certificate that is trusted, and an [UntrustedError] for one that is
-// not. Any other error says that the host could not tell; a failure that the host reports
-// is a policy.HostError.
+// not. Any other error means that the host could not find out. A failure that the host reports is a
+// policy.HostError.
 func Verify(c Certificate, o Options) error {
 	request := struct {
 		Certificate wireCertificate   `json:"cert"`

@@ -14,55 +14,55 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kubernetes looks at the cluster through the host. A policy sees what the host's user
-// may read, of the kinds that its metadata names in contextAwareResources and that the
-// cluster's administrator grants. Lists are as old as the host's cache.
+// Package kubernetes reads the cluster through the host. A policy can read the kinds that its
+// metadata lists in contextAwareResources and that the cluster's administrator grants, as far as
+// the host's user may read them. Lists are as old as the host's cache.
 //
-// A failure is a policy.HostError: an object that is not there is one too, which the
-// protocol does not tell from others.
+// A failure is a policy.HostError. That includes an object that does not exist: the protocol does
+// not distinguish it from other failures.
 package kubernetes
 
 import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/capability"
 )
 
-// GetOptions say which object is wanted.
+// GetOptions say which object to get.
 type GetOptions struct {
 	// APIVersion and Kind are those of the object, such as apps/v1 and Deployment. Required.
 	APIVersion string `json:"api_version"`
 	Kind       string `json:"kind"`
-	// Name is the object's. Required.
+	// Name is the name of the object. Required.
 	Name string `json:"name"`
-	// Namespace is required for kinds that have one, and empty for others.
+	// Namespace is required for namespaced kinds, and empty for others.
 	Namespace string `json:"namespace,omitempty"`
-	// DisableCache asks the API server even if the host has an answer of some seconds ago.
+	// DisableCache asks the API server even if the host has an answer from some seconds ago.
 	DisableCache bool `json:"disable_cache"`
-	// FieldMasks are paths of the fields that are wanted, such as spec.containers.image; none
-	// are all. apiVersion, kind and metadata come in any case.
+	// FieldMasks are paths of the wanted fields, such as spec.containers.image. If there are none,
+	// all fields are returned. apiVersion, kind and metadata are always included.
 	FieldMasks []string `json:"field_masks,omitempty"`
 }
 
-// Get returns an object. T is a type as that of policy.Object.
+// Get returns an object. T is a type as for policy.Object.
 func Get[T any](o GetOptions) (T, error) {
 	return capability.Call[T]("kubernetes", "get_resource", o)
 }
 
-// ListOptions say which objects are wanted.
+// ListOptions say which objects to list.
 type ListOptions struct {
 	// APIVersion and Kind are those of the objects, such as v1 and Pod. Required.
 	APIVersion string `json:"api_version"`
 	Kind       string `json:"kind"`
-	// Namespace is that of the objects; empty are all.
+	// Namespace is the namespace of the objects. "" means all.
 	Namespace string `json:"namespace,omitempty"`
-	// LabelSelector and FieldSelector are as those of kubectl; empty are all objects.
+	// LabelSelector and FieldSelector have the syntax of kubectl. "" selects all objects.
 	LabelSelector string `json:"label_selector,omitempty"`
 	FieldSelector string `json:"field_selector,omitempty"`
-	// FieldMasks are paths of the fields that are wanted, such as spec.containers.image; none
-	// are all. apiVersion, kind and metadata come in any case.
+	// FieldMasks are paths of the wanted fields, such as spec.containers.image. If there are none,
+	// all fields are returned. apiVersion, kind and metadata are always included.
 	FieldMasks []string `json:"field_masks,omitempty"`
 }
 
-// List returns objects in no order. T is a type as that of policy.Object.
+// List returns objects in no particular order. T is a type as for policy.Object.
 func List[T any](o ListOptions) ([]T, error) {
 	operation := "list_resources_all"
 	if o.Namespace != "" {
@@ -78,7 +78,7 @@ func List[T any](o ListOptions) ([]T, error) {
 type AccessReview struct {
 	// User is the name of the user. Required.
 	User string `json:"user"`
-	// Groups are those of the user.
+	// Groups are the groups of the user.
 	Groups []string `json:"groups,omitempty"`
 	// ResourceAttributes say what the user wants to do.
 	ResourceAttributes ResourceAttributes `json:"resource_attributes"`
@@ -91,7 +91,7 @@ type ResourceAttributes struct {
 	Verb     string `json:"verb"`
 	// Group is empty for the core group.
 	Group string `json:"group,omitempty"`
-	// Version, Subresource, Name and Namespace are empty for any.
+	// Version, Subresource, Name and Namespace may be "", which stands for any.
 	Version     string `json:"version,omitempty"`
 	Subresource string `json:"subresource,omitempty"`
 	Name        string `json:"name,omitempty"`
@@ -100,17 +100,17 @@ type ResourceAttributes struct {
 
 // AccessReviewStatus is the answer of an authorizer.
 type AccessReviewStatus struct {
-	// Allowed is the verdict.
+	// Allowed is set if the user may do it.
 	Allowed bool `json:"allowed"`
-	// Denied is set if an authorizer denied it, rather than none allowing it.
+	// Denied is set if an authorizer denied it explicitly, and not if only none allowed it.
 	Denied bool `json:"denied"`
-	// Reason and EvaluationError are what the authorizers say.
+	// Reason and EvaluationError are messages from the authorizers.
 	Reason          string `json:"reason"`
 	EvaluationError string `json:"evaluationError"`
 }
 
-// CanI asks the cluster's authorizers whether a user may do something. The host may have an
-// answer of some seconds ago, unless disableCache is set.
+// CanI asks the cluster's authorizers whether a user may do something. The host may return an
+// answer from some seconds ago, unless disableCache is set.
 func CanI(review AccessReview, disableCache bool) (AccessReviewStatus, error) {
 	return capability.Call[AccessReviewStatus]("kubernetes", "can_i", struct {
 		Review       AccessReview `json:"subject_access_review"`

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package logging sends what a policy logs with log/slog to the host's log, where it has the
-// policy's name. It makes a module 0.4 MB larger than policy.Log does.
+// Package logging sends the records of a policy's log/slog loggers to the host's log, which adds
+// the policy's name. It makes a module 0.4 MB larger than policy.Log does.
 package logging
 
 import (
@@ -28,15 +28,16 @@ import (
 // LevelTrace is below slog.LevelDebug. The other levels are those of slog.
 const LevelTrace = slog.LevelDebug - 4
 
-// New returns a logger whose records, from a level on, go to the host: the host decides which of
-// them it keeps. Attributes become fields. Each record is a host call; one that fails is
-// dropped, since a log is no reason to reject anything.
+// New returns a logger that sends records at or above a level to the host. The host decides which
+// of them it keeps. Attributes become fields. Each record is a host call. A record whose call fails
+// is dropped, because a failing log should not reject a request.
 func New(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(host{},
 		&slog.HandlerOptions{Level: level, ReplaceAttr: rename}))
 }
 
-// rename gives what slog adds by itself the names that hosts know. The host has its own clock.
+// rename renames the attributes that slog adds to the names that hosts know, and drops the time,
+// because the host has its own clock.
 func rename(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
@@ -68,7 +69,7 @@ func name(level slog.Level) string {
 	return "error"
 }
 
-// host writes records in JSON, each by one call of Write.
+// host writes records in JSON, one for each call of Write.
 type host struct{}
 
 func (host) Write(record []byte) (int, error) {

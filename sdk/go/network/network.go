@@ -14,12 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package network asks the network through the host.
+// Package network makes network queries through the host.
 package network
 
 import "github.com/wasm-admission/wasm-admission/sdk/go/internal/capability"
 
-// LookupHost returns the addresses of a host by the host's resolver. A failure is a
+// LookupHost returns the addresses of a host name from the host's resolver. A failure is a
 // policy.HostError.
 func LookupHost(host string) (addresses []string, err error) {
 	answer, err := capability.Call[struct {

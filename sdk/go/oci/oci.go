@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package oci asks registries about images through the host, which uses its own credentials
-// and asks only the registries that it is allowed to. Images are named as in a Pod.
+// Package oci asks registries about images through the host. The host uses its own credentials, and
+// asks only the registries that its configuration allows. Images are named as in a Pod.
 //
 // A failure is a policy.HostError.
 package oci
@@ -37,50 +37,50 @@ func ManifestDigest(image string) (string, error) {
 	return answer.Digest, err
 }
 
-// Manifest returns the manifest or the index of an image, of the OCI or of Docker, in JSON.
+// Manifest returns the manifest or the index of an image in JSON, in the format of OCI or Docker.
 func Manifest(image string) (json.RawMessage, error) {
 	return capability.CallRaw(namespace, "v1/oci_manifest", image)
 }
 
 // Image is the image for the host's platform.
 type Image struct {
-	// Digest is that of the manifest.
+	// Digest is the digest of the manifest.
 	Digest string `json:"digest"`
-	// Manifest and Config are those of the image in JSON. A config may be {}.
+	// Manifest and Config are those of the image, in JSON. A config may be {}.
 	Manifest json.RawMessage `json:"manifest"`
 	Config   json.RawMessage `json:"config"`
 }
 
-// ManifestAndConfig returns the manifest and the configuration of an image. Of an index it is
-// the image for the host's platform.
+// ManifestAndConfig returns the manifest and the configuration of an image. For an index, it
+// returns those of the image for the host's platform.
 func ManifestAndConfig(image string) (Image, error) {
 	return capability.Call[Image](namespace, "v1/oci_manifest_config", image)
 }
 
-// Identity is who signed without a key of their own: the subject that an OIDC issuer vouches for.
+// Identity is a signer without a key: the subject that an OIDC issuer vouches for.
 type Identity struct {
 	Issuer  string `json:"issuer"`
 	Subject string `json:"subject"`
 }
 
-// PrefixIdentity is an [Identity] whose subject is a URL that begins with a prefix.
+// PrefixIdentity is like [Identity], but its subject is a URL with a prefix.
 type PrefixIdentity struct {
 	Issuer    string `json:"issuer"`
 	URLPrefix string `json:"url_prefix"`
 }
 
-// CertificateIdentity is who signed with the key of a certificate.
+// CertificateIdentity is a signer with the key of a certificate.
 type CertificateIdentity struct {
 	// Certificate is PEM or DER.
 	Certificate []byte
-	// Chain has the certificates that vouch for it, the root last. Default if nil: the host's
-	// trust root. An empty chain vouches for nothing.
+	// Chain contains the certificates that vouch for it, the root last. nil means the host's trust
+	// root. An empty chain vouches for nothing.
 	Chain [][]byte
-	// RequireRekorBundle demands an entry in the transparency log.
+	// RequireRekorBundle requires an entry in the transparency log.
 	RequireRekorBundle bool
 }
 
-// signature is what is demanded of an image.
+// signature is the demand on the signatures of an image.
 type signature struct {
 	Type             string              `json:"type"`
 	Image            string              `json:"image"`
@@ -95,8 +95,8 @@ type signature struct {
 	Annotations      map[string]string   `json:"annotations,omitempty"`
 }
 
-// VerifyPublicKeys verifies that an image is signed with every one of the keys, in PEM, and
-// that the signatures have the annotations. It returns the digest of what is signed.
+// VerifyPublicKeys verifies that an image is signed with every one of the keys, in PEM, and that
+// the signatures have the annotations. It returns the digest that is signed.
 func VerifyPublicKeys(image string, keys []string,
 	annotations map[string]string) (digest string, err error) {
 	return verify(signature{
@@ -107,7 +107,7 @@ func VerifyPublicKeys(image string, keys []string,
 	})
 }
 
-// VerifyKeyless is [VerifyPublicKeys] for signatures of identities.
+// VerifyKeyless is like [VerifyPublicKeys], but for signatures by identities.
 func VerifyKeyless(image string, identities []Identity,
 	annotations map[string]string) (digest string, err error) {
 	return verify(signature{
@@ -118,7 +118,7 @@ func VerifyKeyless(image string, identities []Identity,
 	})
 }
 
-// VerifyKeylessPrefix is [VerifyKeyless] for subjects that begin with a URL.
+// VerifyKeylessPrefix is like [VerifyKeyless], but for subjects that begin with a URL.
 func VerifyKeylessPrefix(image string, identities []PrefixIdentity,
 	annotations map[string]string) (digest string, err error) {
 	return verify(signature{
@@ -129,8 +129,8 @@ func VerifyKeylessPrefix(image string, identities []PrefixIdentity,
 	})
 }
 
-// VerifyGitHubActions is [VerifyPublicKeys] for signatures of GitHub Actions in a repository of
-// an owner, or in any if repo is empty.
+// VerifyGitHubActions is like [VerifyPublicKeys], but for signatures by GitHub Actions in a
+// repository of an owner. If repo is "", any repository of the owner will do.
 func VerifyGitHubActions(image, owner, repo string,
 	annotations map[string]string) (digest string, err error) {
 	return verify(signature{
@@ -142,7 +142,7 @@ func VerifyGitHubActions(image, owner, repo string,
 	})
 }
 
-// VerifyCertificate is [VerifyPublicKeys] for a signature with the key of a certificate.
+// VerifyCertificate is like [VerifyPublicKeys], but for a signature with the key of a certificate.
 func VerifyCertificate(image string, identity CertificateIdentity,
 	annotations map[string]string) (digest string, err error) {
 	s := signature{Type: "SigstoreCertificateVerify", Image: image,
@@ -165,7 +165,7 @@ func verify(s signature) (digest string, err error) {
 		IsTrusted bool   `json:"is_trusted"`
 		Digest    string `json:"digest"`
 	}](namespace, "v2/verify", s)
-	// Hosts fail instead, but the protocol has the field.
+	// Hosts return an error instead, but the protocol has this field.
 	if err == nil && !answer.IsTrusted {
 		err = errNotTrusted
 	}

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package policy is for admission policies in plain Go, which run in the WasmAdmission plugin
-// of kube-apiserver and on Kubewarden's policy-server.
+// Package policy is for admission policies in plain Go that run in the WasmAdmission plugin of
+// kube-apiserver and on Kubewarden's policy-server.
 //
-// A policy is a function that is registered while the module is initialized:
+// A policy is a function that an init function registers:
 //
 //	package main
 //
@@ -34,17 +34,17 @@ limitations under the License.
 //		return policy.Accept(), nil
 //	}
 //
-// It is built with
+// Build it with
 //
 //	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w' -o policy.wasm .
 //
-// and gets its metadata from `wasmctl annotate`. main is never called, but the linker wants it.
+// and add its metadata with `wasmctl annotate`. main is never called, but the linker needs it.
 //
-// Each request is evaluated in an instance of the module that knows nothing of earlier
-// requests: what a policy keeps in variables is gone with the next one. One request at a time
-// is evaluated in an instance.
+// Each request is evaluated in an instance of the module that has not seen earlier requests, so
+// variables do not keep their values from one request to the next. An instance evaluates one
+// request at a time.
 //
-// An error or a panic is a failed evaluation, never an acceptance: the host rejects the
-// request with the message, unless the cluster's administrator said otherwise. A panic in a
-// goroutine of the policy's own ends the module, and its message is only in the host's log.
+// An error or a panic is a failed evaluation, never an acceptance: the host rejects the request
+// with the message, unless the cluster's administrator configured something else. A panic in a
+// goroutine that the policy started ends the module, and its message is only in the host's log.
 package policy

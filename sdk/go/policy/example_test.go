@@ -31,7 +31,7 @@ type Labels struct {
 	Required []string `json:"required"`
 }
 
-// Validate is asked when the policy is loaded.
+// Validate checks the settings. It is called when the policy is loaded.
 func (s Labels) Validate() error {
 	if len(s.Required) == 0 {
 		return errors.New("required: at least one label is required")
@@ -58,7 +58,7 @@ func ExampleRegister() {
 	_ = register
 }
 
-// A type with the fields that a policy looks at is enough.
+// A type with only the fields that a policy needs is enough.
 func ExampleObject() {
 	r := &policy.Request{
 		Object: json.RawMessage(
@@ -77,7 +77,7 @@ func ExampleObject() {
 	// the request carries no object
 }
 
-// Of an object that is to be changed all fields are kept.
+// Decode an object that you change into a type that keeps all fields.
 func ExampleMutate() {
 	validate := func(r *policy.Request, _ policy.NoSettings) (policy.Response, error) {
 		object, err := policy.Object[map[string]any](r)

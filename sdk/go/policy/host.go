@@ -23,18 +23,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/guest"
 )
 
-// HostError is a failure of a host call, in the host's words: the capability is not granted,
-// what was asked for is not there, or the host could not find out.
+// HostError is a failure of a host call, with the host's message: the capability is not granted,
+// the requested object does not exist, or the host could not find out.
 type HostError = guest.HostError
 
-// HostCall calls a host capability, for what the packages kubernetes, oci, network and
-// certificate beside this one do not know. The binding is "kubewarden", and namespace and
-// operation are such as "kubernetes" and "get_resource". A failure is a [HostError].
+// HostCall calls a host capability. It is for capabilities that the packages kubernetes, oci,
+// network and certificate next to this one do not cover. The binding is "kubewarden", and namespace
+// and operation are for example "kubernetes" and "get_resource". A failure is a [HostError].
 func HostCall(binding, namespace, operation string, payload []byte) ([]byte, error) {
 	return guest.HostCall(binding, namespace, operation, payload)
 }
 
-// LogLevel is how much a record of the log matters.
+// LogLevel is the severity of a log record.
 type LogLevel string
 
 // The levels of the host's log.
@@ -46,11 +46,11 @@ const (
 	LogError   LogLevel = "error"
 )
 
-// Log writes to the host's log, where the record has the policy's name. The fields may be nil,
-// and their values anything that encodes to JSON. Each record is a host call. An error says that
-// it was not logged, and is no reason to reject anything.
+// Log writes a record to the host's log, which adds the policy's name. The fields may be nil, and
+// their values anything that encodes to JSON. Each record is a host call. An error means that the
+// record was not logged, which should not reject a request.
 //
-// Package logging beside this one does it with log/slog, which makes modules larger.
+// Package logging next to this one does the same with log/slog, but makes modules larger.
 func Log(level LogLevel, message string, fields map[string]any) error {
 	record := map[string]any{}
 	maps.Copy(record, fields)

@@ -21,8 +21,8 @@ import (
 	"strings"
 )
 
-// NestedField returns a field of an object that was decoded into map[string]any, by the names
-// of the fields that lead to it. Lists are not gone into.
+// NestedField returns a field of an object that was decoded into map[string]any. fields are the
+// names on the path to it. The path cannot go through lists.
 func NestedField(object map[string]any, fields ...string) (value any, found bool) {
 	value = object
 	for _, field := range fields {
@@ -37,9 +37,9 @@ func NestedField(object map[string]any, fields ...string) (value any, found bool
 	return value, true
 }
 
-// SetNestedField sets a field of an object that was decoded into map[string]any. Objects on the
-// way that are missing, or null, are made; anything else there is an error that names it, and
-// nothing is changed then. There must be at least one field.
+// SetNestedField sets a field of an object that was decoded into map[string]any. It creates objects
+// on the path that are missing or null. If anything else is there, it returns an error that names
+// it, and changes nothing. There must be at least one field.
 func SetNestedField(object map[string]any, value any, fields ...string) error {
 	last := len(fields) - 1
 	for n, field := range fields[:last] {

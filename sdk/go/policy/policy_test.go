@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/guest"
 )
 
-// testSettings choose what testPolicy does.
+// testSettings select what testPolicy does.
 type testSettings struct {
 	Do     string            `json:"do"`
 	Limit  uint8             `json:"limit"`
@@ -230,7 +230,7 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// A response that another was made of stays as it is.
+// A response that another one was derived from does not change.
 func TestResponsesAreValues(t *testing.T) {
 	base := Accept().WithWarnings("a").WithAuditAnnotation("a", "1")
 	base.Warnings = append(make([]string, 0, 8), base.Warnings...)

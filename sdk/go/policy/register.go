@@ -25,17 +25,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/jsontext"
 )
 
-// Register makes a function the policy of the module. It is called from an init function, once:
-// it panics the second time.
+// Register registers a function as the policy of the module. Call it once, from an init function.
+// It panics if called again.
 //
-// S is the type of the policy's settings, as encoding/json decodes them; a policy without
-// settings uses [NoSettings]. Settings that S has no field for, or that do not fit, are refused.
-// If S or *S has a method Validate() error, it is asked when the policy is loaded; write the
-// name of the field that is wrong into the error, and errors.Join for several. It is not asked
-// again for each request: hosts serve no policy whose settings it refused.
+// S is the type of the policy's settings, as encoding/json decodes them. For a policy without
+// settings, use [NoSettings]. Settings with fields that S does not have, or with values that do not
+// fit, are rejected. If S or *S has a method Validate() error, it is called when the policy is
+// loaded. Its error should contain the name of the bad field; use errors.Join for several. It is
+// not called again for each request: hosts serve no policy whose settings it rejected.
 //
-// The function is not called concurrently. An error is a failed evaluation: see [Reject] for
-// requests that are to be denied.
+// The function is not called concurrently. An error is a failed evaluation. To deny a request, use
+// [Reject].
 func Register[S any](validate func(*Request, S) (Response, error)) {
 	register[S](func(review []byte) (Response, error) {
 		request := &Request{}
@@ -47,8 +47,9 @@ func Register[S any](validate func(*Request, S) (Response, error)) {
 	})
 }
 
-// RegisterRaw is Register for requests that are not of Kubernetes: R is the type of the request
-// as encoding/json decodes it, or json.RawMessage. The module's metadata says policyType: raw.
+// RegisterRaw is like Register, but for requests that do not come from Kubernetes. R is the type of
+// the request, as encoding/json decodes it, or json.RawMessage. The module's metadata must say
+// policyType: raw.
 func RegisterRaw[R, S any](validate func(R, S) (Response, error)) {
 	register[S](func(review []byte) (Response, error) {
 		var request R
@@ -77,8 +78,8 @@ func register[S any](validate func(review []byte) (Response, error)) {
 	})
 }
 
-// readReview reads a review: its request with a function, which is given where the request
-// begins and returns where it ends, and its settings.
+// readReview reads a review: its settings, and its request with a function that takes the position
+// of the request and returns its end.
 func readReview[S any](review []byte,
 	request func(review []byte, at int) (end int, err error)) (settings S, err error) {
 	var text []byte

@@ -24,7 +24,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/jsontext"
 )
 
-// Operation is what is done to an object.
+// Operation is the operation on an object.
 type Operation string
 
 // The operations of Kubernetes.
@@ -35,55 +35,54 @@ const (
 	Connect Operation = "CONNECT"
 )
 
-// Request is an admission request. What the host leaves out is empty. In JSON it is that of
+// Request is an admission request. Fields that the host omits are empty. Its JSON is that of
 // admission.k8s.io/v1.
 type Request struct {
 	// UID identifies the request.
 	UID string `json:"uid"`
-	// Kind is that of the object.
+	// Kind is the kind of the object.
 	Kind GroupVersionKind `json:"kind"`
-	// Resource is the resource that the policy sees, in the plural.
+	// Resource is the resource that the policy evaluates, in the plural.
 	Resource GroupVersionResource `json:"resource"`
-	// SubResource is empty for the object itself, else for example "exec".
+	// SubResource is "" for the object itself, or for example "exec".
 	SubResource string `json:"subResource,omitempty"`
-	// RequestKind, RequestResource and RequestSubResource are those of the original request.
-	// They differ if the policy matched an equivalent resource.
+	// RequestKind, RequestResource and RequestSubResource are those of the original request. They
+	// differ if the policy matched an equivalent resource.
 	RequestKind        GroupVersionKind     `json:"requestKind,omitzero"`
 	RequestResource    GroupVersionResource `json:"requestResource,omitzero"`
 	RequestSubResource string               `json:"requestSubResource,omitempty"`
-	// Name is empty on a CREATE that leaves the name to the server.
+	// Name is "" on a CREATE that leaves the name to the server.
 	Name string `json:"name,omitempty"`
-	// Namespace is empty for cluster-scoped objects.
+	// Namespace is "" for cluster-scoped objects.
 	Namespace string    `json:"namespace,omitempty"`
 	Operation Operation `json:"operation"`
-	// UserInfo says who asks.
+	// UserInfo identifies the user.
 	UserInfo UserInfo `json:"userInfo"`
-	// Object is the object as it is to be, as the host sent it. It is nil on DELETE. See
-	// [Object], which decodes it.
+	// Object is the new object, as the host sent it. It is nil on DELETE. [Object] decodes it.
 	Object json.RawMessage `json:"object,omitempty"`
-	// OldObject is the object as it is. It is nil on CREATE and CONNECT. See [OldObject].
+	// OldObject is the existing object. It is nil on CREATE and CONNECT. [OldObject] decodes it.
 	OldObject json.RawMessage `json:"oldObject,omitempty"`
-	// Options are those of the operation, such as meta.k8s.io/v1 CreateOptions.
+	// Options are the options of the operation, such as meta.k8s.io/v1 CreateOptions.
 	Options json.RawMessage `json:"options,omitempty"`
-	// DryRun is set when nothing will be stored.
+	// DryRun is set if nothing will be stored.
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
-// GroupVersionKind names a kind. The core group is empty.
+// GroupVersionKind names a kind. The core group is "".
 type GroupVersionKind struct {
 	Group   string `json:"group"`
 	Version string `json:"version"`
 	Kind    string `json:"kind"`
 }
 
-// GroupVersionResource names a resource. The core group is empty.
+// GroupVersionResource names a resource. The core group is "".
 type GroupVersionResource struct {
 	Group    string `json:"group"`
 	Version  string `json:"version"`
 	Resource string `json:"resource"`
 }
 
-// UserInfo is what the API server knows of a user.
+// UserInfo is what the API server knows about a user.
 type UserInfo struct {
 	Username string              `json:"username,omitempty"`
 	UID      string              `json:"uid,omitempty"`
@@ -94,15 +93,15 @@ type UserInfo struct {
 // ErrNoObject is the error of [Object] and [OldObject] if the request has no such object.
 var ErrNoObject = errors.New("the request carries no object")
 
-// Object decodes the object of a request, as it is to be. T may be a type of k8s.io/api, one of
-// the policy's own that has only the fields which it looks at, [PartialObjectMetadata], or
-// map[string]any, in which numbers are a json.Number: a float64 has no room for large integers.
-// A request without an object, which is a DELETE, is [ErrNoObject].
+// Object decodes the new object of a request. T may be a type of k8s.io/api, a type of your own
+// with only the fields that you need, [PartialObjectMetadata], or map[string]any. In the last,
+// numbers are a json.Number, because a float64 cannot hold large integers. For a request without an
+// object, such as a DELETE, the error is [ErrNoObject].
 //
-// What T does not have is lost: do not hand a type with some of the fields to [Mutate].
+// Fields that T does not have are lost, so do not pass a type with some of the fields to [Mutate].
 func Object[T any](r *Request) (T, error) { return decodeObject[T]("object", r.Object) }
 
-// OldObject decodes the object of an UPDATE or DELETE as it is before. It is like [Object].
+// OldObject is like [Object], but decodes the existing object of an UPDATE or DELETE.
 func OldObject[T any](r *Request) (T, error) { return decodeObject[T]("oldObject", r.OldObject) }
 
 func decodeObject[T any](field string, text []byte) (object T, err error) {
@@ -120,8 +119,8 @@ func decodeObject[T any](field string, text []byte) (object T, err error) {
 	return object, nil
 }
 
-// PartialObjectMetadata is what objects of all kinds have. [Object] decodes it in a third of the
-// time that other types take, since it skips the rest of the object.
+// PartialObjectMetadata is the part that objects of all kinds have. [Object] decodes it in a third
+// of the time of other types, because it skips the rest of the object.
 type PartialObjectMetadata struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"`
@@ -142,7 +141,7 @@ func (p *PartialObjectMetadata) decode(text []byte) error {
 	})
 }
 
-// ObjectMeta is the metadata of an object, as far as policies ask for it.
+// ObjectMeta is the metadata of an object, with the fields that policies usually need.
 type ObjectMeta struct {
 	Name         string            `json:"name"`
 	GenerateName string            `json:"generateName"`
@@ -150,11 +149,11 @@ type ObjectMeta struct {
 	Labels       map[string]string `json:"labels"`
 	Annotations  map[string]string `json:"annotations"`
 	Finalizers   []string          `json:"finalizers"`
-	// DeletionTimestamp is set when the object is on its way out, in RFC 3339.
+	// DeletionTimestamp is set if the object is being deleted, in RFC 3339.
 	DeletionTimestamp *string `json:"deletionTimestamp"`
 }
 
-// read reads the request that begins at a position of a review and returns where it ends.
+// read reads the request that begins at a position of a review, and returns its end.
 func (r *Request) read(review []byte, at int) (end int, err error) {
 	return jsontext.Walk(review, at, func(name string, at int) (int, error) {
 		end, err := jsontext.Skip(review, at)
@@ -168,7 +167,7 @@ func (r *Request) read(review []byte, at int) (end int, err error) {
 	})
 }
 
-// set sets the field of a name; one that nobody knows is left out.
+// set sets the field with a name. It ignores unknown names.
 func (r *Request) set(name string, value []byte) (err error) {
 	switch name {
 	case "uid":
@@ -222,7 +221,7 @@ func (r *GroupVersionResource) decode(text []byte) error {
 	return decodeName(text, "resource", &r.Group, &r.Version, &r.Resource)
 }
 
-// decodeName reads a kind or a resource, which has its own name in the field last.
+// decodeName reads a kind or a resource. last is the field with its own name.
 func decodeName(text []byte, last string, group, version, lastValue *string) error {
 	if jsontext.IsNull(text) {
 		return nil

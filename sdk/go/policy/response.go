@@ -21,65 +21,65 @@ import (
 	"fmt"
 )
 
-// Response is what a policy makes of a request: see [Accept], [Reject] and [Mutate]. The zero
+// Response is the answer of a policy. Create one with [Accept], [Reject] or [Mutate]. The zero
 // value is a rejection.
 type Response struct {
-	// Accepted is the verdict.
+	// Accepted is set if the request may pass.
 	Accepted bool `json:"accepted"`
-	// Message tells the user why a request was rejected.
+	// Message tells the user why the request was rejected.
 	Message string `json:"message,omitempty"`
-	// Code is the HTTP status of a rejection; 0 leaves it to the host.
+	// Code is the HTTP status of a rejection. 0 leaves it to the host.
 	Code uint16 `json:"code,omitempty"`
-	// Warnings are shown to the user whatever the verdict.
+	// Warnings are shown to the user, whatever the verdict.
 	Warnings []string `json:"warnings,omitempty"`
 	// AuditAnnotations go to the audit log. The host prefixes the keys.
 	AuditAnnotations map[string]string `json:"audit_annotations,omitempty"`
-	// MutatedObject is the whole object as it is to be, in JSON; nil leaves it as it is.
+	// MutatedObject is the whole changed object in JSON. nil leaves the object unchanged.
 	MutatedObject json.RawMessage `json:"-"`
 
-	// mutated is what Mutate was given.
+	// mutated is the argument of Mutate.
 	mutated any
-	// raw stands for all of the above.
+	// raw replaces all other fields.
 	raw json.RawMessage
 }
 
-// Accept lets a request pass as it is.
+// Accept lets a request pass unchanged.
 func Accept() Response { return Response{Accepted: true} }
 
-// Reject denies a request, and tells the user why.
+// Reject denies a request and tells the user why.
 func Reject(message string) Response { return Response{Message: message} }
 
-// Rejectf is Reject with a format of package fmt.
+// Rejectf is like Reject, with a format of package fmt.
 func Rejectf(format string, arguments ...any) Response {
 	return Reject(fmt.Sprintf(format, arguments...))
 }
 
-// Mutate lets a request pass with another object: the whole of it, which the host compares
-// with the one that was sent. It may be anything that encoding/json encodes, or a
-// json.RawMessage. Of a raw request it is the whole request.
+// Mutate lets a request pass with a changed object. object is the whole object, which the host
+// compares with the original. It may be anything that encoding/json encodes, or a json.RawMessage.
+// For a raw request, it is the whole request.
 //
-// An object that was decoded into a type which lacks some of its fields loses them. To change
-// objects of any kind, decode into map[string]any and use [SetNestedField].
+// An object that was decoded into a type without some of its fields loses them. To change objects
+// of any kind, decode into map[string]any and use [SetNestedField].
 func Mutate(object any) Response { return Response{Accepted: true, mutated: object} }
 
-// RawResponse is an answer in the words of the protocol, a ValidationResponse in JSON, for
-// what this package does not know. It is sent as it is.
+// RawResponse returns an answer in the format of the protocol, a ValidationResponse in JSON. It is
+// for features that this package does not have. It is sent unchanged.
 func RawResponse(answer json.RawMessage) Response { return Response{raw: answer} }
 
-// WithCode returns the response with the HTTP status of a rejection, such as 403. Package
-// net/http has names for them, but adds 2 MB to the module.
+// WithCode returns the response with the HTTP status of a rejection, such as 403. Package net/http
+// has constants for it, but adds 2 MB to the module.
 func (r Response) WithCode(code uint16) Response {
 	r.Code = code
 	return r
 }
 
-// WithWarnings returns the response with more warnings, which the user sees.
+// WithWarnings returns the response with additional warnings to the user.
 func (r Response) WithWarnings(warnings ...string) Response {
 	r.Warnings = append(r.Warnings[:len(r.Warnings):len(r.Warnings)], warnings...)
 	return r
 }
 
-// WithAuditAnnotation returns the response with an annotation for the audit log, instead of an
+// WithAuditAnnotation returns the response with an annotation for the audit log. It replaces an
 // earlier one with the same key.
 func (r Response) WithAuditAnnotation(key, value string) Response {
 	annotations := map[string]string{key: value}
@@ -92,8 +92,8 @@ func (r Response) WithAuditAnnotation(key, value string) Response {
 	return r
 }
 
-// encode returns the response in JSON. The object is put in behind the rest: encoding/json
-// would read all of it once more to compact it.
+// encode returns the response in JSON. It appends the object to the rest, because encoding/json
+// would read all of it again to compact it.
 func (r Response) encode() ([]byte, error) {
 	if r.raw != nil {
 		return r.raw, nil

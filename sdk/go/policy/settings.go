@@ -27,34 +27,34 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/internal/jsontext"
 )
 
-// NoSettings are the settings of a policy that has none: any field is refused.
+// NoSettings are the settings of a policy without settings. Any field is an error.
 type NoSettings struct{}
 
-// decodeSettings refuses settings that nobody would read.
+// decodeSettings decodes settings. It returns an error for fields that nobody would read.
 func decodeSettings[S any](text []byte) (settings S, err error) {
 	err = jsontext.DecodeStrictly(text, &settings)
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
-		// The value of a number comes with it if it does not fit.
+		// If a number does not fit, its value is included.
 		value := strings.TrimPrefix(mismatch.Value, "number ")
 		return settings, fmt.Errorf("%s: %s is expected, not %s",
 			cmp.Or(mismatch.Field, "the settings"), describe(mismatch.Type),
 			cmp.Or(jsonTypes[value], value))
 	}
 	if err != nil {
-		// Unknown fields have no type of error.
+		// The error for unknown fields has no type.
 		return settings, errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return settings, nil
 }
 
-// jsonTypes are what encoding/json calls the types of JSON, and what people do.
+// jsonTypes maps encoding/json's names of JSON types to names for people.
 var jsonTypes = map[string]string{
 	"string": "a string", "bool": "a boolean", "number": "a number", "array": "a list",
 	"object": "an object",
 }
 
-// describe says what values of a Go type are in JSON.
+// describe returns the JSON type of a Go type's values.
 func describe(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -70,6 +70,6 @@ func describe(t reflect.Type) string {
 	case reflect.Pointer:
 		return describe(t.Elem())
 	}
-	// The size matters: 300 is no uint8.
+	// The size matters: 300 does not fit a uint8.
 	return "an integer (" + t.String() + ")"
 }

@@ -24,16 +24,15 @@ import (
 	"fmt"
 )
 
-// Host stands for the host of a policy.
+// Host takes the place of a policy's host.
 type Host struct {
-	// Objects are those that the cluster has, as anything that encodes to JSON with an
-	// apiVersion, a kind and metadata. They answer get_resource and, unless a selector is
-	// asked for, lists.
+	// Objects are the objects in the cluster: anything that encodes to JSON with an apiVersion, a
+	// kind and metadata. They answer get_resource and, unless it has a selector, lists.
 	Objects []any
-	// Calls answer host calls, by names such as "net/v1/dns_lookup_host", before Objects do.
-	// The answer is encoded to JSON. Other calls fail.
+	// Calls answer host calls, keyed by names such as "net/v1/dns_lookup_host". They take
+	// precedence over Objects. Answers are encoded to JSON. All other calls fail.
 	Calls map[string]func(payload json.RawMessage) (answer any, err error)
-	// Logs are what the policy has logged, in JSON.
+	// Logs are the records that the policy has logged, in JSON.
 	Logs []json.RawMessage
 }
 
@@ -57,7 +56,7 @@ func (h *Host) call(namespace, operation string, payload []byte) ([]byte, error)
 	return nil, fmt.Errorf("%s: no answer is known: add one to Host.Calls", path)
 }
 
-// object is what is looked for in an object.
+// object has the fields that identify an object.
 type object struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`

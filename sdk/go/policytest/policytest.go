@@ -16,9 +16,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package policytest tests a policy of package policy beside it: natively, where a debugger and
-// a coverage profile work, and then in WebAssembly, where it has to answer the same. It is
-// imported by the tests of the policy's own package, whose init function registers the policy:
+// Package policytest tests a policy of package policy. It runs the policy natively, where a
+// debugger and a coverage profile work, and then in WebAssembly, where the policy must give the
+// same answers. Import it in the tests of the policy's own package, whose init function registers
+// the policy:
 //
 //	func TestPolicy(t *testing.T) {
 //		p := &policytest.Policy{}
@@ -37,32 +38,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
-// Policy is the policy that the package under test registers. Policies may be used
+// Policy is the policy that the package under test registers. Different Policies may be used
 // concurrently, but one Policy may not.
 type Policy struct {
 	// Host answers host calls. The zero value is a host with an empty cluster.
 	Host Host
-	// Metadata is the file that CheckWasm annotates the module with. Default: metadata.yml.
+	// Metadata is the file with which CheckWasm annotates the module. Default: metadata.yml.
 	Metadata string
 
 	cases []testCase
 }
 
-// testCase is what a policy was asked and what it answered natively.
+// testCase is a request to the policy and its native answer.
 type testCase struct {
-	// request is nil if the policy was asked about its settings alone.
+	// request is nil if the policy only validated its settings.
 	request, settings json.RawMessage
 	exchanges         []exchange
 	response          policy.Response
 	err               error
 }
 
-// running is held while a policy runs: there is one host.
+// running is held while a policy runs, because there is only one host.
 var running sync.Mutex
 
-// Validate has the policy answer a request. The request and the settings are JSON, as []byte
-// or json.RawMessage, or anything that encodes to it: a [policy.Request], and the policy's type
-// of settings. An error is a failed evaluation; a panic of the policy is one too.
+// Validate evaluates a request with the policy. request and settings are JSON, as []byte or
+// json.RawMessage, or anything that encodes to it: a [policy.Request], and the policy's type of
+// settings. An error is a failed evaluation. A panic of the policy is a failed evaluation too.
 func (p *Policy) Validate(request, settings any) (policy.Response, error) {
 	c := testCase{request: encode(request), settings: encode(settings)}
 	answer, err := p.call("validate",
@@ -75,7 +76,7 @@ func (p *Policy) Validate(request, settings any) (policy.Response, error) {
 	return c.response, err
 }
 
-// ValidateSettings returns why the policy refuses settings, or nil if it does not.
+// ValidateSettings returns the error with which the policy rejects settings, or nil.
 func (p *Policy) ValidateSettings(settings any) error {
 	c := testCase{settings: encode(settings)}
 	answer, err := p.call("validate_settings", c.settings, &c)
@@ -102,7 +103,7 @@ func (p *Policy) call(operation string, payload []byte, c *testCase) (answer []b
 		}
 		answer, err := p.Host.call(namespace, operation, payload)
 		if err != nil {
-			// Hosts say so too.
+			// Hosts add this prefix too.
 			err = fmt.Errorf("Callback evaluation failure: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
 		}
 		c.exchanges = append(c.exchanges,
@@ -125,8 +126,8 @@ func decodeResponse(answer []byte) (policy.Response, error) {
 	return decoded.Response, nil
 }
 
-// encode returns a value in JSON. A test has nothing better to do with one that has none than
-// to panic.
+// encode returns a value in JSON. It panics if the value cannot be encoded, because a test cannot
+// continue then.
 func encode(value any) json.RawMessage {
 	if text, ok := value.([]byte); ok {
 		return text
@@ -134,7 +135,8 @@ func encode(value any) json.RawMessage {
 	return JSON(value)
 }
 
-// JSON returns a value in JSON, such as the object of a request. It panics if there is none.
+// JSON returns a value in JSON, such as the object of a request. It panics if the value cannot be
+// encoded.
 func JSON(value any) json.RawMessage {
 	text, err := json.Marshal(value)
 	if err != nil {

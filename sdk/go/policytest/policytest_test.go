@@ -115,7 +115,7 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// TestSession shows how host calls are named in what wasmctl replays.
+// TestSession shows the names of host calls in the sessions that wasmctl replays.
 func TestSession(t *testing.T) {
 	for path, tc := range map[string]struct{ payload, want string }{
 		"kubernetes/get_resource": {`{"api_version":"v1"}`,

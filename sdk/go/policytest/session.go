@@ -31,7 +31,7 @@ type exchange struct {
 	err             error
 }
 
-// variants are what sessions call host calls.
+// variants are the names of host calls in sessions.
 var variants = map[string]string{
 	"kubernetes/list_resources_by_namespace": "KubernetesListResourceNamespace",
 	"kubernetes/list_resources_all":          "KubernetesListResourceAll",
@@ -44,7 +44,7 @@ var variants = map[string]string{
 	"crypto/v1/is_certificate_trusted":       "CryptoIsCertificateTrusted",
 }
 
-// session returns exchanges as wasmctl and kwctl replay them. Logs are in no session.
+// session returns exchanges in the format that wasmctl and kwctl replay. Sessions contain no logs.
 func session(exchanges []exchange) ([]byte, error) {
 	recorded := []map[string]any{}
 	for _, e := range exchanges {
@@ -57,7 +57,7 @@ func session(exchanges []exchange) ([]byte, error) {
 		}
 		response := map[string]any{"type": "Success", "payload": string(e.answer)}
 		if e.err != nil {
-			// The host that replays it says the rest.
+			// The host that replays the session adds the rest.
 			response = map[string]any{"type": "Error", "message": errors.Unwrap(e.err).Error()}
 		}
 		recorded = append(recorded,
@@ -66,7 +66,7 @@ func session(exchanges []exchange) ([]byte, error) {
 	return json.Marshal(recorded)
 }
 
-// request returns the request of an exchange: YAML, a tag and fields, which may be in JSON.
+// request returns the request of an exchange: YAML with a tag and fields, which may be in JSON.
 func (e *exchange) request() (string, error) {
 	variant, fields := variants[e.path], json.RawMessage(e.payload)
 	switch e.path {

@@ -27,9 +27,9 @@ import (
 	"testing"
 )
 
-// CheckWasm builds the policy for WebAssembly and shows with `wasmctl test` that there it answers
-// all that it was asked so far as it did natively, host calls included. It is skipped if there is
-// no wasmctl, in the variable WASMCTL or on the PATH.
+// CheckWasm builds the policy for WebAssembly. With `wasmctl test`, it checks that the policy gives
+// the same answers there to everything that it was asked so far, including its host calls. It skips
+// the test if there is no wasmctl, neither in the variable WASMCTL nor on the PATH.
 func (p *Policy) CheckWasm(t *testing.T) {
 	t.Helper()
 	wasmctl := os.Getenv("WASMCTL")
@@ -70,7 +70,7 @@ func run(t *testing.T, command *exec.Cmd) {
 	t.Logf("%s\n%s", command, output)
 }
 
-// writeCases writes the file that `wasmctl test` reads, and those that it names.
+// writeCases writes the file that `wasmctl test` reads, and the files that it names.
 func (p *Policy) writeCases(directory string) error {
 	files := map[string][]byte{}
 	var cases []map[string]any

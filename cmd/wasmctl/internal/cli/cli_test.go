@@ -389,7 +389,7 @@ func TestLint(t *testing.T) {
 		file(t, "break-glass.yaml",
 			"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: 2026-01-02T03:04:05Z\n"))
 	require.Equal(t, cli.ExitProblem, got.code)
-	require.Contains(t, got.out, "is over: write a later time")
+	require.Contains(t, got.out, "has passed: write a later time")
 	require.Contains(t, got.out, "A server would not obey the file: 1 problem")
 	got = call(t, "lint",
 		file(t, "break-glass.yaml",

@@ -35,7 +35,7 @@ func order(ahead time.Duration, policies ...string) string {
 		time.Now().Add(ahead).UTC().Format(time.RFC3339), strings.Join(policies, "', '"))
 }
 
-const breakGlassRemedy = ": write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
+const breakGlassRemedy = ": write names as denials and metrics show them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
 
 // A server starts with any break-glass file, but lint reports the mistakes in it.
 func TestBreakGlassFileOfAConfiguration(t *testing.T) {

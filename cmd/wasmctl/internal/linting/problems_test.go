@@ -101,7 +101,7 @@ func TestProblemsOfModulesBesideOthers(t *testing.T) {
 	remote := "stateDirectory: " + w.path("state") +
 		"\npolicies: [{name: a, module: 'registry://localhost:1/a:v1'}]\npolicyGroups: [{name: g, expression: 'x()', message: denied, rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}], policies: {x: {module: 'https://localhost:1/a'}}}]\n"
 	fetch, gone, empty := "fetch.yaml[1]", "policies[own].module", w.path("policies.d/empty.yaml")+
-		": holds no object: write one or remove the file"
+		": contains no object: write one or remove the file"
 	warnings := []string{
 		empty, w.path("policies.d/fetch.yaml") +
 			`[1] ClusterAdmissionPolicy "fetch": spec: has no effect in process: policyServer`,

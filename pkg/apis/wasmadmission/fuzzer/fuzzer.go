@@ -30,8 +30,8 @@ import (
 )
 
 // Funcs returns the fuzzer functions of the group, in the form of fuzzer.FuzzerFuncs of
-// k8s.io/apimachinery/pkg/api/apitesting/fuzzer. Values are random and need not be
-// valid; only what defaulting would fill in is never left out.
+// k8s.io/apimachinery/pkg/api/apitesting/fuzzer. Values are random and need not be valid, but no
+// field is empty that defaulting would fill in.
 func Funcs(_ runtimeserializer.CodecFactory) []any {
 	return []any{
 		func(policy *wasmadmission.Policy, c randfill.Continue) {
@@ -43,7 +43,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			policy.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
 			policy.ReinvocationPolicy = oneOf(c, admissionregistrationv1.IfNeededReinvocationPolicy,
 				admissionregistrationv1.NeverReinvocationPolicy)
-			// No version has it.
+			// No version has this field.
 			policy.Namespace = ""
 		},
 		func(group *wasmadmission.PolicyGroup, c randfill.Continue) {
@@ -54,7 +54,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 				admissionregistrationv1.Exact)
 			group.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
 			group.Namespace = ""
-			// The members are in the order of unique names.
+			// Members are sorted by name, and names are unique.
 			for i := range group.Policies {
 				group.Policies[i].Name = fmt.Sprintf("member%03d", i)
 			}
@@ -65,7 +65,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 		},
 		func(limits *wasmadmission.Limits, c randfill.Continue) {
 			c.FillNoCustom(limits)
-			// Quantities do not hold every negative number exactly.
+			// Quantities cannot hold every negative number exactly.
 			limits.ModuleSize = c.Int63()
 			limits.Memory = c.Int63()
 			limits.RequestSize = c.Int63()
@@ -93,7 +93,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			c.FillNoCustom(oci)
 			oci.CacheSize = c.Int63()
 		},
-		// Compact JSON is what the encoder leaves as it is.
+		// The encoder keeps compact JSON unchanged.
 		func(settings *runtime.RawExtension, c randfill.Continue) {
 			settings.Raw = fmt.Appendf(nil, `{"flag":%t,"list":[%d],"text":"%x"}`, c.Bool(),
 				c.Int63(), c.String(0))

@@ -33,10 +33,10 @@ import (
 const (
 	// MaxSize is the largest expression that is compiled, in bytes.
 	MaxSize = 8 << 10
-	// maxDepth is how deep operators and parentheses may be nested. Chains of one of
-	// && and || count as their logarithm.
+	// maxDepth bounds how deeply operators and parentheses are nested. A chain of only && or only
+	// || counts as its logarithm.
 	maxDepth = 50
-	// maxProblems is how many problems are reported about one expression.
+	// maxProblems bounds the problems that are reported about one expression.
 	maxProblems = 10
 )
 
@@ -48,21 +48,21 @@ var binary = map[string]kind{
 	operators.NotEquals:  unequal,
 }
 
-// newParser makes the parser when the first expression is compiled. It has no macros,
-// and is safe for concurrent use.
+// newParser creates the parser on first use. The parser has no macros, and is safe for concurrent
+// use.
 var newParser = sync.OnceValues(func() (*parser.Parser, error) {
 	return parser.NewParser(
 		parser.ExpressionSizeCodePointLimit(MaxSize),
 		parser.MaxRecursionDepth(maxDepth),
-		// A text with errors is refused: there is no use in finding them all.
+		// Compile rejects an expression with any error, so there is no use in finding all.
 		parser.ErrorRecoveryLimit(1),
 		parser.ErrorRecoveryLookaheadTokenLimit(16),
 		parser.ErrorReportingLimit(maxProblems),
 	)
 })
 
-// Compile parses an expression over members of the given names. The error says line and
-// column of what is wrong, and what may be written instead; it has one line.
+// Compile parses an expression over members with the given names. An error is a single line with
+// the line and column of each problem, and what to write instead.
 func Compile(expression string, members []string) (*Program, error) {
 	if strings.TrimSpace(expression) == "" {
 		return nil, errors.New("is empty: call at least one member")
@@ -76,7 +76,7 @@ func Compile(expression string, members []string) (*Program, error) {
 	}
 	tree, problems := celParser.Parse(common.NewTextSource(expression))
 	if errs := problems.GetErrors(); len(errs) > 0 {
-		// The first is the cause of the others more often than not.
+		// The first error is usually the cause of the others.
 		return nil, explain(errs[0])
 	}
 	t := translation{info: tree.SourceInfo(), members: members, program: &Program{}}
@@ -87,20 +87,20 @@ func Compile(expression string, members []string) (*Program, error) {
 	return t.program, nil
 }
 
-// explain shortens an error of the parser.
+// explain shortens an error from the parser.
 func explain(problem *common.Error) error {
 	if strings.Contains(problem.Message, "recursion") {
 		return fmt.Errorf(
 			"operators or parentheses are nested more than %d deep: write a flatter expression",
 			maxDepth)
 	}
-	// What was expected is every token of CEL, of which a group has few.
+	// The parser lists every token of CEL as expected, and groups know few of them.
 	message, _, _ := strings.Cut(problem.Message, " expecting ")
 	return errors.New(position(problem.Location) + strings.Join(strings.Fields(message), " "))
 }
 
-// translation turns what CEL parsed into a program, and refuses what is no part of the
-// language of groups.
+// translation turns a parsed CEL expression into a program. It rejects what the language of groups
+// does not have.
 type translation struct {
 	info     *ast.SourceInfo
 	members  []string
@@ -108,8 +108,8 @@ type translation struct {
 	problems []string
 }
 
-// translate returns the node of an expression, nil after a problem. The parser has
-// bounded how deep it goes.
+// translate returns the node of an expression, or nil after a problem. The parser has bounded the
+// depth of the recursion.
 func (t *translation) translate(expression ast.Expr) *node {
 	switch expression.Kind() {
 	case ast.LiteralKind:
@@ -147,7 +147,7 @@ func (t *translation) translateCall(expression ast.Expr) *node {
 		return t.refuse(expression, t.unknown(name))
 	case len(arguments) > 0:
 		return t.refuse(expression,
-			fmt.Sprintf("hands something to %s, which takes nothing: write %s()", name, name))
+			fmt.Sprintf("passes an argument to %s, which takes none: write %s()", name, name))
 	}
 	if !slices.Contains(t.program.members, name) {
 		t.program.members = append(t.program.members, name)
@@ -167,10 +167,11 @@ func (t *translation) unknown(name string) string {
 	if len(name) > most {
 		name = name[:most] + "…"
 	}
-	return fmt.Sprintf("%s is no member of the group: correct its name or add it to policies", name)
+	return fmt.Sprintf("%s is not a member of the group: correct its name or add it to policies",
+		name)
 }
 
-// position is where something is, counted from 1 as in other messages of CEL.
+// position formats a location, counted from 1 as in other messages of CEL.
 func position(location common.Location) string {
 	return fmt.Sprintf("line %d, column %d: ", location.Line(), location.Column()+1)
 }

@@ -32,7 +32,7 @@ var members = []string{"no", "yes", "fails", "_a1"}
 
 var errMember = errors.New("the member failed")
 
-// verdicts answers as the members are called, and notes which were.
+// verdicts records which members are called, and answers for them.
 type verdicts []string
 
 func (v *verdicts) call(member string) (bool, error) {
@@ -83,7 +83,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// CEL itself would say true: it forgets the error of one side if the other decides.
+// CEL itself would return true: it drops the error of one side if the other side decides.
 func TestEvaluateStopsAtErrors(t *testing.T) {
 	for _, expression := range []string{
 		"fails() || yes()", "fails() && no()", "fails() == yes()", "!fails() || yes()",
@@ -99,7 +99,7 @@ func TestEvaluateStopsAtErrors(t *testing.T) {
 	}
 }
 
-func TestEvaluateHonoursItsContext(t *testing.T) {
+func TestEvaluateHonorsItsContext(t *testing.T) {
 	program, err := groupexpression.Compile("no() || yes()", members)
 	require.NoError(t, err)
 	reason := errors.New("took too long")
@@ -123,7 +123,7 @@ func TestCompileRefuses(t *testing.T) {
 	const (
 		operators = "only the operators ==, !=, ||, && and ! can be used"
 		operands  = "only members, true and false can be combined"
-		unknown   = " is no member of the group: correct its name or add it to policies"
+		unknown   = " is not a member of the group: correct its name or add it to policies"
 		nested    = "operators or parentheses are nested more than 50 deep: write a flatter expression"
 	)
 	for _, test := range []struct{ expression, want string }{
@@ -137,7 +137,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"maybe() || perhaps", "line 1, column 6: maybe" + unknown +
 			"; line 1, column 12: perhaps" + unknown},
 		{"yes", "line 1, column 1: names yes without calling it: write yes()"},
-		{"yes(no())", "line 1, column 4: hands something to yes, which takes nothing: write yes()"},
+		{"yes(no())", "line 1, column 4: passes an argument to yes, which takes none: write yes()"},
 		{"yes().no()", "line 1, column 9: no" + unknown},
 		{".yes()", "line 1, column 5: " + operators},
 		{"yes().no", "line 1, column 6: " + operands},
@@ -170,7 +170,7 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
-// A long expression is no deep one, and no text of the largest size takes long.
+// Depth is not length: a long expression can be flat. Even the largest text compiles fast.
 func TestCompileIsBounded(t *testing.T) {
 	long := "yes()" + strings.Repeat(" && yes()", (groupexpression.MaxSize-5)/9)
 	program, err := groupexpression.Compile(long, members)
@@ -209,7 +209,7 @@ func TestIsMemberName(t *testing.T) {
 	}
 }
 
-// Whatever is written, compiling ends without a panic, and what compiles evaluates.
+// Compiling any text ends without a panic, and every program can be evaluated.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"yes() || (no() && !fails())", "true != false", "((", "yes(1)", "a.b().c", "[1,2]",

@@ -23,15 +23,15 @@ import (
 
 var nameFormat = regexp.MustCompile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
 
-// reserved are the words that CEL reserves (language specification, syntax).
+// reserved are the reserved words of CEL (language specification, syntax).
 var reserved = []string{
 	"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
 	"let", "loop",
 	"namespace", "null", "package", "return", "true", "var", "void", "while",
 }
 
-// IsMemberName says whether an expression can call a member by the name: it has to be
-// an identifier of CEL and no reserved word.
+// IsMemberName reports whether an expression can call a member by this name: the name must be a CEL
+// identifier that is not a reserved word.
 func IsMemberName(name string) bool {
 	return isName(name) && !slices.Contains(reserved, name)
 }

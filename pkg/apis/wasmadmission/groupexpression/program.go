@@ -17,11 +17,10 @@ limitations under the License.
 // Package groupexpression compiles and evaluates the expressions that combine the
 // verdicts of the members of a policy group, such as "signed() || (trusted() && scanned())".
 //
-// They are written in the part of CEL that consists of the members as functions without
-// parameters, the operators ==, !=, ||, && and !, parentheses, true and false. The text
-// is parsed by CEL. It is evaluated here, because CEL leaves it open in which order
-// operands are evaluated and drops the error of one if the other decides: here order and
-// errors are part of the meaning.
+// The language is the part of CEL that consists of the members as functions without parameters, the
+// operators ==, !=, ||, && and !, parentheses, true and false. CEL parses the text, but this
+// package evaluates it: CEL does not define the order in which it evaluates operands, and drops the
+// error of one operand if the other decides. Here, order and errors are part of the meaning.
 package groupexpression
 
 import (
@@ -56,14 +55,14 @@ const (
 	unequal
 )
 
-// Members returns the names of the members that the expression mentions, each once, in
-// the order in which they are first mentioned. The caller must not change the slice.
+// Members returns the names of the members that the expression calls, each once, in the order of
+// their first call in the text. The caller must not change the slice.
 func (p *Program) Members() []string { return p.members }
 
-// Evaluate returns the value of the expression. It goes from left to right, calls a
-// member whenever it comes to a mention of it, and leaves out what cannot change the
-// result of || and &&. An error of call ends the evaluation and is returned as it is;
-// so is the cause of ctx when it is done before a call.
+// Evaluate returns the value of the expression. It goes from left to right, calls a member at every
+// mention, and skips operands that cannot change the result of || or &&. If call returns an error,
+// evaluation ends with that error unchanged. If ctx is done before a call, evaluation ends with the
+// cause of ctx.
 func (p *Program) Evaluate(ctx context.Context,
 	call func(member string) (bool, error)) (bool, error) {
 	return p.root.evaluate(ctx, call)

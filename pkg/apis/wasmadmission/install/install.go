@@ -25,9 +25,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// Install adds the internal and all external versions to the scheme, with their
-// defaults and conversions. It panics when the scheme already holds another type
-// under one of their names, which is an error of the program.
+// Install adds the internal and all external versions to the scheme, with their defaults and
+// conversions. It panics if the scheme already has another type under one of their names, which is
+// a programming error.
 func Install(scheme *runtime.Scheme) {
 	utilruntime.Must(wasmadmission.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))

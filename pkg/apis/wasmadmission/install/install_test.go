@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// Configuration files have no protobuf form, hence the round trip without it.
+// Configuration files have no protobuf form, so this round trip omits it.
 func TestRoundTrip(t *testing.T) {
 	scheme := runtime.NewScheme()
 	Install(scheme)

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
-// toJSON returns the one document that the data hold, YAML as JSON. What begins with
-// "{" has to be JSON, as the decoder of the apiserver's machinery has it.
+// toJSON returns the only document in data as JSON. Data that begins with "{" must be JSON: the
+// decoder of apimachinery expects that.
 func (k *kind) toJSON(data []byte) ([]byte, error) {
 	var document json.RawMessage
 	if yaml.IsJSONBuffer(data) {
@@ -40,7 +40,7 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 	if err := k.checkSoleDocument(data); err != nil {
 		return nil, err
 	}
-	// The decoder parses the data again, which are bounded here for it, too.
+	// The decoder parses the data again. This check bounds that too.
 	err := strictyaml.CheckExpansion(data)
 	if err == nil {
 		err = yaml.Unmarshal(data, &document)
@@ -53,8 +53,8 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 	return document, nil
 }
 
-// checkSoleDocument refuses a YAML stream that has no document, or more than one: the
-// parser reads the first and would leave out the rest in silence.
+// checkSoleDocument rejects a YAML stream with no document or with several. The parser would read
+// the first and silently ignore the rest.
 func (k *kind) checkSoleDocument(data []byte) error {
 	switch strictyaml.Count(data, 2) {
 	case 0:
@@ -62,5 +62,5 @@ func (k *kind) checkSoleDocument(data []byte) error {
 	case 1:
 		return nil
 	}
-	return fmt.Errorf("%s holds more than one YAML document: put all policies into one", k.file)
+	return fmt.Errorf("%s contains more than one YAML document: put all policies into one", k.file)
 }

@@ -28,8 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// explain turns the error of the decoder into one line for each problem. Strict errors come
-// with the path of their field; for others the fields are decoded one by one.
+// explain turns the error of the decoder into one line for each problem. Strict errors already have
+// the path of their field. For other errors, explain decodes the fields one by one.
 func (k *kind) explain(err error, fields map[string]json.RawMessage) error {
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
 		var lines []error
@@ -44,8 +44,8 @@ func (k *kind) explain(err error, fields map[string]json.RawMessage) error {
 	return err
 }
 
-// wrongValues decodes each field of a configuration by itself and returns an error for
-// each that cannot be decoded.
+// wrongValues decodes each field of a configuration separately and returns an error for each one
+// that fails.
 func wrongValues(fields map[string]json.RawMessage) []error {
 	var errs []error
 	rest := maps.Clone(fields)

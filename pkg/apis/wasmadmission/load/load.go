@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package load decodes the files that the WasmAdmission plugin is told by: its configuration
-// and the break-glass file.
+// Package load decodes the files that control the WasmAdmission plugin: its configuration and the
+// break-glass file.
 package load
 
 import (
@@ -34,21 +34,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// Empty returns a configuration that says nothing, which is what a server has that was given
-// none: all defaults and no policy.
+// Empty returns an empty configuration, with all defaults and no policies. A server uses it if it
+// gets no configuration.
 func Empty() []byte {
 	return []byte(
 		`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
 }
 
-// MaxSize is the largest configuration that is read, in bytes: 8 MiB.
+// MaxSize is the size of the largest configuration that the plugin reads, in bytes: 8 MiB.
 const MaxSize = 8 << 20
 
-// kind is what a file holds.
+// kind describes the content of a file.
 type kind struct {
-	// name is the kind's, and file what errors call the file.
+	// name is the kind, and file is how errors call the file.
 	name, file string
-	// wrongValues decodes each field by itself and returns an error for each that cannot be.
+	// wrongValues decodes each field separately and returns an error for each one that fails.
 	wrongValues func(fields map[string]json.RawMessage) []error
 }
 
@@ -68,12 +68,11 @@ func newCodecs() serializer.CodecFactory {
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict)
 }
 
-// LoadFromData decodes a configuration in YAML or JSON, in any served version, and
-// returns it in the internal form with defaults applied. It is strict: fields that are
-// unknown or occur twice are errors, and all of them are reported, one a line. If nothing
-// else is wrong, the configuration without them comes with the error, so that what else is
-// wrong can be reported, too; it is not to be used. Values are not validated; that is for
-// the caller to do, with package validation.
+// LoadFromData decodes a configuration in YAML or JSON, in any served version, and returns it in
+// the internal form with defaults applied. It is strict: fields that are unknown or occur twice are
+// errors, and it reports all of them, one a line. If nothing else is wrong, it also returns the
+// configuration without these fields, only so that the caller can report further problems. It does
+// not validate values; use package validation.
 func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	if len(data) > MaxSize {
 		return nil,
@@ -84,8 +83,8 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	return config, err
 }
 
-// BreakGlassFromData decodes the content of a break-glass file, which must be bounded, as
-// [LoadFromData] decodes a configuration, and as strictly.
+// BreakGlassFromData decodes the content of a break-glass file as strictly as [LoadFromData]
+// decodes a configuration. The caller must bound the size of data.
 func BreakGlassFromData(data []byte) (*wasmadmission.BreakGlass, error) {
 	object, err := decode(data, breakGlass)
 	order, _ := object.(*wasmadmission.BreakGlass)
@@ -102,8 +101,8 @@ func decode(data []byte, k *kind) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The decoder gets the data as they came, so that it can name lines, unless they have
-	// merge keys: it takes a key that overrides a merged one for a key that is there twice.
+	// The decoder gets the original data, so that it can name lines, unless the data has merge
+	// keys: it would report a key that overrides a merged one as a duplicate.
 	if bytes.Contains(data, []byte("<<")) {
 		if merged, err := strictyaml.ToJSON(data); err == nil {
 			data = merged
@@ -116,8 +115,8 @@ func decode(data []byte, k *kind) (runtime.Object, error) {
 	return object, err
 }
 
-// fieldsOf splits a document into its fields. It refuses one that is something else: what
-// would be said about the fields of that would only mislead.
+// fieldsOf splits a document into its fields. It returns an error for a document of another kind,
+// because reports about its fields would only mislead.
 func (k *kind) fieldsOf(document []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
@@ -141,7 +140,7 @@ func checkEqual(name string, value json.RawMessage, want string) error {
 		return fmt.Errorf("%s is missing: write %s", name, want)
 	}
 	if json.Unmarshal(value, &got) != nil || got != want {
-		// The beginning is enough to find it by.
+		// The beginning is enough to find the value.
 		return fmt.Errorf("%s is %.200s: write %s", name, value, want)
 	}
 	return nil

@@ -177,14 +177,14 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// A JSON escape that the YAML parser does not know must not matter.
+// The YAML parser does not know all JSON escapes.
 func TestLoadJSONEscapes(t *testing.T) {
 	config, err := LoadFromData([]byte(jsonHead + `,"policies":[{"message":"\ud83d\ude00\/"}]}`))
 	require.NoError(t, err)
 	require.Equal(t, "😀/", config.Policies[0].Message)
 }
 
-// A key may override one that is merged, as kubectl has it; it may not be there twice.
+// As in kubectl, a key may override a merged one, but may not occur twice.
 func TestLoadMergeKeys(t *testing.T) {
 	const policies = "policies:\n- &a {name: a, module: 'file:///a.wasm', mode: monitor}\n- {<<: *a, name: b"
 	config, err := LoadFromData([]byte(yamlHead + policies + "}\n"))
@@ -207,9 +207,9 @@ func TestLoadErrors(t *testing.T) {
 		"comments only": {"# nothing\n---\n\n",
 			"the configuration is empty: write a WasmAdmissionConfiguration"},
 		"two documents": {yamlHead + "---\n" + yamlHead,
-			"the configuration holds more than one YAML document: put all policies into one"},
+			"the configuration contains more than one YAML document: put all policies into one"},
 		"after the end": {yamlHead + "...\n" + yamlHead,
-			"the configuration holds more than one YAML document: put all policies into one"},
+			"the configuration contains more than one YAML document: put all policies into one"},
 		"JSON and YAML": {jsonHead + "}\n---\n" + yamlHead,
 			"the configuration begins with { and is not one valid JSON object: invalid character '-' after top-level value"},
 		"two JSON objects": {jsonHead + "} {}",
@@ -311,7 +311,7 @@ func TestLoadErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config, err := LoadFromData([]byte(test.data))
 			require.EqualError(t, err, test.want)
-			// What is wrong beside such fields can be found out.
+			// Other problems can still be found next to such fields.
 			strict := strings.Contains(test.want, "correct its name or remove it") ||
 				strings.Contains(test.want, "remove one of the two")
 			require.Equal(t, strict && !strings.Contains(test.want, "does not fit"), config != nil)
@@ -319,7 +319,7 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// aliasBomb is a document of a few hundred bytes that would grow to gigabytes.
+// aliasBomb returns a document of a few hundred bytes that would expand to gigabytes.
 func aliasBomb() string {
 	bomb := yamlHead + "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for name := 'b'; name <= 'i'; name++ {
@@ -329,17 +329,17 @@ func aliasBomb() string {
 	return bomb
 }
 
-// largeAliases is a document of few nodes that would grow to a thousand times its size.
+// largeAliases returns a document with few nodes that would expand a thousandfold.
 func largeAliases() string {
 	return yamlHead + "a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" +
 		strings.Repeat("*a,", 300) + "]\n"
 }
 
-// What is wrong many times over, or at length, makes no long error.
+// Many or long problems do not make a long error.
 func TestErrorsAreBounded(t *testing.T) {
 	for name, test := range map[string]struct{ data, want string }{
 		"repeated fields": {yamlHead + "x: {" + strings.Repeat("a: 1,", 2000) + "}",
-			"more than 100 fields occur twice: the rest is not named"},
+			"more than 100 fields occur twice: the others are not listed"},
 		"kind": {"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: " +
 			strings.Repeat("x", 100000), "kind is \"xxx"},
 		"apiVersion": {"kind: WasmAdmissionConfiguration\napiVersion: [" +

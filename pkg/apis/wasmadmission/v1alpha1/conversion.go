@@ -26,9 +26,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Convert_v1alpha1_Limits_To_wasmadmission_Limits turns quantities into bytes. It
-// refuses, by the names of their fields, those that an int64 cannot hold exactly:
-// rounding a limit would be a silent change of it.
+// Convert_v1alpha1_Limits_To_wasmadmission_Limits turns quantities into bytes. It returns an error
+// that names every field whose value an int64 cannot hold exactly. Rounding would silently change a
+// limit.
 func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmission.Limits,
 	s conversion.Scope) error {
 	err := errors.Join(
@@ -47,8 +47,8 @@ func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmiss
 	return autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in, out, s)
 }
 
-// Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns
-// quantities into bytes, as is done for limits.
+// Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns quantities into
+// bytes, like the conversion of limits.
 func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(
 	in *KubernetesCapability, out *wasmadmission.KubernetesCapability, s conversion.Scope) error {
 	err := errors.Join(
@@ -63,8 +63,8 @@ func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability
 		out, s)
 }
 
-// Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability turns quantities into bytes, as
-// is done for limits.
+// Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability turns quantities into bytes, like
+// the conversion of limits.
 func Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICapability,
 	out *wasmadmission.OCICapability, s conversion.Scope) error {
 	if err := wholeBytes("capabilities.oci.cacheSize", in.CacheSize); err != nil {
@@ -77,8 +77,8 @@ func wholeBytes(name string, size *resource.Quantity) error {
 	if size == nil {
 		return nil
 	}
-	// Value rounds and overflows in silence. A copy is used because AsDec changes the
-	// form of a quantity.
+	// Value rounds and overflows silently. AsDec changes the form of a quantity, so it works on a
+	// copy.
 	exact := size.DeepCopy()
 	if resource.NewQuantity(size.Value(), resource.BinarySI).AsDec().Cmp(exact.AsDec()) == 0 {
 		return nil
@@ -87,8 +87,7 @@ func wholeBytes(name string, size *resource.Quantity) error {
 		name, exact.AsDec())
 }
 
-// Convert_Pointer_resource_Quantity_To_int64 gives the bytes of a quantity, zero for
-// none.
+// Convert_Pointer_resource_Quantity_To_int64 converts a quantity to bytes. nil becomes 0.
 func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int64,
 	_ conversion.Scope) error {
 	*out = 0
@@ -98,7 +97,7 @@ func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int
 	return nil
 }
 
-// Convert_int64_To_Pointer_resource_Quantity gives the quantity of a number of bytes.
+// Convert_int64_To_Pointer_resource_Quantity converts a number of bytes to a quantity.
 func Convert_int64_To_Pointer_resource_Quantity(in *int64, out **resource.Quantity,
 	_ conversion.Scope) error {
 	*out = resource.NewQuantity(*in, resource.BinarySI)

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Convert_wasmadmission_Policy_To_v1alpha1_Policy converts a policy that has no
-// namespace, which this version cannot express.
+// Convert_wasmadmission_Policy_To_v1alpha1_Policy converts a policy. It returns an error for one
+// with a namespace, which this version cannot express.
 func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, out *Policy,
 	s conversion.Scope) error {
 	if in.Namespace != "" {
@@ -37,7 +37,8 @@ func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, o
 	return autoConvert_wasmadmission_Policy_To_v1alpha1_Policy(in, out, s)
 }
 
-// Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup orders the members by name.
+// Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup converts a group and sorts its members
+// by name.
 func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup,
 	out *wasmadmission.PolicyGroup, s conversion.Scope) error {
 	if err := autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in, out, s); err !=
@@ -56,8 +57,8 @@ func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup,
 	return nil
 }
 
-// Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup converts a group that has no
-// namespace, which this version cannot express.
+// Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup converts a group. It returns an error
+// for one with a namespace, which this version cannot express.
 func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission.PolicyGroup,
 	out *PolicyGroup, s conversion.Scope) error {
 	if in.Namespace != "" {
@@ -83,8 +84,8 @@ func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission
 	return nil
 }
 
-// Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember leaves out the
-// name: it is the member's key in the group.
+// Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember converts a member. It
+// leaves out the name, which is the member's key in the group.
 func Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(
 	in *wasmadmission.PolicyGroupMember, out *PolicyGroupMember, s conversion.Scope) error {
 	return autoConvert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(in, out, s)

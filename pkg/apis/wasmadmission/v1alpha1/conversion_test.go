@@ -41,7 +41,7 @@ func TestConvertSizes(t *testing.T) {
 		{size: "4Gi", want: 4 << 30},
 		{size: "-1Ki", want: -1024},
 		{size: "9223372036854775807", want: math.MaxInt64},
-		// The parser of quantities caps what has a binary suffix; validation refuses it.
+		// The quantity parser caps values with a binary suffix. Validation rejects this one.
 		{size: "8Ei", want: math.MaxInt64},
 		{
 			size: "0.5",
@@ -76,7 +76,7 @@ func TestConvertSizes(t *testing.T) {
 	}
 }
 
-// Every size is named in its own error, and all of them are reported.
+// Each size has its own error with its name, and all are reported.
 func TestConvertSizesNamesFields(t *testing.T) {
 	half := new(resource.MustParse("0.5"))
 	in := v1alpha1.Limits{
@@ -93,7 +93,7 @@ func TestConvertSizesNamesFields(t *testing.T) {
 			"\nlimits.totalMemory"+reason)
 }
 
-// The members of a group are a map in the file and an ordered list in memory.
+// The members of a group are a map in the file and a sorted list in memory.
 func TestConvertGroup(t *testing.T) {
 	in := v1alpha1.PolicyGroup{Name: "g", Policies: map[string]v1alpha1.PolicyGroupMember{
 		"b": {Module: "file:///b.wasm"}, "c": {Module: "file:///c.wasm"},
@@ -114,7 +114,7 @@ func TestConvertGroup(t *testing.T) {
 	require.Equal(t, in, back)
 }
 
-// Leaving out the namespace would widen what a policy sees.
+// Dropping the namespace would widen what a policy sees.
 func TestConvertRefusesNamespaces(t *testing.T) {
 	err := v1alpha1.Convert_wasmadmission_Policy_To_v1alpha1_Policy(
 		&wasmadmission.Policy{Name: "a", Namespace: "team"}, &v1alpha1.Policy{}, nil)

@@ -25,15 +25,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// DefaultUser is as whom policies look at the cluster. Nothing grants it anything: an
-// administrator who wants policies to see something binds a role to it.
+// DefaultUser is the user as which policies read the cluster by default. No role is bound to it. An
+// administrator who wants policies to see something binds one.
 const DefaultUser = "system:wasm-admission"
 
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
 }
 
-// SetDefaults_Policy fills in what a policy leaves out.
+// SetDefaults_Policy sets the fields that a policy leaves out.
 func SetDefaults_Policy(policy *Policy) {
 	defaultSettings(&policy.Settings)
 	defaultTo(&policy.FailurePolicy, admissionregistrationv1.Fail)
@@ -42,7 +42,7 @@ func SetDefaults_Policy(policy *Policy) {
 	defaultTo(&policy.ReinvocationPolicy, admissionregistrationv1.IfNeededReinvocationPolicy)
 }
 
-// SetDefaults_PolicyGroup fills in what a group and its members leave out.
+// SetDefaults_PolicyGroup sets the fields that a group and its members leave out.
 func SetDefaults_PolicyGroup(group *PolicyGroup) {
 	for name, member := range group.Policies {
 		defaultSettings(&member.Settings)
@@ -53,33 +53,33 @@ func SetDefaults_PolicyGroup(group *PolicyGroup) {
 	defaultTo(&group.Mode, ModeProtect)
 }
 
-// defaultSettings makes an empty object of settings that are left out. Null settings
-// have already been read as absent.
+// defaultSettings sets missing settings to an empty object. Decoding reads null settings as
+// missing.
 func defaultSettings(settings *runtime.RawExtension) {
 	if len(settings.Raw) == 0 && settings.Object == nil {
 		settings.Raw = []byte("{}")
 	}
 }
 
-// SetDefaults_Sources fills in how long fetching a module may take.
+// SetDefaults_Sources sets how long fetching a module may take.
 func SetDefaults_Sources(sources *Sources) {
 	defaultPointer(&sources.Timeout, metav1.Duration{Duration: time.Minute})
 }
 
-// SetDefaults_Verification has signatures demanded of all modules: whoever writes whose
-// they must be and nothing else means that.
+// SetDefaults_Verification demands signatures of all modules: that is what a configuration means
+// that only says whose signatures are accepted.
 func SetDefaults_Verification(verification *Verification) {
 	defaultPointer(&verification.Required, true)
 }
 
-// SetDefaults_Reload fills in how often changes are looked for, and how long loading one
-// may take.
+// SetDefaults_Reload sets how often the plugin looks for changes, and how long loading one may
+// take.
 func SetDefaults_Reload(reload *Reload) {
 	defaultPointer(&reload.Interval, metav1.Duration{Duration: time.Minute})
 	defaultPointer(&reload.LoadTimeout, metav1.Duration{Duration: 2 * time.Minute})
 }
 
-// SetDefaults_Compilation fills in where modules are compiled, and with what.
+// SetDefaults_Compilation sets where modules are compiled, and with which resources.
 func SetDefaults_Compilation(compilation *Compilation) {
 	defaultTo(&compilation.Mode, CompilationChildProcesses)
 	defaultPointer(&compilation.Memory, resource.MustParse("1Gi"))
@@ -87,22 +87,22 @@ func SetDefaults_Compilation(compilation *Compilation) {
 	defaultPointer(&compilation.Timeout, metav1.Duration{Duration: 2 * time.Minute})
 }
 
-// SetDefaults_CircuitBreaker fills in when the breaker opens and how it closes. An
-// explicit zero stays, and switches the breaker off.
+// SetDefaults_CircuitBreaker sets when the breaker opens and how it closes. An explicit 0 stays,
+// and disables the breaker.
 func SetDefaults_CircuitBreaker(breaker *CircuitBreaker) {
 	defaultPointer(&breaker.Failures, 10)
 	defaultPointer(&breaker.ProbeInterval, metav1.Duration{Duration: 10 * time.Second})
 }
 
-// SetDefaults_Mutation fills in what becomes of fields that are unknown.
+// SetDefaults_Mutation sets what happens to unknown fields.
 func SetDefaults_Mutation(mutation *Mutation) {
 	if mutation.UnknownFields == "" {
 		mutation.UnknownFields = UnknownFieldsError
 	}
 }
 
-// SetDefaults_Limits fills in the limits that are left out. An explicit zero stays, and
-// validation refuses it where it has no meaning.
+// SetDefaults_Limits sets the limits that are left out. An explicit 0 stays, and validation rejects
+// it where it has no meaning.
 func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.ModuleSize, resource.MustParse("128Mi"))
 	defaultPointer(&limits.Memory, resource.MustParse("128Mi"))
@@ -125,28 +125,28 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.PolicyEvaluations, 500)
 }
 
-// SetDefaults_KubernetesCapability fills in as whom policies look at the cluster, and what
-// of it is held.
+// SetDefaults_KubernetesCapability sets the user as which policies read the cluster, and the bounds
+// of the cache of the cluster.
 func SetDefaults_KubernetesCapability(kubernetes *KubernetesCapability) {
 	defaultTo(&kubernetes.User, DefaultUser)
 	defaultPointer(&kubernetes.MemorySize, resource.MustParse("256Mi"))
 	defaultPointer(&kubernetes.IdleTimeout, metav1.Duration{Duration: 10 * time.Minute})
 }
 
-// SetDefaults_AnswerCache fills in what is kept of the answers to a host capability.
+// SetDefaults_AnswerCache sets the bounds of the cache of a host capability's answers.
 func SetDefaults_AnswerCache(cache *AnswerCache) {
 	defaultPointer(&cache.CacheEntries, 4096)
 	defaultPointer(&cache.CacheSize, resource.MustParse("16Mi"))
 	defaultPointer(&cache.CacheTTL, metav1.Duration{Duration: 5 * time.Second})
 }
 
-// SetDefaults_DNSCapability fills in what is kept of the answers of DNS.
+// SetDefaults_DNSCapability sets the bounds of the cache of DNS answers.
 func SetDefaults_DNSCapability(dns *DNSCapability) {
 	defaultPointer(&dns.CacheEntries, 1000)
 	defaultPointer(&dns.CacheTTL, metav1.Duration{Duration: 30 * time.Second})
 }
 
-// SetDefaults_OCICapability fills in what looks at registries may take.
+// SetDefaults_OCICapability sets the bounds of looks at registries.
 func SetDefaults_OCICapability(oci *OCICapability) {
 	defaultPointer(&oci.CacheEntries, 4096)
 	defaultPointer(&oci.CacheSize, resource.MustParse("16Mi"))
@@ -159,14 +159,14 @@ func SetDefaults_OCICapability(oci *OCICapability) {
 	defaultPointer(&oci.RegistryLooks, 8)
 }
 
-// defaultTo sets a value that is left out.
+// defaultTo sets an empty field.
 func defaultTo[T ~string](field *T, value T) {
 	if *field == "" {
 		*field = value
 	}
 }
 
-// defaultPointer sets a value that is left out and whose zero may mean something.
+// defaultPointer sets a field that is left out, and keeps an explicit zero.
 func defaultPointer[T any](field **T, value T) {
 	if *field == nil {
 		*field = &value

@@ -235,7 +235,7 @@ func TestDefaults(t *testing.T) {
 			scheme.Default(config)
 			require.Equal(t, &test.want, config)
 
-			// Defaults are stable: applied twice they change nothing more.
+			// Applying defaults twice changes nothing.
 			scheme.Default(config)
 			require.Equal(t, &test.want, config)
 		})

@@ -19,7 +19,7 @@ limitations under the License.
 // +k8s:defaulter-gen=TypeMeta
 // +groupName=wasm.admission.config.k8s.io
 
-// Package v1alpha1 is the first version of the configuration file of the
-// WasmAdmission plugin. The comments on its types are the reference of the file
-// format; docs/config.md presents the same with examples.
+// Package v1alpha1 is the first version of the configuration file of the WasmAdmission plugin. The
+// comments on its types are the reference of the file format. docs/config.md presents the same with
+// examples.
 package v1alpha1

@@ -30,7 +30,7 @@ var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha
 var (
 	// SchemeBuilder collects the functions that add this version to a scheme.
 	SchemeBuilder runtime.SchemeBuilder
-	// The generated conversions register themselves through this name.
+	// localSchemeBuilder is the name that the generated conversions use to register themselves.
 	localSchemeBuilder = &SchemeBuilder
 	// AddToScheme adds the types of this version, their defaults and their
 	// conversions to a scheme.

@@ -33,23 +33,23 @@ const (
 	maxBreakGlassReasonBytes = 1024
 )
 
-// ValidateBreakGlass returns everything that is wrong with what a break-glass file says, and none
-// when it is to be obeyed if it is read now.
+// ValidateBreakGlass returns everything that is wrong with the content of a break-glass file that
+// is read at the time now. It returns nothing if the file is valid.
 func ValidateBreakGlass(order *wasmadmission.BreakGlass, now time.Time) (errs field.ErrorList) {
 	until := field.NewPath("until")
 	switch {
 	case order.Until.IsZero():
 		errs = append(errs,
-			field.Required(until, "write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z"))
+			field.Required(until, "write a time in RFC 3339 format, such as 2006-01-02T15:04:05Z"))
 	case !order.Until.After(now):
 		errs = append(errs,
 			field.Invalid(until, order.Until.UTC().Format(time.RFC3339),
-				fmt.Sprintf("is over: write a later time, at most %s ahead, or remove the file",
+				fmt.Sprintf("has passed: write a later time, at most %s ahead, or remove the file",
 					maxBreakGlass)))
 	case order.Until.Sub(now) > maxBreakGlass:
 		errs = append(errs,
 			field.Invalid(until, order.Until.UTC().Format(time.RFC3339),
-				fmt.Sprintf("more than %s ahead: write an earlier time", maxBreakGlass)))
+				fmt.Sprintf("is more than %s ahead: write an earlier time", maxBreakGlass)))
 	}
 	if n := len(order.Reason); n == 0 || n > maxBreakGlassReasonBytes {
 		errs = append(errs,

@@ -39,7 +39,7 @@ func validateCapabilities(capabilities *wasmadmission.Capabilities,
 	return append(errs, validateOCI(&capabilities.OCI, fldPath.Child("oci"))...)
 }
 
-// maxRegistries bounds each list of hosts and addresses, which is walked for every look.
+// maxRegistries bounds each list of hosts and addresses, because every look walks it.
 const maxRegistries = 100
 
 func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.ErrorList {
@@ -77,16 +77,16 @@ func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.Er
 		validateBetween(oci.RegistryLooks, 1, 1000, fldPath.Child("registryLooks"))...)
 }
 
-// validateRange allows a CIDR in canonical form: one with other bits set may be a typo.
+// validateRange allows a CIDR in canonical form. One with further bits set may be a typo.
 func validateRange(cidr string, fldPath *field.Path) *field.Error {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
 		return field.Invalid(fldPath, cidr,
-			"is no range of addresses: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48")
+			"is not an address range: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48")
 	}
 	if prefix.Addr().Is4In6() {
 		return field.Invalid(fldPath, cidr,
-			"is a range of IPv4 in terms of IPv6: write the one of IPv4")
+			"is an IPv4 range in IPv6 notation: write it in IPv4 notation")
 	}
 	if canonical := prefix.Masked().String(); canonical != cidr {
 		return field.Invalid(fldPath, cidr, "is not in canonical form: write "+canonical+
@@ -102,13 +102,13 @@ func validateHostPattern(pattern string, fldPath *field.Path) *field.Error {
 		return nil
 	}
 	return field.Invalid(fldPath, pattern,
-		"is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, "+
+		"is not a host pattern: write host or host:port in lower case, such as registry.example.com:5000, "+
 			"*.example.com for the names below a domain, or * for every name")
 }
 
 func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability,
 	fldPath *field.Path) field.ErrorList {
-	errs := validateNames(kubernetes.Groups, fldPath.Child("groups"), validateGroupOfEyes)
+	errs := validateNames(kubernetes.Groups, fldPath.Child("groups"), validateUserGroup)
 	errs = append(errs,
 		validateNames(kubernetes.SecretReaders, fldPath.Child("secretReaders"), nil)...)
 	errs = append(errs,
@@ -128,9 +128,9 @@ func validateAnswerCache(cache *wasmadmission.AnswerCache, fldPath *field.Path) 
 		validateDuration(cache.CacheTTL, time.Second, time.Minute, fldPath.Child("cacheTTL"))...)
 }
 
-// validateGroupOfEyes refuses the group that may do everything: nothing would be left to
-// authorise.
-func validateGroupOfEyes(name string, fldPath *field.Path) *field.Error {
+// validateUserGroup rejects system:masters. That group may do everything, so that nothing would
+// be left to authorize.
+func validateUserGroup(name string, fldPath *field.Path) *field.Error {
 	if name != user.SystemPrivilegedGroup {
 		return nil
 	}
@@ -138,8 +138,8 @@ func validateGroupOfEyes(name string, fldPath *field.Path) *field.Error {
 		"may do everything, and policies would see everything: bind a role to the user instead")
 }
 
-// WarningsForSecretReaders returns a line for each name that no policy and no member of a
-// group has. It is no mistake for sure: policies come and go while a server runs.
+// WarningsForSecretReaders returns one line for each name that no policy and no member of a group
+// has. Such a name is not an error: policies come and go while a server runs.
 func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy,
 	groups []wasmadmission.PolicyGroup) []string {
 	names := sets.New[string]()
@@ -157,7 +157,7 @@ func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy,
 		if !names.Has(reader) {
 			warnings = append(warnings,
 				fmt.Sprintf(
-					"%s: no policy is called %q, so that nobody is granted anything by it: write the name that is in "+
+					"%s: no policy is called %q, so this entry grants nothing: write the name that is in "+
 						"messages about the policy, <group>/<member> for a member of a group, or remove the entry",
 					at.Index(i), reader))
 		}

@@ -30,12 +30,11 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
-// maxMatchConditions is the bound of admissionregistration.k8s.io/v1.
+// maxMatchConditions is the bound that admissionregistration.k8s.io/v1 sets.
 const maxMatchConditions = 64
 
-// compiler is made when the first condition is checked: building its environments
-// takes longer than all other validation. It is the compiler of the webhook plugins,
-// and is safe for concurrent use.
+// compiler is created on first use, because building its environments takes longer than the rest of
+// validation. It is the compiler of the webhook plugins, and is safe for concurrent use.
 var compiler = sync.OnceValue(func() plugincel.Compiler {
 	return plugincel.NewCompiler(
 		environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
@@ -44,7 +43,7 @@ var compiler = sync.OnceValue(func() plugincel.Compiler {
 func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition,
 	fldPath *field.Path) field.ErrorList {
 	if len(conditions) > maxMatchConditions {
-		// No more than that are compiled either.
+		// This also bounds how many conditions are compiled.
 		return field.ErrorList{field.TooMany(fldPath, len(conditions), maxMatchConditions)}
 	}
 	var errs field.ErrorList
@@ -70,13 +69,12 @@ func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition
 	return errs
 }
 
-// knownVariables are what match conditions may name: what webhooks' may, and the namespace,
-// which compiles there, too, and is null there.
+// knownVariables are the variables of match conditions: those of webhooks, and namespaceObject,
+// which the same environment declares but which is always null.
 const knownVariables = "object, oldObject, request, namespaceObject and authorizer"
 
-// validateExpression compiles an expression in the environment in which the dispatcher
-// compiles it to evaluate it, which is that of the webhook plugins, so that what passes
-// here cannot fail to compile there.
+// validateExpression compiles an expression in the environment of the webhook plugins. The
+// dispatcher uses the same environment, so an expression that passes here also compiles there.
 func validateExpression(condition *admissionregistrationv1.MatchCondition,
 	fldPath *field.Path) field.ErrorList {
 	if strings.TrimSpace(condition.Expression) == "" {
@@ -101,9 +99,9 @@ func validateExpression(condition *admissionregistrationv1.MatchCondition,
 	return field.ErrorList{field.Invalid(fldPath, condition.Expression, detail)}
 }
 
-// oneLine drops the excerpts of the source that CEL prints below each error: the
-// position is in the error, and the source is in the message already. So it does with the
-// name of the container, which is empty, and which newer versions of CEL do not print.
+// oneLine drops the source excerpts that CEL prints below each error: the error has the position,
+// and the message already has the source. It also drops the name of the container, which is empty
+// and which newer versions of CEL no longer print.
 func oneLine(detail string) string {
 	var kept []string
 	for line := range strings.Lines(detail) {

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// The examples of docs/config.md can be used as they are.
+// The examples in docs/config.md are valid as they are.
 func TestDocumentedExamples(t *testing.T) {
 	var configs []*wasmadmission.WasmAdmissionConfiguration
 	for _, example := range examples(t, "config.md") {
@@ -42,8 +42,7 @@ func TestDocumentedExamples(t *testing.T) {
 	require.Equal(t, parse(t, head), configs[2], "the example of limits states the defaults")
 }
 
-// So can the configurations in the other documents. Their other examples are YAML at
-// least.
+// The configurations in the other documents are valid. Their other examples are at least YAML.
 func TestExamplesOfGuides(t *testing.T) {
 	for guide, configs := range map[string]int{
 		"operations.md":   2,
@@ -62,8 +61,8 @@ func TestExamplesOfGuides(t *testing.T) {
 	}
 }
 
-// What deploy/kubeadm has as files is what the guide shows.
-func TestShippedFilesAreThoseOfTheGuide(t *testing.T) {
+// The guide shows the same files as deploy/kubeadm.
+func TestGuideShowsShippedFiles(t *testing.T) {
 	shown := make(map[string]map[string]any)
 	for _, example := range examples(t, "operations.md") {
 		var object map[string]any
@@ -87,8 +86,8 @@ func TestShippedFilesAreThoseOfTheGuide(t *testing.T) {
 	}
 }
 
-// So is what the guide to kind has kubeadm told.
-func TestKindIsToldWhatKubeadmIs(t *testing.T) {
+// The guide to kind gives kubeadm the same configuration.
+func TestKindGuideMatchesKubeadm(t *testing.T) {
 	var cluster struct{ KubeadmConfigPatches []string }
 	require.NoError(t, yaml.Unmarshal([]byte(examples(t, "kind.md")[0]), &cluster))
 	require.Len(t, cluster.KubeadmConfigPatches, 3)
@@ -104,20 +103,20 @@ func TestKindIsToldWhatKubeadmIs(t *testing.T) {
 	for n, text := range shipped {
 		require.Equal(t, parsed(text), parsed(cluster.KubeadmConfigPatches[n]))
 	}
-	// Nodes that join have patches of their own.
+	// Nodes that join have their own patches.
 	joining := parsed(cluster.KubeadmConfigPatches[2])
 	require.Equal(t, "JoinConfiguration", joining["kind"])
 	require.Equal(t, parsed(shipped[1])["patches"], joining["patches"])
 }
 
-// In dev, where newcomers try the sample, everybody is in system:masters.
+// In the dev cluster, where newcomers try the sample, every user is in system:masters.
 func TestTheSampleExemptsNoAdministrators(t *testing.T) {
 	for _, example := range examples(t, "operations.md") {
 		require.NotContains(t, example, "system:masters")
 	}
 }
 
-// Alerts that compare a metric say nothing where it is not served.
+// An alert that only compares a metric stays silent where the metric is not served.
 func TestTheShippedAlertFiresWithoutTheMetric(t *testing.T) {
 	rules := read(t, filepath.Join("..", "deploy", "monitoring", "rules.yaml"))
 	require.Contains(t, rules,

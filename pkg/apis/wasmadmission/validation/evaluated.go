@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// evaluated is what policies and members of groups have in common: a module, and what
-// it is evaluated with.
+// evaluated holds the fields that policies and members of groups share: a module, and what its
+// evaluation needs.
 type evaluated struct {
 	module                string
 	digest                string
@@ -76,8 +76,8 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 	return errs
 }
 
-// validateContextAwareResources checks entries of contextAwareResources, be they from a
-// policy or from a module's metadata. Both fields of each have to be set.
+// validateContextAwareResources checks the contextAwareResources of a policy or of a module's
+// metadata. Both fields of each entry must be set.
 func validateContextAwareResources(resources []wasmadmission.ContextAwareResource,
 	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList

@@ -26,11 +26,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/groupexpression"
 )
 
-// maxMembers bounds the members of a group.
+// maxMembers bounds the number of members of a group.
 const maxMembers = 64
 
-// ValidatePolicyGroup returns everything that is wrong with a group but its name, as
-// ValidatePolicy does for a policy.
+// ValidatePolicyGroup returns everything that is wrong with a group, except for its name, like
+// ValidatePolicy.
 func ValidatePolicyGroup(group *wasmadmission.PolicyGroup,
 	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	errs := validateMembers(group.Policies, config, fldPath.Child("policies"))
@@ -96,7 +96,7 @@ func validateMembers(members []wasmadmission.PolicyGroupMember,
 	return errs
 }
 
-// validateGroupExpression compiles the expression as it is compiled to be evaluated.
+// validateGroupExpression compiles the expression in the same way as for evaluation.
 func validateGroupExpression(group *wasmadmission.PolicyGroup,
 	fldPath *field.Path) field.ErrorList {
 	if strings.TrimSpace(group.Expression) == "" {

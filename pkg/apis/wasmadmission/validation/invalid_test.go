@@ -23,10 +23,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each of these configurations has one thing wrong with it and gives one line.
+// Each of these configurations has one mistake and causes one line.
 func TestInvalidConfigurations(t *testing.T) {
 	const (
-		hostPattern = "is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, *.example.com for the names below a domain, or * for every name"
+		hostPattern = "is not a host pattern: write host or host:port in lower case, such as registry.example.com:5000, *.example.com for the names below a domain, or * for every name"
 
 		subdomain = `is not a DNS subdomain: write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends and around each '.'`
 		digest    = `must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`
@@ -80,18 +80,18 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"root", module("file:///"),
 			`policies[a].module: Invalid value: "file:///": names no file: ` + path},
 		{"relative file", module("file://a.wasm"),
-			`policies[a].module: Invalid value: "file://a.wasm": holds a relative path, and there is no directory that it could start from: ` +
+			`policies[a].module: Invalid value: "file://a.wasm": has a relative path, and there is no directory to start from: ` +
 				path},
 		{"relative path", module("file://./policies/a.wasm"),
-			`policies[a].module: Invalid value: "file://./policies/a.wasm": holds a relative path, and there is no directory that it could start from: ` +
+			`policies[a].module: Invalid value: "file://./policies/a.wasm": has a relative path, and there is no directory to start from: ` +
 				path},
 		{"host", module("file://server/a.wasm"),
 			`policies[a].module: Invalid value: "file://server/a.wasm": names the host "server", and only files of this machine can be read: ` +
 				path + `, which begins with /`},
 		{"unclean path", module("file:///etc/../a.wasm"),
-			`policies[a].module: Invalid value: "file:///etc/../a.wasm": does not hold a clean path: write file:///a.wasm`},
+			`policies[a].module: Invalid value: "file:///etc/../a.wasm": has a path that is not clean: write file:///a.wasm`},
 		{"directory", module("file:///etc/a/"),
-			`policies[a].module: Invalid value: "file:///etc/a/": does not hold a clean path: write file:///etc/a`},
+			`policies[a].module: Invalid value: "file:///etc/a/": has a path that is not clean: write file:///etc/a`},
 		{"query", module("file:///a.wasm?x=1"),
 			`policies[a].module: Invalid value: "file:///a.wasm?x=1": has a query, which means nothing for a file: remove it, or rename a file that has ? in its name`},
 		{"fragment", module("file:///a.wasm#x"),
@@ -99,44 +99,44 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"percent", module("file:///a%20b.wasm"),
 			`policies[a].module: Invalid value: "file:///a%20b.wasm": holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name`},
 		{"control character", module("file:///a\n.wasm"),
-			`policies[a].module: Invalid value: "file:///a\n.wasm": holds a control character: rename the file`},
+			`policies[a].module: Invalid value: "file:///a\n.wasm": contains a control character: rename the file`},
 		{"long path", module("file:///" + strings.Repeat("a", 4096)),
 			`policies[a].module: Too long: may not be more than 4103 bytes`},
 
 		{"registry without state", module("registry://ghcr.io/policies/a:v1"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/policies/a:v1": is in a registry, and there is no directory to keep modules from registries in: set stateDirectory`},
+			`policies[a].module: Invalid value: "registry://ghcr.io/policies/a:v1": is in a registry, but there is no directory for modules from registries: set stateDirectory`},
 		{"registry without repository", remote("registry://ghcr.io"),
-			`policies[a].module: Invalid value: "registry://ghcr.io": is no reference to an artifact, missing registry or repository: ` +
+			`policies[a].module: Invalid value: "registry://ghcr.io": is not a reference to an artifact, missing registry or repository: ` +
 				reference},
 		{"registry without host", remote("registry:///a:v1"),
-			`policies[a].module: Invalid value: "registry:///a:v1": is no reference to an artifact, invalid registry "": ` +
+			`policies[a].module: Invalid value: "registry:///a:v1": is not a reference to an artifact, invalid registry "": ` +
 				reference},
 		{"upper-case repository", remote("registry://ghcr.io/A:v1"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/A:v1": is no reference to an artifact, invalid repository "A": ` +
+			`policies[a].module: Invalid value: "registry://ghcr.io/A:v1": is not a reference to an artifact, invalid repository "A": ` +
 				reference},
 		{"upper-case registry", remote("registry://GHCR.io/a:v1"),
-			`policies[a].module: Invalid value: "registry://GHCR.io/a:v1": does not name a host, "GHCR.io" is no DNS name or address: ` +
+			`policies[a].module: Invalid value: "registry://GHCR.io/a:v1": does not name a host, "GHCR.io" is not a DNS name or an address: ` +
 				host},
 		{"registry port", remote("registry://ghcr.io:0/a:v1"),
-			`policies[a].module: Invalid value: "registry://ghcr.io:0/a:v1": has the port "0", which is no number from 1 to 65535: ` +
+			`policies[a].module: Invalid value: "registry://ghcr.io:0/a:v1": has the port "0", which is not a number from 1 to 65535: ` +
 				host},
 		{"tag", remote("registry://ghcr.io/a:-1"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/a:-1": is no reference to an artifact, invalid tag "-1": ` +
+			`policies[a].module: Invalid value: "registry://ghcr.io/a:-1": is not a reference to an artifact, invalid tag "-1": ` +
 				reference},
 		{"empty tag", remote("registry://ghcr.io/a:"),
 			`policies[a].module: Invalid value: "registry://ghcr.io/a:": has an empty tag: write one or remove the colon`},
 		{"tag beside a digest", remote("registry://ghcr.io/a:-1@sha256:" + hex),
 			`policies[a].module: Invalid value: "registry://ghcr.io/a:-1@sha256:` + hex +
-				`": is no reference to an artifact, invalid tag "-1": ` + reference},
+				`": is not a reference to an artifact, invalid tag "-1": ` + reference},
 		{"manifest digest", remote("registry://ghcr.io/a@sha512:" + hex + hex),
 			`policies[a].module: Invalid value: "registry://ghcr.io/a@sha512:` + hex + hex +
-				`": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+				`": has something other than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
 		{"empty manifest digest", remote("registry://ghcr.io/a@"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/a@": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+			`policies[a].module: Invalid value: "registry://ghcr.io/a@": has something other than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
 		{"registry with a user", remote("registry://me:secret@ghcr.io/a:v1"),
-			`policies[a].module: Invalid value: "registry://…@ghcr.io/a:v1": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+			`policies[a].module: Invalid value: "registry://…@ghcr.io/a:v1": has something other than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
 		{"registry with a query", remote("registry://ghcr.io/a:v1?secret"),
-			`policies[a].module: Invalid value: "registry://ghcr.io/a:v1?…": is no reference to an artifact: ` +
+			`policies[a].module: Invalid value: "registry://ghcr.io/a:v1?…": is not a reference to an artifact: ` +
 				reference},
 		{"long reference", remote("registry://ghcr.io/" + strings.Repeat("a", 4096)),
 			`policies[a].module: Too long: may not be more than 4107 bytes`},
@@ -146,28 +146,28 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"http, other port", remote("http://insecure.example.com:8080/a.wasm"),
 			`policies[a].module: Invalid value: "http://insecure.example.com:8080/a.wasm": would be fetched without TLS: write https://, or add insecure.example.com:8080 to sources.insecure`},
 		{"layout without name", module("oci-layout:///a.tar"),
-			`policies[a].module: Invalid value: "oci-layout:///a.tar": does not name what is meant of the layout: ` +
+			`policies[a].module: Invalid value: "oci-layout:///a.tar": does not name an artifact in the layout: ` +
 				inLayout},
 		{"relative layout of a module", module("oci-layout://a.tar:v1"),
-			`policies[a].module: Invalid value: "oci-layout://a.tar:v1": is no artifact in a layout, the path of a layout must be absolute and clean: ` +
+			`policies[a].module: Invalid value: "oci-layout://a.tar:v1": is not an artifact in a layout, the path of a layout must be absolute and clean: ` +
 				inLayout},
 		{"layout with an odd path", module("oci-layout:///a%20b:v1"),
 			`policies[a].module: Invalid value: "oci-layout:///a%20b:v1": holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name`},
 		{"https with a user", remote("https://me:secret@example.com/a.wasm"),
-			`policies[a].module: Invalid value: "https://…@example.com/a.wasm": holds a user, and would be logged with the password: write credentials into sources.dockerConfig, or serve the module without`},
+			`policies[a].module: Invalid value: "https://…@example.com/a.wasm": holds credentials, which would be logged: put them into sources.dockerConfig, or serve the module without them`},
 		{"https with a query", remote("https://example.com/a.wasm?secret"),
-			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path without a query`},
 		{"https with an empty query", remote("https://example.com/a.wasm?"),
-			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+			`policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path without a query`},
 		{"https with a fragment", remote("https://example.com/a.wasm#a"),
 			`policies[a].module: Invalid value: "https://example.com/a.wasm#a": has a fragment, which no server sees: remove it`},
 		{"https without path", remote("https://example.com/"),
 			`policies[a].module: Invalid value: "https://example.com/": names no file: ` + server},
 		{"https without host", remote("https:///a.wasm"),
-			`policies[a].module: Invalid value: "https:///a.wasm": does not name a host, "" is no DNS name or address: ` +
+			`policies[a].module: Invalid value: "https:///a.wasm": does not name a host, "" is not a DNS name or an address: ` +
 				host},
 		{"https host", remote("https://exa_mple.com/a.wasm"),
-			`policies[a].module: Invalid value: "https://exa_mple.com/a.wasm": does not name a host, "exa_mple.com" is no DNS name or address: ` +
+			`policies[a].module: Invalid value: "https://exa_mple.com/a.wasm": does not name a host, "exa_mple.com" is not a DNS name or an address: ` +
 				host},
 		{"broken https", remote("https://example.com/%zz"),
 			`policies[a].module: Invalid value: "https://example.com/%zz": cannot be parsed, invalid URL escape "%zz": ` +
@@ -227,11 +227,11 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"subresource of every resource", rule("resources", `["*/scale", deployments/scale]`),
 			`policies[a].rules[0].resources[1]: Invalid value: "deployments/scale": is included in "*/scale", which is in the list too: remove one of the two`},
 		{"no subresource", rule("resources", `[pods/]`),
-			`policies[a].rules[0].resources[0]: Invalid value: "pods/": is no resource: write one, such as pods, or a subresource, such as pods/status`},
+			`policies[a].rules[0].resources[0]: Invalid value: "pods/": is not a resource: write one, such as pods, or a subresource, such as pods/status`},
 		{"subresource alone", rule("resources", `[/status]`),
-			`policies[a].rules[0].resources[0]: Invalid value: "/status": is no resource: write one, such as pods, or a subresource, such as pods/status`},
+			`policies[a].rules[0].resources[0]: Invalid value: "/status": is not a resource: write one, such as pods, or a subresource, such as pods/status`},
 		{"resource with group", rule("resources", `[apps/deployments/scale]`),
-			`policies[a].rules[0].resources[0]: Invalid value: "apps/deployments/scale": is no resource: write one, such as pods, or a subresource, such as pods/status`},
+			`policies[a].rules[0].resources[0]: Invalid value: "apps/deployments/scale": is not a resource: write one, such as pods, or a subresource, such as pods/status`},
 		{"unknown scope", rule("scope", "Namespace"),
 			`policies[a].rules[0].scope: Unsupported value: "Namespace": supported values: "*", "Cluster", "Namespaced"`},
 
@@ -329,12 +329,12 @@ func TestInvalidConfigurations(t *testing.T) {
 			strings.Repeat("a,", 101) + `]}}`,
 			`capabilities.oci.registries: Too many: 101: must have at most 100 items`},
 		{"address that is no range", head + `capabilities: {oci: {deniedRanges: [203.0.113.7]}}`,
-			`capabilities.oci.deniedRanges[0]: Invalid value: "203.0.113.7": is no range of addresses: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48`},
+			`capabilities.oci.deniedRanges[0]: Invalid value: "203.0.113.7": is not an address range: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48`},
 		{"range with more bits", head + `capabilities: {oci: {deniedRanges: [203.0.113.7/24]}}`,
 			`capabilities.oci.deniedRanges[0]: Invalid value: "203.0.113.7/24": is not in canonical form: write 203.0.113.0/24 if that is meant`},
 		{"range in another form",
 			head + `capabilities: {oci: {deniedRanges: ["::ffff:203.0.113.0/120"]}}`,
-			`capabilities.oci.deniedRanges[0]: Invalid value: "::ffff:203.0.113.0/120": is a range of IPv4 in terms of IPv6: write the one of IPv4`},
+			`capabilities.oci.deniedRanges[0]: Invalid value: "::ffff:203.0.113.0/120": is an IPv4 range in IPv6 notation: write it in IPv4 notation`},
 		{"range twice", head + `capabilities: {oci: {deniedRanges: [192.0.2.0/24, 192.0.2.0/24]}}`,
 			`capabilities.oci.deniedRanges[1]: Duplicate value: "192.0.2.0/24": is already in the list: remove one of the two`},
 		{"many ranges", head + `capabilities: {oci: {deniedRanges: [` + strings.Repeat("a,", 101) +
@@ -378,7 +378,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"no expression", group("g", "expression", `" "`),
 			`policyGroups[g].expression: Required value: write a CEL expression over the members that is true for the requests to admit, such as a() && b()`},
 		{"expression without the member", group("g", "expression", "one() && two()"),
-			`policyGroups[g].expression: Invalid value: "one() && two()": line 1, column 13: two is no member of the group: correct its name or add it to policies`},
+			`policyGroups[g].expression: Invalid value: "one() && two()": line 1, column 13: two is not a member of the group: correct its name or add it to policies`},
 		{"expression of other operators", group("g", "expression", "'one() ? true : false'"),
 			`policyGroups[g].expression: Invalid value: "one() ? true : false": line 1, column 7: only the operators ==, !=, ||, && and ! can be used`},
 		{"broken group expression", group("g", "expression", "one() &&"),
@@ -425,7 +425,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"relative policy directory", head + "policyDirectory: policies.d",
 			`policyDirectory: Invalid value: "policies.d": is a relative path: write the absolute path of a directory`},
 		{"root policy directory", head + "policyDirectory: /",
-			`policyDirectory: Invalid value: "/": is the root directory: write one of its own, such as /etc/kubernetes/wasm-admission/policies.d`},
+			`policyDirectory: Invalid value: "/": is the root directory: write a separate directory, such as /etc/kubernetes/wasm-admission/policies.d`},
 		{"one directory for both",
 			head + "policyDirectory: /var/lib/wasm\nstateDirectory: /var/lib/wasm",
 			`policyDirectory: Invalid value: "/var/lib/wasm": is the state directory too: give manifests a directory of their own`},
@@ -451,35 +451,35 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"unclean directory", head + "stateDirectory: /var/lib/",
 			`stateDirectory: Invalid value: "/var/lib/": is not a clean path: write /var/lib`},
 		{"root directory", head + "stateDirectory: /",
-			`stateDirectory: Invalid value: "/": is the root directory: write one of its own, such as /var/lib/kubernetes/wasm-admission`},
+			`stateDirectory: Invalid value: "/": is the root directory: write a separate directory, such as /var/lib/kubernetes/wasm-admission`},
 		{"long directory", head + "stateDirectory: /" + strings.Repeat("a", 4096),
 			`stateDirectory: Too long: may not be more than 4096 bytes`},
 		{"directory with control character", head + `stateDirectory: "/a\tb"`,
-			`stateDirectory: Invalid value: "/a\tb": holds a control character: write a path without one`},
+			`stateDirectory: Invalid value: "/a\tb": contains a control character: write a path without one`},
 
 		{"empty insecure host", head + `sources: {insecure: [""]}`,
 			`sources.insecure[0]: Required value: ` + empty},
 		{"insecure host twice", head + `sources: {insecure: [a, a]}`,
 			`sources.insecure[1]: Duplicate value: "a": ` + twice},
 		{"insecure URI", head + `sources: {insecure: [http://a]}`,
-			`sources.insecure[0]: Invalid value: "http://a": has the port "//a", which is no number from 1 to 65535: ` +
+			`sources.insecure[0]: Invalid value: "http://a": has the port "//a", which is not a number from 1 to 65535: ` +
 				host},
 		{"insecure path", head + `sources: {insecure: [a/b]}`,
-			`sources.insecure[0]: Invalid value: "a/b": does not name a host, "a/b" is no DNS name or address: ` +
+			`sources.insecure[0]: Invalid value: "a/b": does not name a host, "a/b" is not a DNS name or an address: ` +
 				host},
 		{"insecure port", head + `sources: {insecure: ["a:65536"]}`,
-			`sources.insecure[0]: Invalid value: "a:65536": has the port "65536", which is no number from 1 to 65535: ` +
+			`sources.insecure[0]: Invalid value: "a:65536": has the port "65536", which is not a number from 1 to 65535: ` +
 				host},
 		{"insecure address", head + `sources: {insecure: ["::1"]}`,
-			`sources.insecure[0]: Invalid value: "::1": does not name a host, ":" is no DNS name or address: ` +
+			`sources.insecure[0]: Invalid value: "::1": does not name a host, ":" is not a DNS name or an address: ` +
 				host},
 		{"unclosed address", head + `sources: {insecure: ["[::1"]}`,
-			`sources.insecure[0]: Invalid value: "[::1": does not name a host, "[:" is no DNS name or address: ` +
+			`sources.insecure[0]: Invalid value: "[::1": does not name a host, "[:" is not a DNS name or an address: ` +
 				host},
 		{"authority without host", head + `sources: {authorities: [{files: [/a.pem]}]}`,
 			`sources.authorities[0].host: Required value: write the host that the authorities vouch for`},
 		{"authority host", head + `sources: {authorities: [{host: A, files: [/a.pem]}]}`,
-			`sources.authorities[0].host: Invalid value: "A": does not name a host, "A" is no DNS name or address: ` +
+			`sources.authorities[0].host: Invalid value: "A": does not name a host, "A" is not a DNS name or an address: ` +
 				host},
 		{"authority host twice",
 			head +
@@ -496,24 +496,24 @@ func TestInvalidConfigurations(t *testing.T) {
 			strings.Repeat("/%d,", 17) + `]}]}`,
 			`sources.authorities[0].files: Too many: 17: must have at most 16 items`},
 		{"mirror without prefix", head + `sources: {mirrors: [{replacement: registry://a/}]}`,
-			`sources.mirrors[0].prefix: Invalid value: "": is no prefix of a URI that can have a mirror: ` +
+			`sources.mirrors[0].prefix: Invalid value: "": is not a URI prefix that can have a mirror: ` +
 				mirror},
 		{"mirror of files",
 			head + `sources: {mirrors: [{prefix: file:///a/, replacement: registry://a/}]}`,
-			`sources.mirrors[0].prefix: Invalid value: "file:///a/": is no prefix of a URI that can have a mirror: ` +
+			`sources.mirrors[0].prefix: Invalid value: "file:///a/": is not a URI prefix that can have a mirror: ` +
 				mirror},
 		{"mirror without TLS",
 			head + `sources: {mirrors: [{prefix: https://a/, replacement: http://a/}]}`,
-			`sources.mirrors[0].replacement: Invalid value: "http://a/": is no prefix of a URI that can have a mirror: ` +
+			`sources.mirrors[0].replacement: Invalid value: "http://a/": is not a URI prefix that can have a mirror: ` +
 				mirror},
 		{"mirror without host",
 			head + `sources: {mirrors: [{prefix: registry://a/, replacement: registry://}]}`,
-			`sources.mirrors[0].replacement: Invalid value: "registry://": does not name a host, "" is no DNS name or address: ` +
+			`sources.mirrors[0].replacement: Invalid value: "registry://": does not name a host, "" is not a DNS name or an address: ` +
 				host},
 		{"mirror with a tag",
 			head +
 				`sources: {mirrors: [{prefix: registry://a/, replacement: "registry://b/c@sha256:"}]}`,
-			`sources.mirrors[0].replacement: Invalid value: "registry://b/c@sha256:": holds more than a host and a path: ` +
+			`sources.mirrors[0].replacement: Invalid value: "registry://b/c@sha256:": contains more than a host and a path: ` +
 				mirror},
 		{"mirror of another scheme",
 			head + `sources: {mirrors: [{prefix: registry://a/, replacement: https://a/}]}`,
@@ -532,9 +532,9 @@ func TestInvalidConfigurations(t *testing.T) {
 				strings.Repeat("a", 4096) + `": is longer than 4096 bytes: ` + mirror},
 
 		{"verification of nobody", head + `verification: {}`,
-			`verification.config: Required value: signatures are demanded, and it is not said whose: write a verification config, or name its file`},
+			`verification.config: Required value: signatures are demanded, but nothing says whose: write a verification config, or name its file`},
 		{"config and file", verified("file: /a.yml\n  trustRoot: {publicGood: true}"),
-			`verification.file: Invalid value: "/a.yml": is set beside config: remove one of the two`},
+			`verification.file: Invalid value: "/a.yml": cannot be set together with config: remove one of the two`},
 		{"relative config", head + `verification: {file: a.yml}`,
 			`verification.file: Invalid value: "a.yml": is a relative path: write the absolute path of a file`},
 		{"broken config", head + `verification: {config: {apiVersion: v1, allOf: []}}`,
@@ -544,7 +544,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"config with a list", head + `verification: {config: []}`,
 			`verification.config: Invalid value: the verification config is not an object: write fields with values, apiVersion first`},
 		{"two trust roots", verified("trustRoot: {file: /a.json, publicGood: true}"),
-			`verification.trustRoot.publicGood: Invalid value: true: is set beside file: remove one of the two`},
+			`verification.trustRoot.publicGood: Invalid value: true: cannot be set together with file: remove one of the two`},
 		{"relative trust root", verified("trustRoot: {file: a.json}"),
 			`verification.trustRoot.file: Invalid value: "a.json": is a relative path: write the absolute path of a file`},
 		{"identities without trust root", verified(""), `verification.trustRoot: Required value: ` +
@@ -559,10 +559,10 @@ func TestInvalidConfigurations(t *testing.T) {
 			`policies[a].verification.required: Invalid value: true: demands the config of verification, which is not set: set verification.config or verification.file, or write a config here`},
 		{"a policy that requires less", verified("trustRoot: {publicGood: true}") +
 			"policies: [{name: a, module: file:///a.wasm, verification: {required: false}}]",
-			`policies[a].verification.required: Invalid value: false: would lift what verification.required demands of all: a policy can only add to it: remove it`},
+			`policies[a].verification.required: Invalid value: false: would exempt the policy from verification.required: a policy can only add demands, so remove this field`},
 		{"a member that requires less", verified("trustRoot: {publicGood: true}") +
 			`policyGroups: [{name: g, expression: a(), message: m, rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}], policies: {a: {module: file:///a.wasm, verification: {required: false}}}}]`,
-			`policyGroups[g].policies[a].verification.required: Invalid value: false: would lift what verification.required demands of all: a policy can only add to it: remove it`},
+			`policyGroups[g].policies[a].verification.required: Invalid value: false: would exempt the policy from verification.required: a policy can only add demands, so remove this field`},
 		{"no time to fetch", head + `sources: {timeout: 0s}`,
 			`sources.timeout: Invalid value: "0s": must be between 1s and 10m`},
 		{"much time to fetch", head + `sources: {timeout: 11m}`,

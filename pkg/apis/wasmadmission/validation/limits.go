@@ -57,7 +57,7 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 		{"hostCallPayloadSize", limits.HostCallPayloadSize, 1, 64 * mebi},
 		{"logLineSize", limits.LogLineSize, 1, 64 * kibi},
 		{"stack", limits.Stack, 64 * kibi, 512 * mebi},
-		// Any module may have so much; see package weight.
+		// Package weight allows any module that much.
 		{"compilationMemory", limits.CompilationMemory, 64 * mebi, 64 * gibi},
 	} {
 		errs = append(errs,
@@ -96,8 +96,8 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 			fldPath.Child("requestTimeout"))...)
 }
 
-// validateTotalMemory demands room for one instance at least: with less no policy could
-// use what limits.memory grants it.
+// validateTotalMemory requires room for at least one instance. With less, no policy could use the
+// memory that limits.memory grants it.
 func validateTotalMemory(limits *wasmadmission.Limits, fldPath *field.Path) field.ErrorList {
 	least, most := wasmPage, 1024*gibi
 	if limits.Memory <= 4*gibi {
@@ -139,7 +139,7 @@ func validateDuration(value metav1.Duration, least, most time.Duration,
 		fmt.Sprintf("must be between %s and %s", short(least), short(most)))}
 }
 
-// short writes a duration without the units that are zero at its end.
+// short formats a duration without zero units at its end.
 func short(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -34,8 +34,8 @@ var (
 	}
 )
 
-// matched is what policies and groups have in common: which requests they are asked
-// about, and what becomes of those when they fail.
+// matched holds the fields that policies and groups share: which requests they evaluate, and what
+// happens to a request if they fail.
 type matched struct {
 	rules             []admissionregistrationv1.RuleWithOperations
 	failurePolicy     admissionregistrationv1.FailurePolicyType

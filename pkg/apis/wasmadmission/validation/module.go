@@ -32,8 +32,7 @@ import (
 
 const fileScheme = "file://"
 
-// validateModule checks the URI of a module, and that the configuration lets it be
-// fetched.
+// validateModule checks the URI of a module, and that the configuration allows fetching it.
 func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration,
 	fldPath *field.Path) field.ErrorList {
 	if uri == "" {
@@ -52,8 +51,8 @@ func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration
 	return nil
 }
 
-// redact leaves out of a URI what may be secret, for messages: a user with a password,
-// and the query of a server, in which there may be a signature.
+// redact removes the parts of a URI that may be secret, for messages: a user with a password, and
+// the query of a server's URI, which may contain a signature.
 func redact(uri string) string {
 	scheme, rest, found := strings.Cut(uri, "://")
 	if !found || scheme == "file" {
@@ -72,7 +71,7 @@ func redact(uri string) string {
 	return scheme + "://" + authority + path
 }
 
-// moduleProblem says what is wrong with the URI of a module, "" when nothing is.
+// moduleProblem returns what is wrong with the URI of a module, or "".
 func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration) string {
 	const remedy = "write file:// and an absolute path, registry:// and a reference, https://, or oci-layout://"
 	scheme, rest, found := strings.Cut(uri, "://")
@@ -93,41 +92,41 @@ func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration)
 	return fmt.Sprintf("has the unknown scheme %q: %s", scheme, remedy)
 }
 
-// registryProblem checks what follows registry://: host/repository, and a tag, a digest
-// of the manifest, or both.
+// registryProblem checks the part after registry://: host/repository, and a tag, a digest of the
+// manifest, or both.
 func registryProblem(text string, config *wasmadmission.WasmAdmissionConfiguration) string {
 	const remedy = "write registry://host/repository:tag or registry://host/repository@sha256:…"
 	reference, err := moduleuri.ParseReference(text)
 	switch {
 	case strings.Count(text, "@") > 1, strings.ContainsAny(text, "?#"):
-		return "is no reference to an artifact: " + remedy
+		return "is not a reference to an artifact: " + remedy
 	case errors.Is(err, moduleuri.ErrDigest):
-		return `has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`
+		return `has something other than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`
 	case errors.Is(err, moduleuri.ErrEmptyTag):
 		return "has an empty tag: write one or remove the colon"
 	case err != nil:
-		return fmt.Sprintf("is no reference to an artifact, %s: %s",
+		return fmt.Sprintf("is not a reference to an artifact, %s: %s",
 			strings.TrimPrefix(err.Error(), errdef.ErrInvalidReference.Error()+": "), remedy)
 	}
 	if problem := hostProblem(reference.Registry); problem != "" {
 		return problem
 	}
 	if config.StateDirectory == "" && config.Sources.Layout == "" {
-		return "is in a registry, and there is no directory to keep modules from registries in: set stateDirectory"
+		return "is in a registry, but there is no directory for modules from registries: set stateDirectory"
 	}
 	return ""
 }
 
-// layoutProblem checks what follows oci-layout://: the path of a layout, and what is meant
-// of it.
+// layoutProblem checks the part after oci-layout://: the path of a layout, and a reference to an
+// artifact in it.
 func layoutProblem(rest string) string {
 	const remedy = "write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…"
 	in, err := moduleuri.ParseInLayout(rest)
 	switch {
 	case errors.Is(err, moduleuri.ErrNoReference):
-		return "does not name what is meant of the layout: " + remedy
+		return "does not name an artifact in the layout: " + remedy
 	case err != nil:
-		return fmt.Sprintf("is no artifact in a layout, %v: %s", err, remedy)
+		return fmt.Sprintf("is not an artifact in a layout, %v: %s", err, remedy)
 	}
 	return modulePathProblem(in.Path)
 }
@@ -145,11 +144,11 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 	}
 	switch problem := hostProblem(parsed.Host); {
 	case parsed.User != nil:
-		return "holds a user, and would be logged with the password: write credentials into sources.dockerConfig, or serve the module without"
+		return "holds credentials, which would be logged: put them into sources.dockerConfig, or serve the module without them"
 	case problem != "":
 		return problem
 	case strings.Contains(uri, "?"):
-		return "has a query, which may be a secret and would be logged: serve the module at a path of its own"
+		return "has a query, which may be a secret and would be logged: serve the module at a path without a query"
 	case strings.Contains(uri, "#"):
 		return "has a fragment, which no server sees: remove it"
 	case strings.TrimLeft(parsed.Path, "/") == "":
@@ -162,15 +161,15 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 	return ""
 }
 
-// fileProblem checks what follows file://. A path is taken as it stands, so that there
-// is one way to write it and nothing to decode.
+// fileProblem checks the part after file://. The path is taken literally, so that there is only one
+// way to write it and nothing to decode.
 func fileProblem(rest string) string {
 	const remedy = "write file:// and the absolute path of the module"
 	switch {
 	case rest == "" || rest == "/":
 		return "names no file: " + remedy
 	case rest[0] == '.' || !strings.Contains(rest, "/"):
-		return "holds a relative path, and there is no directory that it could start from: " +
+		return "has a relative path, and there is no directory to start from: " +
 			remedy
 	case rest[0] != '/':
 		host, _, _ := strings.Cut(rest, "/")
@@ -190,9 +189,9 @@ func modulePathProblem(file string) string {
 	case i >= 0:
 		return "holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name"
 	case path.Clean(file) != file:
-		return "does not hold a clean path: write " + fileScheme + path.Clean(file)
+		return "has a path that is not clean: write " + fileScheme + path.Clean(file)
 	case hasControlCharacter(file):
-		return "holds a control character: rename the file"
+		return "contains a control character: rename the file"
 	}
 	return ""
 }

@@ -25,13 +25,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// PolicyPath is the path of a policy in messages: by its name, such as
-// policies[no-privileged-pods], or by its index when it has none.
+// PolicyPath returns the path that identifies a policy in messages: by its name, such as
+// policies[no-privileged-pods], or by its index if it has no name.
 func PolicyPath(index int, name string) *field.Path {
 	return pathOf("policies", index, name)
 }
 
-// PolicyGroupPath is the path of a group in messages, as PolicyPath is that of a policy.
+// PolicyGroupPath returns the path that identifies a group in messages, like PolicyPath.
 func PolicyGroupPath(index int, name string) *field.Path {
 	return pathOf("policyGroups", index, name)
 }
@@ -43,7 +43,7 @@ func pathOf(list string, index int, name string) *field.Path {
 	return field.NewPath(list).Key(name)
 }
 
-// validateNamesOfPolicies checks that no policy or group has the name of another.
+// validateNamesOfPolicies checks that names are unique among policies and groups.
 func validateNamesOfPolicies(config *wasmadmission.WasmAdmissionConfiguration) field.ErrorList {
 	var errs field.ErrorList
 	first := map[string]int{}

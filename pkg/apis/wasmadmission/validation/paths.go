@@ -25,11 +25,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// maxPathLength is the longest path that Linux takes (PATH_MAX), in bytes.
+// maxPathLength is the length of the longest path that Linux accepts (PATH_MAX), in bytes.
 const maxPathLength = 4096
 
-// validatePaths checks the paths that are no modules and no certificates, each by
-// itself and beside the others.
+// validatePaths checks the paths other than those of modules and certificates, each on its own and
+// against the others.
 func validatePaths(config *wasmadmission.WasmAdmissionConfiguration) field.ErrorList {
 	policies := field.NewPath("policyDirectory")
 	errs := validateDirectory(config.PolicyDirectory, "/etc/kubernetes/wasm-admission/policies.d",
@@ -62,7 +62,7 @@ func validatePaths(config *wasmadmission.WasmAdmissionConfiguration) field.Error
 	return errs
 }
 
-// validateDirectory checks the path of a directory; "" is none.
+// validateDirectory checks the path of a directory. "" means none.
 func validateDirectory(directory, example string, fldPath *field.Path) field.ErrorList {
 	switch directory {
 	case "":
@@ -70,7 +70,7 @@ func validateDirectory(directory, example string, fldPath *field.Path) field.Err
 	case "/":
 		return field.ErrorList{
 			field.Invalid(fldPath, directory,
-				"is the root directory: write one of its own, such as "+example),
+				"is the root directory: write a separate directory, such as "+example),
 		}
 	}
 	return validatePath(directory, "directory", fldPath)
@@ -85,8 +85,8 @@ func validateFile(file string, fldPath *field.Path) field.ErrorList {
 	return validatePath(file, "file", fldPath)
 }
 
-// validatePath checks that a path is absolute and clean, so that there is one way to
-// write it and no directory that it depends on.
+// validatePath checks that a path is absolute and clean. Then there is only one way to write it,
+// and it does not depend on a working directory.
 func validatePath(name, kind string, fldPath *field.Path) field.ErrorList {
 	switch {
 	case !path.IsAbs(name):
@@ -101,7 +101,7 @@ func validatePath(name, kind string, fldPath *field.Path) field.ErrorList {
 		return field.ErrorList{field.TooLong(fldPath, name, maxPathLength)}
 	case hasControlCharacter(name):
 		return field.ErrorList{
-			field.Invalid(fldPath, name, "holds a control character: write a path without one"),
+			field.Invalid(fldPath, name, "contains a control character: write a path without one"),
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ import (
 const (
 	// maxMessageLength bounds the message of a policy or group, in bytes.
 	maxMessageLength = 1024
-	// maxTimeoutSeconds bounds timeouts as admissionregistration.k8s.io/v1 does.
+	// maxTimeoutSeconds is the upper bound of admissionregistration.k8s.io/v1 for timeouts.
 	maxTimeoutSeconds = 30
 )
 
@@ -46,9 +46,9 @@ var (
 	}
 )
 
-// ValidatePolicy returns everything that is wrong with a policy but its name: whoever
-// names it knows where the name comes from. Of the configuration it looks at what
-// modules from registries and servers need.
+// ValidatePolicy returns everything that is wrong with a policy, except for its name: the caller
+// checks that, because it depends on where the policy comes from. The configuration decides which
+// modules from registries and servers are allowed.
 func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration,
 	fldPath *field.Path) field.ErrorList {
 	errs := validateEvaluated(&evaluated{
@@ -89,8 +89,8 @@ func validateMessage(message string, fldPath *field.Path) field.ErrorList {
 	return nil
 }
 
-// validateInert checks fields that have no effect: a value that Kubewarden would refuse
-// is a mistake here too.
+// validateInert checks fields that have no effect. A value that Kubewarden would reject is a
+// mistake here too.
 func validateInert(sideEffects *admissionregistrationv1.SideEffectClass, timeoutSeconds *int32,
 	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList

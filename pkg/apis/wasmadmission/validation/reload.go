@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// maxFailures bounds how long a breaker stays closed: more than that is no breaker.
+// maxFailures bounds how long a breaker stays closed. With a larger number it would never open.
 const maxFailures = 1_000_000
 
 func validateReload(config *wasmadmission.WasmAdmissionConfiguration,

@@ -37,9 +37,9 @@ var (
 	}
 )
 
-// ValidateRules checks rules, be they from a policy or from a module's metadata, by
-// the constraints that admissionregistration.k8s.io/v1 puts on those of a webhook. No
-// rules are no error: whether there have to be some is for the caller to say.
+// ValidateRules checks the rules of a policy or of a module's metadata against the constraints of
+// admissionregistration.k8s.io/v1 for webhooks. It accepts an empty list; the caller decides
+// whether there must be rules.
 func ValidateRules(rules []admissionregistrationv1.RuleWithOperations,
 	fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -111,8 +111,8 @@ func validateVersions(versions []string, fldPath *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateResources allows "resource", "resource/subresource", and "*" on either side,
-// and refuses an entry that another one includes.
+// validateResources allows "resource", "resource/subresource", and "*" on either side, and rejects
+// an entry that another one includes.
 func validateResources(resources []string, fldPath *field.Path) field.ErrorList {
 	if len(resources) == 0 {
 		return field.ErrorList{
@@ -131,7 +131,7 @@ func validateResources(resources []string, fldPath *field.Path) field.ErrorList 
 		case resource == "", isSubresource && subresource == "", strings.Contains(subresource, "/"):
 			errs = append(errs,
 				field.Invalid(at, entry,
-					"is no resource: write one, such as pods, or a subresource, such as pods/status"))
+					"is not a resource: write one, such as pods, or a subresource, such as pods/status"))
 		case all.Has("*/*") && len(resources) > 1:
 			// Reported once, below, for the whole list.
 		case isSubresource && subresource != "*" && all.Has(resource+"/*"):

@@ -27,8 +27,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validateSettings checks that settings are one JSON object in which no field occurs
-// twice: which of the two counts would depend on the language of the policy.
+// validateSettings checks that settings are one JSON object in which no field occurs twice. Which
+// of two fields counts would depend on the policy's language.
 func validateSettings(settings runtime.RawExtension, fldPath *field.Path) field.ErrorList {
 	if !json.Valid(settings.Raw) || bytes.TrimSpace(settings.Raw)[0] != '{' {
 		return field.ErrorList{field.Invalid(fldPath, abbreviate(settings.Raw),
@@ -46,7 +46,7 @@ func validateSettings(settings runtime.RawExtension, fldPath *field.Path) field.
 	return nil
 }
 
-// abbreviate bounds how much of a wrong value a message repeats.
+// abbreviate bounds how much of a bad value a message repeats.
 func abbreviate(raw []byte) string {
 	const most = 64
 	if len(raw) <= most {
@@ -55,8 +55,7 @@ func abbreviate(raw []byte) string {
 	return string(raw[:most]) + "…"
 }
 
-// repeatedField returns the first name that occurs twice in one object of the
-// document, nil if there is none.
+// repeatedField returns the first name that occurs twice in one object of the document, or nil.
 func repeatedField(document []byte) (*string, error) {
 	// One entry for each object or list around the token; nil stands for a list.
 	var around []*object
@@ -89,15 +88,15 @@ func repeatedField(document []byte) (*string, error) {
 	}
 }
 
-// object is a JSON object that is being read, token by token.
+// object is a JSON object whose tokens are being read.
 type object struct {
 	names sets.Set[string]
-	// inField is set after the name of a field and until its value.
+	// inField is set between the name of a field and its value.
 	inField bool
 }
 
-// repeats takes the next token of the object and returns it if it is a name that was
-// there before.
+// repeats consumes the next token of the object. It returns the token if it is a field name that
+// occurred before.
 func (o *object) repeats(token json.Token) *string {
 	o.inField = !o.inField
 	if !o.inField {

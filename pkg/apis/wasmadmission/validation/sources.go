@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// maxAuthorityFiles bounds the files of one host, which are read for each connection.
+// maxAuthorityFiles bounds the files of one host, because every connection reads them.
 const maxAuthorityFiles = 16
 
 func validateSources(sources *wasmadmission.Sources, fldPath *field.Path) field.ErrorList {
@@ -89,9 +89,8 @@ func validateAuthority(authority *wasmadmission.SourceAuthority,
 		})...)
 }
 
-// validateMirror checks that what is fetched from a mirror is fetched in the way that
-// the URI says: a mirror must not lead from TLS to plain text, or from a registry to a
-// server.
+// validateMirror checks that a mirror uses the same scheme as the URI. A mirror must not lead from
+// TLS to plain text, or from a registry to a web server.
 func validateMirror(mirror *wasmadmission.Mirror, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, end := range []struct {
@@ -127,12 +126,12 @@ func prefixProblem(prefix string) string {
 	host, path, _ := strings.Cut(rest, "/")
 	switch {
 	case !found || scheme != "registry" && scheme != "https":
-		return "is no prefix of a URI that can have a mirror: " + remedy
+		return "is not a URI prefix that can have a mirror: " + remedy
 	case hostProblem(host) != "":
 		return hostProblem(host)
 	case strings.ContainsAny(path, "?#@") || hasControlCharacter(path) ||
 		strings.Contains("/"+path, "//"):
-		return "holds more than a host and a path: " + remedy
+		return "contains more than a host and a path: " + remedy
 	case len(rest) > moduleuri.MaxBytes:
 		return fmt.Sprintf("is longer than %d bytes: %s", moduleuri.MaxBytes, remedy)
 	}
@@ -146,17 +145,17 @@ func validateHost(host string, fldPath *field.Path) *field.Error {
 	return nil
 }
 
-// hostProblem says what is wrong with a host or host:port, "" when nothing is. An IPv6
-// address is in brackets, as in a URI.
+// hostProblem returns what is wrong with a host or host:port, or "". An IPv6 address is in
+// brackets, as in a URI.
 func hostProblem(host string) string {
 	const remedy = "write host or host:port in lower case, such as registry.example.com:5000"
 	name, port := host, ""
-	// An address in brackets has colons of its own.
+	// A bracketed address itself contains colons.
 	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i+1:]
 		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 ||
 			port[0] == '0' || port[0] == '+' {
-			return fmt.Sprintf("has the port %q, which is no number from 1 to 65535: %s", port,
+			return fmt.Sprintf("has the port %q, which is not a number from 1 to 65535: %s", port,
 				remedy)
 		}
 	}
@@ -169,5 +168,5 @@ func hostProblem(host string) string {
 	} else if len(validation.IsDNS1123Subdomain(name)) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("does not name a host, %q is no DNS name or address: %s", name, remedy)
+	return fmt.Sprintf("does not name a host, %q is not a DNS name or an address: %s", name, remedy)
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package validation checks the configuration of the WasmAdmission plugin. Every
-// error names the field and says the remedy; all of them are reported at once.
+// Package validation checks the configuration of the WasmAdmission plugin. It reports all errors at
+// once. Every error names the field and says how to fix it.
 package validation
 
 import (
@@ -26,13 +26,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// maxMinimumPolicies is more than anybody has.
+// maxMinimumPolicies is more than any server has.
 const maxMinimumPolicies = 10_000
 
-// ValidateConfiguration returns everything that is wrong with a configuration to which
-// defaults have been applied, and none when it may be used. It reads no file: whether
-// modules and directories exist is for those to find out who open them, and what is in
-// the policy directory is checked when it is read.
+// ValidateConfiguration returns everything that is wrong with a configuration to which defaults
+// have been applied. It returns nothing if the configuration is valid. It reads no files: opening
+// modules and directories shows whether they exist, and the content of the policy directory is
+// checked when it is read.
 func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) field.ErrorList {
 	errs := validateNamesOfPolicies(config)
 	for i := range config.Policies {
@@ -68,7 +68,7 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	return errs
 }
 
-// validateReview checks what is left out of a review.
+// validateReview checks the fields that a review omits.
 func validateReview(review *wasmadmission.Review, fldPath *field.Path) field.ErrorList {
 	if len(review.Omit) > maxOmitted {
 		return field.ErrorList{field.TooMany(fldPath.Child("omit"), len(review.Omit), maxOmitted)}
@@ -88,7 +88,7 @@ func validateReview(review *wasmadmission.Review, fldPath *field.Path) field.Err
 	return errs
 }
 
-// maxOmitted is how many fields are looked at: those that there are, and some mistakes.
+// maxOmitted bounds the length of the list: room for every field, and for some mistakes.
 const maxOmitted = 16
 
 var omittedFields = []wasmadmission.OmittedField{wasmadmission.OmitManagedFields}
@@ -105,8 +105,8 @@ func validateExemptions(exemptions *wasmadmission.Exemptions, fldPath *field.Pat
 	return errs
 }
 
-// validateNames checks a list of names: none empty, none twice, and each as check, if
-// there is one, demands.
+// validateNames checks a list of names: none is empty, none occurs twice, and each passes check if
+// check is not nil.
 func validateNames(names []string, fldPath *field.Path,
 	check func(string, *field.Path) *field.Error) field.ErrorList {
 	var errs field.ErrorList
@@ -143,7 +143,7 @@ func validateNamespace(name string, fldPath *field.Path) *field.Error {
 			"digits and '-', with a letter or digit at both ends")
 }
 
-// duplicate is field.Duplicate with a remedy.
+// duplicate is like field.Duplicate and adds a remedy.
 func duplicate(fldPath *field.Path, value, remedy string) *field.Error {
 	err := field.Duplicate(fldPath, value)
 	err.Detail = remedy

@@ -237,7 +237,7 @@ func TestValidConfigurations(t *testing.T) {
 	}
 }
 
-// numbered replaces each %d by another number.
+// numbered replaces each %d by a different number.
 func numbered(config string) string {
 	for i := range strings.Count(config, "%d") {
 		config = strings.Replace(config, "%d", strconv.Itoa(i), 1)
@@ -245,14 +245,14 @@ func numbered(config string) string {
 	return config
 }
 
-// policy is a configuration of one policy, valid but for the fields that are added.
+// policy returns a configuration of one policy that is valid except for the added fields.
 func policy(fields string) string {
 	return head + "policies:\n- name: a\n  module: file:///a.wasm\n  " +
 		strings.ReplaceAll(fields, "\n", "\n  ") + "\n"
 }
 
-// rule is a configuration of one policy with one rule, valid but for the fields, which
-// replace those of the same name.
+// rule returns a configuration of one policy with one rule. The fields replace those of the same
+// name in a valid rule.
 func rule(name, value string) string {
 	fields := map[string]string{
 		"operations":  "[CREATE]",
@@ -272,7 +272,7 @@ func module(uri string) string {
 	return head + fmt.Sprintf("policies: [{name: a, module: %q}]", uri)
 }
 
-// verified is a configuration that demands a signature of an identity, and has another field
+// verified returns a configuration that demands a signature of an identity and has one more field
 // of verification.
 func verified(field string) string {
 	return head +
@@ -280,13 +280,13 @@ func verified(field string) string {
 		field + "\n"
 }
 
-// remote is a configuration of one policy that modules can be fetched for.
+// remote returns a configuration of one policy that allows fetching its module.
 func remote(uri string) string {
 	return module(uri) +
 		"\nstateDirectory: /var/lib/wasm\nsources: {insecure: [insecure.example.com]}\n"
 }
 
-// group is a configuration of one group with one member, valid but for one field.
+// group returns a configuration of one group with one member, valid except for one field.
 func group(name, field, value string) string {
 	fields := map[string]string{
 		"name":       name,
@@ -303,7 +303,7 @@ func group(name, field, value string) string {
 	return config
 }
 
-// groups is a configuration of groups of these names.
+// groups returns a configuration of groups with these names.
 func groups(names ...string) string {
 	config := head + "policyGroups:\n"
 	for _, name := range names {
@@ -313,12 +313,12 @@ func groups(names ...string) string {
 	return config
 }
 
-// member is a configuration of one group whose one member has these fields.
+// member returns a configuration of one group whose only member has these fields.
 func member(fields string) string {
 	return group("g", "policies", "{one: {"+fields+"}}")
 }
 
-// Everything that is wrong is reported at once, in the order of the file.
+// All problems are reported at once, in the order of the file.
 func TestAllProblemsAtOnce(t *testing.T) {
 	config := parse(t, head+`
 policies:
@@ -355,7 +355,7 @@ exemptions: {namespaces: [A], groups: [""]}
 		`policies[c].contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
 		`policies[c].mode: Unsupported value: "audit": supported values: "protect", "monitor"`,
 		`policyGroups[0].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
-		`policyGroups[0].expression: Invalid value: "a() && b()": line 1, column 9: b is no member of the group: correct its name or add it to policies`,
+		`policyGroups[0].expression: Invalid value: "a() && b()": line 1, column 9: b is not a member of the group: correct its name or add it to policies`,
 		`policyGroups[0].message: Required value: a group needs a message for those whose requests it rejects: write one`,
 		`policyGroups[0].rules: Required value: a group needs rules of its own, as its modules may have different ones: write at least one rule`,
 		`policyDirectory: Invalid value: "policies": is a relative path: write the absolute path of a directory`,
@@ -367,7 +367,7 @@ exemptions: {namespaces: [A], groups: [""]}
 	}, lines(ValidateConfiguration(config)))
 }
 
-// Rules of a module's metadata are checked by the same function, under another path.
+// The same function checks the rules of a module's metadata, under another path.
 func TestValidateRules(t *testing.T) {
 	require.Empty(t, ValidateRules(nil, field.NewPath("metadata", "rules")))
 	rules :=
@@ -392,7 +392,7 @@ func TestValidateContextAwareResources(t *testing.T) {
 			{Kind: "Pod"}}, at)))
 }
 
-// An embedder may make a configuration in code, where defaults can be missing.
+// An embedder may build a configuration in code and leave out defaults.
 func TestValidateWithoutDefaults(t *testing.T) {
 	config := parse(t, head)
 	config.Policies = []wasmadmission.Policy{{Name: "a", Module: "file:///a.wasm"}}
@@ -404,7 +404,7 @@ func TestValidateWithoutDefaults(t *testing.T) {
 		`policies[a].reinvocationPolicy: Unsupported value: "": supported values: "IfNeeded", "Never"`,
 	}, lines(ValidateConfiguration(config)))
 
-	// The members of a group are a list there, in which a name may occur twice.
+	// In that form, the members are a list, in which a name may occur twice.
 	config = parse(t, group("g", "message", "rejected"))
 	config.PolicyGroups[0].Policies = append(config.PolicyGroups[0].Policies,
 		config.PolicyGroups[0].Policies...)

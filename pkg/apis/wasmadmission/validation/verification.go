@@ -27,13 +27,13 @@ import (
 )
 
 const (
-	writeTrustRoot = "signatures by identities are demanded, whose certificates have to be verified against something: " +
-		"set publicGood for those of the public Sigstore, or file for those of one's own"
-	writeConfig = "signatures are demanded, and it is not said whose: write a verification config, or name its file"
+	writeTrustRoot = "signatures by identities are demanded, and their certificates need a trust root: " +
+		"set publicGood for the public Sigstore, or file for your own"
+	writeConfig = "signatures are demanded, but nothing says whose: write a verification config, or name its file"
 )
 
-// validateVerification checks what is demanded of all modules. What is in files is checked
-// by who reads them.
+// validateVerification checks the demands on all modules. Whoever reads the files checks their
+// content.
 func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) field.ErrorList {
 	if v == nil {
 		return nil
@@ -44,7 +44,7 @@ func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) fi
 	case hasConfig && v.File != "":
 		errs = append(errs,
 			field.Invalid(fldPath.Child("file"), v.File,
-				"is set beside config: remove one of the two"))
+				"cannot be set together with config: remove one of the two"))
 	case v.File != "":
 		errs = append(errs, validateFile(v.File, fldPath.Child("file"))...)
 	case v.Required && !hasConfig:
@@ -55,14 +55,14 @@ func validateVerification(v *wasmadmission.Verification, fldPath *field.Path) fi
 	case v.TrustRoot.File != "" && v.TrustRoot.PublicGood:
 		errs = append(errs,
 			field.Invalid(root.Child("publicGood"), true,
-				"is set beside file: remove one of the two"))
+				"cannot be set together with file: remove one of the two"))
 	case v.TrustRoot.File != "":
 		errs = append(errs, validateFile(v.TrustRoot.File, root.Child("file"))...)
 	}
 	return append(errs, validateTrustRoot(config, v, root)...)
 }
 
-// validatePolicyVerification checks what is demanded of one module beside.
+// validatePolicyVerification checks the additional demands on one module.
 func validatePolicyVerification(p *wasmadmission.PolicyVerification,
 	all *wasmadmission.Verification, fldPath *field.Path) field.ErrorList {
 	if p == nil {
@@ -79,14 +79,14 @@ func validatePolicyVerification(p *wasmadmission.PolicyVerification,
 		case !*p.Required && all != nil && all.Required:
 			errs = append(errs,
 				field.Invalid(required, false,
-					"would lift what verification.required demands of all: a policy can only add to it: remove it"))
+					"would exempt the policy from verification.required: a policy can only add demands, so remove this field"))
 		}
 	}
 	return append(errs,
 		validateTrustRoot(config, all, field.NewPath("verification", "trustRoot"))...)
 }
 
-// validateTrustRoot checks that there is a trust root if a config demands one.
+// validateTrustRoot checks that there is a trust root if a config needs one.
 func validateTrustRoot(config *verification.Config, all *wasmadmission.Verification,
 	fldPath *field.Path) field.ErrorList {
 	if config == nil || !config.Keyless() || all != nil &&
@@ -96,8 +96,8 @@ func validateTrustRoot(config *verification.Config, all *wasmadmission.Verificat
 	return field.ErrorList{field.Required(fldPath, writeTrustRoot)}
 }
 
-// validateVerificationConfig returns a config, nil if there is none or it is wrong. What is
-// wrong is not repeated: it may be a private key.
+// validateVerificationConfig returns a config, or nil if there is none or it is bad. The errors do
+// not repeat bad content, which may be a private key.
 func validateVerificationConfig(raw runtime.RawExtension,
 	fldPath *field.Path) (*verification.Config, field.ErrorList) {
 	if len(raw.Raw) == 0 {

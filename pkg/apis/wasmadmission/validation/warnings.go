@@ -28,9 +28,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/groupexpression"
 )
 
-// Warnings returns what a valid configuration probably does not mean, one line each:
-// rules that can lock everyone out, and fields that have no effect in process or beside
-// others.
+// Warnings returns one line for each part of a valid configuration that is probably a mistake:
+// rules that can lock everyone out, and fields that have no effect in process or next to other
+// fields.
 func Warnings(config *wasmadmission.WasmAdmissionConfiguration) []string {
 	var warnings []string
 	for i := range config.Policies {
@@ -47,13 +47,13 @@ func Warnings(config *wasmadmission.WasmAdmissionConfiguration) []string {
 	if config.Limits.EvaluationTimeout.Duration > whole.Duration {
 		warnings = append(warnings,
 			fmt.Sprintf("limits.evaluationTimeout: is longer than limits.requestTimeout (%s), "+
-				"which ends evaluations before: make one longer or the other shorter",
+				"which ends evaluations first: raise one or lower the other",
 				short(whole.Duration)))
 	}
 	return warnings
 }
 
-// WarningsForPolicy returns what a valid policy probably does not mean, one line each.
+// WarningsForPolicy returns one line for each part of a valid policy that is probably a mistake.
 func WarningsForPolicy(policy *wasmadmission.Policy,
 	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
 	warnings := WarningsForRules(policy.Rules, policy.FailurePolicy, fldPath.Child("rules"))
@@ -76,8 +76,8 @@ func WarningsForPolicy(policy *wasmadmission.Policy,
 	})...)
 }
 
-// WarningsForPolicyGroup returns what a valid group probably does not mean, one line
-// each.
+// WarningsForPolicyGroup returns one line for each part of a valid group that is probably a
+// mistake.
 func WarningsForPolicyGroup(group *wasmadmission.PolicyGroup,
 	config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) []string {
 	warnings := WarningsForRules(group.Rules, group.FailurePolicy, fldPath.Child("rules"))
@@ -133,13 +133,13 @@ func warningsForTimeout(seconds *int32, config *wasmadmission.WasmAdmissionConfi
 		return nil
 	}
 	return []string{fmt.Sprintf(
-		"%s: is longer than limits.requestTimeout (%s), which ends the evaluation before: "+
-			"make one longer or the other shorter", fldPath, short(whole))}
+		"%s: is longer than limits.requestTimeout (%s), which ends the evaluation first: "+
+			"raise one or lower the other", fldPath, short(whole))}
 }
 
-// WarningsForRules returns a line for each rule that matches every resource although
-// the policy's failures reject requests: when such a policy fails, nobody can mend the
-// cluster through its API. The rules are those of a policy or of a module's metadata.
+// WarningsForRules returns one line for each rule that matches every resource if the policy's
+// failures reject requests. If such a policy fails, nobody can repair the cluster through its API.
+// The rules are those of a policy or of a module's metadata.
 func WarningsForRules(rules []admissionregistrationv1.RuleWithOperations,
 	failurePolicy admissionregistrationv1.FailurePolicyType, fldPath *field.Path) []string {
 	if failurePolicy != admissionregistrationv1.Fail {

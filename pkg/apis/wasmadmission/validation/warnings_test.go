@@ -43,13 +43,13 @@ func TestWarnings(t *testing.T) {
 		"long evaluation": {
 			policy("timeoutEvalSeconds: 11"),
 			[]string{
-				"policies[a].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation before: make one longer or the other shorter",
+				"policies[a].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation first: raise one or lower the other",
 			},
 		},
 		"long evaluations": {
 			policy("timeoutEvalSeconds: 10") + "limits: {evaluationTimeout: 11s}",
 			[]string{
-				"limits.evaluationTimeout: is longer than limits.requestTimeout (10s), which ends evaluations before: make one longer or the other shorter",
+				"limits.evaluationTimeout: is longer than limits.requestTimeout (10s), which ends evaluations first: raise one or lower the other",
 			},
 		},
 		"reinvocation": {
@@ -64,7 +64,7 @@ func TestWarnings(t *testing.T) {
 				"{one: {module: file:///a.wasm}, two: {module: file:///b.wasm, timeoutEvalSeconds: 30}}"),
 			[]string{
 				"policyGroups[g].policies[two]: is not called by the expression and decides nothing: call it or remove it",
-				"policyGroups[g].policies[two].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation before: make one longer or the other shorter",
+				"policyGroups[g].policies[two].timeoutEvalSeconds: is longer than limits.requestTimeout (10s), which ends the evaluation first: raise one or lower the other",
 			},
 		},
 		"group of everything": {group("g", "rules", "["+everything+"]"),

@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapping is a space of address space that is reserved once and never moves. Memory that was not
+// mapping is a space whose address range is reserved once and never moves. Memory that is not
 // committed cannot be accessed.
 type mapping struct {
 	mem       []byte // all of it; [0, committed) is accessible
@@ -60,8 +60,8 @@ func mapReserved(addr unsafe.Pointer, size uint64) (unsafe.Pointer, error) {
 }
 
 // noHugePages keeps the kernel from backing b with huge pages. Otherwise, one written byte would
-// make 2 MiB private, to be restored at each reset. A kernel without huge pages refuses the advice
-// and does not need it.
+// make 2 MiB private, which each reset would have to restore. A kernel without huge pages rejects
+// the advice and does not need it.
 func noHugePages(b []byte) {
 	_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
 }
@@ -83,11 +83,12 @@ func (m *mapping) commit(n uint64) error {
 // advise.
 const stretch = 64 << 10
 
-// advise calls madvise(2) on [lo, hi) in short stretches, without telling Go's scheduler. The
-// scheduler would give the processor to another thread while the kernel works, so that there would
-// be more threads than processors. A thread, perhaps in the middle of a guest's code, would then
-// wait 4 ms or more for its turn, and the garbage collector would wait for it. The collector cannot
-// stop a thread that is in the kernel. This is the lesser evil as long as the kernel returns soon.
+// advise calls madvise(2) on [lo, hi) in short stretches, without telling Go's scheduler. If it
+// knew, the scheduler would start another thread while the kernel works, so that more threads than
+// processors would run. One of them, perhaps in the middle of a guest's code, would then wait 4 ms
+// or more for its turn, and the garbage collector would wait for it. The price is that the
+// collector cannot stop a thread during such a call. That is the lesser evil if the kernel returns
+// soon.
 func (m *mapping) advise(lo, hi uint64, advice uintptr) error {
 	for ; lo < hi; lo += stretch {
 		if errno := adviseStretch(m.mem[lo:min(lo+stretch, hi)], advice); errno != 0 {
@@ -106,13 +107,13 @@ func adviseStretch(b []byte, advice uintptr) unix.Errno {
 	return errno
 }
 
-// populate does nothing before Linux 5.14. Pages are then backed on first access.
+// populate has no effect before Linux 5.14. There, pages are backed on first access.
 func (m *mapping) populate(lo, hi uint64) {
 	_ = m.advise(lo, hi, unix.MADV_POPULATE_WRITE)
 }
 
-// drop relies on MADV_DONTNEED on private mappings: the next access finds the content of the file,
-// or zeros where there is none. See madvise(2).
+// drop relies on the effect of MADV_DONTNEED on private mappings: the next access finds the content
+// of the file, or zeros where there is no file. See madvise(2).
 func (m *mapping) drop(lo, hi uint64) error {
 	if err := m.advise(lo, hi, unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("drop %d bytes: %w", hi-lo, err)

@@ -25,17 +25,17 @@ const (
 	inlineCost = 200
 	// pathCost is the maximum cost of a path between two charges.
 	pathCost = 10_000
-	// returnCost is the same for a path after a call that may have nested deeply. It is smaller
-	// because the returns from a deep stack follow one another without any other charge in between.
+	// returnCost is the maximum cost of a path after a call that may have nested deeply. It is
+	// smaller than pathCost because the returns from a deep stack follow one another without any
+	// other charge in between.
 	returnCost = 300
 	// localsPerUnit is the number of locals that are zeroed for one unit.
 	localsPerUnit = 8
 )
 
-// coster computes the cost of one function's code after another. In a forward pass over the code,
-// it finds the places that check the fuel, and records how the code flows. A backward pass over
-// these records computes what each place pays; see flow.go. The package comment describes the
-// scheme.
+// coster computes the costs of functions, one after another. A forward pass over a function's code
+// finds the places that check the fuel, and records how the code flows. A backward pass over these
+// records computes what each place pays; see flow.go. The package comment describes the scheme.
 type coster struct {
 	r      *rewriter
 	cursor *wasm.Cursor
@@ -50,7 +50,8 @@ type coster struct {
 	labels  []label
 	// at is the path to the current point.
 	at path
-	// most is the highest cost with which a path outside of all loops ends or calls deep.
+	// most is the highest cost at which a path outside of all loops ends, or makes a call that can
+	// reach a metered function.
 	most int64
 	// units is the cost of the code since the last record.
 	units int64
@@ -185,8 +186,8 @@ func (c *coster) step(in *wasm.Instruction) {
 	}
 }
 
-// workOf returns the work of an instruction that is a single step. A grow pays for its effect
-// itself.
+// workOf returns the work of an instruction that is a single step. memory.grow and table.grow pay
+// for the work of growing themselves.
 func workOf(op wasm.Opcode) int64 {
 	if op == wasm.OpMemoryGrow || op == wasm.OpTableGrow {
 		return growCost
@@ -198,8 +199,8 @@ func workOf(op wasm.Opcode) int64 {
 func (c *coster) add(in *wasm.Instruction, cost int64) { c.addWork(in, cost, cost) }
 
 // addWork adds an instruction with some work to the current path, which pays cost for it
-// beforehand. If the path has become too long, it adds a checkpoint before the instruction, which
-// checks the fuel.
+// beforehand. If the path would become too long, it adds a checkpoint before the instruction. A
+// checkpoint checks the fuel.
 func (c *coster) addWork(in *wasm.Instruction, work, cost int64) {
 	if c.at.cost < 0 {
 		return
@@ -215,6 +216,7 @@ func (c *coster) addWork(in *wasm.Instruction, work, cost int64) {
 	c.units += cost
 }
 
+// call accounts for a call.
 func (c *coster) call(in *wasm.Instruction) {
 	c.loosen()
 	c.values += extraValues(c.yields(in))
@@ -235,8 +237,8 @@ func (c *coster) call(in *wasm.Instruction) {
 		c.sites = append(c.sites, functionSite(in))
 	}
 	if deep && c.at.cost >= 0 {
-		// The path before the call does not count after it, but little work may follow: such calls
-		// may nest as deep as the stack allows.
+		// The path begins anew after the call, but with a low limit, because such calls may nest as
+		// deep as the stack allows.
 		outermost := c.at.cost
 		if len(c.regions) > 1 {
 			outermost = c.regions[0].suspended.cost

@@ -21,11 +21,11 @@ package rewrite
 // the most expensive path to the next checkpoint or to the end of the region. The region's head, or
 // a checkpoint, pays what lies ahead of it.
 //
-// Where paths fork, the cheaper path would therefore pay for the more expensive one, however rarely
-// that runs: error handling takes hundreds of instructions that almost never run. If the
-// difference, the slack, is large, the more expensive path pays it at its beginning. That payment
-// does not check the fuel, which saves time and is safe: the work between two checks does not
-// change.
+// Where paths fork, the cheaper path would therefore pay for the more expensive one, even if that
+// rarely runs. Error handling, for example, can take hundreds of instructions that almost never
+// run. If the difference between the paths, the slack, is large, the more expensive path pays the
+// slack at its own beginning. That payment does not check the fuel. This saves time, and it is safe
+// because it does not change the work between two checks.
 
 // slackCost is the minimum difference at which the more expensive of two paths pays the difference
 // itself. Each payment takes time, so small differences are not worth one.
@@ -34,13 +34,14 @@ const slackCost = 64
 // flow is a record of how the code of a function flows.
 type flow struct {
 	kind flowKind
-	// apart is set if only branches, or a br_table, lead to the end of this block.
+	// apart is set if the code before the end of this block does not continue there, or if a
+	// br_table branches there.
 	apart bool
 	// site is the index of a site that can pay after the instruction, if a path begins there. It
 	// can also be the index of a checkpoint or of a loop's head.
 	site uint32
-	// first is the target of a branch. A branch with several targets has them in coster.targets,
-	// from first to last.
+	// first is the target of a flowBranchIf. A flowBranch has its targets in coster.targets, from
+	// first up to last.
 	first, last uint32
 	// cost is the cost of the code between the previous record and this one.
 	cost int64
@@ -87,15 +88,15 @@ type ahead struct {
 type aheadLabel struct {
 	// region is the region in which code continues after a branch to this label.
 	region int
-	// at is what lies ahead after the end of the block. other is what lies ahead if an if is not
-	// taken; otherSite is the site that can pay for it, if any.
+	// at is what lies ahead after the end of the block. other is what lies ahead if the condition
+	// of an if is false. otherSite is the site that can pay for that, or 0.
 	at, other int64
 	otherSite uint32
 }
 
 type aheadRegion struct {
 	tight bool
-	// exit is what the enclosing region must pay for the most expensive way out.
+	// exit is what the enclosing region must pay for the most expensive way out of this one.
 	exit int64
 }
 
@@ -130,7 +131,9 @@ func (c *coster) back(f *flow) {
 		}
 	case flowBranchIf:
 		taken := a.to(f.first)
-		if !a.leaves(f.first) { // which happens once, however often the loop iterates
+		// A branch out of a loop is taken at most once, however often the loop iterates, so no
+		// iteration should pay for it.
+		if !a.leaves(f.first) {
 			a.now = c.slack(f.site, a.now, taken)
 		}
 		a.now = max(a.now, taken)

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package breaker stops asking those that keep failing: after a number of failures in a
-// row it answers in their stead, at once, and lets one attempt through now and then to
-// find out whether they have recovered.
+// Package breaker stops attempts that keep failing. After a number of consecutive failures, it
+// answers in their place at once, and now and then lets one attempt through as a probe.
 package breaker
 
 import (
@@ -29,52 +28,52 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Options describe a [Breaker].
+// Options configure a [Breaker].
 type Options struct {
-	// Failures is how many attempts in a row have to fail for the breaker to open, at
-	// least 1.
+	// Failures is how many consecutive attempts must fail for the breaker to open. It is at least
+	// 1.
 	Failures int
-	// ProbeInterval is how long an open breaker waits before it lets an attempt through,
-	// after it opened and after each attempt that failed.
+	// ProbeInterval is how long an open breaker waits before each probe: after it opened, and after
+	// each probe that failed.
 	ProbeInterval time.Duration
-	// Clock says what time it is; nil is the real one.
+	// Clock tells the time. nil means the system clock.
 	Clock clock.PassiveClock
-	// Notify is told of each transition, in their order and within the attempt that
-	// caused it. It must be quick, and not use the breaker. Nil tells nobody.
+	// Notify is called for each transition, in order, within the attempt that caused it. It must be
+	// fast, and must not use the breaker. It may be nil.
 	Notify func(context.Context, Transition)
 }
 
 // Transition is the opening or closing of a breaker.
 type Transition struct {
-	// Open is whether the breaker opened; else it closed.
+	// Open is true if the breaker opened, and false if it closed.
 	Open bool
-	// Since is when the breaker opened, also if it now closed.
+	// Since is when the breaker opened, even if it has now closed.
 	Since time.Time
-	// Failures is how many attempts failed in a row up to now, probes included.
+	// Failures is how many consecutive attempts failed, including probes.
 	Failures int
-	// Last is the failure of the last of them.
+	// Last is the error of the last one.
 	Last error
 }
 
-// Breaker counts failures. Make one with [New]. A nil Breaker never opens. It is safe for
-// concurrent use. While closed it neither locks nor allocates, and writes to memory only
-// after failures.
+// Breaker counts failures. Create one with [New]. A nil Breaker never opens. It is safe for
+// concurrent use. While it is closed, it does not lock or allocate, and writes to memory only after
+// failures.
 type Breaker struct {
 	options Options
 
-	// state has the number of transitions in its upper half, which is odd while the
-	// breaker is open, and the failures in a row in its lower half. Attempts remember the
-	// former: what comes of one that began before the last transition is history.
+	// state has the number of transitions in its upper half, which is odd while the breaker is
+	// open, and the consecutive failures in its lower half. Attempts remember the number of
+	// transitions: the result of an attempt that began before the last transition does not count.
 	state atomic.Uint64
 
-	mu sync.Mutex // for what follows, which matters only while open
+	mu sync.Mutex // guards the fields below, which are used only while open
 	// opened has Since, Failures and Last.
 	opened  Transition
 	next    time.Time // when to probe
 	probing bool
 }
 
-// New returns a breaker that is closed.
+// New returns a closed breaker.
 func New(o Options) *Breaker {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -85,14 +84,14 @@ func New(o Options) *Breaker {
 	return &Breaker{options: o}
 }
 
-// OpenError says that an attempt was not made because the breaker is open. Its text does
-// not repeat the last failure, which was somebody else's and may tell of their request.
+// OpenError is the error for an attempt that an open breaker did not allow. Its text does not
+// repeat the last failure, which belongs to another request and may reveal something about it.
 type OpenError struct {
 	// Since is when the breaker opened.
 	Since time.Time
-	// Failures is how many attempts failed in a row up to now.
+	// Failures is how many consecutive attempts failed.
 	Failures int
-	// Last is the failure of the last of them. It is for logs.
+	// Last is the error of the last one. It is for logs.
 	Last error
 }
 
@@ -102,15 +101,15 @@ func (e *OpenError) Error() string {
 		e.Since.UTC().Format(time.RFC3339), e.Failures)
 }
 
-// Attempt is one attempt that the breaker let through. Exactly one of its methods is
-// called, once, when it has ended.
+// Attempt is an attempt that the breaker let through. When it has ended, call exactly one of its
+// methods, once.
 type Attempt struct {
-	breaker     *Breaker // nil if there is none
+	breaker     *Breaker // nil without a breaker
 	transitions uint32
 	probe       bool
 }
 
-// Begin asks whether an attempt may be made. The error is an [*OpenError].
+// Begin asks for an attempt. The error is an [*OpenError].
 func (b *Breaker) Begin() (Attempt, error) {
 	if b == nil {
 		return Attempt{}, nil
@@ -121,13 +120,13 @@ func (b *Breaker) Begin() (Attempt, error) {
 	return b.beginProbe()
 }
 
-// beginProbe lets an attempt through if it is time for one, and the only one.
+// beginProbe lets an attempt through if a probe is due and no other probe is running.
 func (b *Breaker) beginProbe() (Attempt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	transitions, _ := split(b.state.Load())
 	switch {
-	case !isOpen(transitions): // meanwhile
+	case !isOpen(transitions): // it has closed in the meantime
 		return Attempt{breaker: b, transitions: transitions}, nil
 	case b.probing || b.options.Clock.Now().Before(b.next):
 		return Attempt{},
@@ -137,7 +136,7 @@ func (b *Breaker) beginProbe() (Attempt, error) {
 	return Attempt{breaker: b, transitions: transitions, probe: true}, nil
 }
 
-// Open says whether the breaker is open.
+// Open reports whether the breaker is open.
 func (b *Breaker) Open() bool {
 	if b == nil {
 		return false
@@ -146,8 +145,8 @@ func (b *Breaker) Open() bool {
 	return isOpen(transitions)
 }
 
-// Succeeded ends an attempt that succeeded: failures begin to count anew, and an open
-// breaker closes if it was a probe.
+// Succeeded ends an attempt that succeeded. It resets the count of failures, and closes an open
+// breaker if the attempt was a probe.
 func (a Attempt) Succeeded(ctx context.Context) {
 	b := a.breaker
 	switch {
@@ -166,7 +165,7 @@ func (a Attempt) Succeeded(ctx context.Context) {
 	}
 }
 
-// Failed ends an attempt that failed, and opens the breaker if it was one too many.
+// Failed ends an attempt that failed. It opens the breaker if there have been enough failures.
 func (a Attempt) Failed(ctx context.Context, err error) {
 	b := a.breaker
 	switch {
@@ -191,8 +190,8 @@ func (a Attempt) Failed(ctx context.Context, err error) {
 	}
 }
 
-// Abandoned ends an attempt that showed nothing: it counts neither way. If it was a
-// probe, the next attempt is.
+// Abandoned ends an attempt without a result. It does not count. If it was a probe, the next
+// attempt is a probe too.
 func (a Attempt) Abandoned() {
 	if a.probe {
 		a.breaker.mu.Lock()
@@ -201,7 +200,7 @@ func (a Attempt) Abandoned() {
 	}
 }
 
-// open opens the breaker, if its state is still the given one.
+// open opens the breaker if its state has not changed.
 func (b *Breaker) open(ctx context.Context, state uint64, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,8 +223,8 @@ func (b *Breaker) failProbe(err error) {
 	b.next, b.probing = b.options.Clock.Now().Add(b.options.ProbeInterval), false
 }
 
-// close closes the breaker after a probe. While it is open, nobody but its only probe
-// changes its state.
+// close closes the breaker after a probe. While the breaker is open, only its single probe changes
+// the state.
 func (b *Breaker) close(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

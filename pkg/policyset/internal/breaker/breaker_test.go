@@ -33,7 +33,7 @@ const interval = 10 * time.Second
 
 var errFailed = errors.New("failed")
 
-// fixture is a breaker that opens after three failures, and what it told.
+// fixture is a breaker that opens after three failures, and its transitions.
 type fixture struct {
 	*breaker.Breaker
 	clock       *clocktesting.FakePassiveClock
@@ -58,7 +58,7 @@ func (f *fixture) begin(t *testing.T) breaker.Attempt {
 	return attempt
 }
 
-// fail makes as many attempts, all of which fail.
+// fail makes the given number of attempts, which all fail.
 func (f *fixture) fail(t *testing.T, times int) {
 	t.Helper()
 	for range times {
@@ -68,7 +68,7 @@ func (f *fixture) fail(t *testing.T, times int) {
 
 func (f *fixture) wait(d time.Duration) { f.clock.SetTime(f.clock.Now().Add(d)) }
 
-// refused returns the error that the next attempt is refused with.
+// refused returns the error for the next attempt.
 func (f *fixture) refused(t *testing.T) (open *breaker.OpenError) {
 	t.Helper()
 	_, err := f.Begin()
@@ -122,13 +122,13 @@ func TestProbes(t *testing.T) {
 		f.transitions[1])
 
 	f.fail(t, 2)
-	require.False(t, f.Open(), "failures count anew")
+	require.False(t, f.Open(), "the count of failures starts again")
 	f.fail(t, 1)
 	require.True(t, f.Open())
 }
 
-// What comes of attempts that began before a transition decides nothing after it.
-func TestOldAttemptsAreHistory(t *testing.T) {
+// The results of attempts that began before a transition do not count after it.
+func TestOutdatedAttemptsDoNotCount(t *testing.T) {
 	f := newFixture()
 	early := []breaker.Attempt{f.begin(t), f.begin(t), f.begin(t), f.begin(t)}
 	f.fail(t, 3)
@@ -161,7 +161,7 @@ func TestNilNeverOpens(t *testing.T) {
 
 // However attempts interleave, openings and closings alternate.
 func TestConcurrentAttempts(t *testing.T) {
-	var transitions []bool // Notify is called by one at a time
+	var transitions []bool // calls of Notify do not overlap
 	b := breaker.New(breaker.Options{Failures: 3,
 		Notify: func(_ context.Context, transition breaker.Transition) {
 			transitions = append(transitions, transition.Open)
@@ -211,7 +211,7 @@ func TestOneProbeAtATime(t *testing.T) {
 	}
 }
 
-// The breaker is on the way of every evaluation.
+// Every evaluation passes through the breaker.
 func TestHealthyAttemptsDoNotAllocate(t *testing.T) {
 	b := breaker.New(breaker.Options{Failures: 10, ProbeInterval: interval})
 	require.Zero(t, testing.AllocsPerRun(100, func() {

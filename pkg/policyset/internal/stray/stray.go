@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package stray gives up calls that do not return when their context ends: something may
-// not look at it, such as a file system whose server is gone.
+// Package stray gives up on calls that do not return when their context ends, for example because
+// they wait for a file system whose server is gone.
 package stray
 
 import (
@@ -28,20 +28,20 @@ import (
 )
 
 const (
-	// maxCalls is how many calls that were given up may go on before nothing more is
-	// loaded: each may hold a module and all that is made of it. Those that are given up
-	// at the same time come on top, no more than are made at a time.
+	// maxCalls is how many abandoned calls may still be running before nothing more is loaded. Each
+	// may hold a module and everything made from it. There may be more if several are given up at
+	// the same time, but no more than run at a time.
 	maxCalls = 16
-	// grace is how long a call may take to return after its context has ended: what looks
-	// at its context says best what it was about, and leaves nothing behind.
+	// grace is how long a call may take to return after its context has ended. A call that watches
+	// its context returns the best error, and leaves nothing behind.
 	grace = 100 * time.Millisecond
 )
 
-// Calls are calls that were given up and have not returned. A nil one bounds nothing. It is
-// safe for concurrent use.
+// Calls counts calls that were given up and have not returned. nil sets no bound. It is safe for
+// concurrent use.
 type Calls struct{ count atomic.Int64 }
 
-// Count returns how many there are.
+// Count returns the number of these calls.
 func (s *Calls) Count() int64 { return s.count.Load() }
 
 func (s *Calls) check() error {
@@ -67,10 +67,10 @@ func (s *Calls) add(ctx context.Context, what string, n int64) {
 	klog.FromContext(ctx).Info(message, "what", what)
 }
 
-// Within calls f and returns what it returns, or why ctx ended if it does not return soon
-// after that. It goes on by itself then, and late gets what it returns in the end. Neither
-// function may panic, nor touch what is not safe for concurrent use. Nothing is called while
-// too many calls were given up.
+// Within calls f and returns its results. If f does not return soon after ctx ends, Within returns
+// the cause of ctx instead. f then continues on its own, and its result finally goes to late.
+// Neither function may panic, nor use anything that is not safe for concurrent use. Within does not
+// call f while too many calls are running on.
 func Within[T any](ctx context.Context, s *Calls, what string, f func() (T, error),
 	late func(T)) (T, error) {
 	var none T

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wasm contains the admission plugin that evaluates WebAssembly
-// policies. It only wires: the work is done by the packages that it hands the
-// apiserver's parts to.
+// Package wasm contains the admission plugin that evaluates WebAssembly policies. It only connects
+// the apiserver to the packages that do the work.
 package wasm
 
 import (
@@ -49,13 +48,11 @@ import (
 // apiserver's flags.
 const PluginName = "WasmAdmission"
 
-// Register registers the plugin. The health checks that it returns are for the
-// apiserver's readyz: see [serving.Server.HealthChecks]. All plugins made by this
-// registration share the policies.
+// Register registers the plugin. It returns health checks for the apiserver's readyz; see
+// [serving.Server.HealthChecks]. All plugins of one registration share the policies.
 //
-// The requests that the apiserver cannot do without pass unevaluated only if the
-// command has the server mark its own requests, by Authenticator of
-// pkg/loopback.
+// The apiserver's own essential requests bypass policies only if the command makes the server mark
+// its requests with the Authenticator of pkg/loopback.
 func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChecker {
 	o := serving.Options{Guests: map[abi.ExecutionMode]policyset.GuestLoader{}}
 	for _, option := range options {
@@ -68,23 +65,23 @@ func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChe
 	return server.HealthChecks()
 }
 
-// Option adds to what a registration's plugins can do.
+// Option extends the plugins of a registration.
 type Option func(*serving.Options)
 
-// WithGuests has policies of an execution mode loaded by load. It is for modes whose
-// policies need a library that the plugin does not link.
+// WithGuests loads policies of an execution mode with load. It is for modes that need a library
+// that the plugin does not link.
 func WithGuests(mode abi.ExecutionMode, load policyset.GuestLoader) Option {
 	return func(o *serving.Options) { o.Guests[mode] = load }
 }
 
-// WithChecker has signatures of modules checked by what a factory makes, such as
-// ForConfiguration of pkg/sigstore, whose libraries the plugin does not link. Without it a
-// configuration that demands signatures is refused.
+// WithChecker checks signatures of modules with a checker from newChecker, such as ForConfiguration
+// of pkg/sigstore, whose libraries the plugin does not link. Without it, a configuration that
+// demands signatures is an error.
 func WithChecker(newChecker assembly.CheckerFactory) Option {
 	return func(o *serving.Options) { o.NewChecker = newChecker }
 }
 
-// WithStatus has told tell through a Lease what the plugins serve. The command runs it: see
+// WithStatus publishes what the plugins serve in a Lease. The command must run the status; see
 // [serving.Status].
 func WithStatus(told *serving.Status) Option {
 	return func(o *serving.Options) { o.Status = told }
@@ -94,16 +91,16 @@ func WithStatus(told *serving.Status) Option {
 type plugin struct {
 	*admission.Handler
 
-	// config is the plugin's configuration as bytes, nil if there is none.
+	// config is the plugin's configuration, or nil if there is none.
 	config []byte
 	server *serving.Server
 
 	enabled bool
 	cluster serving.Cluster
-	// drained is closed when the apiserver serves no more requests.
+	// drained is closed when the apiserver has stopped serving requests.
 	drained <-chan struct{}
 
-	// dispatcher is nil while the feature is disabled.
+	// dispatcher is nil if the feature is disabled.
 	dispatcher *dispatch.Dispatcher
 }
 
@@ -168,8 +165,7 @@ func (p *plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalA
 	p.cluster.Authorizer = authorizer
 }
 
-// ValidateInitialization loads the policies: the apiserver starts with all of
-// them or not at all.
+// ValidateInitialization loads the policies. The apiserver starts with all of them or not at all.
 func (p *plugin) ValidateInitialization() error {
 	if !p.enabled {
 		if p.config != nil {
@@ -185,9 +181,9 @@ func (p *plugin) ValidateInitialization() error {
 	case p.drained == nil:
 		return errors.New("missing the notification of when the server is drained")
 	case p.cluster.Client == nil, p.cluster.Dynamic == nil:
-		return errors.New("missing the clients that look at the cluster")
+		return errors.New("missing the clients that read the cluster")
 	case p.cluster.Authorizer == nil:
-		return errors.New("missing the authorizer that says what policies may see of the cluster")
+		return errors.New("missing the authorizer that decides what policies may read in the cluster")
 	}
 	ctx := klog.NewContext(wait.ContextForChannel(p.drained),
 		klog.Background().WithName(PluginName))

@@ -42,11 +42,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// apiserver initializes plugins as an apiserver does.
+// apiserver initializes plugins like an apiserver.
 type apiserver struct {
 	gates   basefeaturegate.MutableVersionedFeatureGate
 	drained <-chan struct{}
-	without string // what it does not hand out
+	without string // the part that it does not provide
 }
 
 func newApiserver(t *testing.T, gate bool) *apiserver {
@@ -83,7 +83,7 @@ func (a *apiserver) Initialize(p admission.Interface) {
 	}
 }
 
-// start makes a plugin with a configuration; empty means none.
+// start creates a plugin with a configuration. "" means none.
 func (a *apiserver) start(plugins *admission.Plugins, config string) (*plugin, error) {
 	var reader io.Reader
 	if config != "" {
@@ -96,7 +96,7 @@ func (a *apiserver) start(plugins *admission.Plugins, config string) (*plugin, e
 	return p.(*plugin), nil
 }
 
-// configuration returns one that names a guest of test/wat as a policy.
+// configuration returns a configuration with a guest of test/wat as its policy.
 func configuration(t *testing.T, guest string) string {
 	t.Helper()
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "test", "wat", guest+".wasm"))
@@ -162,7 +162,7 @@ func TestGateOnEnforces(t *testing.T) {
 	}
 }
 
-// The servers that a kube-apiserver consists of have a plugin each.
+// A kube-apiserver consists of several servers with one plugin each.
 func TestPluginsOfOneRegistrationSharePolicies(t *testing.T) {
 	plugins, config := newPlugins(), configuration(t, "deny")
 	first, err := newApiserver(t, true).start(plugins, config)
@@ -205,8 +205,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 		"unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
 }
 
-// Signatures are checked by what is handed in. Without it nothing runs that was to be
-// verified.
+// The injected checker checks signatures. Without one, no policy runs that demands signatures.
 func TestSignaturesAreVerified(t *testing.T) {
 	key, other := signing.NewKey(t), signing.NewKey(t)
 	config := configuration(t, "deny")
@@ -225,13 +224,13 @@ func TestSignaturesAreVerified(t *testing.T) {
 	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config")
 	_, err = start(key)
 	require.ErrorContains(t, err,
-		"verification: signatures are to be verified, and this program was built without what checks them")
+		"verification: this program was built without the code that verifies signatures")
 	p, err := start(key, WithChecker(sigstore.ForConfiguration))
 	require.NoError(t, err)
 	require.ErrorContains(t, createConfigMap(t, p), "denied the request")
 }
 
-func TestEverythingThatIsWantedIsNeeded(t *testing.T) {
+func TestEveryInitializerIsRequired(t *testing.T) {
 	for _, without := range []string{
 		"excluded", "drained", "client", "dynamic client", "informers", "authorizer",
 	} {

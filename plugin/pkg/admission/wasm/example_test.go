@@ -26,11 +26,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// An API server of your own gets the plugin in five steps. Its main begins with
-// engine.ServeCompilations. It adds the feature gate before it adds flags, registers the plugin,
-// puts [wasm.PluginName] into the order of plugins (RecommendedPluginOrder of the generic
-// AdmissionOptions), and hands the health checks to AddReadyzChecks of its generic API server.
-// With [wasm.WithStatus] it also tells other servers what it serves.
+// To add the plugin to your own API server takes five steps. Call engine.ServeCompilations first in
+// main. Add the feature gate before you add flags. Register the plugin. Add [wasm.PluginName] to
+// the order of plugins (RecommendedPluginOrder of the generic AdmissionOptions). Pass the health
+// checks to AddReadyzChecks of the generic API server. With [wasm.WithStatus], the server also
+// publishes what it serves for other servers.
 func ExampleRegister() {
 	if err := featuregate.Add(utilfeature.DefaultMutableFeatureGate); err != nil {
 		panic(err)

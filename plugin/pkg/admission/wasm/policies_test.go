@@ -33,7 +33,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 )
 
-// get asks a server's readyz with the given checks.
+// get requests a server's readyz with the given checks.
 func get(checks []healthz.HealthChecker, path string) *httptest.ResponseRecorder {
 	mux := http.NewServeMux()
 	healthz.InstallReadyzHandler(mux, checks...)
@@ -42,7 +42,7 @@ func get(checks []healthz.HealthChecker, path string) *httptest.ResponseRecorder
 	return answer
 }
 
-// replace puts another guest of test/wat where a configuration has its module.
+// replace overwrites the module of a configuration with another guest of test/wat.
 func replace(t *testing.T, config, guest string) {
 	t.Helper()
 	path := regexp.MustCompile(`file://([^"]+)`).FindStringSubmatch(config)[1]
@@ -89,8 +89,8 @@ func TestAModuleThatIsReplacedIsTakenOver(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// A drained server looks at nothing any longer.
-func TestTheWatchEndsWithTheServer(t *testing.T) {
+// A drained server stops watching for changes.
+func TestWatchEndsWithTheServer(t *testing.T) {
 	plugins, config := admission.NewPlugins(), configuration(t, "accept")
 	Register(plugins)
 	server := newApiserver(t, true)
@@ -104,7 +104,7 @@ func TestTheWatchEndsWithTheServer(t *testing.T) {
 		10*time.Millisecond)
 }
 
-// Requests finish on the set that they started with, while others come and go.
+// Requests finish on the set with which they started while sets change.
 func TestRequestsDuringReloads(t *testing.T) {
 	plugins, config := admission.NewPlugins(), configuration(t, "accept")
 	Register(plugins)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command owner-label is an example of a policy with settings that looks at the cluster and
-// changes objects: what is created gets the label of its namespace that says who owns it.
+// Command owner-label is an example of a policy that has settings, reads the cluster and changes
+// objects. It labels new objects with the owner in the label of their namespace.
 package main
 
 import (
@@ -25,13 +25,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
-// Settings are those of the policy.
+// Settings are the policy's settings.
 type Settings struct {
 	// Label is the name of the label. Required.
 	Label string `json:"label"`
 }
 
-// Validate is asked when the policy is loaded.
+// Validate checks the settings. It is called when the policy is loaded.
 func (s Settings) Validate() error {
 	if s.Label == "" {
 		return errors.New("label: the name of a label is required")

@@ -26,7 +26,7 @@ import (
 )
 
 // Call calls a capability and decodes its answer into A. A failure that the host reports is a
-// [guest.HostError], in the host's words.
+// [guest.HostError] with the host's message.
 func Call[A any](namespace, operation string, request any) (answer A, err error) {
 	text, err := CallRaw(namespace, operation, request)
 	if err != nil {
@@ -38,7 +38,7 @@ func Call[A any](namespace, operation string, request any) (answer A, err error)
 	return answer, nil
 }
 
-// CallRaw is Call without decoding.
+// CallRaw is like Call, but does not decode the answer.
 func CallRaw(namespace, operation string, request any) ([]byte, error) {
 	payload, err := json.Marshal(request)
 	if err != nil {
@@ -47,7 +47,7 @@ func CallRaw(namespace, operation string, request any) ([]byte, error) {
 	return guest.HostCall("kubewarden", namespace, operation, payload)
 }
 
-// Bytes are bytes as the hosts want them in JSON: a list of numbers.
+// Bytes are bytes in the JSON format of hosts: a list of numbers.
 type Bytes []byte
 
 // MarshalJSON implements json.Marshaler.

@@ -41,7 +41,7 @@ type named struct {
 	Name string `json:"name"`
 }
 
-// TestCalls shows what hosts are asked, and what is made of their answers.
+// TestCalls shows the requests to hosts, and the results of their answers.
 func TestCalls(t *testing.T) {
 	verified := `{"is_trusted":true,"digest":"sha256:1"}`
 	for _, tc := range []struct {
@@ -217,7 +217,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// An empty chain is no chain of the host's.
+// An empty chain does not stand for the host's roots.
 func TestEmptyChains(t *testing.T) {
 	var asked []string
 	guest.WithHost(func(_, _, _ string, payload []byte) ([]byte, error) {

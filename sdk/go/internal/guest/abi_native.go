@@ -18,13 +18,13 @@ limitations under the License.
 
 package guest
 
-// Host is what natively stands for the host of a policy.
+// Host takes the place of a policy's host in native code.
 type Host func(binding, namespace, operation string, payload []byte) ([]byte, error)
 
-// host answers host calls; nil refuses them.
+// host answers host calls. nil fails them.
 var host Host
 
-// WithHost runs a function while a host answers host calls. It is not safe for concurrent use.
+// WithHost runs a function with a host that answers host calls. It is not safe for concurrent use.
 func WithHost(h Host, run func()) {
 	host = h
 	defer func() { host = nil }()

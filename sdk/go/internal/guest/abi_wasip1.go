@@ -50,8 +50,8 @@ func wapcHostError(ptr unsafe.Pointer)
 //go:wasmimport wapc __console_log
 func wapcConsoleLog(ptr unsafe.Pointer, length uint32)
 
-// guestCall is what the host calls. It returns 1 after a response and 0 after an error. The
-// sizes are trusted: a host that lies harms its own guest only.
+// guestCall is called by the host. It returns 1 after a response and 0 after an error. It trusts
+// the sizes: a host that lies only harms its own guest.
 //
 //go:wasmexport __guest_call
 func guestCall(operationLen, payloadLen uint32) uint32 {

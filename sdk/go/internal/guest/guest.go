@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package guest is the guest's side of the waPC protocol (https://wapc.io): the host calls the
-// operations that handlers were added for, and the guest makes host calls.
+// Package guest is the guest's side of the waPC protocol (https://wapc.io). The host calls
+// operations, which handlers answer, and the guest makes host calls.
 package guest
 
 import (
@@ -27,17 +27,17 @@ import (
 // Handler answers the calls of one operation. An error becomes a failed evaluation.
 type Handler func(payload []byte) ([]byte, error)
 
-// HostError is a failure that the host reported, in the host's words.
+// HostError is a failure that the host reported, with the host's message.
 type HostError string
 
 // Error implements error.
 func (e HostError) Error() string { return string(e) }
 
-// handlers is written by init functions alone.
+// handlers is only written by init functions.
 var handlers = map[string]Handler{}
 
-// Handle has a handler answer an operation. It panics if there is one already. Handlers are
-// added while the module is initialized: later calls are not safe for concurrent use.
+// Handle registers the handler of an operation. It panics if the operation already has one. Call it
+// while the module is initialized: later calls are not safe for concurrent use.
 func Handle(operation string, handler Handler) {
 	if _, found := handlers[operation]; found {
 		panic("operation " + operation + " has a handler already: register one policy in a module")
@@ -45,8 +45,8 @@ func Handle(operation string, handler Handler) {
 	handlers[operation] = handler
 }
 
-// Call runs the handler of an operation. A panic becomes an error with its message; the stack
-// trace goes to standard error.
+// Call runs the handler of an operation. It turns a panic into an error with the panic's message,
+// and writes the stack trace to standard error.
 func Call(operation string, payload []byte) (response []byte, err error) {
 	handler, found := handlers[operation]
 	if !found {
@@ -61,8 +61,8 @@ func Call(operation string, payload []byte) (response []byte, err error) {
 	return handler(payload)
 }
 
-// HostCall calls a host capability and returns its answer. A failure that the host reports is
-// a [HostError].
+// HostCall calls a host capability and returns its answer. A failure that the host reports is a
+// [HostError].
 func HostCall(binding, namespace, operation string, payload []byte) ([]byte, error) {
 	return hostCall(binding, namespace, operation, payload)
 }

@@ -15,11 +15,11 @@ limitations under the License.
 */
 
 // Package jsontext finds the members of a JSON object without decoding their values. A review
-// holds a large object of which a policy looks at little: encoding/json would read all of it
+// contains a large object of which a policy needs little, and encoding/json would read all of it
 // twice to skip it.
 //
-// It trusts what it skips to be JSON, as hosts send nothing else. What a policy looks at is
-// decoded by encoding/json, which finds what is wrong.
+// The package trusts the text that it skips to be JSON, because hosts send nothing else. The parts
+// that a policy needs are decoded by encoding/json, which finds errors.
 package jsontext
 
 import (
@@ -32,8 +32,8 @@ import (
 
 var errUnexpectedEnd = errors.New("unexpected end of JSON input")
 
-// Members calls a function for each member of the object that a text is, with the member's
-// name and the text of its value.
+// Members calls a function for each member of the object in text, with the member's name and the
+// text of its value.
 func Members(text []byte, member func(name string, value []byte) error) error {
 	return whole(text, func() (int, error) {
 		return Walk(text, 0, func(name string, at int) (end int, err error) {
@@ -45,7 +45,7 @@ func Members(text []byte, member func(name string, value []byte) error) error {
 	})
 }
 
-// Elements calls a function for the text of each element of the array that a text is.
+// Elements calls a function for the text of each element of the array in text.
 func Elements(text []byte, element func(value []byte) error) error {
 	return whole(text, func() (int, error) {
 		return each(text, 0, '[', ']', func(at int) (end int, err error) {
@@ -57,9 +57,9 @@ func Elements(text []byte, element func(value []byte) error) error {
 	})
 }
 
-// Walk reads the object that begins at a position and returns where it ends. It calls a function
-// for each member, with its name and where its value begins; the function reads the value and
-// returns where that ends.
+// Walk reads the object that begins at a position and returns its end. It calls a function for each
+// member, with its name and the position of its value. The function must read the value and return
+// its end.
 func Walk(text []byte, at int,
 	member func(name string, at int) (end int, err error)) (end int, err error) {
 	return each(text, at, '{', '}', func(at int) (int, error) {
@@ -78,8 +78,8 @@ func Walk(text []byte, at int,
 	})
 }
 
-// each reads what begins at a position, between brackets, and returns where it ends. It calls a
-// function for each part, with where the part begins; the function returns where it ends.
+// each reads a bracketed list that begins at a position, and returns its end. It calls a function
+// for each part with its position. The function must return the end of the part.
 func each(text []byte, at int, opening, closing byte,
 	part func(at int) (end int, err error)) (int, error) {
 	at = skipSpace(text, at)
@@ -106,7 +106,7 @@ func each(text []byte, at int, opening, closing byte,
 	}
 }
 
-// whole fails if anything follows what is read.
+// whole returns an error if anything follows the part that read reads.
 func whole(text []byte, read func() (end int, err error)) error {
 	end, err := read()
 	if err != nil {
@@ -115,7 +115,7 @@ func whole(text []byte, read func() (end int, err error)) error {
 	return AtEnd(text, end)
 }
 
-// AtEnd fails unless nothing but space follows a position.
+// AtEnd returns an error if anything but space follows a position.
 func AtEnd(text []byte, at int) error {
 	if at = skipSpace(text, at); at < len(text) {
 		return unexpected(text, at)
@@ -130,7 +130,7 @@ func unexpected(text []byte, at int) error {
 	return fmt.Errorf("unexpected %q at byte %d", text[at], at)
 }
 
-// String returns the string that a text is; that of null is empty.
+// String returns the string in text. null is "".
 func String(text []byte) (string, error) {
 	plain := len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"'
 	for _, c := range text {
@@ -147,7 +147,7 @@ func String(text []byte) (string, error) {
 	return s, err
 }
 
-// Strings returns the array of strings that a text is; that of null is nil.
+// Strings returns the array of strings in text. null is nil.
 func Strings(text []byte) (list []string, err error) {
 	if IsNull(text) {
 		return nil, nil
@@ -159,7 +159,7 @@ func Strings(text []byte) (list []string, err error) {
 	})
 }
 
-// Bool returns the boolean that a text is; that of null is false.
+// Bool returns the boolean in text. null is false.
 func Bool(text []byte) (bool, error) {
 	switch string(text) {
 	case "true":
@@ -170,12 +170,12 @@ func Bool(text []byte) (bool, error) {
 	return false, fmt.Errorf("%.20q is not a boolean", text)
 }
 
-// IsNull is whether a text is null, or there is none.
+// IsNull reports whether text is null or empty.
 func IsNull(text []byte) bool { return len(text) == 0 || string(text) == "null" }
 
-// Decode decodes one JSON value. In a map[string]any and the like numbers stay as they are
-// written: a float64 has no room for large integers. Other types are decoded as encoding/json
-// does by itself, which is faster.
+// Decode decodes one JSON value. In types such as map[string]any, numbers keep their text, because
+// a float64 cannot hold large integers. Other types are decoded by encoding/json alone, which is
+// faster.
 func Decode(text []byte, into any) error {
 	switch into.(type) {
 	case *any, *[]any, *map[string]any:
@@ -186,8 +186,8 @@ func Decode(text []byte, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// DecodeStrictly decodes one JSON value, refuses members of objects that a type has no field
-// for, and leaves all numbers in an any as they are written.
+// DecodeStrictly decodes one JSON value. A member for which a type has no field is an error.
+// Numbers in an any keep their text.
 func DecodeStrictly(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
@@ -210,7 +210,7 @@ func skipSpace(text []byte, at int) int {
 	return at
 }
 
-// Skip returns where the value that begins at a position ends.
+// Skip returns the end of the value that begins at a position.
 func Skip(text []byte, at int) (end int, err error) {
 	if at >= len(text) {
 		return 0, errUnexpectedEnd
@@ -241,7 +241,7 @@ func skipBrackets(text []byte, at int) (end int, err error) {
 			continue
 		}
 		at++
-		// Braces and brackets differ in this bit, and most of the rest is below them.
+		// Braces and brackets differ only in this bit, and most other characters are below them.
 		if c < '[' {
 			continue
 		}
@@ -264,7 +264,7 @@ func skipString(text []byte, at int) (end int, err error) {
 			return 0, errUnexpectedEnd
 		}
 		at += quote + 1
-		// The quote ends the string unless it is escaped. The one that begins it ends the loop.
+		// A quote ends the string unless it is escaped. The loop ends at the opening quote.
 		escapes := 0
 		for text[at-2-escapes] == '\\' {
 			escapes++

@@ -112,7 +112,7 @@ func TestDecode(t *testing.T) {
 	expectError(t, DecodeStrictly([]byte(`{"b":1}`), &known), `unknown field "b"`)
 }
 
-// What encoding/json reads, Members reads too, with the same values.
+// Members reads everything that encoding/json reads, with the same values.
 func FuzzMembers(f *testing.F) {
 	f.Add(`{"a":1,"b":"\"","c":[{}],"d":{"e":null}}`)
 	f.Fuzz(func(t *testing.T, text string) {
