@@ -52,8 +52,9 @@ func main() {
 	}
 }
 
-const head = `# Made of the chart beside it by make generate. Set the image, and what is in the ConfigMaps;
-# the certificate comes from the Secret wasm-admission-webhook-tls, as docs/webhook.md says.
+const head = `# Generated from the chart by make generate. Set the image and the contents of the
+# ConfigMaps. The certificate comes from the Secret wasm-admission-webhook-tls; see
+# docs/webhook.md.
 apiVersion: v1
 kind: Namespace
 metadata:
