@@ -37,7 +37,7 @@ import (
 	"oras.land/oras-go/v2/content/oci"
 )
 
-// build releases a program that differs by platform, whose SBOM differs each time.
+// build makes a release of a program that differs by platform. Its SBOM differs each time.
 func build(t *testing.T, namespace, created string) string {
 	t.Helper()
 	in, out := t.TempDir(), t.TempDir()
@@ -125,7 +125,7 @@ func TestImagesHoldTheProgramForTheirPlatform(t *testing.T) {
 	}
 }
 
-// contents are the files of an image.
+// contents returns the files in an image.
 func contents(t *testing.T, image v1.Image) map[string]string {
 	t.Helper()
 	reader := mutate.Extract(image)
