@@ -188,7 +188,7 @@ func fetch[T any](t *testing.T, store *oci.Store, described ocispec.Descriptor) 
 	return fetched
 }
 
-func TestWhatIsNoSBOM(t *testing.T) {
+func TestInvalidSBOMsAreRejected(t *testing.T) {
 	for _, document := range []string{
 		``, `{}`, `{"documentNamespace":"x"}`, `{"creationInfo":{}}`,
 	} {
@@ -211,7 +211,7 @@ func TestManifestsNameTheReleasedImages(t *testing.T) {
 	}, untar(t, reader))
 }
 
-func TestChecksumsAreOfEverythingButLayouts(t *testing.T) {
+func TestChecksumsCoverEverythingButLayouts(t *testing.T) {
 	out := build(t, "https://example.com/1", "2026-01-01T00:00:00Z")
 	sums, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
 	require.NoError(t, err)
