@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-func TestMisspeltPluginEndsTheStart(t *testing.T) {
+func TestMisspelledPluginFailsTheStart(t *testing.T) {
 	code, stderr := harness.StartExpectingFailure(t, harness.Options{
 		FeatureGate: true,
 		AdmissionConfig: `
@@ -54,7 +54,7 @@ plugins:
 }
 
 // What is configured and switched off by a flag would be enforced by nobody.
-func TestSwitchedOffPluginEndsTheStart(t *testing.T) {
+func TestDisabledPluginFailsTheStart(t *testing.T) {
 	code, stderr := harness.StartExpectingFailure(t, harness.Options{
 		FeatureGate: true,
 		Args:        []string{"--disable-admission-plugins=ServiceAccount,WasmAdmission"},

@@ -99,7 +99,7 @@ func described(event *auditv1.Event) string {
 // What the apiserver of this version writes of its own accord is known: under a policy
 // that refuses everything each of its writes passes, and each for that reason. A write
 // that this test sees and pkg/loopback does not know fails it.
-func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
+func TestApiserverWritesAreKnown(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate:     true,
 		AuditPolicy:     auditApiserver,
@@ -196,7 +196,7 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 
 // Who knows all that userInfo says of the apiserver, and may impersonate it, is
 // evaluated as anybody else, also where the apiserver would not be.
-func TestNobodyPlaysTheApiserver(t *testing.T) {
+func TestNobodyCanPoseAsTheApiserver(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate:     true,
 		AuditPolicy:     auditApiserver,
@@ -232,7 +232,7 @@ func TestNobodyPlaysTheApiserver(t *testing.T) {
 }
 
 // What the apiserver sends with its own credential because somebody makes it is evaluated.
-func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
+func TestRequestsSentForUsersAreEvaluated(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate: true, AuditPolicy: auditApiserver,
 		Args: []string{"--enable-admission-plugins=NamespaceAutoProvision"},

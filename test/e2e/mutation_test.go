@@ -443,7 +443,7 @@ func TestMonitorMode(t *testing.T) {
 		`apiserver_wasm_admission_mutations_total{operation="CREATE",policy="defaults"}`)
 }
 
-func TestMutationsThatCannotBe(t *testing.T) {
+func TestInvalidMutations(t *testing.T) {
 	requireDenied(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "meddler"), "any")),
 		400,
 		`WasmAdmission policy "meddler" denied the request: Request rejected by policy meddler. `+

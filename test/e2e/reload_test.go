@@ -331,7 +331,7 @@ func TestBreakGlass(t *testing.T) {
 }
 
 // The short form of `make soak-reload`.
-func TestEveryVerdictIsOfOneSet(t *testing.T) {
+func TestEveryVerdictComesFromOneSet(t *testing.T) {
 	report, err := reload.Run(t.Context(),
 		reload.Options{Requests: 2000, Clients: 8, Changes: 12, Modules: modules(t)})
 	require.NoError(t, err)

@@ -114,7 +114,7 @@ func TestGateIsVisible(t *testing.T) {
 }
 
 // The reference of the metrics has all that a server with policies serves.
-func TestMetricsPageHasWhatIsServed(t *testing.T) {
+func TestMetricsReferenceIsComplete(t *testing.T) {
 	metrics, err := enforcing.Metrics(t.Context())
 	require.NoError(t, err)
 	page, err := os.ReadFile("../../docs/metrics.md")

@@ -58,7 +58,7 @@ func TestGateOnWithoutPolicies(t *testing.T) {
 
 // Everything that is wrong is said at once, in the configuration as well as in
 // what it names.
-func TestEveryProblemIsALine(t *testing.T) {
+func TestEveryProblemIsReported(t *testing.T) {
 	directory := modules(t)
 	require.NoError(t, os.Chmod(filepath.Join(directory, "accept.wasm"), 0o666))
 	for _, test := range []struct {
@@ -119,7 +119,7 @@ func problemLines(stderr string) (problems []string) {
 
 // A policy that refuses everything must not keep the apiserver from writing what
 // it starts with; and nobody else gets past it.
-func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
+func TestApiserverStartsUnderAPolicyThatDeniesEverything(t *testing.T) {
 	for _, module := range []string{"deny.wasm", "trap.wasm"} {
 		t.Run(module, func(t *testing.T) {
 			server := harness.Start(t,
@@ -142,7 +142,7 @@ func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
 }
 
 // A server enforces from the first request that it answers.
-func TestNothingSlipsInDuringStart(t *testing.T) {
+func TestNothingPassesDuringStart(t *testing.T) {
 	directory := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -117,8 +117,8 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	}
 }
 
-// TestTrustIsTakenOver has who must have signed, and the trust root, change while a server runs.
-func TestTrustIsTakenOver(t *testing.T) {
+// TestTrustIsReloaded has who must have signed, and the trust root, change while a server runs.
+func TestTrustIsReloaded(t *testing.T) {
 	s, key, other := newSite(t), signing.NewKey(t), signing.NewKey(t)
 	wasm, err := os.ReadFile(filepath.Join(s.modules, "deny.wasm"))
 	require.NoError(t, err)

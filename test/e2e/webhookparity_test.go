@@ -26,7 +26,7 @@ import (
 )
 
 // A sample of what `make mutation-parity` compares.
-func TestMutationIsThatOfAWebhook(t *testing.T) {
+func TestMutationMatchesWebhooks(t *testing.T) {
 	directory := modules(t)
 	configuration, err := webhookparity.Configuration(directory)
 	require.NoError(t, err)

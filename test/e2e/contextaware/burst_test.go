@@ -71,7 +71,7 @@ func openEyes(t *testing.T, s *harness.Server) {
 // Whoever has a policy list something else with each request switches off neither that
 // policy, which lets through what it cannot judge, nor another. Selectors of labels share
 // a list; of fields each is a watch of its own, here of more than may be started at once.
-func TestABurstOfListsSwitchesNoPolicyOff(t *testing.T) {
+func TestBurstOfListsDisablesNoPolicy(t *testing.T) {
 	s := startLookers(t, `
     circuitBreaker: {failures: 3}
     limits: {evaluationTimeout: 20s, requestTimeout: 30s}

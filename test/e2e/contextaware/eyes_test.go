@@ -51,7 +51,7 @@ func bind(t *testing.T, namespace, user string, resources, names []string) {
 }
 
 // The client may do everything; the user may not.
-func TestEveryLookIsTheUsers(t *testing.T) {
+func TestLookupsUseTheConfiguredUser(t *testing.T) {
 	o := options()
 	o.User = &user.DefaultInfo{Name: "blind"}
 	l := newLooker(t, o, configMaps, namespaces)
@@ -86,7 +86,7 @@ func TestEveryLookIsTheUsers(t *testing.T) {
 }
 
 // A user who may see some namespaces, or some objects, sees these.
-func TestUsersSeeWhatTheyMay(t *testing.T) {
+func TestUsersSeeOnlyWhatTheyMay(t *testing.T) {
 	ns, other := newNamespace(t, nil), newNamespace(t, nil)
 	for _, namespace := range []string{ns, other} {
 		newConfigMap(t, namespace, "c", nil)
@@ -124,7 +124,7 @@ func TestUsersSeeWhatTheyMay(t *testing.T) {
 }
 
 // Without an authorizer, the client's own rights count.
-func TestTheServerDecidesAboutItsClient(t *testing.T) {
+func TestServerAuthorizesItsClient(t *testing.T) {
 	config := server.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{UserName: "plain-client"}
 	client, err := dynamic.NewForConfig(config)

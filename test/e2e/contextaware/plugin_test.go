@@ -25,7 +25,7 @@ import (
 )
 
 // In process, a policy sees what roles grant the configured user, and nothing before.
-func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
+func TestPluginReadsAsTheConfiguredUser(t *testing.T) {
 	inProcess := startLookers(t, `
     circuitBreaker: {failures: 0}
     policies:

@@ -38,9 +38,9 @@ func leases(t *testing.T, s *harness.Server) []coordinationv1.Lease {
 	return list.Items
 }
 
-// TestTwoServersTellTheirStatus goes through what happens to servers: all well, a bad change,
+// TestTwoServersReportStatus goes through what happens to servers: all well, a bad change,
 // skew, a crash and an orderly end. All the while a policy denies every write of a Lease.
-func TestTwoServersTellTheirStatus(t *testing.T) {
+func TestTwoServersReportStatus(t *testing.T) {
 	c := newCluster(t)
 	for _, server := range []string{"a", "b", "c"} {
 		c.policy(server, "no-leases", "deny.wasm", "coordination.k8s.io", "leases")

@@ -30,7 +30,7 @@ import (
 )
 
 // Replicas of the webhook server tell their status in a namespace of theirs.
-func TestWebhookServersTellTheirStatus(t *testing.T) {
+func TestWebhookServersReportStatus(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	c := &cluster{T: t, root: t.TempDir()}
 	require.NoError(t, os.Chmod(c.root, 0o700))

@@ -174,9 +174,9 @@ func TestLiveRecordedReplayed(t *testing.T) {
 	}
 }
 
-// TestWhatTheUserMayNotSee has the server refuse what the kubeconfig's user may not see, and
+// TestForbiddenLookups has the server refuse what the kubeconfig's user may not see, and
 // the policy hear of it.
-func TestWhatTheUserMayNotSee(t *testing.T) {
+func TestForbiddenLookups(t *testing.T) {
 	nobody := filepath.Join(t.TempDir(), "kubeconfig")
 	text, err := os.ReadFile(server.Kubeconfig())
 	require.NoError(t, err)

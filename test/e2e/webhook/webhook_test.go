@@ -369,7 +369,7 @@ func TestConfigurationsAreRestored(t *testing.T) {
 	})
 }
 
-func TestCertificatesAreExchanged(t *testing.T) {
+func TestCertificatesAreReloaded(t *testing.T) {
 	w := start(t, "policies:")
 	ns := namespace(t)
 	served := func() string {
@@ -422,7 +422,7 @@ policies:
 	require.Contains(t, w.Logs(), "Draining")
 }
 
-func TestClientCertificatesAreDemanded(t *testing.T) {
+func TestClientCertificatesAreRequired(t *testing.T) {
 	authority := filepath.Join(t.TempDir(), "ca.crt")
 	t.Cleanup(func() { removeConfigurations(t) })
 	bundle, err := os.ReadFile(filepath.Join(server.Dir(), "pki", "ca.crt"))
