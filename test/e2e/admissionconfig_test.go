@@ -53,7 +53,8 @@ plugins:
 	require.Contains(t, problems[1], `did you mean "WasmAdmission"?`)
 }
 
-// What is configured and switched off by a flag would be enforced by nobody.
+// A server must not start if a flag disables the plugin that the configuration configures, because
+// nothing would be enforced.
 func TestDisabledPluginFailsTheStart(t *testing.T) {
 	code, stderr := harness.StartExpectingFailure(t, harness.Options{
 		FeatureGate: true,
@@ -73,7 +74,7 @@ plugins:
 		"configures the plugin, but --disable-admission-plugins=WasmAdmission switches it off")
 }
 
-// A rule that matches nothing is told of once the server knows all that it serves.
+// The server warns about a rule that matches nothing, once it knows all resources that it serves.
 func TestRuleThatMatchesNothingIsWarnedAbout(t *testing.T) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))

@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/webhookparity"
 )
 
-// A sample of what `make mutation-parity` compares.
+// This is a sample of the cases of `make mutation-parity`.
 func TestMutationMatchesWebhooks(t *testing.T) {
 	directory := modules(t)
 	configuration, err := webhookparity.Configuration(directory)
