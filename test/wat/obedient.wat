@@ -12,15 +12,15 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Does what it is told. The first text in its payload that begins "do:, in the
-;; request or else in the settings, says by the letter that follows:
+;; Follows a command: the letter after "do: at the start of the first such text in
+;; its payload, in the request or else in the settings:
 ;;
-;;   d  refuse                     t  trap
-;;   m  accept and mutate          s  spin for ever
+;;   d  deny                       t  trap
+;;   m  accept and mutate          s  spin forever
 ;;   w  accept, with a warning     e  report an error
 ;;      and an audit annotation
 ;;
-;; Anything else, or nothing, is to accept. Each evaluation writes a line to the console.
+;; With any other command, or none, it accepts. Each evaluation writes a line to the console.
 ;; A payload of 60 KiB or more does not fit.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
