@@ -13,7 +13,7 @@
 ;; limitations under the License.
 
 ;; Attack: asks for arguments and environment outside its memory.
-;; Must happen: the guest gets errors, or there is nothing to writeand
+;; Must happen: the guest gets errors, or there is nothing to write. The guest
 ;; continues.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
