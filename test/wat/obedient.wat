@@ -37,7 +37,7 @@
   (data (i32.const 1536) "evaluated")
   (data (i32.const 1792) "{\"accepted\":true,\"warnings\":[\"told to warn\"],\"audit_annotations\":{\"told\":\"to annotate\"}}")
 
-  ;; What the guest is told: the letter, or 0. The operation goes to 3072 and the payload to 4096.
+  ;; The command for the guest: the letter, or 0. The operation goes to 3072 and the payload to 4096.
   (func $told (param $payload_len i32) (result i32)
     (local $at i32) (local $last i32)
     (call $request (i32.const 3072) (i32.const 4096))
@@ -52,7 +52,7 @@
         (br $next)))
     (i32.const 0))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
+  ;; An operation is recognized by the length of its name: "validate" has 8 letters,
   ;; "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $told i32)
