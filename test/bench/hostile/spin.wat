@@ -12,7 +12,7 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Counts down from a given number. No runtime interrupts this loop by itself.
+;; Counts down from a given number. A runtime without metering cannot interrupt this loop.
 (module
   (func (export "spin") (param $turns i64)
     (loop $next

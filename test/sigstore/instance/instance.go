@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package instance starts a private instance of Sigstore on loopback from the real components: Fulcio with an authority in files,
-// TesseraCT as its certificate transparency log, Rekor 2 with a log in files, the timestamp authority, and Rekor 1 for signatures
-// in the format of cosign 2. `make sigstore-parts` builds them. The token issuer is our own, and issues any token that is
+// Package instance starts a private instance of Sigstore on loopback from the real components:
+// Fulcio with an authority in files, TesseraCT as its certificate transparency log, Rekor 2 with a
+// log in files, the timestamp authority, and Rekor 1 for signatures in the format of cosign 2.
+// `make sigstore-parts` builds them. The token issuer is our own, and issues any token that is
 // requested. Use it only for tests and experiments.
 package instance
 
@@ -42,10 +43,11 @@ const (
 
 // Options configure an [Instance].
 type Options struct {
-	// Directory is for keys, documents, log entries, and the output of the parts. It must exist and be private.
+	// Directory is for keys, documents, log entries, and the output of the parts. It must exist and
+	// be private.
 	Directory string
-	// Parts is the directory with the programs fulcio, rekor-server and timestamp-server. If empty, it is the
-	// directory to which make writes them.
+	// Parts is the directory with the programs fulcio, rekor-server and timestamp-server. If empty,
+	// it is the directory to which make writes them.
 	Parts string
 	// Cosign is the program that writes the documents. If empty, it is the one that make builds.
 	Cosign string
@@ -106,8 +108,8 @@ func (o *Options) complete() {
 
 func (o *Options) program(name string) string { return filepath.Join(o.Parts, name) }
 
-// Start starts an instance, and returns once all parts serve. The caller must stop it. It also stops when the context
-// ends.
+// Start starts an instance, and returns once all parts serve. The caller must stop it. It also
+// stops when the context ends.
 func Start(ctx context.Context, options Options) (*Instance, error) {
 	if err := Built(options); err != nil {
 		return nil, err
@@ -150,8 +152,8 @@ func (i *Instance) start(ctx context.Context) error {
 		nil {
 		return err
 	}
-	// Start the parts one by one. The timestamp authority always serves metrics on port 2112, and exits if it cannot. The
-	// older Rekor would use this port too, but works without it.
+	// Start the parts one by one. The timestamp authority always serves metrics on port 2112, and
+	// exits if it cannot. The older Rekor would use this port too, but works without it.
 	for _, p := range append(i.current(ports), i.older(ports)...) {
 		if err := p.start(ctx, i.options); err != nil {
 			return err
