@@ -111,9 +111,9 @@ func (c *count) add(item *Item, failed bool) {
 func summary(parts []Part, results Results) string {
 	var b strings.Builder
 	b.WriteString(
-		`For each of Kubewarden's tests, the checklist names the required behaviors, each as one or more items. An item holds as in
-Kubewarden, differs on purpose, is refused because this version does not support it (the refusal is tested too), or does
-not apply for a stated reason.
+		`For each of Kubewarden's tests, the checklist names the required behaviors, each as one or more items. An item holds as
+in Kubewarden, differs on purpose, is refused because this version does not support it (the refusal is tested too), or
+does not apply for a stated reason.
 
 | Part | Behaviors | Items | Hold | Differ | Are refused | Fail | Do not apply |
 |---|---|---|---|---|---|---|---|
