@@ -111,7 +111,8 @@ END
 docker build --quiet --tag "$node-empty" "$work/node" >/dev/null
 "$(dirname "$0")/preload.sh" "$node-empty" "$work/images.tar" "$node"
 docker rmi "$node-empty" >/dev/null
-# Remove node images of other versions.
-docker images --format '{{.Repository}}:{{.Tag}}' wasm-admission/kind-node | grep -vxF "$node" | xargs --no-run-if-empty docker rmi >/dev/null
+# Remove node images of other versions. The first time there are none, and grep fails.
+docker images --format '{{.Repository}}:{{.Tag}}' wasm-admission/kind-node |
+	{ grep -vxF "$node" || true; } | xargs --no-run-if-empty docker rmi >/dev/null
 docker image prune --force >/dev/null
 echo "$node"
