@@ -31,7 +31,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [ $(expr "$output" : '.*"allowed":false.*neither the object nor namespace attic has label owner.*') -ne 0 ]
 }
 
-@test "the last output of a failing program is the message" {
+@test "the standard error of a failing program is the message" {
   run kwctl run --request-path "$policy/testdata/pod-create-gone.json" --settings-json '{"label":"owner"}' --allow-context-aware --replay-host-capabilities-interactions "$policy/testdata/session-gone.yml" "$policy/optimized.wasm"
   echo "output = ${output}"
 
