@@ -82,7 +82,7 @@ type results struct {
 // versions are the language versions, keyed by the directory of their cases.
 var versions = map[string]ast.RegoVersion{"v0": ast.RegoV0, "v1": ast.RegoV1}
 
-// run runs the first of every so many cases if its note starts with the filter.
+// run runs every each-th case whose note starts with the filter.
 func run(directory, filter string, each int) (r results, err error) {
 	skip, err := readExceptions()
 	if err != nil {
