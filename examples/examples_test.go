@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package examples loads the examples like a server, and sends each of them a request that it
-// allows and one that it denies.
+// Package examples loads each example as a server does, and sends it one request that it allows and
+// one that it denies.
 package examples
 
 import (
@@ -46,7 +46,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Directories on a server in which the examples have files.
+// Directories that the examples use on a server.
 const (
 	configDirectory = "/etc/kubernetes/wasm-admission"
 	stateDirectory  = "/var/lib/kubernetes/wasm-admission"
@@ -66,7 +66,7 @@ func TestExamples(t *testing.T) {
 	}
 	found, err := filepath.Glob("*/config.yaml")
 	require.NoError(t, err)
-	require.Len(t, found, len(denials), "each example has a denial here")
+	require.Len(t, found, len(denials), "denials must have an entry for every example")
 	for _, config := range found {
 		example := filepath.Dir(config)
 		t.Run(example, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestExamples(t *testing.T) {
 
 var module = regexp.MustCompile("file://" + configDirectory + `/([a-z-]+)\.wasm`)
 
-// install copies an example and its modules to a new directory. It returns the configuration with
-// the new paths.
+// install copies an example and its modules to a temporary directory, and returns the configuration
+// with paths to that directory.
 func install(t *testing.T, example string) []byte {
 	t.Helper()
 	directory := t.TempDir()
@@ -115,7 +115,7 @@ func install(t *testing.T, example string) []byte {
 	return config
 }
 
-// serve loads a configuration like the plugin, with a cluster that has one namespace.
+// serve loads a configuration as the plugin does. The cluster has one namespace.
 func serve(t *testing.T, config []byte) *dispatch.Dispatcher {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

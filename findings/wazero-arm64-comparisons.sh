@@ -13,13 +13,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# wazero 1.12.0 compiles a branch wrongly for arm64 that compares the result of an and with zero: by less, greater and their
-# like without a sign, or with zero on the left. Needs Go and, on another processor, qemu-aarch64 (Debian: apt-get
-# install qemu-user).
+# wazero 1.12.0 miscompiles a branch for arm64 that compares the result of an and with zero, if the comparison is an
+# unsigned ordering or has zero on the left. Needs Go and, on other processors, qemu-aarch64 (Debian: apt-get install
+# qemu-user).
 #
-# The comparison becomes an instruction that sets the flags by the and itself. That is right for equal and not equal, and
-# with zero on the right for those with a sign. The carry, which those without a sign look at, is always clear
-# then; and with zero on the left the operands are taken for each other.
+# wazero fuses the and with the comparison, into an instruction that sets the flags. That is correct for equal and not
+# equal, and for signed comparisons with zero on the right. But this instruction always clears the carry flag, which
+# unsigned comparisons use. And with zero on the left, the operands are swapped.
 
 set -eu
 
@@ -50,7 +50,7 @@ import (
 
 func section(m []byte, id byte, p ...byte) []byte { return append(append(m, id, byte(len(p))), p...) }
 
-// module exports f: (i32, i32) -> i32, which returns 1 if a comparison of the common bits of both with zero holds.
+// module exports f: (i32, i32) -> i32, which returns 1 if the parameters' common bits compare to zero as asked.
 func module(compare byte, zeroFirst bool) []byte {
 	m := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	m = section(m, 1, 1, 0x60, 2, 0x7f, 0x7f, 1, 0x7f)

@@ -13,11 +13,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# wazero 1.12.0 compiles remainders and i64x2.bitmask wrongly for arm64 where registers are short. Needs Go and, on another
-# processor, qemu-aarch64 (Debian: apt-get install qemu-user).
+# wazero 1.12.0 miscompiles remainders and i64x2.bitmask for arm64 when few registers are free. Needs Go and, on other
+# processors, qemu-aarch64 (Debian: apt-get install qemu-user).
 #
-# The result's register is written to twice, with other registers needed in between. If the register allocator takes it away
-# there, it reads the value back from a place to which nothing was stored yet: stores come after the last write.
+# The code writes the result's register twice, and needs other registers in between. If the register allocator spills the
+# register there, it reloads the value from a slot that was never written, because it stores only after the last write.
 
 set -eu
 
@@ -46,7 +46,7 @@ import (
 	"github.com/tetratelabs/wazero"
 )
 
-const count = 40 // values that are alive at a time
+const count = 40 // values that are live at the same time
 
 func number(b []byte, v int) []byte {
 	for ; v >= 0x80; v >>= 7 {
@@ -61,8 +61,8 @@ func section(m []byte, id byte, p ...byte) []byte {
 
 func body(code []byte) []byte { return append(number(nil, len(code)), code...) }
 
-// module exports f: () -> integer, which sets count locals by an instruction in a loop that calls, and adds them up. The
-// instruction's operands are in two locals of type operand.
+// module exports f: () -> integer. A loop that also makes calls sets count locals with an instruction, and f returns
+// their sum. The instruction's operands are in two locals of type operand.
 func module(integer, operand byte, prepare, instruction []byte, add byte) []byte {
 	m := []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 	m = section(m, 1, 2, 0x60, 0, 0, 0x60, 0, 1, integer)

@@ -13,8 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Builds kube-apiserver of a revision of this repository, for benchmarks to compare with, and
-# prints the path of the binary. Without a revision it prints nothing.
+# Builds kube-apiserver from another revision of this repository as the baseline for
+# benchmarks, and prints the path of the binary. Without a revision, it prints nothing.
 
 set -euo pipefail
 

@@ -13,14 +13,14 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Runs "go build" with the given arguments in the current directory, and says how
-# many of the packages that have to be compiled are. Settings: GO.
+# Runs "go build" with the given arguments in the current directory, and shows
+# how many of the stale packages are compiled. Settings: GO.
 
 set -euo pipefail
 
 go=${GO:-go}
 
-# Packages that are compiled already are not built again, and not counted.
+# Packages in the build cache are not compiled again, so they do not count.
 total=$("$go" list -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' . 2>/dev/null | wc -l) || total=0
 if [ "$total" -lt 20 ]; then
 	exec "$go" build "$@"
@@ -30,7 +30,8 @@ printf '== compiling %d packages, then linking them\n' "$total" >&2
 begin=$SECONDS
 said=0
 count=0
-# Go prints a package as it begins with it, and everything else as it comes.
+# Go prints a package's path when it starts to compile it. All other output
+# contains spaces or starts with #.
 "$go" build -v "$@" 2>&1 | while IFS= read -r line; do
 	case $line in
 	*' '* | '#'*)

@@ -26,19 +26,19 @@
 #   nodejs, npm                         AssemblyScript, unless npm is there; the
 #                                       build gets the compiler from the registry
 #
-# Crates and npm packages are fetched by the build itself, as their lock files
-# pin them. Go guests need nothing but the Go toolchain.
+# The build itself downloads crates and npm packages, at the versions in their
+# lock files. Go guests need only the Go toolchain.
 
 set -o errexit -o nounset -o pipefail
 
 codename=bookworm
 
 if [[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" != "${codename}" ]]; then
-  echo "this script knows the packages of Debian ${codename} only" >&2
+  echo "this script only supports Debian ${codename}" >&2
   exit 1
 fi
 
-# Backports come from the mirror that the machine uses already.
+# Use the mirror that the machine already uses for backports as well.
 mirror="$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' |
   awk -v codename="${codename}" '$1 == codename { print $2; exit }')"
 if [[ -z "${mirror}" ]]; then

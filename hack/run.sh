@@ -13,9 +13,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Builds what is missing, starts kube-apiserver with the manifests of
-# hack/sample, shows what they do to two requests, and serves until Ctrl-C.
-# The manifests are watched. Nothing outlives it, unless it fails. Settings:
+# Builds missing binaries, starts kube-apiserver with the manifests in
+# hack/sample, shows what they do to two requests, and serves until Ctrl-C. The
+# server watches the manifests. Everything is removed at the end, unless the
+# script fails. Settings:
 #
 #   POLICIES     a directory of your own Kubewarden manifests, in place of the samples
 #   AUDIT_LOG    a file that audit events are written to
@@ -39,14 +40,15 @@ stop() {
 		wait "$pid" 2>/dev/null || true
 	fi
 	if [ "$status" -ne 0 ]; then
-		say "kept, to look into: log and manifests in $state" >&2
+		say "kept for inspection: log and manifests in $state" >&2
 		exit "$status"
 	fi
 	rm -rf "$state"
-	say "gone with the server: its objects, its log, and what was edited in $state"
+	say "removed with the server: its objects, its log, and your edits in $state"
 }
 
-# show runs kubectl before the reader's eyes. A refusal is no error here.
+# show prints a kubectl command and runs it. A denied request is not an error
+# here.
 show() {
 	printf '\n$ kubectl %s\n' "$*"
 	"$kubectl" "$@" 2>&1 || true
@@ -54,8 +56,8 @@ show() {
 
 "$make" -s -C "$root" build
 
-# The server refuses files that others may write, and a checkout may well be
-# writable by a group: it gets copies.
+# The server refuses files that others can write, and a checkout may be
+# group-writable. So the server gets copies.
 state=$(mktemp -d)
 trap stop EXIT
 trap 'exit 0' INT TERM
@@ -101,8 +103,8 @@ if [ -z "${POLICIES:-}" ]; then
 	show run denied --image=registry.example.com/web:1.0 --privileged
 	printf '\n'
 fi
-say "serving until Ctrl-C; its log is $log; in another shell:"
+say "serving until Ctrl-C; the log is $log; in another shell:"
 printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
 say "edit, add or remove manifests in $policies: they take effect at once;"
-say "kubectl get --raw /readyz/wasm-admission-policies says what is wrong with them"
+say "kubectl get --raw /readyz/wasm-admission-policies shows what is wrong with them"
 wait "$pid"

@@ -13,10 +13,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Builds and tests the library and the plugin against a pre-release of Kubernetes, with
-# the modules of this repository untouched. The server is not built: k8s.io/kubernetes
-# needs all of its staging modules, some of which pre-releases lack. Settings: GO,
-# KUBE_NEXT (a version of k8s.io/api), GO_NEXT (the toolchain that it wants).
+# Builds and tests the library and the plugin against a pre-release of Kubernetes,
+# without changing the modules of this repository. It does not build the server,
+# because k8s.io/kubernetes needs all of its staging modules, and some of them have no
+# pre-release. Settings: GO, KUBE_NEXT (a version of k8s.io/api), GO_NEXT (the
+# toolchain that it needs).
 
 set -euo pipefail
 
@@ -34,7 +35,8 @@ modules=(-modfile="$temporary/go.mod" -mod=mod)
 for module in api apimachinery apiserver client-go component-base; do
 	"$go" mod edit -require "k8s.io/$module@$next" "$temporary/go.mod"
 done
-# What the pre-release requires and nobody can download, by the nearest that can be.
+# The pre-release requires versions that cannot be downloaded. Replace them by the
+# nearest available ones.
 "$go" mod edit \
 	-replace k8s.io/kms=k8s.io/kms@v0.37.2 \
 	-replace k8s.io/streaming=k8s.io/streaming@v0.37.2 \

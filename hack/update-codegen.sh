@@ -14,9 +14,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Writes the generated code of the configuration API (deepcopy, defaults,
-# conversion) with the generators that hack/tools/go.mod pins, the references of the
-# metrics and of the command line, and the pictures of the documentation.
+# Regenerates the code of the configuration API (deepcopy, defaults, conversion)
+# with the generators that hack/tools/go.mod pins, the references for the metrics
+# and for the command line, and the pictures in the documentation.
 
 set -o errexit
 set -o nounset
@@ -34,8 +34,8 @@ go -C hack/tools build -o "${bin}/" \
   k8s.io/code-generator/cmd/defaulter-gen \
   k8s.io/code-generator/cmd/conversion-gen
 
-# Old output goes first: a type that is gone must not leave its functions behind,
-# and code that no longer compiles must not mislead the generators.
+# Delete old output first. Otherwise the functions of deleted types would remain,
+# and code that no longer compiles would mislead the generators.
 find "${api}" -name 'zz_generated.*.go' -delete
 
 "${bin}/deepcopy-gen" --go-header-file "${header}" \
@@ -45,8 +45,8 @@ find "${api}" -name 'zz_generated.*.go' -delete
 "${bin}/conversion-gen" --go-header-file "${header}" \
   --output-file zz_generated.conversion.go "${api}/v1alpha1"
 
-# The SDK for Go, which `wasmctl scaffold policy` writes. A file that is Go, or a module's, cannot
-# be embedded under its own name.
+# The Go SDK that `wasmctl scaffold policy` writes. Go files and go.mod cannot be embedded under
+# their own names.
 sdk="cmd/wasmctl/internal/scaffolding/policy/sdk"
 rm -rf "${sdk}"
 (cd sdk/go && find . \( -name '*.go' -o -name go.mod \) -not -name '*_test.go' -not -path './examples/*') |
@@ -55,7 +55,7 @@ rm -rf "${sdk}"
     cp "sdk/go/${file}" "${sdk}/${file}.txt"
   done
 
-# Not into the file at once: if this fails, what is there stays.
+# Write to a temporary file first, so that a failure keeps the old file.
 go run ./hack/metricsdoc >"${bin}/metrics.md"
 cp "${bin}/metrics.md" docs/metrics.md
 go run ./cmd/wasmctl/internal/gendoc >"${bin}/wasmctl.md"

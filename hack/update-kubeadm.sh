@@ -13,8 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Checks deploy/kubeadm with kubeadm of the same Kubernetes, and has it write the
-# static pod there. Settings: GO, KUBE_VERSION.
+# Validates deploy/kubeadm with the kubeadm of the same Kubernetes version, and
+# regenerates the static Pod there. Settings: GO, KUBE_VERSION.
 
 set -euo pipefail
 
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 END
-	# The versions of the server are those of kubeadm.
+	# Build kubeadm with the server's dependency versions.
 	sed -e '1s,.*,module kubeadm,' -e '/wasm-admission/d' "$root/cmd/kube-apiserver/go.mod" >"$cache/go.mod"
 	cp "$root/cmd/kube-apiserver/go.sum" "$cache"
 	cd "$cache"
@@ -60,7 +60,8 @@ echo 'localAPIEndpoint: {advertiseAddress: 192.0.2.10}' >>"$temporary/cluster.ya
 KUBEADM_INIT_DRYRUN_DIR=$temporary "$cache/kubeadm" init phase control-plane apiserver --dry-run --config "$temporary/cluster.yaml" >&2
 {
 	sed -n '1,/^$/p' "$deploy/cluster.yaml"
-	echo '# Written by kubeadm from cluster.yaml and the patch (make kubeadm-manifest), for a node'
-	echo '# with the address 192.0.2.10: for those who write static pods by themselves.'
+	echo '# The static Pod that kubeadm generates from cluster.yaml and the patch (make'
+	echo '# kubeadm-manifest), for a node with the address 192.0.2.10. Use it if you write'
+	echo '# static Pods yourself.'
 	cat "$temporary/kube-apiserver.yaml"
 } >"$deploy/kube-apiserver.yaml"

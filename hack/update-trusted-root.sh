@@ -14,9 +14,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Takes the trust root of the public Sigstore from the newest npm package of the Sigstore
-# project that has it, and says since when it is known. Needs npm and python3. What npm
-# downloads is verified by it; look at the difference before you commit it.
+# Copies the trust root of the public Sigstore from the newest npm package of the
+# Sigstore project that contains it, and prints the package's date. Needs npm and
+# python3. npm verifies the downloads. Review the diff before you commit it.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

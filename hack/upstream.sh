@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Lays the library and the plugin into a tree of Kubernetes, as a pull request would, and builds
+# Copies the library and the plugin into a Kubernetes tree, as a pull request would, and builds
 # its kube-apiserver:
 #
 #   pkg/, internal/   -> staging/src/k8s.io/wasm-admission, as far as the plugin imports them
@@ -21,14 +21,14 @@
 #   cmd/kube-apiserver/status.go -> cmd/kube-apiserver/app/wasmadmission_status.go
 #   hack/upstream/wiring.patch: feature gate, order of plugins, health checks, status, main
 #
-# Usage: hack/upstream.sh [TREE]. TREE is a checkout of Kubernetes at KUBE_VERSION, which is
-# changed. Without it, a tree is assembled in .cache/upstream from the modules of the Go proxy.
-# CHECK=1 also starts the server with a policy, and shows that it refuses a Pod. Settings: GO,
-# KUBE_VERSION, CHECK.
+# Usage: hack/upstream.sh [TREE]. TREE is a checkout of Kubernetes at KUBE_VERSION, which the
+# script changes. Without TREE, the script assembles a tree in .cache/upstream from modules on
+# the Go proxy. CHECK=1 also starts the server with a policy, and shows that it denies a Pod.
+# Settings: GO, KUBE_VERSION, CHECK.
 #
-# What the Open Policy Agent and Sigstore are needed for stays outside: the plugin is handed
-# these by whoever links them. Afterwards hack/update-vendor.sh, hack/update-featuregates.sh
-# and hack/update-internal-modules.sh of a full checkout do the rest.
+# The parts that need the Open Policy Agent and Sigstore stay out of the tree: a program
+# that links them passes them to the plugin. In a full checkout, run hack/update-vendor.sh,
+# hack/update-featuregates.sh and hack/update-internal-modules.sh afterward.
 
 set -euo pipefail
 
@@ -39,10 +39,11 @@ tree=${1:-$root/.cache/upstream/kubernetes}
 module=github.com/wasm-admission/wasm-admission
 plugin=plugin/pkg/admission/wasm
 staging=$tree/staging/src/k8s.io/wasm-admission
-# The main module's go.mod says all; go.work has the same modules, for those who work in the tree.
+# The main module's go.mod is complete. go.work lists the same modules, for developers.
 export GOWORK=off CGO_ENABLED=0
 
-# fetch copies the module $1 from the proxy to $2. It fails for one that the proxy does not have.
+# fetch copies the module $1 from the proxy to $2. It fails if the proxy does not have the
+# module.
 fetch() {
 	local directory
 	directory=$({ "$go" mod download -json "$1" || true; } | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
@@ -51,7 +52,7 @@ fetch() {
 	cp -R --no-preserve=mode "$directory/." "$2"
 }
 
-# assemble makes the tree that a checkout has, without documents and tests of its own.
+# assemble makes the tree of a checkout, without Kubernetes' own documents and tests.
 assemble() {
 	rm -rf "$tree"
 	mkdir -p "$tree"
@@ -61,15 +62,15 @@ assemble() {
 	local staged
 	for staged in $(sed -n 's#^\t\(k8s.io/[^ ]*\) => ./staging/.*#\1#p' "$tree/go.mod"); do
 		if ! fetch "$staged@v0.${version#v1.}" "$tree/staging/src/$staged"; then
-			echo "the proxy does not have $staged, which kube-apiserver does not need: going on without"
+			echo "the proxy does not have $staged, which kube-apiserver does not need: continuing without it"
 			"$go" mod edit -droprequire "$staged" -dropreplace "$staged"
 			"$go" work edit -dropuse "./staging/src/$staged" go.work
 		fi
 	done
 }
 
-# adopt gives the Go files below $1 the import paths of the tree. Directories with tests that
-# need more of this repository than is laid, code or guests, lose their tests.
+# adopt changes the Go files below $1 to the import paths of the tree. It deletes the tests
+# of a directory if they need code or guests of this repository that are not copied.
 adopt() {
 	find "$1" -name '*.go' -exec sed -i \
 		-e "s#\"$module/\(pkg\|internal\)/#\"k8s.io/wasm-admission/\1/#" \
@@ -79,8 +80,7 @@ adopt() {
 		while read -r directory; do find "$directory" -maxdepth 1 -name '*_test.go' -delete; done
 }
 
-# prune removes tests that import a package of ours which is not laid, with the others of their
-# directory.
+# prune deletes the tests of a directory if they import one of our packages that is not copied.
 prune() {
 	local file package
 	{ grep -rl --include='*_test.go' '"k8s.io/wasm-admission/' "$staging" "$tree/$plugin" || true; } |
@@ -92,7 +92,8 @@ prune() {
 		done
 }
 
-# lay puts the packages that the plugin is made of where a pull request would.
+# lay copies the packages that the plugin needs to where a pull request would
+# put them.
 lay() {
 	local directory
 	rm -rf "$staging" "${tree:?}/$plugin"
@@ -108,19 +109,20 @@ lay() {
 	adopt "$staging"
 	mkdir -p "$tree/$plugin"
 	cp -R "$plugin/." "$tree/$plugin"
-	# The gate is one of Kubernetes' own there.
+	# In the tree, the gate is one of Kubernetes' own.
 	find "$tree/$plugin" -name '*.go' -exec sed -i \
 		-e "s#\"$module/featuregate\"#\"k8s.io/kubernetes/pkg/features\"#" \
 		-e 's#\bfeaturegate\.WasmAdmission\b#features.WasmAdmission#g' {} +
 	adopt "$tree/$plugin"
 	prune
-	# What the server's status has to know of the server.
+	# Copy what the status needs to know about the server.
 	local status=$tree/cmd/kube-apiserver/app/wasmadmission_status.go
 	sed -e 's/^package main$/package app/' -e "s#\"$module/pkg/#\"k8s.io/wasm-admission/pkg/#" cmd/kube-apiserver/status.go >"$status"
 }
 
-# require makes the staging module's go.mod, and adds it to that of Kubernetes: at the versions
-# that Kubernetes has pinned, and at ours of what it does not have.
+# require writes the staging module's go.mod, and adds the module to Kubernetes' go.mod.
+# Versions are those that Kubernetes pins. For modules that Kubernetes does not use, they are
+# ours.
 require() {
 	local path pinned ours
 	cd "$staging"
@@ -141,7 +143,7 @@ if [ $# -eq 0 ]; then
 	echo "== assembling Kubernetes $version"
 	assemble
 fi
-echo "== laying the library and the plugin into $tree"
+echo "== copying the library and the plugin into $tree"
 before=$(mktemp)
 trap 'rm -f "$before"' EXIT
 cp "$tree/go.mod" "$before"
@@ -152,9 +154,9 @@ patch -p1 --forward --no-backup-if-mismatch <"$root/hack/upstream/wiring.patch"
 
 echo "== building kube-apiserver"
 "$go" build -mod=mod -trimpath -ldflags '-s -w' -o _output/kube-apiserver ./cmd/kube-apiserver
-echo "== what changed in go.mod, beside the versions of Kubernetes' own modules"
+echo "== changes in go.mod, except versions of Kubernetes' own modules"
 diff "$before" go.mod | grep '^[<>]' | grep -v 'k8s.io/[a-z-]* v0\.[0-9.]*$' || true
-echo "== the gate, and the plugin in the order of all"
+echo "== the feature gate, and the plugin's place in the order of plugins"
 help=$(_output/kube-apiserver --help)
 grep -o 'WasmAdmission=true|false (ALPHA.*' <<<"$help" | head -n 1
 grep -o 'PodResizeValidator, WasmAdmission, MutatingAdmissionPolicy' <<<"$help" | head -n 1

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command drawing draws the pictures of docs/architecture.md: each YAML file beside it becomes an
-// SVG in the directory that is its argument.
+// Command drawing draws the pictures in docs/architecture.md. It turns each YAML file in the
+// directory SOURCES into an SVG in the directory IMAGES.
 package main
 
 import (
@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// source is what a picture is drawn from: boxes on a grid, and arrows between them.
+// source describes a picture: boxes on a grid, and arrows between them.
 type source struct {
 	Title   string  `json:"title"`
 	Columns int     `json:"columns"`
@@ -38,14 +38,14 @@ type source struct {
 	Arrows  []arrow `json:"arrows"`
 }
 
-// area is a frame around boxes, from one cell to another.
+// area is a frame around all boxes from one cell to another.
 type area struct {
 	Text string `json:"text"`
 	From [2]int `json:"from"`
 	To   [2]int `json:"to"`
 }
 
-// box is a thing in a cell: column and row.
+// box is a box in the cell At: column, then row.
 type box struct {
 	ID   string   `json:"id"`
 	At   [2]int   `json:"at"`
@@ -56,7 +56,7 @@ type box struct {
 type arrow struct {
 	From string `json:"from"`
 	To   string `json:"to"`
-	// Both gives the arrow a head at each end.
+	// Both draws an arrowhead at each end.
 	Both bool `json:"both"`
 }
 
@@ -106,17 +106,17 @@ func draw(text []byte) ([]byte, error) {
 	return s.svg(boxes), nil
 }
 
-// check returns the boxes by their ids.
+// check validates the source and returns the boxes by id.
 func (s *source) check() (map[string]box, error) {
 	boxes, cells := map[string]box{}, map[[2]int]string{}
 	for _, b := range s.Boxes {
 		switch {
 		case b.At[0] < 0 || b.At[0] >= s.Columns || b.At[1] < 0 || b.At[1] >= s.Rows:
-			return nil, fmt.Errorf("box %q is outside of the grid: raise columns or rows", b.ID)
+			return nil, fmt.Errorf("box %q is outside the grid: raise columns or rows", b.ID)
 		case boxes[b.ID].ID != "":
-			return nil, fmt.Errorf("box %q is there twice: give it another id", b.ID)
+			return nil, fmt.Errorf("duplicate box id %q: use another id", b.ID)
 		case cells[b.At] != "":
-			return nil, fmt.Errorf("boxes %q and %q are in one cell: move one", cells[b.At], b.ID)
+			return nil, fmt.Errorf("boxes %q and %q are in the same cell: move one", cells[b.At], b.ID)
 		case len(b.Text) == 0 || len(b.Text) > 2:
 			return nil,
 				fmt.Errorf("box %q has %d lines of text: write one or two", b.ID, len(b.Text))
@@ -132,7 +132,7 @@ func (s *source) check() (map[string]box, error) {
 	for _, a := range s.Arrows {
 		for _, end := range []string{a.From, a.To} {
 			if boxes[end].ID == "" {
-				return nil, fmt.Errorf("an arrow names %q, which is no box", end)
+				return nil, fmt.Errorf("an arrow names %q, but no box has this id", end)
 			}
 		}
 	}

@@ -46,12 +46,12 @@ func TestSourcesAreChecked(t *testing.T) {
 	const boxes = "columns: 2\nrows: 1\nboxes: [{id: a, at: [0, 0], text: [a & b]}, "
 	for rest, problem := range map[string]string{
 		"{id: b, at: [1, 0], text: [b]}]\narrows: [{from: a, to: b}]":   "",
-		"{id: b, at: [2, 0], text: [b]}]":                               "outside of the grid",
-		"{id: b, at: [0, 0], text: [b]}]":                               "in one cell",
-		"{id: a, at: [1, 0], text: [b]}]":                               "there twice",
+		"{id: b, at: [2, 0], text: [b]}]":                               "outside the grid",
+		"{id: b, at: [0, 0], text: [b]}]":                               "in the same cell",
+		"{id: a, at: [1, 0], text: [b]}]":                               "duplicate box id",
 		"{id: b, at: [1, 0], text: []}]":                                "0 lines of text",
 		"{id: b, at: [1, 0], text: [" + strings.Repeat("b", 30) + "]}]": "too long",
-		"{id: b, at: [1, 0], text: [b]}]\narrows: [{from: a, to: c}]":   "is no box",
+		"{id: b, at: [1, 0], text: [b]}]\narrows: [{from: a, to: c}]":   "no box has this id",
 		"{id: b, at: [1, 0], text: [b]}]\ncolour: red":                  "unknown field",
 	} {
 		svg, err := draw([]byte(boxes + rest))
@@ -62,7 +62,7 @@ func TestSourcesAreChecked(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(svg), "a &amp; b")
 		require.Contains(t, string(svg), "M196,96 H228",
-			"from the right of one to the left of the other")
+			"from the right edge of one box to the left edge of the other")
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 	"html"
 )
 
-// Measures in pixels.
+// Sizes in pixels.
 const (
 	cellWidth, cellHeight = 196, 104
 	boxWidth, boxHeight   = 164, 64
@@ -46,7 +46,7 @@ const style = `  <style>
   </defs>
 `
 
-// corner is the upper left corner of the box in a cell.
+// corner returns the upper left corner of the box in a cell.
 func corner(at [2]int) (x, y int) {
 	return margin + at[0]*cellWidth + (cellWidth-boxWidth)/2, head + at[1]*cellHeight +
 		(cellHeight-boxHeight)/2
@@ -98,8 +98,8 @@ func text(b *bytes.Buffer, class string, x, y int, words string) {
 	fmt.Fprintf(b, "  <text%s x=\"%d\" y=\"%d\">%s</text>\n", class, x, y, html.EscapeString(words))
 }
 
-// path leads from the box in one cell to that in another: straight in a row or a column, and else
-// sideways first, then up or down.
+// path returns the path of an arrow from the box in one cell to the box in another. Within a row or
+// a column the arrow is straight. Otherwise it goes sideways first, then up or down.
 func path(from, to [2]int) string {
 	fromX, fromY := corner(from)
 	toX, toY := corner(to)

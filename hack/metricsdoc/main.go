@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command metricsdoc writes docs/metrics.md, the reference of the metrics of
-// package metrics, to its standard output. Metrics that have no samples cannot be
-// seen in a registry, so it calls every method that records something, and reads
-// what a scrape would.
+// Command metricsdoc writes docs/metrics.md, the reference for the metrics in package metrics, to
+// standard output. A registry does not show metrics without samples. So the command calls every
+// method that records something, and then reads what a scrape would return.
 package main
 
 import (
@@ -33,12 +32,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
-// registrar is what holds metrics that are registered together.
+// registrar holds metrics that are registered together.
 type registrar interface {
 	MustRegister(register func(...basemetrics.Registerable))
 }
 
-// metric is a row of the reference.
+// metric is a row in the reference.
 type metric struct {
 	name, kind, stability, help string
 	labels, buckets             []string
@@ -67,7 +66,7 @@ func main() {
 	}
 }
 
-// write writes the reference.
+// write writes the reference to w.
 func write(w io.Writer) error {
 	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(),
 		metrics.NewImages(), metrics.NewServers())
@@ -87,8 +86,7 @@ func write(w io.Writer) error {
 	return err
 }
 
-// collect returns all metrics in the order of their names. It is an error if one that
-// is registered is recorded by no method.
+// collect returns all metrics, sorted by name. It fails if no method records a registered metric.
 func collect(registrars ...registrar) ([]metric, error) {
 	registry := basemetrics.NewKubeRegistry()
 	missing := map[string]bool{}
@@ -101,7 +99,7 @@ func collect(registrars ...registrar) ([]metric, error) {
 		})
 		record(r)
 	}
-	// A state in which nothing is left out, as zero values are.
+	// Fill the whole state, because the collector leaves out zero values.
 	collector := metrics.NewEngineStateCollector(func() metrics.EngineState {
 		return metrics.EngineState{Reset: "copy"}
 	})
@@ -135,12 +133,12 @@ func collect(registrars ...registrar) ([]metric, error) {
 		found = append(found, m)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("registered and never recorded: %v", missing)
+		return nil, fmt.Errorf("registered but never recorded: %v", missing)
 	}
 	return found, nil
 }
 
-// described returns the names of all metrics that a collector may have.
+// described returns the names of all metrics that a collector can return.
 func described(collector basemetrics.StableCollector) (names []string) {
 	descriptions := make(chan *basemetrics.Desc)
 	go func() {
@@ -148,7 +146,7 @@ func described(collector basemetrics.StableCollector) (names []string) {
 		collector.DescribeWithStability(descriptions)
 	}()
 	for d := range descriptions {
-		// The name is in no method but this one.
+		// Only String shows the name.
 		_, rest, _ := strings.Cut(d.String(), `fqName: "`)
 		name, _, _ := strings.Cut(rest, `"`)
 		names = append(names, name)
@@ -156,8 +154,8 @@ func described(collector basemetrics.StableCollector) (names []string) {
 	return names
 }
 
-// record calls all methods that record with zero values: the names of labels are wanted, not
-// their values.
+// record calls all methods that record, with zero values. The reference needs the names of labels,
+// not their values.
 func record(r registrar) {
 	value := reflect.ValueOf(r)
 	for n := range value.NumMethod() {

@@ -33,7 +33,7 @@ func TestTheReferenceIsUpToDate(t *testing.T) {
 	found, err := os.ReadFile("../../docs/metrics.md")
 	require.NoError(t, err)
 	require.Equal(t, wanted.String(), string(found),
-		"docs/metrics.md is not what the metrics are: run make generate")
+		"docs/metrics.md is out of date: run make generate")
 }
 
 // silent registers a metric that no method records.
@@ -49,7 +49,7 @@ func TestMetricsThatNobodyRecordsAreNoticed(t *testing.T) {
 	require.ErrorContains(t, err, "never")
 }
 
-// A policy that is gone leaves no series in any metric.
+// After a policy is removed, no metric keeps a series for it.
 func TestNoSeriesOfAPolicyStays(t *testing.T) {
 	registry := basemetrics.NewKubeRegistry()
 	p := metrics.NewPolicies()

@@ -28,8 +28,7 @@ import (
 	"strings"
 )
 
-// writeArchives writes a compressed archive of a program for each platform, with
-// the documents beside it.
+// writeArchives writes, for each platform, a compressed archive of a program and the documents.
 func (r *release) writeArchives(program string) error {
 	for _, platform := range r.platforms {
 		name := fmt.Sprintf("%s-%s-%s", program, r.version, directory(platform))
@@ -74,8 +73,7 @@ func (r *release) writeArchive(name string, files []file) error {
 	return os.WriteFile(filepath.Join(r.output, name+".tar.gz"), b.Bytes(), 0o644)
 }
 
-// writeManifests writes an archive of the files that clusters are set up by, in
-// which images have the tags of this release.
+// writeManifests writes an archive of the deployment manifests, with image tags of this release.
 func (r *release) writeManifests() error {
 	name := "manifests-" + r.version
 	files := []file{{path: name + "/", mode: 0o755}}
@@ -111,8 +109,8 @@ func (r *release) writeManifests() error {
 	return r.writeArchive(name, files)
 }
 
-// writeChecksums writes SHA256SUMS of everything below a directory but layouts,
-// which are checked by their own digests, in the form of sha256sum.
+// writeChecksums writes SHA256SUMS, in the format of sha256sum, for all files below a directory. It
+// leaves out OCI layouts, whose own digests protect them.
 func writeChecksums(directory string) error {
 	const sums = "SHA256SUMS"
 	var b strings.Builder

@@ -24,8 +24,8 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// certificateAuthorities are those of Mozilla, in PEM. Those that are trusted within
-// bounds only are left out, since a file cannot say so.
+// certificateAuthorities returns Mozilla's certificate authorities in PEM. It leaves out those with
+// constraints, because a PEM file cannot express constraints.
 func certificateAuthorities() ([]byte, error) {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {

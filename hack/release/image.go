@@ -38,7 +38,7 @@ import (
 
 const source = "https://github.com/wasm-admission/wasm-admission"
 
-// platformImage is a program for a platform, and the image of it.
+// platformImage is a program for a platform, and the image that contains it.
 type platformImage struct {
 	program  string
 	platform v1.Platform
@@ -46,8 +46,8 @@ type platformImage struct {
 	v1.Image
 }
 
-// writeImage writes the image of a program for all platforms as an OCI layout,
-// with an SBOM that refers to each, and as an archive for docker of each.
+// writeImage writes a program's images for all platforms as one OCI layout, in which an SBOM refers
+// to each image, and as one archive for docker per platform.
 func (r *release) writeImage(ctx context.Context, n imageName) error {
 	tag, err := name.NewTag(r.registry+"/"+n.program+":"+n.tag, name.StrictValidation)
 	if err != nil {
@@ -105,9 +105,9 @@ func (r *release) writeImage(ctx context.Context, n imageName) error {
 	return nil
 }
 
-// newImage is an image of nothing but a static program and the certificate
-// authorities that it trusts. Nobody in particular runs it: what serves a control
-// plane is root in its container, and manifests say who else is not.
+// newImage returns an image that contains only a static program and the certificate authorities
+// that it trusts. The image sets no user: a control plane component runs as root in its container,
+// and the manifests set a user for everything else.
 func newImage(program string, content []byte, platform v1.Platform,
 	date time.Time) (v1.Image, error) {
 	authorities, err := certificateAuthorities()
@@ -156,7 +156,7 @@ func newImage(program string, content []byte, platform v1.Platform,
 	config.Config = v1.Config{
 		Entrypoint: []string{"/usr/local/bin/" + program},
 		Env: []string{
-			"PATH=/usr/local/bin", // kubeadm starts programs by their names
+			"PATH=/usr/local/bin", // kubeadm starts programs by name
 			"SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
 		},
 	}

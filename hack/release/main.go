@@ -14,12 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Release lays out what is installed: images for several platforms, as an OCI
-// layout and as archives for docker, archives of the programs, and what they are
-// made of (SBOMs, in SPDX).
+// Command release builds the release artifacts: images for several platforms, as an OCI layout and
+// as archives for docker; archives of the programs; and SBOMs in SPDX.
 //
-// Equal programs make equal files: every time in them is that of the commit, and
-// nothing else of the machine that ran it goes in. No daemon is needed.
+// Identical programs produce identical files. Every timestamp is the time of the commit, and
+// nothing in the files depends on the machine. No daemon is needed.
 package main
 
 import (
@@ -36,30 +35,30 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// defaultRegistry is what the names of images in the manifests of deploy begin with.
+// defaultRegistry is the registry in the image names of deploy's manifests.
 const defaultRegistry = "ghcr.io/wasm-admission"
 
-// release is what the flags say.
+// release holds the flags.
 type release struct {
 	// programs has a directory OS-ARCH of static programs for each platform.
 	programs string
 	// sboms has the SPDX document OS-ARCH/PROGRAM.json of each program.
 	sboms string
-	// documents are the files that archives hold beside a program.
+	// documents are the files that archives contain in addition to a program.
 	documents []string
-	// manifests is the directory of the files that clusters are set up by.
+	// manifests is the directory of deployment manifests.
 	manifests string
 	output    string
-	// registry is what the names of the images begin with.
+	// registry is the prefix of the image names.
 	registry string
 	version  string
-	// date is that of the commit.
+	// date is the time of the commit.
 	date      time.Time
 	platforms []v1.Platform
 	images    []imageName
 }
 
-// imageName is a program that gets an image, and the image's tag.
+// imageName is a program and the tag of its image.
 type imageName struct {
 	program, tag string
 }
@@ -82,11 +81,11 @@ func parse(arguments []string) (*release, error) {
 	flags.StringVar(&r.sboms, "sboms", "", "directory with OS-ARCH/PROGRAM.json, in SPDX")
 	flags.StringVar(&r.manifests, "manifests", "", "directory of manifests")
 	flags.StringVar(&r.output, "output", "", "directory to write to")
-	flags.StringVar(&r.registry, "registry", defaultRegistry, "what the images' names begin with")
-	flags.StringVar(&r.version, "version", "", "the version that archives are named by")
+	flags.StringVar(&r.registry, "registry", defaultRegistry, "prefix of the image names")
+	flags.StringVar(&r.version, "version", "", "version in the archives' names")
 	date := flags.String("date", "", "time of the commit, in RFC 3339")
-	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "platforms, with commas")
-	documents := flags.String("documents", "", "files that go into archives, with commas")
+	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "platforms, separated by commas")
+	documents := flags.String("documents", "", "files to add to the archives, separated by commas")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func parse(arguments []string) (*release, error) {
 	for _, argument := range flags.Args() {
 		program, tag, ok := strings.Cut(argument, ":")
 		if !ok {
-			return nil, fmt.Errorf("%q is no PROGRAM:TAG", argument)
+			return nil, fmt.Errorf("%q is not PROGRAM:TAG", argument)
 		}
 		r.images = append(r.images, imageName{program, tag})
 	}
@@ -121,7 +120,7 @@ func parse(arguments []string) (*release, error) {
 	return r, nil
 }
 
-// write makes everything, then the list of checksums.
+// write writes all artifacts, and then their checksums.
 func (r *release) write(ctx context.Context) error {
 	for _, directory := range []string{"images", "sboms"} {
 		if err := os.MkdirAll(filepath.Join(r.output, directory), 0o755); err != nil {
@@ -142,7 +141,7 @@ func (r *release) write(ctx context.Context) error {
 	return writeChecksums(r.output)
 }
 
-// directory is what a platform's files lie in.
+// directory returns the name of the directory with a platform's files.
 func directory(p v1.Platform) string {
 	return p.OS + "-" + p.Architecture
 }

@@ -37,7 +37,7 @@ import (
 	"oras.land/oras-go/v2/content/oci"
 )
 
-// build releases a program that differs by platform, whose SBOM differs each time.
+// build makes a release of a program that differs by platform. Its SBOM differs each time.
 func build(t *testing.T, namespace, created string) string {
 	t.Helper()
 	in, out := t.TempDir(), t.TempDir()
@@ -125,7 +125,7 @@ func TestImagesHoldTheProgramForTheirPlatform(t *testing.T) {
 	}
 }
 
-// contents are the files of an image.
+// contents returns the files in an image.
 func contents(t *testing.T, image v1.Image) map[string]string {
 	t.Helper()
 	reader := mutate.Extract(image)
@@ -188,7 +188,7 @@ func fetch[T any](t *testing.T, store *oci.Store, described ocispec.Descriptor) 
 	return fetched
 }
 
-func TestWhatIsNoSBOM(t *testing.T) {
+func TestInvalidSBOMsAreRejected(t *testing.T) {
 	for _, document := range []string{
 		``, `{}`, `{"documentNamespace":"x"}`, `{"creationInfo":{}}`,
 	} {
@@ -211,7 +211,7 @@ func TestManifestsNameTheReleasedImages(t *testing.T) {
 	}, untar(t, reader))
 }
 
-func TestChecksumsAreOfEverythingButLayouts(t *testing.T) {
+func TestChecksumsCoverEverythingButLayouts(t *testing.T) {
 	out := build(t, "https://example.com/1", "2026-01-01T00:00:00Z")
 	sums, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
 	require.NoError(t, err)

@@ -40,7 +40,7 @@ import (
 // https://www.iana.org/assignments/media-types/application/spdx+json
 const spdxType = "application/spdx+json"
 
-// writeSBOM writes what the program of an image is made of, and returns it.
+// writeSBOM writes the SBOM of an image's program, and returns it.
 func (r *release) writeSBOM(i platformImage) ([]byte, error) {
 	document, err := os.ReadFile(filepath.Join(r.sboms, directory(i.platform), i.program+".json"))
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *release) writeSBOM(i platformImage) ([]byte, error) {
 	return document, os.WriteFile(filepath.Join(r.output, "sboms", name), document, 0o644)
 }
 
-// attach adds a document to a layout as a referrer of one of its images.
+// attach adds a document to a layout as a referrer of one of the layout's images.
 func attach(ctx context.Context, layout string, image v1.Image, document []byte,
 	date time.Time) error {
 	store, err := oci.NewWithContext(ctx, layout)
@@ -85,8 +85,8 @@ func attach(ctx context.Context, layout string, image v1.Image, document []byte,
 	return err
 }
 
-// sortIndex writes the index of a layout in the order of digests: oras writes it in that of
-// a map, another one each time.
+// sortIndex sorts a layout's index by digest. oras writes it in a map's order, which differs each
+// time.
 func sortIndex(layout string) error {
 	file := filepath.Join(layout, ocispec.ImageIndexFile)
 	text, err := os.ReadFile(file)
@@ -98,7 +98,7 @@ func sortIndex(layout string) error {
 		return err
 	}
 	slices.SortFunc(index.Manifests, func(a, b ocispec.Descriptor) int {
-		// What has a name comes first.
+		// Named entries come first.
 		return cmp.Or(
 			cmp.Compare(b.Annotations[ocispec.AnnotationRefName],
 				a.Annotations[ocispec.AnnotationRefName]),
@@ -111,8 +111,7 @@ func sortIndex(layout string) error {
 	return os.WriteFile(file, text, 0o644)
 }
 
-// normalize takes out of a document what differs between two runs: the name that
-// it has for itself, and the time.
+// normalize replaces the parts of a document that differ between runs: its namespace and its time.
 func normalize(document []byte, namespace string, date time.Time) ([]byte, error) {
 	var all map[string]any
 	if err := json.Unmarshal(document, &all); err != nil {

@@ -13,9 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Starts the kube-apiserver that hack/upstream.sh has built, with a policy, and shows that it
-# refuses a privileged Pod, admits another, and reports its status. It needs bin/etcd (make etcd), openssl and
-# curl. Usage: hack/upstream/check.sh KUBE_APISERVER. Settings: PORT.
+# Starts the kube-apiserver that hack/upstream.sh built, with a policy, and shows that it denies a privileged
+# Pod, admits another Pod, and reports its status. It needs bin/etcd (make etcd), openssl and curl. Usage:
+# hack/upstream/check.sh KUBE_APISERVER. Settings: PORT.
 
 set -euo pipefail
 
@@ -25,7 +25,7 @@ port=${PORT:-16443}
 pids=()
 state=$(mktemp -d)
 stop() {
-	# The server first: without its etcd it takes minutes to end.
+	# Stop the server first: without etcd, it takes minutes to exit.
 	for pid in "${pids[1]:-}" "${pids[0]:-}"; do
 		if [ -n "$pid" ]; then
 			kill "$pid" 2>/dev/null || true
@@ -37,7 +37,7 @@ stop() {
 trap stop EXIT
 umask 077
 
-# The etcd ends with its standard input.
+# etcd exits when its standard input closes.
 mkfifo "$state/stdin" "$state/stdout"
 "$root/bin/etcd" -dir "$state/etcd" <"$state/stdin" >"$state/stdout" 2>"$state/etcd.log" &
 pids+=($!)
@@ -59,7 +59,8 @@ plugins:
     - name: no-privileged-pods
       module: file://$state/policy.wasm
 EOF
-# Without ServiceAccount, as no controller makes the account that a Pod has.
+# Disable ServiceAccount, because no controller creates the default account for
+# Pods.
 "$server" --etcd-servers="${etcd#ETCD=}" --bind-address=127.0.0.1 --secure-port="$port" --cert-dir="$state/certs" \
 	--allow-privileged --authorization-mode=RBAC --token-auth-file="$state/tokens.csv" --disable-admission-plugins=ServiceAccount \
 	--service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$state/key.pem" \
@@ -72,13 +73,13 @@ for ((try = 0; ; try++)); do
 	if ask /readyz/wasm-admission --fail >/dev/null 2>&1 && ask /api/v1/namespaces/default --fail >/dev/null 2>&1; then break; fi
 	if [ "$try" -eq 300 ] || ! kill -0 "${pids[1]}" 2>/dev/null; then
 		tail -n 20 "$state/server.log" >&2
-		echo "the server does not get ready" >&2
+		echo "the server did not become ready" >&2
 		exit 1
 	fi
 	sleep 1
 done
 
-# create makes a Pod with the security context $2, and prints the answer.
+# create creates a Pod with the security context $2, and prints the response.
 create() {
 	ask /api/v1/namespaces/default/pods --header 'Content-Type: application/json' --data '{"apiVersion": "v1", "kind": "Pod",
 		"metadata": {"name": "'"$1"'"}, "spec": {"containers": [{"name": "main", "image": "registry.example.com/web:1.0", "securityContext": '"$2"'}]}}'

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package architecture holds the house to its plan: which package may import
-// which, and what a program drags in that links the plugin.
+// Package architecture checks the rules for the whole repository: which package may import which,
+// which modules a program links with the plugin, and that the documents match the code.
 package architecture
 
 import (
@@ -34,9 +34,8 @@ import (
 
 const root = "github.com/wasm-admission/wasm-admission/"
 
-// mayImport says for every package of the library which others of it it may
-// import, straight. A package that is not named may import none, and a package
-// that is new has to be entered here.
+// mayImport lists, for every package of the library, the other packages of the library that it may
+// import directly. Every package must have an entry, so add new packages here.
 var mayImport = map[string][]string{
 	"featuregate": {},
 
@@ -169,7 +168,7 @@ var mayImport = map[string][]string{
 	"pkg/engine/weight":             {"internal/wasm"},
 }
 
-// goPackage is what `go list -json` says of a package.
+// goPackage is the part of the output of `go list -json` that the tests use.
 type goPackage struct {
 	ImportPath string
 	Standard   bool
@@ -197,7 +196,7 @@ func list(t *testing.T, arguments ...string) []goPackage {
 	}
 }
 
-func TestImportsRunOneWay(t *testing.T) {
+func TestImportsFollowTheRules(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		name := strings.TrimPrefix(p.ImportPath, root)
@@ -215,7 +214,7 @@ func TestImportsRunOneWay(t *testing.T) {
 	}
 }
 
-func TestEngineKnowsNoKubernetes(t *testing.T) {
+func TestTheEngineDoesNotDependOnKubernetes(t *testing.T) {
 	allowed := []string{
 		strings.TrimSuffix(root, "/"),
 		"github.com/tetratelabs/wazero",
@@ -235,7 +234,7 @@ func TestEngineKnowsNoKubernetes(t *testing.T) {
 	}
 }
 
-func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
+func TestOnlyTheServerDependsOnKubernetes(t *testing.T) {
 	for _, p := range list(t, "-deps", "-test", "./...") {
 		require.False(t, p.ImportPath == "k8s.io/kubernetes" ||
 			strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
@@ -243,7 +242,7 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 	}
 }
 
-// What only servers need is nothing for the command line.
+// wasmctl must not link packages that only servers need.
 func TestTheCommandLineLinksNoServer(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/wasmctl") {
 		require.NotContains(t,
@@ -251,7 +250,8 @@ func TestTheCommandLineLinksNoServer(t *testing.T) {
 	}
 }
 
-// The webhook server is no apiserver: it serves HTTP with the standard library.
+// The webhook server serves HTTP with the standard library, and must not link the apiserver
+// library.
 func TestTheWebhookServerLinksNoApiserver(t *testing.T) {
 	for _, p := range list(t, "-deps", "./cmd/wasm-admission-webhook") {
 		require.NotEqual(t, "k8s.io/apiserver/pkg/server", p.ImportPath)
@@ -260,8 +260,9 @@ func TestTheWebhookServerLinksNoApiserver(t *testing.T) {
 	}
 }
 
-// The Open Policy Agent is large: only who hands it in links it.
-func TestOnlyOnePackageKnowsOPA(t *testing.T) {
+// Only one package may import the Open Policy Agent, which is large. Programs that need it link
+// that package.
+func TestOnlyOnePackageImportsOPA(t *testing.T) {
 	const opa = "github.com/open-policy-agent/opa/"
 	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		if slices.ContainsFunc(p.Imports, func(i string) bool {
@@ -272,8 +273,9 @@ func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 	}
 }
 
-// Neither do the libraries of Sigstore get into what does not ask for them, test code apart.
-func TestOnlyOnePackageKnowsSigstore(t *testing.T) {
+// Only one package may import Sigstore's libraries, except for test code. The plugin and the
+// assembly must not link them.
+func TestOnlyOnePackageImportsSigstore(t *testing.T) {
 	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		if slices.ContainsFunc(p.Imports, func(i string) bool {
 			return strings.HasPrefix(i, "github.com/sigstore/") ||
@@ -289,9 +291,9 @@ func TestOnlyOnePackageKnowsSigstore(t *testing.T) {
 	}
 }
 
-// What the plugin links is what every embedder has to vet. A module that is new
-// here is a decision: enter it in the file if that is what it is.
-func TestThePluginDragsInNothingNew(t *testing.T) {
+// Every embedder must vet the modules that the plugin links, so a new one needs a decision. If you
+// decide for it, add it to the file.
+func TestThePluginLinksNoNewModules(t *testing.T) {
 	var modules []string
 	for _, p := range list(t, "-deps", "./plugin/...") {
 		if p.Module != nil && !slices.Contains(modules, p.Module.Path) {

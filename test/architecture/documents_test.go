@@ -34,11 +34,11 @@ const (
 	answerLines = 15
 )
 
-// A line of a document, and what it belongs to.
+// line is a line of a document and its context.
 type line struct {
 	text   string
 	number int
-	code   bool // inside of a fence
+	code   bool // inside a fence
 }
 
 var (
@@ -48,8 +48,8 @@ var (
 	markup  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 )
 
-// TestDocumentsAreNotTooWide allows wide lines only where Markdown or a word does not let them
-// be broken.
+// TestDocumentsAreNotTooWide checks that a line is wide only if Markdown or a long word does not
+// allow a break.
 func TestDocumentsAreNotTooWide(t *testing.T) {
 	checked := 0
 	for _, document := range documents(t) {
@@ -86,8 +86,8 @@ func tooWide(l line) bool {
 	return strings.Contains(strings.TrimPrefix(l.text, bullet.FindString(l.text)), " ")
 }
 
-// TestAnswersAreShort holds that each question of docs/rationale is a question, is asked once, and
-// is answered in a few lines.
+// TestAnswersAreShort checks that every heading in docs/rationale is a question, that no question
+// occurs twice, and that the answers are short.
 func TestAnswersAreShort(t *testing.T) {
 	asked := make(map[string]string)
 	list := read(t, "docs/rationale/README.md")
@@ -119,7 +119,7 @@ func TestAnswersAreShort(t *testing.T) {
 	require.Greater(t, len(asked), 150)
 }
 
-// TestLinksResolve follows each relative link of each document, to its anchor.
+// TestLinksResolve follows every relative link in every document, including its anchor.
 func TestLinksResolve(t *testing.T) {
 	followed := 0
 	for _, document := range documents(t) {
@@ -143,16 +143,17 @@ func TestLinksResolve(t *testing.T) {
 	require.Greater(t, followed, 100)
 }
 
-func TestAnchorsAreThoseOfGitHub(t *testing.T) {
+func TestAnchorsMatchGitHub(t *testing.T) {
 	require.Equal(t, "why-does-wasmctl-ask-kubewardens-registry",
 		anchor("Why does `wasmctl` ask [Kubewarden's](x.md) registry?"))
 	require.Equal(t, "a--b_c", anchor("A – b_c"))
 }
 
-// fragments are put together by `make generate` elsewhere, which is where their links lead from.
+// fragments is a directory whose files `make generate` assembles into a document elsewhere. Their
+// links are relative to that document.
 const fragments = "gendoc"
 
-// documents returns all Markdown files, by their paths in the repository.
+// documents returns the paths of all Markdown files in the repository.
 func documents(t *testing.T) (all []string) {
 	t.Helper()
 	require.NoError(t,
@@ -221,7 +222,7 @@ func anchorsOf(t *testing.T, document string) map[string]bool {
 	return anchors
 }
 
-// anchor is what GitHub makes of a heading.
+// anchor returns the anchor that GitHub creates for a heading.
 func anchor(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -28,8 +28,9 @@ import (
 var path = regexp.MustCompile(
 	"`((?:cmd|deploy|docs|examples|hack|internal|pkg|plugin|test)/[A-Za-z0-9_./-]+)`")
 
-// TestTheMapIsOfThisHouse finds each file and directory that the documents for contributors name.
-func TestTheMapIsOfThisHouse(t *testing.T) {
+// TestNamedFilesExist checks that every file and directory that the documents for contributors name
+// exists.
+func TestNamedFilesExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	for _, document := range []string{"docs/architecture.md", "CONTRIBUTING.md"} {
 		text, err := os.ReadFile(filepath.Join(root, document))

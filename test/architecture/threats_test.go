@@ -26,12 +26,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// named is a test that a document names, or the package of those that it named before.
+// named matches the name of a test, or the package of the tests before it.
 var named = regexp.MustCompile(
 	"`((?:Test|Fuzz)[A-Za-z0-9_]+)[^`]*`|\\(((?:internal|pkg|plugin|cmd|test)/[a-z0-9/-]+)\\)")
 
-// TestThreatsNameTheirTests finds each test that the threat model names, in the package that it
-// names behind it.
+// TestThreatsNameTheirTests checks that every test that the threat model names exists, in the
+// package that follows the name.
 func TestThreatsNameTheirTests(t *testing.T) {
 	require.Greater(t, findTests(t, "docs/threat-model.md"), 150)
 }
@@ -41,7 +41,7 @@ func TestTheProposalNamesItsTests(t *testing.T) {
 	require.Greater(t, findTests(t, "docs/kep/README.md"), 5)
 }
 
-// findTests returns how many tests a document names. All of them have to be there.
+// findTests checks that all tests that a document names exist, and returns their number.
 func findTests(t *testing.T, document string) (found int) {
 	t.Helper()
 	for paragraph := range strings.SplitSeq(read(t, document), "\n\n") {
@@ -56,12 +56,12 @@ func findTests(t *testing.T, document string) (found int) {
 			}
 			found, waiting = found+len(waiting), nil
 		}
-		require.Empty(t, waiting, "no package behind them in: %s", paragraph)
+		require.Empty(t, waiting, "no package follows these tests in: %s", paragraph)
 	}
 	return found
 }
 
-// isTestOf looks for a test in the files of a package.
+// isTestOf reports whether a package has a test.
 func isTestOf(t *testing.T, directory, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("../..", directory, "*_test.go"))

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command arm64 builds for arm64 the tests of what depends on the processor, runs them under
-// qemu-aarch64, and has compiled code answer for itself there: generated modules are compiled and
-// interpreted, for as long as it is told to. Run it from the root of the repository. On arm64
-// itself it does the same without qemu.
+// Command arm64 builds the tests of all processor-dependent packages for arm64, and runs them under
+// qemu-aarch64. Then it compares compiled with interpreted code: for a given time, it generates
+// modules and runs them both ways. Run it from the root of the repository. On arm64 itself, it does
+// not use qemu.
 package main
 
 import (
@@ -34,16 +34,16 @@ import (
 	"time"
 )
 
-// packages are those whose tests run.
+// packages are the packages whose tests run.
 var packages = []string{
 	"./internal/wasm", "./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec",
 }
 
 var (
 	minutes = flag.Float64("minutes", 2,
-		"CPU time for generated modules, in minutes; 0 leaves them out")
+		"CPU time for generated modules, in minutes; 0 skips them")
 	seed     = flag.Uint64("seed", 1, "the seed of the first generated module")
-	onlyThem = flag.Bool("only-generated", false, "leave the tests out")
+	onlyThem = flag.Bool("only-generated", false, "skip the tests")
 )
 
 func main() {
@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 	return runGenerated(ctx, emulator)
 }
 
-// findEmulator returns what runs programs for arm64, which is empty where nothing is needed.
+// findEmulator returns the program that runs arm64 binaries. It is empty on arm64.
 func findEmulator() (string, error) {
 	if runtime.GOARCH == "arm64" {
 		return "", nil
@@ -87,7 +87,7 @@ func findEmulator() (string, error) {
 			"qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
 }
 
-// goCommand is a command of the Go toolchain for arm64.
+// goCommand returns a command of the Go toolchain that builds for arm64.
 func goCommand(ctx context.Context, arguments ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "go", arguments...)
 	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
@@ -95,7 +95,7 @@ func goCommand(ctx context.Context, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// runTests runs the packages' tests, and says what failed and what was left out.
+// runTests runs the packages' tests, and prints failed and skipped tests.
 func runTests(ctx context.Context, emulator string) error {
 	arguments := []string{"test", "-json", "-count=1", "-timeout=60m"}
 	if emulator != "" {
@@ -123,8 +123,9 @@ func runTests(ctx context.Context, emulator string) error {
 	return nil
 }
 
-// runGenerated has generated modules compiled and interpreted. The process that does so counts its
-// own CPU time, and stops by itself; a signal has it stop at once, with its figures.
+// runGenerated compares generated modules, compiled and interpreted, in a child process. The child
+// measures its own CPU time, and exits when the time is over. On a signal it prints its figures and
+// exits at once.
 func runGenerated(ctx context.Context, emulator string) error {
 	folder, err := os.MkdirTemp("", "arm64-")
 	if err != nil {
@@ -147,7 +148,8 @@ func runGenerated(ctx context.Context, emulator string) error {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
 	c.Dir = filepath.Join("pkg", "engine", "internal", "rewrite")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	// From a terminal the signal reaches both: the child has its own group, and gets it here.
+	// A terminal would send the signal to both processes. The child has its own process group, so
+	// that only this process signals it.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = time.Minute

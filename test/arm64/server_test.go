@@ -32,8 +32,8 @@ import (
 
 var server = flag.Bool("server", false, "start the server that KUBE_APISERVER names, for arm64")
 
-// configuration has modules compiled in the process: an emulator of a process cannot
-// start the server's own binary.
+// configuration compiles modules in process, because user-mode emulation cannot start the server's
+// own binary as a child.
 const configuration = `
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -56,7 +56,7 @@ plugins:
       rules: *rules
 `
 
-// The whole server enforces on arm64: it refuses one Pod and changes another.
+// The whole server enforces policies on arm64: it denies one Pod and mutates another.
 func TestServer(t *testing.T) {
 	if !*server {
 		t.Skip("starts a server for arm64: make test-arm64")

@@ -24,16 +24,16 @@ import (
 	"strings"
 )
 
-// event is a line of go test -json.
+// event is a line of the output of go test -json.
 type event struct {
 	Action, Package, Test, Output string
 	Elapsed                       float64
 }
 
-// test names a test of a package, or the package if it has no name.
+// test identifies a test, or a package if name is empty.
 type test struct{ pkg, name string }
 
-// tally counts how tests end.
+// tally counts the results of tests.
 type tally struct {
 	out                     io.Writer
 	passed, failed, skipped int
@@ -43,14 +43,14 @@ type tally struct {
 
 func newTally(out io.Writer) *tally { return &tally{out: out, output: map[test][]string{}} }
 
-// read reads events until there are no more.
+// read reads events until the end of r.
 func (t *tally) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			// What the toolchain says by itself.
+			// The line is not an event, but output of the toolchain.
 			_, _ = fmt.Fprintln(t.out, lines.Text())
 			continue
 		}
@@ -90,7 +90,7 @@ func (t *tally) event(e *event) {
 	}
 }
 
-// reason finds in the output of a test that was skipped why that is.
+// reason returns why a test was skipped, according to its output.
 func reason(output []string) string {
 	for _, line := range output {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "=== ") &&
@@ -101,7 +101,7 @@ func reason(output []string) string {
 	return "no reason given"
 }
 
-// print says what was left out and why, and the totals.
+// print prints the skipped tests with their reasons, and the totals.
 func (t *tally) print() {
 	for _, reason := range t.reasons {
 		_, _ = fmt.Fprintln(t.out, "skipped:", reason)

@@ -32,19 +32,20 @@ import (
 )
 
 const (
-	// answeringGuest is a guest whose response is what its settings are.
+	// answeringGuest is a guest that returns its settings as its response.
 	answeringGuest = "test/wat/answer.wasm"
-	// smallestAnswer and largestAnswer are the sizes that are tried, each twice the one before.
+	// smallestAnswer and largestAnswer bound the sizes of responses. Each size is twice the
+	// previous one.
 	smallestAnswer, largestAnswer = 16 << 10, 1 << 20
-	// maxAnswerGrowth is how often as long twice as many bytes may take. What is read byte by
-	// byte takes twice as long, and what grows with the square four times.
+	// maxAnswerGrowth is the factor by which the time may grow when the size doubles. A linear
+	// reader takes twice as long, and a quadratic one four times.
 	maxAnswerGrowth = 3
-	// maxAnswerHeap is how many bytes of the Go heap each byte of an answer may take.
+	// maxAnswerHeap is the number of bytes of Go heap that each byte of a response may use.
 	maxAnswerHeap = 64
 )
 
-// answers are the beginning, the part that is repeated and the end of what a guest may say to
-// cost the host most. %d is the number of the part.
+// answers are responses that should cost the host the most. Each has a beginning, a part that is
+// repeated, and an end. %d is replaced by the number of the repetition.
 var answers = map[string][3]string{
 	"annotations":         {`{"accepted":true,"audit_annotations":{"a":"b"`, `,"k%d":"v"`, `}}`},
 	"annotations, alike":  {`{"accepted":true,"audit_annotations":{"a":"b"`, `,"a":"v"`, `}}`},
@@ -61,12 +62,12 @@ var answers = map[string][3]string{
 	"names of a long key": {`{"accepted":true,"`, `k`, `":1}`},
 }
 
-// attackAnswers has a guest answer what costs the host most to read, doubled until it is a
-// megabyte, and prints for each series what a byte costs.
+// attackAnswers makes a guest return costly responses, of sizes that double up to a mebibyte. For
+// each kind it prints what a byte costs.
 func attackAnswers(ctx context.Context) (err error) {
 	binary, err := os.ReadFile(answeringGuest)
 	if err != nil {
-		return fmt.Errorf("run it at the root of the repository: %w", err)
+		return fmt.Errorf("run this from the root of the repository: %w", err)
 	}
 	e, err := engine.New(engine.Options{
 		Compilation: engine.InProcess,
@@ -92,20 +93,20 @@ func attackAnswers(ctx context.Context) (err error) {
 		grown := float64(cost[largestAnswer]) / float64(cost[largestAnswer/2])
 		growth = max(growth, grown)
 		fmt.Printf(
-			"answer of %s: %.1f ns and %.1f bytes of the heap for each byte, %.2f times as long for the last doubling\n",
+			"response with %s: %.1f ns and %.1f bytes of heap per byte, %.2f times as long for the last doubling\n",
 			name, float64(cost[largestAnswer].Nanoseconds())/largestAnswer, allocated, grown)
 	}
 	figure.Print("answer_growth_max", growth, "ratio")
 	figure.Print("answer_heap_per_byte_max", heapPerByte, "bytes")
 	if growth > maxAnswerGrowth || heapPerByte > maxAnswerHeap {
 		return fmt.Errorf(
-			"an answer of twice the size takes %.2f times as long, and a byte %.1f bytes of the heap; %d and %d are allowed",
+			"a response of twice the size takes %.2f times as long, and a byte takes %.1f bytes of heap; %d and %d are allowed",
 			growth, heapPerByte, maxAnswerGrowth, maxAnswerHeap)
 	}
 	return nil
 }
 
-// answerOf returns an answer of about a size.
+// answerOf returns a response of about the given size.
 func answerOf(parts [3]string, size int) []byte {
 	var b strings.Builder
 	b.WriteString(parts[0])
@@ -120,8 +121,9 @@ func answerOf(parts [3]string, size int) []byte {
 	return []byte(b.String())
 }
 
-// costOf returns the least processor time of some evaluations that end with an answer, and the
-// bytes of the heap that one takes for each byte of it. Whether it is accepted is all one.
+// costOf returns the lowest processor time of several evaluations with a response, and the heap
+// that an evaluation uses for each byte of the response. It does not matter whether the host
+// accepts the response.
 func costOf(ctx context.Context, guest *wapc.Guest,
 	answer []byte) (least time.Duration, perByte float64) {
 	env := &abi.Environment{

@@ -18,7 +18,7 @@ package main
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// code is the code of a function as it is written.
+// code is the code of a function, to which the methods append.
 type code []byte
 
 func (c code) op(ops ...wasm.Opcode) code {
@@ -34,22 +34,22 @@ func (c code) index(op wasm.Opcode, index int) code {
 
 func (c code) i32(value int) code { return wasm.AppendInt64(c.op(wasm.OpI32Const), int64(value)) }
 
-// open opens a block without values, which end closes.
+// open opens a block without parameters or results. end closes it.
 func (c code) open(op wasm.Opcode) code { return append(c.op(op), wasm.BlockTypeEmpty) }
 
-// typed opens a block with a type of the module.
+// typed opens a block with one of the module's types.
 func (c code) typed(op wasm.Opcode, index int) code {
 	return wasm.AppendInt64(c.op(op), int64(index))
 }
 
 func (c code) end() code { return c.op(wasm.OpEnd) }
 
-// load puts the content of memory at an address on the stack: what no compiler knows beforehand.
+// load pushes a value from memory, which a compiler cannot know in advance.
 func (c code) load(address int) code {
 	return append(c.i32(0), append([]byte{0x28, 2}, wasm.AppendUint32(nil, uint32(address))...)...)
 }
 
-// times appends what a function appends, n times.
+// times calls f n times to append code.
 func (c code) times(n int, f func(c code, i int) code) code {
 	for i := range n {
 		c = f(c, i)
@@ -65,8 +65,8 @@ func i32s(n int) []wasm.ValueType {
 	return types
 }
 
-// module has functions of type 0 with the same code and so many locals, a memory, and further
-// types.
+// module returns a module with copies of a function of type 0, each with the given locals and code,
+// a memory, and further types.
 func module(copies, locals int, c code, further ...wasm.FuncType) *wasm.Module {
 	m := &wasm.Module{
 		Types:    append([]wasm.FuncType{{}}, further...),

@@ -39,21 +39,21 @@ import (
 
 const childArgument = "compile-in-child"
 
-// What a child may use: more than any accepted module may, so that one that does is seen and does
-// no harm.
+// Limits for a child. They are above the bounds for accepted modules, so that a module that exceeds
+// its bounds is measured and does no harm.
 const (
 	childSeconds   = 600
 	childDataBytes = 12 << 30
 )
 
-// use is what a child used.
+// use holds the resources that a child used.
 type use struct {
 	CPU time.Duration
-	// RSS is the most memory that it had, in bytes.
+	// RSS is the child's peak resident memory, in bytes.
 	RSS int64
 }
 
-// rewritten is a module as an engine has it compiled.
+// rewritten returns a module as an engine compiles it.
 func rewritten(binary []byte) (*enginetest.Rewritten, error) {
 	return enginetest.Rewrite(binary, enginetest.Options{
 		TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.",
@@ -63,7 +63,7 @@ func rewritten(binary []byte) (*enginetest.Rewritten, error) {
 	})
 }
 
-// compileInChild compiles the module in a file, and prints what this process used for it.
+// compileInChild compiles the module in a file, and prints the resources that this process used.
 func compileInChild(file string) error {
 	for resource, limit := range map[int]uint64{
 		syscall.RLIMIT_CPU:  childSeconds,
@@ -98,8 +98,8 @@ func compileInChild(file string) error {
 	return json.NewEncoder(os.Stdout).Encode(use{CPU: cpu, RSS: rss})
 }
 
-// mostMemory is the most memory that this process had, in bytes. What getrusage says includes what
-// the parent had.
+// mostMemory returns the peak resident memory of this process, in bytes. getrusage would include
+// the parent's memory.
 func mostMemory() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -114,7 +114,7 @@ func mostMemory() (int64, error) {
 	return 0, errors.New("/proc/self/status has no VmHWM")
 }
 
-// inChild compiles a module in a process of its own.
+// inChild compiles a module in a child process.
 func inChild(ctx context.Context, directory string, binary []byte) (u use, err error) {
 	file := filepath.Join(directory, "module.wasm")
 	if err := os.WriteFile(file, binary, 0o600); err != nil {

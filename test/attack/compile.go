@@ -30,8 +30,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// The most that an accepted module may cost to compile: what any may, what it may for its size, and
-// the most for all sizes.
+// Bounds on the cost of compiling an accepted module: an allowance for any module, an allowance for
+// its size, and a maximum for all sizes.
 const (
 	cpuAtLeast    = 50 * time.Millisecond
 	cpuPerKiB     = 5 * time.Millisecond
@@ -41,16 +41,16 @@ const (
 )
 
 var (
-	verbose   = flag.Bool("v", false, "print what every module cost to compile")
+	verbose   = flag.Bool("v", false, "print the cost of compiling every module")
 	onlyShape = flag.String("shape", "",
-		"compile only modules of the shapes with this in their names")
+		"only compile modules of shapes whose name contains this")
 )
 
-// largestModule bounds the modules of the campaign, in bytes: larger ones only take longer.
+// largestModule bounds the modules of the campaign, in bytes. Larger modules only take longer.
 const largestModule = 8 << 20
 
-// attackCompiler finds for each shape the largest module that is accepted, and compiles it, and
-// some that are smaller.
+// attackCompiler finds the largest accepted module of each shape, and compiles it and some smaller
+// ones.
 func attackCompiler(ctx context.Context) (err error) {
 	directory, err := os.MkdirTemp("", "attack")
 	if err != nil {
@@ -88,13 +88,13 @@ func attackCompiler(ctx context.Context) (err error) {
 	return nil
 }
 
-// costs are the worst ratios of what modules cost to what they may.
+// costs are the worst ratios of a module's cost to its bound.
 type costs struct {
 	cpu, rss float64
 	modules  int
 }
 
-// measure compiles modules of a shape.
+// measure compiles modules of a shape and returns the worst costs.
 func measure(ctx context.Context, directory string, base int64, s shape,
 	sizes []int) (worst costs, err error) {
 	for _, n := range sizes {
@@ -116,13 +116,13 @@ func measure(ctx context.Context, directory string, base int64, s shape,
 	return worst, nil
 }
 
-// accepted returns the largest n at which a shape is accepted, and some that are smaller, and says
-// why none is that is larger.
+// accepted returns about the largest n at which a shape is accepted, some smaller ones, and why
+// larger modules are refused.
 func accepted(s shape) (sizes []int, refusal string) {
 	fits := func(n int) bool {
 		binary := s.make(n).Encode()
 		if len(binary) > largestModule {
-			refusal = "nothing larger was tried"
+			refusal = "larger modules were not tried"
 			return false
 		}
 		result, err := rewritten(binary)

@@ -38,10 +38,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// loadTimeout is the deadline of loads that cannot keep it.
+// loadTimeout is the deadline of the loads, none of which can meet it.
 const loadTimeout = time.Second
 
-// deadlines loads what takes longer than it may, and prints how late that ended at worst.
+// deadlines starts loads that take longer than their deadline, and prints how late the worst one
+// ended.
 func deadlines(ctx context.Context) (err error) {
 	ctx = klog.NewContext(ctx, klog.New(nil))
 	root, err := os.MkdirTemp("", "wasm-admission-attack-")
@@ -61,17 +62,17 @@ func deadlines(ctx context.Context) (err error) {
 		name, uri string
 		policies  int
 	}{
-		{"a registry that does not answer", "registry://" + host + "/silent/%d:v1", 1},
-		{"a server that does not answer", "http://" + host + "/silent/%d.wasm", 1},
+		{"a registry that does not respond", "registry://" + host + "/silent/%d:v1", 1},
+		{"a server that does not respond", "http://" + host + "/silent/%d.wasm", 1},
 		{"a server that drips", "http://" + host + "/drip/%d.wasm", 1},
 		{"500 policies from servers that drip", "http://" + host + "/drip/%d.wasm", 500},
-		{"500 policies from a registry that does not answer",
+		{"500 policies from a registry that does not respond",
 			"registry://" + host + "/silent/%d:v1", 500},
 		{"a large module", "file://" + large, 1},
 	} {
 		took, err := loadSlowly(ctx, host, source.uri, source.policies)
 		if err == nil || !strings.Contains(err.Error(), "could not be loaded within 1s") {
-			return fmt.Errorf("%s: not the error of the deadline after %v: %w", source.name, took,
+			return fmt.Errorf("%s: want the error of the deadline, after %v got: %w", source.name, took,
 				err)
 		}
 		overrun := float64(took-loadTimeout) / float64(time.Millisecond)
@@ -82,7 +83,7 @@ func deadlines(ctx context.Context) (err error) {
 	return nil
 }
 
-// serveSlowly sends nothing, or a byte at a time.
+// serveSlowly sends either nothing, or one byte at a time.
 func serveSlowly(w http.ResponseWriter, r *http.Request) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -91,7 +92,7 @@ func serveSlowly(w http.ResponseWriter, r *http.Request) {
 			if _, err := w.Write([]byte{0}); err != nil {
 				return
 			}
-			_ = http.NewResponseController(w).Flush() // the next write fails then
+			_ = http.NewResponseController(w).Flush() // if this fails, so does the next write
 		}
 		select {
 		case <-r.Context().Done():
@@ -101,7 +102,7 @@ func serveSlowly(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// loadSlowly starts a manager with so many policies, and says how long that took.
+// loadSlowly starts a manager with the given number of policies, and returns how long that took.
 func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Duration, error) {
 	config, err := assembly.Decode(nil)
 	if err != nil {
@@ -117,7 +118,7 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 		config.Policies = append(config.Policies,
 			wasmadmission.Policy{Name: fmt.Sprintf("p-%d", n), Module: module})
 	}
-	// It is not closed: a load that was given up may use it still.
+	// Do not close it, because an abandoned load may still use it.
 	a, err := assembly.New(ctx, config, assembly.Options{})
 	if err != nil {
 		return 0, err
@@ -134,8 +135,8 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 	return time.Since(began), err
 }
 
-// largeModule is an honest module of 4,000 functions of 1,500 bytes, which takes some
-// seconds to compile.
+// largeModule returns an ordinary module of 4,000 functions with 1,500 bytes each, which takes a
+// few seconds to compile.
 func largeModule() []byte {
 	const functions, steps = 4000, 500
 	body := []byte{0, 0x41, 0} // no locals; i32.const 0

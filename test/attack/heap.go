@@ -38,28 +38,29 @@ import (
 )
 
 const (
-	// heapInstances is how many instances of a module are made, if its evaluations overlap.
+	// heapInstances is the number of evaluations at a time, and so the highest number of instances
+	// of a module.
 	heapInstances = 16
-	// maxUncountedKiB is what an idle instance may take that the budget does not count.
+	// maxUncountedKiB is the memory that an idle instance may use without the budget counting it.
 	maxUncountedKiB = 64
-	// heapTimeout and heapFuel end guests that would take long: many here spin, or storm.
+	// heapTimeout and heapFuel stop guests that would take long. Many of these guests spin, or
+	// flood the host with calls.
 	heapTimeout = 500 * time.Millisecond
 	heapFuel    = 500_000_000
 )
 
-// heapGuests are the guests whose idle instances are measured: all that are committed, and
-// policies in Go once they are made.
+// heapGuests are the guests whose idle instances are measured: all committed guests, and the Go
+// policies if they are built.
 var heapGuests = []string{
 	"test/policies/*/*.wasm", "bin/policies/*.wasm", "test/wat/*.wasm", "test/wat/hostile/*.wasm",
 	"test/wat/hostile-programs/*.wasm", "pkg/engine/testdata/*.wasm", "pkg/abi/*/testdata/*.wasm",
 }
 
-// plainABI is for guests that speak no convention. Their instances are made, and not called.
+// plainABI is for guests without a calling convention. They are instantiated, but not called.
 var plainABI = &engine.ABI{Name: "plain"}
 
-// heap has guests evaluate many requests at a time, and compares what their idle instances take
-// of the Go heap, and of the system's memory for their linear memories, with what the engine
-// counts of each.
+// heap makes guests evaluate many requests at a time. Then it compares the Go heap and the linear
+// memory that idle instances use with what the engine counts.
 func heap(ctx context.Context) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(heapInstances))
 	worst, measured, passed := -1e9, 0, 0
@@ -76,32 +77,33 @@ func heap(ctx context.Context) error {
 				continue
 			}
 			fmt.Printf(
-				"%s: %.1f KiB of the heap and %.1f KiB of mappings not counted of each of %d idle instances\n",
+				"%s: %.1f KiB of heap and %.1f KiB of mappings not counted for each of %d idle instances\n",
 				path, u.heapKiB, u.mappedKiB, u.instances)
 			measured++
-			// One that is counted too high does not make up for the other.
+			// Overcounting one does not compensate for undercounting the other.
 			worst = max(worst, max(u.heapKiB, 0)+max(u.mappedKiB, 0))
 		}
 	}
 	if measured == 0 {
-		return errors.New("no guests: run it at the root of the repository")
+		return errors.New("no guests: run this from the root of the repository")
 	}
 	fmt.Printf("%d guests measured, %d not\n", measured, passed)
 	figure.Print("go_heap_uncounted_per_idle_instance_kib_max", worst, "KiB")
 	if worst > maxUncountedKiB {
-		return fmt.Errorf("%.1f KiB of an idle instance are not counted, %d may be", worst,
+		return fmt.Errorf("%.1f KiB of an idle instance are not counted, at most %d are allowed", worst,
 			maxUncountedKiB)
 	}
 	return nil
 }
 
-// uncounted is what each of so many idle instances takes beyond what is counted.
+// uncounted is the memory that each idle instance uses beyond what the engine counts.
 type uncounted struct {
 	heapKiB, mappedKiB float64
 	instances          int
 }
 
-// measureGuest measures the idle instances of a guest, over so many more than one.
+// measureGuest compares many idle instances of a guest with one, to get the cost of each additional
+// instance.
 func measureGuest(ctx context.Context, path string) (u uncounted, err error) {
 	binary, err := os.ReadFile(path)
 	if err != nil {
@@ -132,7 +134,7 @@ func measureGuest(ctx context.Context, path string) (u uncounted, err error) {
 	}
 	n := last.stats.Idle - first.stats.Idle
 	if n < 1 {
-		return u, errors.New("no two evaluations were at the same time, or no instance was kept")
+		return u, errors.New("evaluations did not overlap, or no idle instance was kept")
 	}
 	perInstance := func(taken int64, counted uint64) float64 {
 		return float64(taken-int64(counted)) / float64(n) / 1024
@@ -145,7 +147,7 @@ func measureGuest(ctx context.Context, path string) (u uncounted, err error) {
 	}, nil
 }
 
-// taken is what lives, and what the engine counts of it.
+// taken is the live memory, and what the engine counts of it.
 type taken struct {
 	stats        engine.Stats
 	heap, mapped int64
@@ -157,7 +159,8 @@ func take(e *engine.Engine) (t taken, err error) {
 	return t, err
 }
 
-// user loads a guest and returns what uses so many instances of it at a time, if it can.
+// user loads a guest, and returns a function that tries to use the given number of its instances at
+// a time.
 func user(ctx context.Context, e *engine.Engine,
 	binary []byte) (use func(instances int), unload func(), err error) {
 	guest, err := loadGuest(ctx, e, binary)
@@ -182,7 +185,7 @@ func user(ctx context.Context, e *engine.Engine,
 		var all sync.WaitGroup
 		for range instances {
 			all.Go(func() {
-				// Whether it is allowed, or fails, is all one.
+				// Neither the verdict nor an error matters.
 				_, _, _ = guest.Validate(ctx, evaluation.Environment, request, []byte("{}"))
 			})
 		}
@@ -190,7 +193,8 @@ func user(ctx context.Context, e *engine.Engine,
 	}, guest.Close, nil
 }
 
-// loadGuest loads a policy by the convention that its annotations name, or else its exports.
+// loadGuest loads a policy. The execution mode comes from its annotations, or else from its
+// exports.
 func loadGuest(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
 	mode := abi.ExecutionModeWaPC
 	if metadata, err := abi.ReadMetadata(binary); err == nil && metadata != nil {
@@ -211,7 +215,7 @@ func loadGuest(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest,
 	}
 }
 
-// liveHeap is what lives on the Go heap.
+// liveHeap returns the size of live objects on the Go heap.
 func liveHeap() int64 {
 	var s runtime.MemStats
 	runtime.GC()

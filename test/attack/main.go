@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command attack attacks the parts of this repository that read what guests, registries and
-// API users say, within the limits of what is accepted, and prints the worst that it came to:
-// a line for each figure.
+// Command attack attacks the code that reads input from guests, registries and API users. It stays
+// within the limits on input, and prints the worst results, one line for each figure.
 package main
 
 import (
@@ -30,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// section is one campaign. It fails if a figure is beyond its bound.
+// section is one campaign. It fails if a figure exceeds its bound.
 type section struct {
 	name string
 	run  func(ctx context.Context) error
@@ -54,7 +53,7 @@ func main() {
 		}
 		return
 	}
-	only := flag.String("only", "", "run only these sections, with commas between them")
+	only := flag.String("only", "", "only run these sections, separated by commas")
 	flag.Parse()
 	failed := false
 	for _, s := range sections {

@@ -25,12 +25,11 @@ import (
 	"strings"
 )
 
-// mappedBytes returns what the linear memories of all instances take of the system's memory for
-// themselves. They are the mappings of the process that the kernel is told not to back with huge
-// pages, which Go's runtime does for none of its own. Pages of an image that were read and not
-// written are no part of it: they are those of the image's file, however many map them, and are
-// counted with the image. While one instance alone maps a page the kernel calls it private, but
-// not anonymous.
+// mappedBytes returns the private memory of all instances' linear memories. Linear memories are the
+// mappings for which huge pages are disabled, which Go's runtime does for none of its own mappings.
+// Pages of an image that were only read do not count: they belong to the image's file, however many
+// instances map them, and the engine counts them with the image. If only one instance maps such a
+// page, the kernel reports it as private, but not as anonymous.
 func mappedBytes() (int64, error) {
 	text, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
@@ -62,7 +61,7 @@ func mappedBytes() (int64, error) {
 	if !found {
 		return 0,
 			errors.New(
-				"the kernel does not show which mappings are linear memories: it has no huge pages")
+				"cannot find the linear memories among the mappings: the kernel does not support huge pages")
 	}
 	return sum, nil
 }

@@ -24,9 +24,9 @@ import (
 	"strings"
 )
 
-// attackRego has every built-in function of Rego called with the largest arguments that are
-// not refused, in a child process under a limit on its memory: see the test, which knows
-// the functions' prices.
+// attackRego calls every built-in function of Rego with the largest accepted arguments, in a child
+// process with a memory limit. The child runs a test, because only the test can see the functions'
+// prices.
 func attackRego(ctx context.Context) error {
 	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run",
 		"^TestCallsTakeLittleMemory$", "./pkg/abi/rego/topdown")
@@ -42,7 +42,7 @@ func attackRego(ctx context.Context) error {
 		}
 	}
 	if figures != 2 {
-		return fmt.Errorf("%d figures, 2 are expected: %s", figures, output)
+		return fmt.Errorf("got %d figures, expected 2: %s", figures, output)
 	}
 	return nil
 }

@@ -39,12 +39,12 @@ import (
 
 const (
 	reloadCount = 10_000
-	// settled is after how many reloads everything has been made that stays.
+	// settled is the number of reloads after which everything permanent has been allocated.
 	settled = 1_000
 )
 
-// reloads changes policies 10,000 times, and compares what the process has after it with
-// what it had after the first thousand.
+// reloads changes policies 10,000 times, and compares the process's resources with those after the
+// first thousand changes.
 func reloads(ctx context.Context) (err error) {
 	ctx = klog.NewContext(ctx, klog.New(nil))
 	r, err := newReloading()
@@ -84,11 +84,11 @@ func reloads(ctx context.Context) (err error) {
 	return nil
 }
 
-// holdings are what a process has.
+// holdings are the resources of a process.
 type holdings struct{ HeapKiB, ResidentKiB, Mappings, Descriptors, Goroutines int }
 
 func held() (h holdings, err error) {
-	for range 3 { // what finalizers keep goes with the second
+	for range 3 { // objects with finalizers need a second collection
 		runtime.GC()
 	}
 	debug.FreeOSMemory()
@@ -114,7 +114,7 @@ func held() (h holdings, err error) {
 	return h, err
 }
 
-// reloading is a manager whose policies change.
+// reloading is a manager whose policies the test changes.
 type reloading struct {
 	*metrics.Policies
 	root    string
@@ -140,8 +140,8 @@ func newReloading() (*reloading, error) {
 	return r, os.Mkdir(filepath.Join(root, "policies.d"), 0o700)
 }
 
-// module puts a guest of test/wat at a name, with a custom section of its own: each text
-// makes another module of it.
+// module writes a guest from test/wat to a file, with a custom section that contains text. So each
+// text makes a different module.
 func (r *reloading) module(name, guest, text string) error {
 	wasm, err := os.ReadFile(filepath.Join("test", "wat", guest+".wasm"))
 	if err != nil {
@@ -154,7 +154,7 @@ func (r *reloading) module(name, guest, text string) error {
 	return r.put(name+".wasm", wasm)
 }
 
-// put replaces a file at once.
+// put replaces a file atomically.
 func (r *reloading) put(name string, content []byte) error {
 	temporary := filepath.Join(r.root, "next")
 	if err := os.WriteFile(temporary, content, 0o600); err != nil {
@@ -183,7 +183,7 @@ func (r *reloading) start(ctx context.Context) error {
 		Config: config, Source: unwatched{reload.NewSource(config)}, Loader: a.Loader, Recorder: r,
 		Clock: r.ticks,
 	})
-	// As a dispatcher does, the subscriber holds a set until it has another.
+	// Like a dispatcher, the subscriber holds a set until it gets the next one.
 	held := &policyset.Set{}
 	r.manager.Subscribe(func(set *policyset.Set) {
 		if set.Acquire() {
@@ -199,8 +199,8 @@ func (r *reloading) start(ctx context.Context) error {
 	return nil
 }
 
-// change makes one change and waits for it: of settings, of a policy's module, of the
-// content of a module, or to something that cannot be loaded.
+// change makes one change and waits until the manager has handled it. It changes settings, a
+// policy's module, or the content of a module, or makes a policy fail to load.
 func (r *reloading) change(n int) error {
 	const manifest = `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "%[1]s"},
 	"spec": {"module": "file://%[2]s", "settings": {"n": %[3]d}, "mutating": %[4]t,
@@ -215,7 +215,7 @@ func (r *reloading) change(n int) error {
 	if n%50 == 25 {
 		guest, want = "missing", "failed"
 	}
-	// Both in one file: the manager may look at any time.
+	// Both are in one file, because the manager may read it at any time.
 	var content strings.Builder
 	for policy, setting := range map[string]int{"a": n, "b": n / 10} {
 		fmt.Fprintf(&content, manifest, policy, filepath.Join(r.root, guest+".wasm"), setting,
@@ -232,7 +232,7 @@ func (r *reloading) change(n int) error {
 	return nil
 }
 
-// unwatched is a source that is only asked at the interval.
+// unwatched is a source that is not watched, but only polled.
 type unwatched struct{ reload.Source }
 
 func (unwatched) Paths() []string { return nil }

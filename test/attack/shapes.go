@@ -22,14 +22,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// shape makes modules that have much of one thing, the more the larger n is.
+// shape makes modules with many of one construct. Their number grows with n.
 type shape struct {
 	name string
 	make func(n int) *wasm.Module
 }
 
-// shapes are one or several for each thing that the compiler's cost depends on. Those that are
-// named as products have much of two.
+// shapes has one or more shapes for each construct that the compiler's cost depends on. A shape
+// whose name is a product has many of two constructs.
 var shapes = []shape{
 	{"straight code", func(n int) *wasm.Module { return module(1, 1, code{}.times(n, addition)) }},
 	{"loads", func(n int) *wasm.Module {
@@ -250,21 +250,22 @@ func ends(c code, _ int) code { return c.end() }
 
 func drops(c code, _ int) code { return c.op(wasm.OpDrop) }
 
-// skips are n blocks in a row, each left by a branch or at its end.
+// skips returns n consecutive blocks. Each is left by a branch or at its end.
 func skips(n int) code {
 	return code{}.times(n, func(c code, i int) code {
 		return c.open(wasm.OpBlock).load(i).index(wasm.OpBrIf, 0).end()
 	})
 }
 
-// chain opens a block that n branches may leave: each is the only way to the next.
+// chain opens a block that n branches may leave. Each branch is reachable only through the previous
+// one.
 func chain(n int) code {
 	return code{}.open(wasm.OpBlock).times(n, func(c code, i int) code {
 		return c.load(i).index(wasm.OpBrIf, 0)
 	})
 }
 
-// table is a table of n branches within so many blocks, one of which it leaves open.
+// table returns a table of n branches inside the given number of blocks. One block stays open.
 func table(n, blocks int) code {
 	c := wasm.AppendUint32(code{}.times(blocks, func(c code, _ int) code {
 		return c.open(wasm.OpBlock)
@@ -285,7 +286,7 @@ func alive(locals, n int) code {
 	})
 }
 
-// differ sets one local after another in one of two ways, and reads all of them in the end.
+// differ sets one local after another in one of two ways, and finally reads all of them.
 func differ(locals, n int) code {
 	c := code{}.times(n, func(c code, i int) code {
 		return c.load(i).open(wasm.OpIf).load(4*i).index(wasm.OpLocalSet, i%locals).end()
@@ -315,7 +316,7 @@ func withGlobals(m *wasm.Module, n int) *wasm.Module {
 	return m
 }
 
-// withImports has n functions imported, so that all others move.
+// withImports adds n imported functions, which renumbers all other functions.
 func withImports(m *wasm.Module, n int) *wasm.Module {
 	for i := range n {
 		m.Imports = append(m.Imports,

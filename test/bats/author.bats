@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# What else authors of policies do.
+# Other commands for authors of policies.
 
 policies="$BATS_TEST_DIRNAME/../policies"
 
@@ -29,7 +29,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : 'annotations:.*io.kubewarden.policy.title: no-latest-tag') -ne 0 ]
 }
 
-@test "metadata that nobody should publish" {
+@test "metadata that must not be published" {
   echo 'mutating: false' >"$BATS_TEST_TMPDIR/metadata.yml"
   run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/no-latest-tag/policy.wasm"
   echo "output = ${output}"
@@ -38,7 +38,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ ! -e "$BATS_TEST_TMPDIR/policy.wasm" ]
 }
 
-@test "cases" {
+@test "run test cases" {
   run kwctl test "$policies/no-latest-tag" "$policies/always-pull"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -53,7 +53,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   done
 }
 
-@test "bash completes what there is" {
+@test "bash completion completes values of flags" {
   run bash -c 'source <(kwctl completion bash) && complete -p kwctl'
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -64,7 +64,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [[ "$output" == gatekeeper* ]]
 }
 
-@test "completion as kwctl has it" {
+@test "completion with kwctl's flags" {
   run bash -c 'source <(kwctl completions -s bash) && complete -p kwctl'
   [ "$status" -eq 0 ]
   run kwctl completions -s csh
@@ -80,7 +80,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [[ "$output" == *sprintf* ]]
 }
 
-@test "annotate a policy in Rego as what it is not" {
+@test "annotate a policy in Rego with the wrong execution mode" {
   printf 'executionMode: kubewarden-wapc\nmutating: false\nrules: []\n' >"$BATS_TEST_TMPDIR/metadata.yml"
   run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/team-label/policy.wasm"
   echo "output = ${output}"
@@ -88,19 +88,19 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [[ "$output" == *"Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"* ]]
 }
 
-@test "cases as JUnit has them" {
+@test "test cases as JUnit XML" {
   run kwctl test -o junit "$policies/no-latest-tag"
   [ "$status" -eq 0 ]
   [[ "$output" == "<?xml "*'failures="0" errors="0"'*"</testsuites>" ]]
 }
 
-@test "a module without signatures is shown to have none" {
+@test "inspect shows that a module has no signatures" {
   run kwctl inspect --show-signatures "$policies/no-latest-tag/policy.wasm"
   [ "$status" -eq 0 ]
   [[ "$output" == *"No sigstore signatures found"* ]]
 }
 
-@test "names in metadata that are nearly known" {
+@test "misspelled field names in metadata" {
   sed 's/^contextAwareResources:/contextAwareResource:/' "$BATS_TEST_DIRNAME/testdata/metadata.yml" >"$BATS_TEST_TMPDIR/metadata.yml"
   run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/no-latest-tag/policy.wasm"
   echo "output = ${output}"

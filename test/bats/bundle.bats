@@ -14,8 +14,9 @@
 # limitations under the License.
 
 
-# What is taken to where there is no network. $REGISTRY is one without TLS, which has the policies
-# bats/old, bats/bundled and bats/keyless; $SIGNED is a directory with who signed them.
+# Bundles of policies for air-gapped clusters. $REGISTRY is a registry without TLS that has the
+# policies bats/old, bats/bundled and bats/keyless. $SIGNED is a directory with the keys and the
+# trust root that they were signed with.
 
 setup() {
   export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache" XDG_CONFIG_HOME="$BATS_TEST_TMPDIR/config"
@@ -26,7 +27,7 @@ setup() {
   bundle="$BATS_TEST_TMPDIR/policies.tar"
 }
 
-@test "bundle policies with their signatures, and verify them from there" {
+@test "bundle policies with their signatures, and verify them from the bundle" {
   run kwctl bundle -o "$bundle" "$old" "$bundled"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -41,7 +42,7 @@ setup() {
   done
 }
 
-@test "a bundle lacks what was not bundled, and is what its digests say" {
+@test "a bundle has only what was bundled, and its digests are checked" {
   kwctl bundle -o "$bundle" "$old"
   run kwctl bundle --verify "$bundle" "$bundled"
   [ "$status" -eq 1 ]
@@ -52,7 +53,7 @@ setup() {
   [ "$status" -eq 1 ]
 }
 
-@test "bundle wants to know what and where" {
+@test "bundle needs policies and an output" {
   run kwctl bundle
   [ "$status" -eq 2 ]
   run kwctl bundle -o "$bundle" file:///policy.wasm

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Policies and groups as they are applied to a cluster.
+# Policies and groups from manifests, as users apply them to a cluster.
 
 setup() {
   root="$(cd "$BATS_TEST_DIRNAME/../.." && pwd)"
@@ -27,17 +27,17 @@ setup() {
 
   [ "$status" -eq 0 ]
   [ "${#lines[@]}" -eq 4 ]
-  # in mode protect, with a message of its own
+  # in protect mode, with a custom message
   [[ "${lines[0]}" == *'"allowed":false,"status":{"message":"ask the platform team","details":{"causes":[{"message":"Privileged container'* ]]
-  # in mode monitor
+  # in monitor mode
   [[ "${lines[1]}" == *'"allowed":true,"auditAnnotations":null'* ]]
-  # it may not mutate
+  # a policy that may not mutate
   [[ "${lines[2]}" == *'"allowed":false'*'currently configured to not allow mutations'* ]]
   # a group
   [[ "${lines[3]}" == *'"allowed":false,"status":{"message":"neither of both","details":{"causes":[{"message":"Privileged container'*'"field":"spec.policies.privileged"'* ]]
 }
 
-@test "raw requests are not for manifests" {
+@test "raw requests cannot be used with manifests" {
   run kwctl run --raw -r "$request" "$BATS_TEST_TMPDIR/policies.yaml"
   echo "output = ${output}"
 

@@ -15,8 +15,8 @@
 
 policies="$BATS_TEST_DIRNAME/../policies"
 
-# Modules in Rego do not say what they are unless they are annotated.
-@test "an OPA policy refuses" {
+# Rego modules do not declare their execution mode unless they are annotated.
+@test "an OPA policy denies a request" {
   run kwctl run --request-path "$policies/team-label/testdata/pod-create-no-label.json" --settings-json '{"teams":{"web":"Ann"}}' -e opa "$policies/team-label/policy.wasm"
   echo "output = ${output}"
 
@@ -24,7 +24,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":false.*label team is missing.*') -ne 0 ]
 }
 
-@test "an OPA policy changes what it allows" {
+@test "an OPA policy mutates an object" {
   run kwctl run --request-path "$policies/team-label/testdata/pod-create.json" --settings-json '{"teams":{"web":"Ann"}}' -e opa "$policies/team-label/policy.wasm"
   echo "output = ${output}"
 
@@ -32,7 +32,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":true.*"patchType":"JSONPatch".*') -ne 0 ]
 }
 
-@test "a Gatekeeper policy sees the cluster as it was recorded" {
+@test "a Gatekeeper policy sees the recorded cluster" {
   run kwctl run --request-path "$policies/unique-ingress-host/testdata/ingress-create-taken.json" --allow-context-aware --replay-host-capabilities-interactions "$policies/unique-ingress-host/testdata/inventory/session.yml" -e gatekeeper "$policies/unique-ingress-host/policy.wasm"
   echo "output = ${output}"
 
@@ -40,7 +40,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":false.*host a.example.com belongs to Ingress shop/web.*') -ne 0 ]
 }
 
-@test "a module in Rego that does not say what it is" {
+@test "a Rego module without annotations" {
   run kwctl run --request-path "$policies/team-label/testdata/pod-create.json" "$BATS_TEST_DIRNAME/../../pkg/abi/rego/testdata/guest.wasm"
   echo "output = ${output}"
 
@@ -49,7 +49,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*allowed.*') -eq 0 ]
 }
 
-@test "the patch of an OPA policy is the one that it wrote" {
+@test "the patch of an OPA policy is sent unchanged" {
   command -v jq || skip "jq is not installed"
   run bash -c "kwctl run --request-path '$policies/team-label/testdata/pod-create.json' --settings-json '{\"teams\":{\"web\":\"Ann\"}}' '$policies/team-label/policy.wasm' 2>/dev/null | jq -r '.patch | @base64d'"
   echo "output = ${output}"

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Policies that look at the cluster are tried with recorded sessions.
+# Policies that read the cluster run with recorded sessions.
 
 setup() {
   policy="$BATS_TEST_TMPDIR/annotated-policy.wasm"
@@ -21,7 +21,7 @@ setup() {
   kwctl annotate -m "$BATS_TEST_DIRNAME/testdata/metadata.yml" -o "$policy" "$BATS_TEST_DIRNAME/../wat/host-call.wasm"
 }
 
-@test "the cluster as it was recorded" {
+@test "a recorded cluster" {
   run kwctl run --allow-context-aware -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
   echo "output = ${output}"
 
@@ -30,7 +30,7 @@ setup() {
   [[ "$output" != *Warning* ]]
 }
 
-@test "an error that was recorded" {
+@test "a recorded error" {
   run kwctl run --allow-context-aware -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/error.yml" "$policy"
   echo "output = ${output}"
 
@@ -39,7 +39,7 @@ setup() {
   [ $(expr "$output" : '.*Cannot find v1/Namespace.*') -ne 0 ]
 }
 
-@test "without --allow-context-aware the policy may read nothing" {
+@test "without --allow-context-aware the policy can read nothing" {
   run kwctl run -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
   echo "output = ${output}"
 
@@ -48,7 +48,7 @@ setup() {
   [[ "$output" == *"Warning"*"1 of the recorded exchanges were not asked for"* ]]
 }
 
-@test "a host capability that is not allowed" {
+@test "a host capability that was not granted" {
   run kwctl run --allow-context-aware --allowed-host-capabilities 'oci/*' -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
   echo "output = ${output}"
 
@@ -56,7 +56,7 @@ setup() {
   [[ "$output" == *"has not been granted access to the 'kubernetes/get_resource' host capability"* ]]
 }
 
-@test "a session of something else" {
+@test "a session for another policy" {
   run kwctl run --allow-context-aware -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/other.yml" "$policy"
   echo "output = ${output}"
 
@@ -64,14 +64,14 @@ setup() {
   [ $(expr "$output" : '.*"allowed":false.*Replay error.*') -ne 0 ]
 }
 
-@test "a session that is none" {
+@test "an invalid session" {
   run kwctl run --allow-context-aware -r "$request" --replay-host-capabilities-interactions "$request" "$policy"
   echo "output = ${output}"
 
   [ "$status" -eq 1 ]
 }
 
-@test "what was recorded is replayed" {
+@test "record a session and replay it" {
   KUBECONFIG=/none run kwctl run --allow-context-aware -r "$request" --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" "$policy"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -84,13 +84,13 @@ setup() {
   [ "$output" = "$recorded" ]
 }
 
-@test "a session is recorded or replayed" {
+@test "a session cannot be recorded and replayed at once" {
   run kwctl run --allow-context-aware -r "$request" --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
   [ "$status" -eq 2 ]
   [ ! -e "$BATS_TEST_TMPDIR/session.yml" ]
 }
 
-@test "several host capabilities that are allowed" {
+@test "several allowed host capabilities" {
   run kwctl run --allow-context-aware --allowed-host-capabilities 'oci/*' --allowed-host-capabilities kubernetes/get_resource -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
   echo "output = ${output}"
 

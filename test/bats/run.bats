@@ -13,13 +13,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Policies of Kubewarden's authors come with files like this one. kwctl is wasmctl here.
+# Kubewarden's policies come with test files like this one. Here, kwctl is wasmctl.
 
 policies="$BATS_TEST_DIRNAME/../policies"
 
 @test "accept a Pod without privileged containers" {
   run kwctl run --request-path "$policies/pod-privileged/testdata/pod-create-unprivileged.json" "$policies/pod-privileged/policy.wasm"
-  # this prints the output when one of the checks below fails
+  # prints the output if one of the checks below fails
   echo "output = ${output}"
 
   [ "$status" -eq 0 ]
@@ -52,7 +52,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
 }
 
-@test "settings that the policy refuses" {
+@test "settings that the policy rejects" {
   run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" --settings-json '{"registries": []}' "$policies/allowed-registries/policy.wasm"
   echo "output = ${output}"
 
@@ -78,7 +78,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*patch.*JSONPatch.*') -ne 0 ]
 }
 
-@test "look into the patch" {
+@test "decode the patch" {
   command -v jq || skip "jq is not installed"
   run bash -c "kwctl run -r '$policies/always-pull/testdata/pod-create.json' '$policies/always-pull/policy.wasm' 2>/dev/null | jq -r '.patch | @base64d | fromjson | .[0].path'"
   echo "output = ${output}"
@@ -112,7 +112,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"patchType":"JSONPatch".*') -ne 0 ]
 }
 
-@test "the execution mode in both spellings" {
+@test "both spellings of the execution mode" {
   for mode in kubewarden kubewarden-wapc; do
     run kwctl run -e "$mode" -r "$policies/pod-privileged/testdata/pod-delete.json" "$policies/pod-privileged/policy.wasm"
     echo "output = ${output}"
@@ -139,7 +139,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*Policy execution interrupted because it exceeded the allowed execution time.*') -ne 0 ]
 }
 
-@test "what is missing" {
+@test "missing files and arguments" {
   run kwctl run -r /none.json "$policies/pod-privileged/policy.wasm"
   [ "$status" -eq 1 ]
   run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" /none.wasm
@@ -151,7 +151,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ "$status" -eq 2 ]
 }
 
-@test "settings from a file, for short" {
+@test "settings from a file, with the short flag" {
   run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" -s "$BATS_TEST_DIRNAME/testdata/settings.yml" "$policies/allowed-registries/policy.wasm"
   echo "output = ${output}"
 
@@ -159,7 +159,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
 }
 
-@test "settings from two places" {
+@test "settings from two sources" {
   run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" -s "$BATS_TEST_DIRNAME/testdata/settings.yml" --settings-json '{}' "$policies/allowed-registries/policy.wasm"
   echo "output = ${output}"
 
@@ -167,7 +167,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*allowed".*') -eq 0 ]
 }
 
-@test "a policy that was to be verified and is not signed does not run" {
+@test "an unsigned policy does not run if it must be verified" {
   for flags in "-k cosign.pub" "-a env=prod" "--verification-key=cosign.pub" "--verification-config-path config.yml" "--cert-email a@example.com" "--cert-oidc-issuer i" "--github-owner o" "--github-repo r" "--sigstore-trust-config t"; do
     HTTPS_PROXY=http://127.0.0.1:9 run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" $flags "$policies/pod-privileged/policy.wasm"
     echo "output = ${output}"
@@ -176,7 +176,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   done
 }
 
-@test "flags that do not change the answer" {
+@test "flags that do not change the response" {
   for flags in "--disable-wasmtime-cache" "--no-color" "-v" "--verbose"; do
     run kwctl run $flags -r "$policies/pod-privileged/testdata/pod-create-privileged.json" "$policies/pod-privileged/policy.wasm"
     echo "output = ${output}"
@@ -188,7 +188,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '.*"allowed":false.*') -ne 0 ]
 }
 
-@test "what the policy logs is not in the answer" {
+@test "the policy's log is not in the response" {
   run bash -c "kwctl run -v -r '$policies/pod-privileged/testdata/pod-create-privileged.json' '$policies/pod-privileged/policy.wasm' 2>/dev/null"
   echo "output = ${output}"
 
@@ -197,7 +197,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ $(expr "$output" : '{"uid":"[^"]*","allowed":false,"status":{"message":"Privileged container.*"},"auditAnnotations":null,"warnings":null}$') -ne 0 ]
 }
 
-@test "registries are asked as the files say" {
+@test "registries are accessed as the files configure" {
   echo '{"credsStore": "desktop"}' >"$BATS_TEST_TMPDIR/config.json"
   run kwctl run --docker-config-json-path "$BATS_TEST_TMPDIR" -r "$policies/pod-privileged/testdata/pod-delete.json" registry://localhost:1/policy:v1
   echo "output = ${output}"

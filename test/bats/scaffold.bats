@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# What people begin with.
+# Scaffolding for new policies.
 
 policies="$BATS_TEST_DIRNAME/../policies"
 vap="$BATS_TEST_DIRNAME/testdata/vap.yaml"

@@ -13,8 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# What authors and administrators do with registries and with the store of policies.
-# $REGISTRY is one without TLS.
+# Commands for registries and for the store of policies. $REGISTRY is a registry without
+# TLS.
 
 setup() {
   export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache" XDG_CONFIG_HOME="$BATS_TEST_TMPDIR/config"
@@ -26,7 +26,7 @@ setup() {
   pull="registry://$REGISTRY/bats/always-pull:v1"
 }
 
-# Both policies are in the registry, and none in the store.
+# publish leaves both policies in the registry, and none in the store.
 publish() {
   kwctl push "$policies/pod-privileged/policy.wasm" "$privileged"
   kwctl push "$policies/always-pull/policy.wasm" "$pull"
@@ -69,17 +69,17 @@ sha() { sha256sum "$policies/pod-privileged/policy.wasm" | cut -c1-12; }
   [ "$output" = "" ]
 }
 
-@test "pull what there is not" {
+@test "pull a policy that does not exist" {
   run kwctl pull "registry://$REGISTRY/bats/none:v1"
   echo "output = ${output}"
   [ "$status" -eq 1 ]
   [ "${#lines[@]}" -eq 1 ]
 }
 
-@test "run a policy of the store by its URI and by its digest" {
+@test "run a policy from the store by its URI and by its digest" {
   publish
   kwctl pull "$privileged"
-  rm -r "$XDG_CONFIG_HOME" # nobody can be asked any more
+  rm -r "$XDG_CONFIG_HOME" # no registry can be reached without the sources
   for policy in "$privileged" "$(sha)"; do
     run kwctl run -r "$request" "$policy"
     echo "output = ${output}"
@@ -98,7 +98,7 @@ sha() { sha256sum "$policies/pod-privileged/policy.wasm" | cut -c1-12; }
   [ "$output" = "$text" ]
 }
 
-@test "push a policy of the store" {
+@test "push a policy from the store" {
   publish
   kwctl pull "$privileged"
   run kwctl push "$privileged" "registry://$REGISTRY/bats/copy:v1"
@@ -180,7 +180,7 @@ sha() { sha256sum "$policies/pod-privileged/policy.wasm" | cut -c1-12; }
   [[ "$output" == *"$XDG_CACHE_HOME/kubewarden/store"* ]]
 }
 
-@test "arguments that are missing" {
+@test "missing arguments" {
   for arguments in pull push "push policy.wasm" digest rm save "save a" load; do
     run kwctl $arguments
     echo "output = ${output}"

@@ -13,8 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# What becomes of policies that must be signed. $REGISTRY is one without TLS, which has the
-# policies bats/old, bats/bundled and bats/keyless; $SIGNED is a directory with who signed them.
+# Policies that must be signed. $REGISTRY is a registry without TLS that has the policies
+# bats/old, bats/bundled and bats/keyless. $SIGNED is a directory with the keys and the trust
+# root that they were signed with.
 
 setup() {
   export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache" XDG_CONFIG_HOME="$BATS_TEST_TMPDIR/config"
@@ -29,13 +30,13 @@ setup() {
   identity=(--sigstore-trust-config "$SIGNED/trust_config.json" --cert-oidc-issuer https://issuer.example.com)
 }
 
-# write_config writes a verification config that demands the key.
+# write_config writes a verification config that requires a signature by the key.
 write_config() {
   printf 'apiVersion: v1\nallOf:\n- kind: pubKey\n  key: |\n' >"$1"
   sed 's/^/    /' "$SIGNED/cosign.pub" >>"$1"
 }
 
-@test "verify, pull and run have the verification flags" {
+@test "verify, pull and run accept the verification flags" {
   for command in verify pull run; do
     run kwctl "$command" --help
     for flag in verification-key verification-annotation cert-email cert-oidc-issuer github-owner github-repo \
@@ -61,7 +62,7 @@ write_config() {
   done
 }
 
-@test "verify says what is wrong with its flags" {
+@test "verify explains wrong flags" {
   run kwctl verify -a env=prod "$old"
   [ "$status" -eq 1 ]
   [[ "$output" == *"Intending to verify annotations, but no verification keys, OIDC issuer or GitHub owner were passed"* ]]
@@ -78,7 +79,7 @@ write_config() {
   [[ "$output" == *"verification-config-path cannot be used in conjunction with other verification flags"* ]]
 }
 
-@test "verify a policy by an identity and a trust root of one's own" {
+@test "verify a policy by an identity with a custom trust root" {
   run kwctl verify "${identity[@]}" --cert-email ann@example.com "$keyless"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -88,7 +89,7 @@ write_config() {
   [ "$status" -eq 1 ]
 }
 
-@test "without a network the public trust root is a copy, and that is said" {
+@test "without a network, a copy of the public trust root is used, with a warning" {
   HTTPS_PROXY=http://127.0.0.1:9 run kwctl verify --github-owner kubewarden "$keyless"
   echo "output = ${output}"
   [ "$status" -eq 1 ]
@@ -96,7 +97,7 @@ write_config() {
   [[ "$output" == *"Image verification failed: missing signatures"* ]]
 }
 
-@test "pull writes what is verified, and nothing else" {
+@test "pull writes only what is verified" {
   run kwctl pull -k "$SIGNED/foreign.pub" "$old"
   [ "$status" -eq 1 ]
   run kwctl policies
@@ -108,7 +109,7 @@ write_config() {
   [[ "$output" == *"$old"* ]]
 }
 
-@test "run a policy that is signed" {
+@test "run a signed policy" {
   run kwctl run -k "$SIGNED/cosign.pub" -a env=prod -r "$request" "$old"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
@@ -120,7 +121,7 @@ write_config() {
   [[ "$output" != *allowed* ]]
 }
 
-@test "a policy of the store is verified as well" {
+@test "a policy from the store is verified too" {
   kwctl pull "$old"
   sha="$(sha256sum "$SIGNED/policy.wasm" | cut -c1-12)"
   run kwctl run -k "$SIGNED/cosign.pub" -r "$request" "$sha"
@@ -134,7 +135,7 @@ write_config() {
   [[ "$output" == *"the store of policies differs from the source"* ]]
 }
 
-@test "a file is verified by the bundle beside it" {
+@test "a file is verified with the bundle beside it" {
   run kwctl verify -k "$SIGNED/cosign.pub" "$SIGNED/policy.wasm"
   [ "$status" -eq 0 ]
   run kwctl run -k "$SIGNED/cosign.pub" -r "$request" "$SIGNED/policy.wasm"
@@ -144,7 +145,7 @@ write_config() {
   [[ "$output" == *"looked for policy.wasm.sigstore.json"* ]]
 }
 
-@test "a verification config counts by a flag, and in its place" {
+@test "a verification config is used from the flag and from the default location" {
   write_config "$BATS_TEST_TMPDIR/config.yml"
   run kwctl verify --verification-config-path "$BATS_TEST_TMPDIR/config.yml" "$bundled"
   [ "$status" -eq 0 ]
@@ -156,7 +157,7 @@ write_config() {
   [ "$status" -eq 1 ]
 }
 
-@test "scaffold a verification config where it counts" {
+@test "scaffold a verification config at the default location" {
   kwctl scaffold verification-config >"$config/verification-config.yml"
   HTTPS_PROXY=http://127.0.0.1:9 run kwctl pull "$old"
   echo "output = ${output}"

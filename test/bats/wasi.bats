@@ -15,7 +15,7 @@
 
 policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
 
-@test "a program changes what it allows" {
+@test "a program mutates an object" {
   run kwctl run --request-path "$policy/testdata/pod-create.json" --settings-json '{"label":"owner"}' --allow-context-aware --replay-host-capabilities-interactions "$policy/testdata/session-shop.yml" "$policy/optimized.wasm"
   echo "output = ${output}"
 
@@ -23,7 +23,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [ $(expr "$output" : '.*"allowed":true.*"patchType":"JSONPatch".*') -ne 0 ]
 }
 
-@test "a program refuses" {
+@test "a program denies a request" {
   run kwctl run --request-path "$policy/testdata/pod-create-orphan.json" --settings-json '{"label":"owner"}' --allow-context-aware --replay-host-capabilities-interactions "$policy/testdata/session-attic.yml" "$policy/optimized.wasm"
   echo "output = ${output}"
 
@@ -31,7 +31,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [ $(expr "$output" : '.*"allowed":false.*neither the object nor namespace attic has label owner.*') -ne 0 ]
 }
 
-@test "the last words of a program that fails are the message" {
+@test "the standard error of a failing program is the message" {
   run kwctl run --request-path "$policy/testdata/pod-create-gone.json" --settings-json '{"label":"owner"}' --allow-context-aware --replay-host-capabilities-interactions "$policy/testdata/session-gone.yml" "$policy/optimized.wasm"
   echo "output = ${output}"
 
@@ -39,7 +39,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [ $(expr "$output" : '.*"allowed":false.*"message":"looking up namespace gone.*') -ne 0 ]
 }
 
-@test "a program in its mode" {
+@test "a program with its execution mode" {
   run kwctl run --execution-mode wasi --request-path "$policy/testdata/pod-create-owned.json" --settings-json '{"label":"owner"}' --allow-context-aware "$policy/optimized.wasm"
   echo "output = ${output}"
 
@@ -56,7 +56,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [[ "$output" == *"it is not a waPC guest"* ]]
 }
 
-@test "settings that a program refuses" {
+@test "settings that a program rejects" {
   run kwctl run --request-path "$policy/testdata/pod-create-owned.json" "$policy/optimized.wasm"
   echo "output = ${output}"
 

@@ -27,20 +27,21 @@ import (
 )
 
 const (
-	// writers is how many write at the same time, and pace how long each waits after one.
+	// writers is the number of concurrent writers, and pace is the time that each waits between two
+	// writes.
 	writers, pace = 4, 5 * time.Millisecond
-	// leastAttempts is how many violating writes have to be answered, and leastFaults how
-	// many faults survived, for the test to mean something.
+	// leastAttempts is the number of violating writes that must be answered, and leastFaults the
+	// number of faults that must be survived, for the test to be meaningful.
 	leastAttempts, leastFaults = 10_000, 8
 )
 
-var enabled = flag.Bool("chaos", false, "run the test, which takes minutes and mounts file systems")
+var enabled = flag.Bool("chaos", false, "run the chaos test, which takes minutes and mounts file systems")
 
-// faults happen one after another.
+// faults are the faults, in the order in which they happen.
 var faults = []hammer.Fault[*cluster]{
 	{Name: "apiserver killed during a reload", Run: killDuringReload},
-	{Name: "etcd gone and back", Run: etcdGone},
-	{Name: "registry gone at the start", Run: registryGone},
+	{Name: "etcd stopped and restarted", Run: etcdGone},
+	{Name: "registry gone at start", Run: registryGone},
 	{Name: "disk full", Run: diskFull},
 	{Name: "state directory read-only", Run: stateReadOnly},
 	{Name: "state corrupt", Run: stateCorrupt},
@@ -72,10 +73,10 @@ func TestChaos(t *testing.T) {
 	require.NoError(t, c.server.Stop())
 }
 
-// requireUnharmed checks what has to be true after each fault: nothing violating is
-// stored, and the server does not just refuse everything.
+// requireUnharmed checks what must hold after each fault: no violating object is stored, and the
+// server does not deny everything.
 func (c *cluster) requireUnharmed(t *testing.T) {
-	require.Zero(t, c.unenforced(t), "violating writes got in")
+	require.Zero(t, c.unenforced(t), "violating writes were admitted")
 	c.requireControl(t)
 	c.hammer.RequireDenials(t)
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// unenforced counts the violating writes that were admitted: those that are stored, or
-// those that were answered so, if these are more.
+// unenforced returns the number of violating writes that were admitted. It counts stored objects
+// and positive responses, and returns the larger number.
 func (c *cluster) unenforced(t *testing.T) int {
 	t.Helper()
 	violating, err := hammer.Violating(t.Context(), c.server.Dynamic())
@@ -35,10 +35,10 @@ func (c *cluster) unenforced(t *testing.T) int {
 	return max(violating, int(c.hammer.Admitted()))
 }
 
-// requireControl checks that writes that comply pass.
+// requireControl checks that the server admits complying writes.
 func (c *cluster) requireControl(t *testing.T) {
 	t.Helper()
-	hammer.Eventually(t, "writes that comply pass", func() error {
+	hammer.Eventually(t, "complying writes are admitted", func() error {
 		var refused []error
 		for _, object := range hammer.Complying() {
 			refused = append(refused, c.comply(t.Context(), object))
@@ -47,7 +47,7 @@ func (c *cluster) requireControl(t *testing.T) {
 	})
 }
 
-// comply writes an object and removes it again.
+// comply creates an object and deletes it again.
 func (c *cluster) comply(ctx context.Context, object hammer.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, hammer.AnswerTimeout)
 	defer cancel()

@@ -27,14 +27,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// latest makes clients of the server that was started last. It finds that by its
-// kubeconfig, which is there before the server listens: so writers write from the first
-// request that can be answered.
+// latest makes clients for the server that was started last. It finds the server by its kubeconfig,
+// which exists before the server listens. So the writers' requests are among the first that the
+// server answers.
 type latest struct {
 	kubeconfig string
 
 	mu      sync.Mutex
-	current []byte // the kubeconfig that client was made from
+	current []byte // the kubeconfig that the client was made from
 	client  dynamic.Interface
 }
 
@@ -50,7 +50,7 @@ func (l *latest) get(int) (dynamic.Interface, error) {
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(raw)
 	if err != nil {
-		return nil, err // it is being written
+		return nil, err // the file is still being written
 	}
 	config.QPS = -1
 	config.Timeout = hammer.AnswerTimeout

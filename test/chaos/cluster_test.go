@@ -29,16 +29,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// cluster is a server with all that can be taken away from it.
+// cluster is a server with everything that can fail around it.
 type cluster struct {
 	server   *harness.Server // nil before the first start
 	running  bool
 	etcd     *harness.Etcd
 	registry *registry.Registry
-	// registryGone is whether the registry was stopped.
+	// registryGone is set if the registry was stopped.
 	registryGone bool
-	// directory is for all of its files; what the server keeps is in "server", "etcd" and
-	// "state", policies in "manifests" and "modules".
+	// directory contains all files. The server keeps its data in "server", "etcd" and "state".
+	// Policies are in "manifests" and "modules".
 	directory string
 	hammer    *hammer.Hammer
 }
@@ -83,24 +83,24 @@ func (c *cluster) stopRegistry() {
 	c.registryGone = true
 }
 
-// startRegistry has the registry back, if it is gone, with its content and where it was.
+// startRegistry restarts the registry if it was stopped, with the same content and address.
 func (c *cluster) startRegistry(t *testing.T) {
 	t.Helper()
 	if !c.registryGone {
 		return
 	}
-	// It is to outlive the test of one fault.
+	// The registry must outlive the subtest of one fault.
 	c.registry = registry.Start(lasting{t},
 		registry.Options{Root: c.registry.Options.Root, Address: c.registry.Host})
 	c.registryGone = false
 }
 
-// lasting is a test that cleans nothing up: what it starts ends with this process.
+// lasting is a test without cleanup. Everything that it starts ends with this process.
 type lasting struct{ testing.TB }
 
 func (lasting) Cleanup(func()) {}
 
-// start starts the server, after it has ended the one before.
+// start stops the previous server and starts a new one.
 func (c *cluster) start(t *testing.T, config configuration) {
 	t.Helper()
 	c.stop()
@@ -109,7 +109,7 @@ func (c *cluster) start(t *testing.T, config configuration) {
 	c.server, c.running = server, true
 }
 
-// requireNoStart is for servers that must refuse to start. It returns why they did.
+// requireNoStart checks that the server refuses to start, and returns the reason.
 func (c *cluster) requireNoStart(t *testing.T, config configuration) string {
 	t.Helper()
 	c.stop()
@@ -125,7 +125,7 @@ func (c *cluster) requireNoStart(t *testing.T, config configuration) string {
 	return strings.Join(problems, "\n")
 }
 
-// stop ends the server, with care unless that fails.
+// stop stops the server gracefully, or kills it if that fails.
 func (c *cluster) stop() {
 	if !c.running {
 		return

@@ -29,9 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// The policies that every server has, whatever is wrong with it. One is in the
-// configuration and comes from the registry, the other is a manifest and comes from a
-// file.
+// The policies of every server, whatever the fault. One policy is in the configuration, with a
+// module from the registry. The other one is a manifest, with a module from a file.
 const (
 	enforced = `
 - name: no-privileged-pods
@@ -50,19 +49,19 @@ spec:
 `
 )
 
-// configuration is what differs between servers.
+// configuration holds the settings in which servers differ.
 type configuration struct {
-	// state is the state directory, "state" of the cluster's directory if empty.
+	// state is the state directory. The default is "state" in the cluster's directory.
 	state string
-	// keepLastGood has the last good set serve after a restart.
+	// keepLastGood lets the server serve the last good set after a restart.
 	keepLastGood bool
-	// compilation is the process in which modules are compiled, a child if empty.
+	// compilation is where modules are compiled. The default is a child process.
 	compilation string
-	// policies are further ones, a YAML list.
+	// policies are additional policies, as a YAML list.
 	policies string
-	// wrapper runs the server.
+	// wrapper is a command that runs the server.
 	wrapper []string
-	// off has it enforce nothing.
+	// off makes the server enforce nothing.
 	off bool
 }
 
@@ -95,13 +94,13 @@ plugins:
 	}
 }
 
-// expand puts in where the modules are.
+// expand replaces placeholders by the locations of the modules.
 func (c *cluster) expand(text string) string {
 	return strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).
 		Replace(text)
 }
 
-// guest returns a module: NAME of test/policies, or of test/wat.
+// guest returns the module with a name in test/policies or test/wat.
 func guest(t *testing.T, name string) []byte {
 	t.Helper()
 	for _, pattern := range []string{
@@ -111,11 +110,11 @@ func guest(t *testing.T, name string) []byte {
 			return wasm
 		}
 	}
-	require.FailNow(t, "no such module: run make policies", name)
+	require.FailNow(t, "module not found: run make policies", name)
 	return nil
 }
 
-// place puts a guest, whole, where the policies look for a module.
+// place atomically puts a guest where the policies look for a module.
 func (c *cluster) place(t *testing.T, file, name string) {
 	t.Helper()
 	c.placeBytes(t, file, guest(t, name))

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package chaos has violating writes hammer a real kube-apiserver while things go wrong
-// around it: with the server itself, etcd, the registry, the disk, the clock, the modules
-// and the policies. Its test takes minutes, so that it runs by `make chaos` only.
+// Package chaos sends violating writes to a real kube-apiserver while it injects faults: in the
+// server itself, etcd, the registry, the disk, the clock, the modules and the policies. The test
+// takes minutes, so it only runs with `make chaos`.
 package chaos

@@ -30,20 +30,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// requireTried waits until an object that complies, but for a policy that looks at
-// objects labelled for it, is refused for a reason.
+// requireTried waits until a complying object is denied with a reason, by a policy that only
+// matches objects with the label.
 func (c *cluster) requireTried(t *testing.T, label, reason string) {
 	t.Helper()
 	hammer.Eventually(t, "refused: "+reason, func() error {
 		if err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label)); err ==
 			nil || !strings.Contains(err.Error(), reason) {
-			return fmt.Errorf("it was answered: %w", err)
+			return fmt.Errorf("the response was: %w", err)
 		}
 		return nil
 	})
 }
 
-// requireAdmitted waits until such an object is admitted.
+// requireAdmitted waits until a complying object with the label is admitted.
 func (c *cluster) requireAdmitted(t *testing.T, label string) {
 	t.Helper()
 	hammer.Eventually(t, "admitted: try="+label, func() error {
@@ -51,8 +51,9 @@ func (c *cluster) requireAdmitted(t *testing.T, label string) {
 	})
 }
 
-// alwaysTrap has policies that trap at every request: one with failurePolicy Ignore sees
-// what the enforcing ones see, one with Fail sees only what asks for it.
+// alwaysTrap adds policies that trap on every request. The one with failurePolicy Ignore gets the
+// same requests as the enforcing policies. The one with failurePolicy Fail only gets objects with
+// its label.
 func alwaysTrap(t *testing.T, c *cluster) {
 	c.place(t, "trap.wasm", "trap")
 	c.start(t, configuration{policies: `
@@ -74,7 +75,7 @@ func alwaysTrap(t *testing.T, c *cluster) {
 			fmt.Sprintf("circuit_breaker_transitions_total{policy=%q,state=\"open\"}", policy), 1)
 	}
 	c.requireLog(t, "Circuit breaker opened: the policy keeps failing")
-	// Others are evaluated as before.
+	// Other policies are evaluated as before.
 	for _, policy := range []string{"no-privileged-pods", "clusterwide-team-label"} {
 		open, err := c.metric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy))
 		require.True(t, err != nil || open == 0)
@@ -83,7 +84,7 @@ func alwaysTrap(t *testing.T, c *cluster) {
 	c.requireTried(t, "trap-fail", `WasmAdmission policy "trap-fail"`)
 }
 
-// warning returns what a client is warned of when it writes what complies.
+// warning returns the warnings that a client gets for a complying write.
 func (c *cluster) warning(t *testing.T) string {
 	t.Helper()
 	config, warnings := c.server.RESTConfig(), &collected{}
@@ -94,7 +95,7 @@ func (c *cluster) warning(t *testing.T) string {
 	return warnings.String()
 }
 
-// collected is a handler that keeps warnings.
+// collected is a warning handler that stores the warnings.
 type collected struct {
 	mu    sync.Mutex
 	lines []string
@@ -112,8 +113,8 @@ func (c *collected) String() string {
 	return strings.Join(c.lines, "\n")
 }
 
-// modulesReplaced replaces modules under a running server by one that accepts all: one
-// that may be replaced, and one of which the digest is pinned.
+// modulesReplaced replaces modules of a running server by one that accepts everything. One module
+// may be replaced, and the other one has a pinned digest.
 func modulesReplaced(t *testing.T, c *cluster) {
 	c.place(t, "replaceable.wasm", "deny")
 	c.place(t, "pinned.wasm", "deny")
@@ -130,7 +131,7 @@ func modulesReplaced(t *testing.T, c *cluster) {
 	c.requireTried(t, "replaceable", denied("replaceable"))
 	c.requireTried(t, "pinned", denied("pinned"))
 
-	// Who may write the file decides what an unpinned policy does, and it is seen.
+	// Whoever can write the file decides what an unpinned policy does. The change is visible.
 	before := c.runningSet(t)
 	c.place(t, "replaceable.wasm", "accept")
 	c.requireNewSet(t, before)
@@ -145,7 +146,7 @@ func modulesReplaced(t *testing.T, c *cluster) {
 	}
 	c.requireLog(t,
 		"The configured policies cannot be loaded: the previous set stays in service until this is fixed")
-	// What is not a module is no better where no digest is pinned.
+	// Without a pinned digest, a file that is not a module is refused too.
 	c.placeBytes(t, "replaceable.wasm", []byte("no module"))
 	c.requireNotReady(t, policiesCheck, "policies[replaceable].module: ")
 	c.requireAdmitted(t, "replaceable")
@@ -158,8 +159,8 @@ func modulesReplaced(t *testing.T, c *cluster) {
 	c.requireTried(t, "pinned", denied("pinned"))
 }
 
-// directoryBroken breaks the directory of manifests in several ways under a running
-// server, and has one start while it is broken.
+// directoryBroken breaks the manifest directory of a running server in several ways, and starts a
+// server while it is broken.
 func directoryBroken(t *testing.T, c *cluster) {
 	c.start(t, configuration{keepLastGood: true})
 	manifests, away := c.path("manifests"), c.path("manifests-away")
@@ -174,7 +175,7 @@ func directoryBroken(t *testing.T, c *cluster) {
 		{"writable by others", "others must not be able to write it",
 			func() error { return os.Chmod(manifests, 0o777) },
 			func() error { return os.Chmod(manifests, 0o700) }},
-		{"a manifest that is none", "broken.yaml",
+		{"an invalid manifest", "broken.yaml",
 			func() error { return os.WriteFile(broken, []byte("kind: ["), 0o600) },
 			func() error { return os.Remove(broken) }},
 	} {

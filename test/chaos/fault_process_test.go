@@ -33,16 +33,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// replaceable is a policy whose module can be replaced, and which concerns only objects
-// that ask for it.
+// replaceable is a policy whose module can be replaced. It only matches objects with its label.
 const replaceable = `
 - name: replaceable
   module: file://MODULES/replaceable.wasm
   objectSelector: {matchLabels: {try: replaceable}}
 `
 
-// killDuringReload kills the server while it compiles a module that has just come, and
-// starts it again on what is left.
+// killDuringReload kills the server while it compiles a new module, and restarts it with the
+// remaining files.
 func killDuringReload(t *testing.T, c *cluster) {
 	c.place(t, "replaceable.wasm", "accept")
 	c.start(t, configuration{policies: replaceable})
@@ -51,12 +50,12 @@ func killDuringReload(t *testing.T, c *cluster) {
 	c.place(t, "replaceable.wasm", "audit-logger") // takes long to compile
 	hammer.Eventually(t, "the reload compiles", func() error {
 		if half := c.halfCompiled(t); half == "" {
-			return errors.New("no compilation is under way")
+			return errors.New("no compilation is in progress")
 		}
 		return nil
 	})
 	c.kill()
-	require.NotEmpty(t, c.halfCompiled(t), "the reload had ended before the server was killed")
+	require.NotEmpty(t, c.halfCompiled(t), "the reload ended before the server was killed")
 
 	c.start(t, configuration{policies: replaceable})
 	c.requireLog(t, "Removing leftovers of an interrupted compilation")
@@ -64,7 +63,7 @@ func killDuringReload(t *testing.T, c *cluster) {
 	require.Empty(t, c.halfCompiled(t))
 }
 
-// halfCompiled returns the name of an entry of compiled code that is being written.
+// halfCompiled returns the name of an incomplete entry in the compiled code.
 func (c *cluster) halfCompiled(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir(c.path("state", "compiled"))
@@ -83,13 +82,13 @@ func (c *cluster) halfCompiled(t *testing.T) string {
 	return ""
 }
 
-// etcdGone kills etcd, and then has it hang.
+// etcdGone kills etcd, and later makes it hang.
 func etcdGone(t *testing.T, c *cluster) {
 	c.start(t, configuration{})
 	c.hammer.RequireDenials(t)
 	c.etcd.Kill9()
 	c.requireNotReady(t, "/readyz?verbose", "[-]etcd failed")
-	// That it cannot store anything is not the policies' failure.
+	// A server that cannot store anything must not report a failure of the policies.
 	c.requireReady(t, policiesCheck)
 	require.Error(t, c.comply(t.Context(), hammer.ConfigMap("", "team", "red")))
 	c.startEtcd(t)
@@ -104,10 +103,10 @@ func etcdGone(t *testing.T, c *cluster) {
 	c.requireReady(t, "/readyz")
 }
 
-// registryGone starts servers while the registry is gone: one that has the module, and
-// one that has not.
+// registryGone starts servers while the registry is gone: one that has the module in its store, and
+// one that does not.
 func registryGone(t *testing.T, c *cluster) {
-	c.start(t, configuration{}) // the store has the module now, if it had not
+	c.start(t, configuration{}) // now the store has the module
 	c.stopRegistry()
 	defer c.startRegistry(t)
 	c.start(t, configuration{})
@@ -125,10 +124,10 @@ func registryGone(t *testing.T, c *cluster) {
 	c.requireLog(t, "Fetched module from a registry")
 }
 
-// clockJumps has a server whose clock since boot is a hundred days ahead, and then has
-// time jump for it while it runs: what was frozen finds that all clocks went on. The
-// clock of the day cannot be set for one process and is left alone; files from the far
-// future, and from long ago, are what a server would find whose clock was wrong.
+// clockJumps starts a server whose boot-time clock is a hundred days ahead. Then it freezes the
+// running server, for which all clocks jump. The wall clock cannot be set for a single process and
+// is not changed. Instead, the server finds files from the far future and from long ago, as it
+// would if its clock were wrong.
 func clockJumps(t *testing.T, c *cluster) {
 	const ahead = "8640000"
 	wrapper := []string{"unshare", "--time", "--monotonic", ahead, "--boottime", ahead}
@@ -141,35 +140,35 @@ func clockJumps(t *testing.T, c *cluster) {
 	c.start(t, configuration{policies: replaceable, wrapper: wrapper})
 	offsets, err := os.ReadFile(fmt.Sprintf("/proc/%d/timens_offsets", c.server.PID()))
 	require.NoError(t, err)
-	require.Contains(t, string(offsets), ahead, "the server has other clocks")
+	require.Contains(t, string(offsets), ahead, "the server must have its own clocks")
 	c.hammer.RequireDenials(t)
 
 	for range 3 {
 		before := c.hammer.Unanswered()
 		require.NoError(t, syscall.Kill(c.server.PID(), syscall.SIGSTOP))
-		hammer.Eventually(t, "every writer has waited in vain", func() error {
+		hammer.Eventually(t, "every writer got no response", func() error {
 			if missed := c.hammer.Unanswered() - before; missed < writers {
-				return fmt.Errorf("%d writes without an answer", missed)
+				return fmt.Errorf("%d writes without a response", missed)
 			}
 			return nil
 		})
 		require.NoError(t, syscall.Kill(c.server.PID(), syscall.SIGCONT))
 		c.hammer.RequireDenials(t)
 	}
-	// It still finds changes, and serves them.
+	// The server still finds changes and serves them.
 	before := c.runningSet(t)
 	c.place(t, "replaceable.wasm", "deny")
 	c.requireNewSet(t, before)
 	c.requireReady(t, policiesCheck)
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
-	// And back again: the next server's clocks are a hundred days behind this one's.
+	// Now the other way around: the next server's clocks are a hundred days behind this one's.
 	c.stop()
 	c.date(t, time.Unix(0, 0))
 	c.start(t, configuration{policies: replaceable})
 	c.requireReady(t, policiesCheck)
 }
 
-// date says of all files that the server reads or keeps that they were written then.
+// date sets the modification time of all files that the server reads or keeps.
 func (c *cluster) date(t *testing.T, when time.Time) {
 	t.Helper()
 	for _, directory := range []string{"state", "modules", "manifests"} {

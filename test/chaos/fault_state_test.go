@@ -27,14 +27,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// mount puts a small file system in memory at a new directory until the test ends.
+// mount mounts a small in-memory file system at a new directory until the test ends.
 func (c *cluster) mount(t *testing.T, name string) (directory string) {
 	t.Helper()
 	directory = c.path(name)
 	require.NoError(t, os.Mkdir(directory, 0o700))
 	if err := syscall.Mount("chaos", directory, "tmpfs", 0, "size=32m,mode=0700"); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			t.Skip("may not mount file systems: ", err)
+			t.Skip("cannot mount file systems: ", err)
 		}
 		require.NoError(t, err)
 	}
@@ -46,11 +46,12 @@ func (c *cluster) mount(t *testing.T, name string) (directory string) {
 	return directory
 }
 
-// leave ends a test that took the state directory away with a server that has another.
+// leave ends a test that broke the state directory: it starts a server with the normal state
+// directory.
 func (c *cluster) leave(t *testing.T) { c.start(t, configuration{}) }
 
-// diskFull fills the disk of a server's state directory. What was compiled before is served, also
-// after a restart; a module that is new is a bad change until there is room.
+// diskFull fills the disk with a server's state directory. The server serves modules that are
+// already compiled, even after a restart. A new module is a bad change until there is space.
 func diskFull(t *testing.T, c *cluster) {
 	state := c.mount(t, "full")
 	c.place(t, "replaceable.wasm", "accept")
@@ -70,7 +71,7 @@ func diskFull(t *testing.T, c *cluster) {
 	c.hammer.RequireDenials(t)
 
 	require.NoError(t, os.Remove(filepath.Join(state, "filler")))
-	// a custom section makes it another
+	// a custom section makes it a different module
 	c.placeBytes(t, "replaceable.wasm", append(guest(t, "deny"), 0, 2, 1, 'x'))
 	c.requireNewSet(t, before)
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
@@ -85,14 +86,14 @@ func fill(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Create(path)
 	require.NoError(t, err)
-	defer func() { _ = file.Close() }() // it failed already
+	defer func() { _ = file.Close() }() // writing to it already failed
 	for err == nil {
 		_, err = file.Write(make([]byte, 4096))
 	}
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// stateReadOnly has a server not start whose state directory is empty and read-only, unless it
+// stateReadOnly checks that a server with an empty, read-only state directory only starts if it
 // compiles in its own process.
 func stateReadOnly(t *testing.T, c *cluster) {
 	state := c.mount(t, "read-only")
@@ -112,9 +113,8 @@ func stateReadOnly(t *testing.T, c *cluster) {
 	c.leave(t)
 }
 
-// stateCorrupt damages everything that a server kept, in several ways, each before a
-// start. Nothing of it may be used, and everything can be had again, but for a module
-// whose registry is gone.
+// stateCorrupt damages all files that a server kept, in several ways, before each start. The server
+// must not use any damaged file. It can restore everything except a module whose registry is gone.
 func stateCorrupt(t *testing.T, c *cluster) {
 	c.start(t, configuration{keepLastGood: true})
 	for _, damage := range []func([]byte) []byte{flip(0), flip(2), flip(-1), truncate, empty} {
@@ -139,8 +139,7 @@ func stateCorrupt(t *testing.T, c *cluster) {
 	c.start(t, configuration{keepLastGood: true})
 }
 
-// damage changes every file of the state directory that has content, and returns their
-// number.
+// damage changes every non-empty file in the state directory, and returns their number.
 func (c *cluster) damage(t *testing.T, change func([]byte) []byte) (files int) {
 	t.Helper()
 	err := filepath.WalkDir(c.path("state"), func(path string, entry fs.DirEntry, err error) error {
@@ -158,7 +157,7 @@ func (c *cluster) damage(t *testing.T, change func([]byte) []byte) (files int) {
 	return files
 }
 
-// flip changes a bit: in the first byte, in the last, or where a divisor says.
+// flip changes a bit in the first byte, in the last byte, or at the position that a divisor gives.
 func flip(where int) func([]byte) []byte {
 	return func(content []byte) []byte {
 		at := 0

@@ -28,21 +28,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// policiesCheck is the check of readyz for changes of the policies that are bad.
+// policiesCheck is the readiness check that fails after a bad change of the policies.
 const policiesCheck = "/readyz/wasm-admission-policies"
 
-// requireLog waits until the server's log has a text.
+// requireLog waits until the server's log contains a text.
 func (c *cluster) requireLog(t *testing.T, text string) {
 	t.Helper()
-	hammer.Eventually(t, fmt.Sprintf("the log says %q", text), func() error {
+	hammer.Eventually(t, fmt.Sprintf("the log contains %q", text), func() error {
 		if !strings.Contains(c.server.Logs(), text) {
-			return fmt.Errorf("the log does not say %q", text)
+			return fmt.Errorf("the log does not contain %q", text)
 		}
 		return nil
 	})
 }
 
-// requireNotReady waits until a check of readyz fails for a reason.
+// requireNotReady waits until a readiness check fails with a reason.
 func (c *cluster) requireNotReady(t *testing.T, check, reason string) {
 	t.Helper()
 	hammer.Eventually(t, fmt.Sprintf("%s fails: %s", check, reason), func() error {
@@ -54,7 +54,7 @@ func (c *cluster) requireNotReady(t *testing.T, check, reason string) {
 	})
 }
 
-// requireReady waits until a check of readyz passes.
+// requireReady waits until a readiness check passes.
 func (c *cluster) requireReady(t *testing.T, check string) {
 	t.Helper()
 	hammer.Eventually(t, check+" passes", func() error {
@@ -66,8 +66,8 @@ func (c *cluster) requireReady(t *testing.T, check string) {
 	})
 }
 
-// requireMetric waits until one of the plugin's metrics, written without their prefix
-// and with all labels, is at least so much.
+// requireMetric waits until a metric of the plugin reaches a value. name has no prefix, but all
+// labels.
 func (c *cluster) requireMetric(t *testing.T, name string, least float64) {
 	t.Helper()
 	hammer.Eventually(t, fmt.Sprintf("metric %s is at least %g", name, least), func() error {
@@ -89,26 +89,26 @@ func (c *cluster) metric(t *testing.T, name string) (float64, error) {
 			return strconv.ParseFloat(strings.TrimSpace(text), 64)
 		}
 	}
-	return 0, fmt.Errorf("there is no metric %s", name)
+	return 0, fmt.Errorf("metric %s does not exist", name)
 }
 
 var runningHash = regexp.MustCompile(
 	`apiserver_wasm_admission_policy_set_info\{hash="([0-9a-f]+)",state="running"\} 1`)
 
-// runningSet is the hash of the set that is served.
+// runningSet returns the hash of the served set.
 func (c *cluster) runningSet(t *testing.T) string {
 	t.Helper()
 	all, err := c.server.Metrics(t.Context())
 	require.NoError(t, err)
 	found := runningHash.FindStringSubmatch(all)
-	require.NotNil(t, found, "the metrics name the running set")
+	require.NotNil(t, found, "the metrics must name the running set")
 	return found[1]
 }
 
-// requireNewSet waits until another set than that is served.
+// requireNewSet waits until a different set is served.
 func (c *cluster) requireNewSet(t *testing.T, before string) {
 	t.Helper()
-	hammer.Eventually(t, "another set of policies is served", func() error {
+	hammer.Eventually(t, "a new set of policies is served", func() error {
 		if now := c.runningSet(t); now == before {
 			return fmt.Errorf("the set is still %s", now)
 		}

@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command chart prints what the chart of the webhook server renders by itself, with a
-// namespace to apply it to. It is in a module of its own: nobody else is to need Helm.
+// Command chart renders the webhook server's chart with its default values, and prints the
+// manifests together with a namespace. It has its own module, so that no other module depends on
+// Helm.
 package main
 
 import (
@@ -35,7 +36,7 @@ import (
 	"helm.sh/helm/v4/pkg/engine"
 )
 
-// The release that is rendered.
+// The rendered release.
 const (
 	releaseName = "wasm-admission"
 	namespace   = "wasm-admission"
@@ -52,8 +53,9 @@ func main() {
 	}
 }
 
-const head = `# Made of the chart beside it by make generate. Set the image, and what is in the ConfigMaps;
-# the certificate comes from the Secret wasm-admission-webhook-tls, as docs/webhook.md says.
+const head = `# Generated from the chart by make generate. Set the image and the contents of the
+# ConfigMaps. The certificate comes from the Secret wasm-admission-webhook-tls; see
+# docs/webhook.md.
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -73,7 +75,7 @@ func printManifests(w io.Writer, chart string) error {
 
 var separator = regexp.MustCompile(`(?m)^---\n`)
 
-// render returns the documents that a chart in a directory makes of values, in the order of
+// render renders the chart in a directory with values, and returns the documents in the order of
 // their files.
 func render(directory string, values map[string]any) ([]string, error) {
 	chart, err := loader.Load(directory)

@@ -38,7 +38,7 @@ import (
 
 var chart = filepath.Join("..", "..", "deploy", "webhook", "chart")
 
-// everything sets all that a template asks for.
+// everything sets every value that the templates use.
 const everything = `
 policies: {a.yaml: "kind: ClusterAdmissionPolicy\n"}
 tls: {clientCAConfigMap: client-ca}
@@ -55,7 +55,7 @@ networkPolicy: {enabled: false}
 podDisruptionBudget: {enabled: false}
 `
 
-// objects renders the chart, and decodes what comes of it as strictly as it can be.
+// objects renders the chart and strictly decodes the objects.
 func objects(t *testing.T, values string) []runtime.Object {
 	t.Helper()
 	set := map[string]any{}
@@ -107,7 +107,7 @@ func TestThePodIsRestricted(t *testing.T) {
 		require.True(t, *pod.SecurityContext.RunAsNonRoot)
 		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault,
 			pod.SecurityContext.SeccompProfile.Type)
-		require.Nil(t, pod.SecurityContext.FSGroup, "what is mounted would be writable by a group")
+		require.Nil(t, pod.SecurityContext.FSGroup, "fsGroup would make the mounted files group-writable")
 		require.True(t, *container.SecurityContext.ReadOnlyRootFilesystem)
 		require.False(t, *container.SecurityContext.AllowPrivilegeEscalation)
 		require.Equal(t, []corev1.Capability{"ALL"}, container.SecurityContext.Capabilities.Drop)
@@ -156,7 +156,7 @@ func TestTheParts(t *testing.T) {
 	require.Equal(t, "/etc/wasm-admission/policies/..data", config["policyDirectory"])
 }
 
-// make generate writes the manifests.
+// If this test fails, run make generate, which writes the manifests.
 func TestTheManifestsAreThoseOfTheChart(t *testing.T) {
 	var text strings.Builder
 	require.NoError(t, printManifests(&text, chart))

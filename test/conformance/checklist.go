@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package conformance holds the checklist of what Kubewarden's own tests demand
-// of a host, as data: what must hold, and how this repository shows it, by
-// wasmctl, by the plugin in a real kube-apiserver and by tests of packages. The
-// tests run the checklist; docs/compatibility.md is its table.
+// Package conformance contains a checklist of the behaviors that Kubewarden's own tests require of
+// a host. Each item says what must hold, and how this repository shows it: with wasmctl, with the
+// plugin in a real kube-apiserver, or with tests of packages. The tests run the checklist.
+// docs/compatibility.md is generated from it.
 package conformance
 
 import (
@@ -34,59 +34,59 @@ import (
 
 // Part is a part of the checklist.
 type Part struct {
-	// Title is that of the part's table.
+	// Title is the title of the part's table.
 	Title string `json:"title"`
-	// Tests are what is tested, in the order of the table.
+	// Tests are Kubewarden's tests, in the order of the table.
 	Tests []Upstream `json:"tests"`
 }
 
-// Upstream is a test of Kubewarden's, or a group of them.
+// Upstream is one of Kubewarden's tests, or a group of them.
 type Upstream struct {
-	// Name is what Kubewarden calls it.
+	// Name is Kubewarden's name of the test.
 	Name string `json:"name"`
-	// Behaviours is how many single behaviours the test demands: there is an item for
-	// each, at least.
+	// Behaviours is the number of behaviors that the test requires. There is at least one item for
+	// each.
 	Behaviours int `json:"behaviours"`
-	// Items are the behaviours.
+	// Items are the behaviors.
 	Items []Item `json:"items"`
 }
 
-// Item is a behaviour that is demanded. At least one of Wasmctl, Server and Tests shows
-// it, or Reason says why it is not demanded here; all that there are have to pass.
+// Item is a required behavior. At least one of Wasmctl, Server and Tests shows it, and all of them
+// must pass. Otherwise, Reason says why the behavior is not required here.
 type Item struct {
-	// ID names the item; it is unique in the checklist, and a DNS label.
+	// ID identifies the item. It is a DNS label, and unique in the checklist.
 	ID string `json:"id"`
-	// Holds says in a sentence what must hold.
+	// Holds is a sentence that says what must hold.
 	Holds string `json:"holds"`
-	// Differs says how the answer differs from Kubewarden's on purpose.
+	// Differs says how the behavior intentionally differs from Kubewarden's.
 	Differs string `json:"differs,omitempty"`
-	// Rationale is the question in docs/rationale that argues for the difference.
+	// Rationale is the question in docs/rationale that explains the difference.
 	Rationale string `json:"rationale,omitempty"`
-	// page is the file in docs/rationale that has the question.
+	// page is the file in docs/rationale that contains the question.
 	page string
-	// Refused says what there is not; what shows the item shows that it is refused in
-	// so many words.
+	// Refused says what is not supported. The evidence then shows that it is refused with an
+	// explanation.
 	Refused string `json:"refused,omitempty"`
-	// Wasmctl shows the item by the command line.
+	// Wasmctl shows the item with the command line.
 	Wasmctl *Wasmctl `json:"wasmctl,omitempty"`
-	// Server shows the item by the plugin in a kube-apiserver.
+	// Server shows the item with the plugin in a kube-apiserver.
 	Server *Server `json:"server,omitempty"`
-	// Tests are Go tests that show the item, all of them.
+	// Tests are Go tests that show the item. All must pass.
 	Tests []Test `json:"tests,omitempty"`
 	// Reason is why the item does not apply.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Test names Go tests of a package.
+// Test names Go tests in a package.
 type Test struct {
 	// Package is the package's directory in the repository.
 	Package string `json:"package"`
-	// Names are those of functions in it, or of their subtests.
+	// Names are the names of test functions or of subtests.
 	Names []string `json:"names"`
 }
 
-// Load reads the checklist below root, the repository's directory, and checks that it is
-// well-formed. All problems are told at once.
+// Load reads the checklist below root, the root of the repository, and validates it. It reports all
+// problems at once.
 func Load(root string) ([]Part, error) {
 	files, err := filepath.Glob(filepath.Join(root, "test/conformance/testdata/*.yaml"))
 	if err != nil {
@@ -115,7 +115,7 @@ func Load(root string) ([]Part, error) {
 	return parts, errors.Join(c.problems...)
 }
 
-// readQuestions returns the file that has each question of docs/rationale.
+// readQuestions returns the file that contains each question in docs/rationale.
 func readQuestions(directory string) (map[string]string, error) {
 	pages, err := filepath.Glob(filepath.Join(directory, "*.md"))
 	if err != nil {
@@ -136,17 +136,17 @@ func readQuestions(directory string) (map[string]string, error) {
 	return questions, nil
 }
 
-// checker finds what is wrong with a checklist.
+// checker validates a checklist.
 type checker struct {
 	root      string
 	questions map[string]string
-	// webhook is docs/webhook.md.
+	// webhook is the content of docs/webhook.md.
 	webhook  []byte
 	ids      map[string]bool
 	problems []error
 }
 
-// part reads a part of the checklist.
+// part decodes and validates a part of the checklist.
 func (c *checker) part(data []byte) (part Part, err error) {
 	if err := yaml.UnmarshalStrict(data, &part); err != nil {
 		return part, err
@@ -155,7 +155,7 @@ func (c *checker) part(data []byte) (part Part, err error) {
 	for _, test := range part.Tests {
 		if test.Name == "" || test.Behaviours < 1 || len(test.Items) < test.Behaviours {
 			problems = append(problems,
-				fmt.Errorf("test %q: a name is required, and an item for each of %d behaviours",
+				fmt.Errorf("test %q: a name is required, and an item for each of %d behaviors",
 					test.Name, test.Behaviours))
 		}
 		for i := range test.Items {
@@ -173,9 +173,9 @@ var isLabel = regexp.MustCompile("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 func (c *checker) item(i *Item) error {
 	switch {
 	case !isLabel.MatchString(i.ID):
-		return fmt.Errorf("the id %q is no DNS label", i.ID)
+		return fmt.Errorf("the id %q is not a DNS label", i.ID)
 	case c.ids[i.ID]:
-		return errors.New("the id is there twice")
+		return errors.New("duplicate id")
 	case i.Holds == "":
 		return errors.New("holds is required")
 	case i.Rationale != "" && c.questions[i.Rationale] == "":
@@ -186,7 +186,7 @@ func (c *checker) item(i *Item) error {
 	return c.evidence(i)
 }
 
-// evidence makes sure that something shows the item, and that it can fail.
+// evidence checks that something shows the item and can fail.
 func (c *checker) evidence(i *Item) error {
 	shown := i.Wasmctl != nil || i.Server != nil || len(i.Tests) > 0
 	if shown == (i.Reason != "") {

@@ -25,7 +25,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A checklist in which something is not shown, or cannot fail, is refused.
+// A checklist is refused if an item has no evidence, or if the evidence cannot fail.
 func TestChecklistsAreRefused(t *testing.T) {
 	item := func(rest string) string {
 		return "title: t\ntests:\n- name: n\n  behaviours: 1\n  items:\n  - {id: a, holds: h" +
@@ -49,15 +49,15 @@ func TestChecklistsAreRefused(t *testing.T) {
 			"either wasmctl, server or tests, or a reason is required"},
 		"unknown field": {item(", shows: all"), "unknown field"},
 		"no id": {"title: t\ntests: [{name: n, behaviours: 1, items: [{holds: h, reason: r}]}]",
-			`the id "" is no DNS label`},
+			`the id "" is not a DNS label`},
 		"id twice": {item(", reason: r") + "  - {id: a, holds: h, reason: r}\n",
-			"a: the id is there twice"},
+			"a: duplicate id"},
 		"no sentence": {"title: t\ntests: [{name: n, behaviours: 1, items: [{id: a, reason: r}]}]",
 			"holds is required"},
 		"too few items": {"title: t\ntests: [{name: n, behaviours: 2, items: [{id: a, holds: h, reason: r}]}]",
-			"an item for each of 2 behaviours"},
+			"an item for each of 2 behaviors"},
 		"no behaviours": {"title: t\ntests: [{name: n, items: []}]",
-			"an item for each of 0 behaviours"},
+			"an item for each of 0 behaviors"},
 		"unknown test": {item(", tests: [{package: pkg/abi, names: [TestNothing]}]"),
 			"pkg/abi has no test TestNothing"},
 		"unknown package": {item(", tests: [{package: pkg/none, names: [TestNothing]}]"),
@@ -106,7 +106,7 @@ func TestChecklistsAreRefused(t *testing.T) {
 	}
 }
 
-// What is not as expected is an error, in every way in which something is expected.
+// Every kind of expectation reports an error if it is not met.
 func TestAnswersAreCompared(t *testing.T) {
 	const answer = `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W10="}`
 	for name, test := range map[string]struct {
@@ -129,7 +129,7 @@ func TestAnswersAreCompared(t *testing.T) {
 		"missing value": {Step{Values: map[string]string{"{.code}": "1"}}, output{answer, "", 0},
 			`{.code} is "", not "1"`},
 		"no JSON": {Step{Values: map[string]string{"{.code}": ""}}, output{"text", "", 0},
-			"the answer is no JSON"},
+			"the answer is not JSON"},
 		"answer":   {Step{Answer: "{}"}, output{answer, "", 0}, "the answer is " + answer},
 		"patch":    {Step{Patch: "[{}]"}, output{answer, "", 0}, "the patch is of type"},
 		"no patch": {Step{Patch: "[]"}, output{"{}", "", 0}, "the patch is of type"},
@@ -220,7 +220,7 @@ func TestGoTestsAreCompared(t *testing.T) {
 	require.Nil(t, passLine.FindStringSubmatch("--- SKIP: TestA (0.00s)"))
 }
 
-// The table says what has failed, and figures count it.
+// The table shows failed items, and the figures count them.
 func TestResultsAreTold(t *testing.T) {
 	parts := []Part{{Title: "t", Tests: []Upstream{{Name: "n", Behaviours: 2, Items: []Item{
 		{ID: "good", Holds: "a | b", Wasmctl: &Wasmctl{}, Server: &Server{}},

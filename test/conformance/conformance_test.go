@@ -30,9 +30,9 @@ import (
 
 var (
 	whole = flag.Bool("conformance", false,
-		"run what needs a server and the Go tests too, and count")
-	server = flag.Bool("server", false, "run what needs a server too")
-	shell  = flag.String("shell", "plugin", "who has the policies of servers: plugin or webhook")
+		"also run items that need a server and the Go tests, and print figures")
+	server = flag.Bool("server", false, "also run items that need a server")
+	shell  = flag.String("shell", "plugin", "what evaluates the servers' policies: plugin or webhook")
 	update = flag.Bool("update", false, "write docs/compatibility.md")
 )
 
@@ -45,7 +45,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 	document, err := os.ReadFile(filepath.Join(root, "docs/compatibility.md"))
 	require.NoError(t, err)
 	require.Equal(t, Document(parts, nil), string(document),
-		"run make generate, and mend what fails")
+		"run make generate, and fix what fails")
 }
 
 func writeDocument(t *testing.T, parts []Part, results Results) {
@@ -53,8 +53,8 @@ func writeDocument(t *testing.T, parts []Part, results Results) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, "docs/compatibility.md"), []byte(Document(parts, results)), 0o644)) //nolint:gosec // a document
 }
 
-// TestConformance runs the checklist: without a flag what wasmctl shows, which needs
-// neither a server nor much time.
+// TestConformance runs the checklist. Without flags, it only runs the items that wasmctl shows,
+// which needs no server and little time.
 func TestConformance(t *testing.T) {
 	parts, err := Load(root)
 	require.NoError(t, err)
@@ -94,17 +94,17 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// runner shows items in every way that they have.
+// runner runs all evidence of items.
 type runner struct {
 	outside  *surroundings
 	cluster  *cluster // nil without a server
-	packages goTests  // nil if none were run
+	packages goTests  // nil if no Go tests were run
 
 	mu      sync.Mutex
-	results Results // of what has not been shown
+	results Results // of items that failed
 }
 
-// notRun returns results that say of every item that it has not been run.
+// notRun returns results in which no item has been run.
 func notRun(parts []Part) Results {
 	results := Results{}
 	for _, part := range parts {
@@ -123,7 +123,7 @@ func (r *runner) run(t *testing.T, item Item) {
 	if item.Reason != "" {
 		t.Skip(item.Reason)
 	}
-	t.Cleanup(func() { // servers fail tests by themselves
+	t.Cleanup(func() { // servers report failures of tests themselves
 		if !t.Failed() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -151,7 +151,7 @@ func (r *runner) run(t *testing.T, item Item) {
 	}
 }
 
-// proxied is whether the item counts requests of the proxy.
+// proxied reports whether the item checks requests to the proxy.
 func (w *Wasmctl) proxied() bool {
 	for _, step := range w.Steps {
 		if step.Proxied != nil {

@@ -21,14 +21,14 @@ import (
 	"strings"
 )
 
-// Results are errors of items that do not hold, by their ids.
+// Results are the errors of items that do not hold, keyed by ID.
 type Results map[string]error
 
-// texts says which answers differ in their text from kwctl's and stay so.
+// texts lists permanent differences from kwctl in the text of responses.
 const texts = `
 ## Texts that differ and stay so
 
-If you compare the answers of both line by line, you meet these. None of them changes a verdict, except the last.
+If you compare the responses of both line by line, you find these differences. Only the last one changes verdicts.
 
 * A list that Rego's ` + "`sprintf`" + ` prints reads ` + "`[\"a\"]`" + `, as in the Open Policy Agent; Kubewarden prints ` + "`[a]`" + `.
 * The code of an internal error may differ: compare the text, not the code.
@@ -36,15 +36,15 @@ If you compare the answers of both line by line, you meet these. None of them ch
   so a policy that calls it does not run there.
 `
 
-// Document returns docs/compatibility.md. An item that has no error holds.
+// Document returns docs/compatibility.md. Items without an error hold.
 func Document(parts []Part, results Results) string {
 	var b strings.Builder
 	b.WriteString(`# Compatibility with Kubewarden
 
-This page lists what Kubewarden's own tests demand of a host, behavior by behavior, and what shows it here: ` + "`wasmctl`" + `
-in place of ` + "`kwctl`" + `, the plugin in a real kube-apiserver in place of policy-server, and tests of packages where neither
-shows it from outside. ` + "`make generate`" + ` writes the page from test/conformance/testdata, which says what is run and what
-is expected. ` + "`make conformance`" + ` runs all of it.
+This page lists every behavior that Kubewarden's own tests require of a host, and how it is tested here: with ` + "`wasmctl`" + `
+instead of ` + "`kwctl`" + `, with the plugin in a real kube-apiserver instead of policy-server, and with tests of packages for
+behaviors that neither shows. ` + "`make generate`" + ` writes this page from test/conformance/testdata, which defines what is run
+and what is expected. ` + "`make conformance`" + ` runs all of it.
 
 `)
 	b.WriteString(summary(parts, results))
@@ -52,7 +52,7 @@ is expected. ` + "`make conformance`" + ` runs all of it.
 	b.WriteString(texts)
 	for _, part := range parts {
 		fmt.Fprintf(&b,
-			"\n## %s\n\n| Test of Kubewarden's | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n",
+			"\n## %s\n\n| Kubewarden test | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n",
 			part.Title)
 		for _, test := range part.Tests {
 			for _, item := range test.Items {
@@ -65,7 +65,7 @@ is expected. ` + "`make conformance`" + ` runs all of it.
 	return b.String()
 }
 
-// count is how many items there are of each kind.
+// count is the number of items of each kind.
 type count struct {
 	tests, behaviours, items, hold, differ, refused, fail, out, byWasmctl, byServer, byBoth int
 }
@@ -111,9 +111,9 @@ func (c *count) add(item *Item, failed bool) {
 func summary(parts []Part, results Results) string {
 	var b strings.Builder
 	b.WriteString(
-		`The checklist names behaviors, test by test. Each is one or more items here. An item holds as in Kubewarden, differs on
-purpose, is refused because this version does not support it (the refusal is checked like the others), or does not apply
-for a stated reason.
+		`For each of Kubewarden's tests, the checklist names the required behaviors, each as one or more items. An item holds as
+in Kubewarden, differs on purpose, is refused because this version does not support it (the refusal is tested too), or
+does not apply for a stated reason.
 
 | Part | Behaviors | Items | Hold | Differ | Are refused | Fail | Do not apply |
 |---|---|---|---|---|---|---|---|
@@ -124,7 +124,7 @@ for a stated reason.
 	all := tally(parts, results)
 	b.WriteString(all.row("All"))
 	fmt.Fprintf(&b,
-		"\n%d items are shown by wasmctl and %d by a kube-apiserver, %d of them by both.\n",
+		"\n%d items are tested with wasmctl and %d with a kube-apiserver, %d of them with both.\n",
 		all.byWasmctl, all.byServer, all.byBoth)
 	return b.String()
 }
@@ -134,7 +134,7 @@ func (c count) row(title string) string {
 		c.hold, c.differ, c.refused, c.fail, c.out)
 }
 
-// differences lists what is otherwise, and why.
+// differences lists the items that do not hold as in Kubewarden, with the reasons.
 func differences(parts []Part) string {
 	differ, refused, out := remarks{}, remarks{}, remarks{}
 	for _, part := range parts {
@@ -156,7 +156,7 @@ func differences(parts []Part) string {
 		"\n## What does not apply\n\n" + out.String()
 }
 
-// remarks are texts with what each is about, in the order in which they came.
+// remarks are texts in order of appearance, each with the items that it applies to.
 type remarks struct {
 	texts []string
 	about map[string][]string
@@ -172,7 +172,7 @@ func (r *remarks) add(text, test, holds string) {
 	r.about[text] = append(r.about[text], wrap("  * ", test+": "+holds))
 }
 
-// String returns a list of them.
+// String returns the remarks as a Markdown list.
 func (r *remarks) String() string {
 	var b strings.Builder
 	for _, text := range r.texts {
@@ -181,10 +181,10 @@ func (r *remarks) String() string {
 	return b.String()
 }
 
-// width is that of Markdown's lines, where words allow it.
+// width is the maximum width of lines, if words allow it.
 const width = 120
 
-// wrap returns an entry of a list in lines that are not too wide.
+// wrap returns a list entry, wrapped to the maximum width.
 func wrap(bullet, text string) string {
 	var b strings.Builder
 	line := bullet
@@ -210,7 +210,7 @@ func (i *Item) difference() string {
 		"))"
 }
 
-// anchor is where a heading is linked to.
+// anchor returns the anchor of a heading.
 func anchor(heading string) string {
 	kept := strings.Map(func(r rune) rune {
 		switch {
@@ -239,7 +239,7 @@ func (i *Item) status(results Results) string {
 	}
 }
 
-// names are those of the Go tests that show the item.
+// names returns the names of the Go tests that show the item.
 func (i *Item) names() string {
 	var tests []string
 	for _, test := range i.Tests {
@@ -255,7 +255,7 @@ func mark(b bool) string {
 	return ""
 }
 
-// cell keeps bars and lines from ending a cell of a table.
+// cell escapes bars and newlines, which would end a table cell.
 func cell(s string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s)
 }

@@ -24,8 +24,8 @@ import (
 	"strings"
 )
 
-// validate makes sure that the tests exist, as far as that is known without running them:
-// names of subtests are known then only.
+// validate checks that the test functions exist. It cannot check names of subtests, which are only
+// known when the tests run.
 func (t Test) validate(root string) error {
 	files, err := filepath.Glob(filepath.Join(root, t.Package, "*_test.go"))
 	if err != nil {

@@ -27,10 +27,10 @@ import (
 	"strings"
 )
 
-// goTests are the Go tests that have passed, as package and name.
+// goTests are the Go tests that passed, as package and name.
 type goTests map[string]bool
 
-// show returns which of the tests have not passed.
+// show returns an error for each test that did not pass.
 func (g goTests) show(tests []Test) error {
 	for _, test := range tests {
 		for _, name := range test.Names {
@@ -44,8 +44,7 @@ func (g goTests) show(tests []Test) error {
 
 var passLine = regexp.MustCompile(`(?m)^ *--- PASS: (\S+) \(`)
 
-// runTests runs every test that an item names once, package by package. One that is
-// skipped has not passed.
+// runTests runs every test that an item names, package by package. A skipped test has not passed.
 func runTests(ctx context.Context, parts []Part, log func(format string, args ...any)) goTests {
 	functions := map[string][]string{}
 	for _, part := range parts {

@@ -36,7 +36,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// show sends the request, again if it has time, and returns what is not as expected.
+// show sends the request, repeatedly if Eventually is set, and returns an error if an expectation
+// is not met.
 func (r *Request) show(ctx context.Context, p *place, namespace string) error {
 	attempt := func() error { return r.attempt(ctx, p, namespace) }
 	if r.Eventually {
@@ -69,7 +70,7 @@ func (r *Request) attempt(ctx context.Context, p *place, namespace string) error
 	return r.compareAudit(ctx, p, namespace, sent)
 }
 
-// warnings keeps the warnings that a client gets.
+// warnings stores the warnings that a client gets.
 type warnings struct{ texts []string }
 
 // HandleWarningHeader implements [rest.WarningHandler].
@@ -87,7 +88,7 @@ func (w *warnings) compare(parts []string) error {
 	return nil
 }
 
-// send sends a request; an error is the server's.
+// send sends a request and returns the server's error.
 func send(ctx context.Context, server *harness.Server, namespace string,
 	r *Request) (*unstructured.Unstructured, *warnings, error) {
 	config, seen := server.RESTConfig(), &warnings{}
@@ -118,7 +119,7 @@ func send(ctx context.Context, server *harness.Server, namespace string,
 	return object, seen, err
 }
 
-// compareVerdict compares the server's answer with what is expected.
+// compareVerdict compares the server's response with the expected one.
 func (r *Request) compareVerdict(p *place, answer error) error {
 	if !r.denied() {
 		return answer
@@ -160,7 +161,7 @@ func (r *Request) compareVerdict(p *place, answer error) error {
 	return nil
 }
 
-// compareAudit compares the audit event of the request, which comes a moment later.
+// compareAudit compares the audit event of the request, which is written a moment later.
 func (r *Request) compareAudit(ctx context.Context, p *place, namespace string,
 	sent time.Time) error {
 	if len(r.Audit)+len(r.Verdicts) == 0 {
@@ -183,7 +184,7 @@ func (r *Request) compareAudit(ctx context.Context, p *place, namespace string,
 	return r.compareAnnotations(p, found.Annotations)
 }
 
-// isOf is whether an audit event is of such a request.
+// isOf reports whether an audit event belongs to the request.
 func (r *Request) isOf(event *auditv1.Event, namespace string) bool {
 	verb, name := "delete", r.Delete
 	if name == "" {

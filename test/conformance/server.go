@@ -22,64 +22,61 @@ import (
 	"fmt"
 )
 
-// Server shows an item by the plugin in a kube-apiserver, or by the webhook server behind
-// one. The item has a namespace of its
-// own, of its id; policies that do not say otherwise are asked about that namespace alone,
-// and the first one is called as the item if it has no name. In texts $ROOT stands for the
-// repository, and $MODULES for the URI of a directory with all modules.
+// Server shows an item with the plugin in a kube-apiserver, or with the webhook server behind one.
+// The item has its own namespace, which is named after its ID. By default, policies only match this
+// namespace, and the first policy is named after the item. In texts, $ROOT is replaced by the
+// repository's directory, and $MODULES by the URI of a directory with all modules.
 type Server struct {
-	// InProcess is the row of the table in docs/webhook.md because of which the item can be
-	// shown by the plugin only.
+	// InProcess is the row in docs/webhook.md that explains why only the plugin can show the item.
 	InProcess string `json:"inProcess,omitempty"`
-	// Policies and Groups are policies of the plugin's configuration.
+	// Policies and Groups are policies in the plugin's configuration.
 	Policies []map[string]any `json:"policies,omitempty"`
 	Groups   []map[string]any `json:"groups,omitempty"`
 	// Manifest is a file in the policy directory.
 	Manifest string `json:"manifest,omitempty"`
-	// Configuration has further fields of a configuration. The item then has a server of
-	// its own.
+	// Configuration has further fields of the configuration. The item then has its own server.
 	Configuration map[string]any `json:"configuration,omitempty"`
-	// Refused are texts of the log of a server that does not start with these policies.
-	// The item then has a server of its own, and no steps.
+	// Refused are texts in the log of a server that refuses to start with these policies. The item
+	// then has its own server and no steps.
 	Refused []string `json:"refused,omitempty"`
-	// Objects are there before the policies see anything.
+	// Objects are created before the policies see anything.
 	Objects []json.RawMessage `json:"objects,omitempty"`
-	// Steps are requests, one after the other.
+	// Steps are requests, which are sent in order.
 	Steps []Request `json:"steps,omitempty"`
-	// Log are texts of the server's log.
+	// Log are texts in the server's log.
 	Log []string `json:"log,omitempty"`
 }
 
-// Request is a request of an administrator, and what is expected of it: one that is not
-// said to be denied is admitted. One of Create, Update and Delete is required.
+// Request is a request by an administrator with its expected result. By default, the request must
+// be admitted. One of Create, Update and Delete is required.
 type Request struct {
 	// Create and Update are objects, in the item's namespace.
 	Create json.RawMessage `json:"create,omitempty"`
 	Update json.RawMessage `json:"update,omitempty"`
 	// Delete is the name of a ConfigMap.
 	Delete string `json:"delete,omitempty"`
-	// Code is that of the refusal.
+	// Code is the code of the denial.
 	Code int32 `json:"code,omitempty"`
-	// Message is that of the refusal, and Contains are parts of it.
+	// Message is the message of the denial, and Contains are parts of it.
 	Message  string   `json:"message,omitempty"`
 	Contains []string `json:"contains,omitempty"`
-	// Lacks are texts that the message does not have.
+	// Lacks are texts that the message must not contain.
 	Lacks []string `json:"lacks,omitempty"`
-	// Causes are those of the refusal, as field: message, in their order, and CauseParts
-	// are parts of some of them.
+	// Causes are the causes of the denial as "field: message", in order. CauseParts are parts of
+	// some of the causes.
 	Causes     []string `json:"causes,omitempty"`
 	CauseParts []string `json:"causeParts,omitempty"`
-	// Values are what the object that came back has at JSON paths.
+	// Values are the values at JSON paths in the returned object.
 	Values map[string]string `json:"values,omitempty"`
-	// Warnings are parts of the warnings, each of one; their number counts.
+	// Warnings are parts of the warnings, one for each warning.
 	Warnings []string `json:"warnings,omitempty"`
-	// Verdicts are what policies made of it, by their names: allowed, denied or failed, and
-	// empty for a policy that was not asked.
+	// Verdicts are the policies' verdicts by name: allowed, denied, failed, or empty if the policy
+	// was not evaluated.
 	Verdicts map[string]string `json:"verdicts,omitempty"`
-	// Eventually has the request sent again for a while until all is as expected: what
-	// policies see of the cluster may be a moment old.
+	// Eventually repeats the request for a while until all expectations are met, because policies
+	// may see the cluster with a short delay.
 	Eventually bool `json:"eventually,omitempty"`
-	// Audit are parts of annotations of the audit event, by their names.
+	// Audit are parts of the audit event's annotations, by name.
 	Audit map[string]string `json:"audit,omitempty"`
 }
 
@@ -103,7 +100,7 @@ func (s *Server) validate() error {
 	return nil
 }
 
-// denied is whether the request is expected to be.
+// denied reports whether the request must be denied.
 func (r *Request) denied() bool {
 	return r.Code != 0 || r.Message != "" || len(r.Contains)+len(r.Causes)+len(r.CauseParts) > 0
 }

@@ -38,7 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// patience is how long is waited for what comes a moment later.
+// patience is the time limit for waiting.
 const patience = 20 * time.Second
 
 const auditWrites = `
@@ -50,20 +50,21 @@ rules:
 - {level: None}
 `
 
-// cluster is where items are shown by the plugin, or by the webhook server.
+// cluster has the servers that show items with the plugin or with the webhook server.
 type cluster struct {
 	t         *testing.T
 	directory string
 	byWebhook bool
-	// apiserver is the one that webhook servers are behind, nil until there is one.
+	// apiserver is the apiserver that calls webhook servers. It is nil until it is started.
 	apiserver *harness.Server
-	// shared has the policies of all items that do not need a place of their own.
+	// shared has the policies of all items that do not need their own place.
 	shared *place
-	// shown, failed and left are how many items were, and how many cannot be shown here.
+	// shown, failed and left are the numbers of items that passed, failed, and cannot be shown
+	// here.
 	shown, failed, left atomic.Int32
 }
 
-// count shows an item, and counts it.
+// count runs an item and counts it.
 func (c *cluster) count(t *testing.T, item Item) error {
 	if c.skips(item) {
 		c.left.Add(1)
@@ -78,7 +79,7 @@ func (c *cluster) count(t *testing.T, item Item) error {
 	return err
 }
 
-// newCluster starts the server that items share. T is that of all items.
+// newCluster starts the server that items share. t is the test of all items.
 func newCluster(t *testing.T, parts []Part, byWebhook bool) *cluster {
 	t.Helper()
 	c := &cluster{t: t, directory: t.TempDir(), byWebhook: byWebhook}
@@ -100,25 +101,26 @@ func newCluster(t *testing.T, parts []Part, byWebhook bool) *cluster {
 	return c
 }
 
-// skips is whether an item cannot be shown here.
+// skips reports whether an item cannot be shown here.
 func (c *cluster) skips(item Item) bool { return c.byWebhook && item.Server.InProcess != "" }
 
-// start starts a server that ends with the test. Its log is long: only why it ended is told.
+// start starts a server that stops when the test ends. Because the log is long, a failure only
+// reports why the server exited.
 func start(t *testing.T, options harness.Options) *harness.Server {
 	t.Helper()
 	server, err := harness.New(options)
 	if err != nil {
 		_, why, _ := strings.Cut(err.Error(), "\nkube-apiserver: ")
-		t.Fatalf("the server has not started: %s", why)
+		t.Fatalf("the server did not start: %s", why)
 	}
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 	return server
 }
 
-// alone is whether the item has a server of its own.
+// alone reports whether the item has its own server.
 func (s *Server) alone() bool { return s.Refused != nil || s.Configuration != nil }
 
-// copyModules copies all modules into a directory that nobody else may write.
+// copyModules copies all modules to a directory that only the owner can write to.
 func copyModules(directory string) error {
 	for pattern, prefix := range map[string]string{
 		"test/wat/*.wasm": "", "test/policies/*/policy.wasm": "", "bin/policies/*.wasm": "",
@@ -145,7 +147,7 @@ func copyModules(directory string) error {
 	return nil
 }
 
-// configuration returns a WasmAdmissionConfiguration with the policies of items.
+// configuration returns a WasmAdmissionConfiguration with the items' policies.
 func (c *cluster) configuration(items ...Item) (map[string]any, error) {
 	manifests, err := os.MkdirTemp(c.directory, "manifests-")
 	if err != nil {
@@ -177,7 +179,7 @@ func (c *cluster) expand(text string) string {
 	return strings.ReplaceAll(text, "$MODULES", "file://"+c.directory)
 }
 
-// named returns policies with the names and namespaces that they have by default.
+// named adds the default names and namespaces to policies.
 func (i *Item) named(policies []map[string]any) (named []map[string]any) {
 	for _, policy := range policies {
 		policy = maps.Clone(policy)
@@ -194,7 +196,7 @@ func (i *Item) named(policies []map[string]any) (named []map[string]any) {
 	return named
 }
 
-// grantEyes lets policies see everything, and returns when it does.
+// grantEyes grants policies access to everything, and returns once the grant is in effect.
 func grantEyes(ctx context.Context, server *harness.Server) error {
 	_, err := server.Clientset().RbacV1().ClusterRoleBindings().
 		Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
@@ -224,8 +226,8 @@ func grantEyes(ctx context.Context, server *harness.Server) error {
 		})
 }
 
-// show returns what is not as expected. A server that should have been refused and starts
-// fails t.
+// show returns an error if an expectation is not met. It fails t if a server starts that should
+// have refused to.
 func (c *cluster) show(t *testing.T, item Item) error {
 	s, p := item.Server, c.shared
 	if s.alone() {
@@ -245,7 +247,7 @@ func (c *cluster) show(t *testing.T, item Item) error {
 	return s.converse(t.Context(), p, item.ID)
 }
 
-// lacks returns an error if a log does not have all texts.
+// lacks returns an error if a log does not contain all texts.
 func lacks(log string, texts []string) error {
 	for _, text := range texts {
 		if !strings.Contains(log, text) {
@@ -255,7 +257,7 @@ func lacks(log string, texts []string) error {
 	return nil
 }
 
-// converse makes the requests.
+// converse sends the requests.
 func (s *Server) converse(ctx context.Context, p *place, namespace string) error {
 	if err := ensureNamespace(ctx, p.Server, namespace); err != nil {
 		return err
@@ -274,7 +276,7 @@ func (s *Server) converse(ctx context.Context, p *place, namespace string) error
 	return eventually(ctx, func() error { return lacks(p.log(), s.Log) })
 }
 
-// eventually tries until there is no error, or patience is over, and returns the last one.
+// eventually calls try until it succeeds or patience is over, and returns the last error.
 func eventually(ctx context.Context, try func() error) (err error) {
 	_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true,
 		func(context.Context) (bool, error) {

@@ -33,14 +33,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// place is where policies are: in a kube-apiserver, or in a webhook server that one asks.
+// place is a server with policies: a kube-apiserver, or a webhook server that a kube-apiserver
+// calls.
 type place struct {
 	*harness.Server
 	// webhook is nil if the policies are in the kube-apiserver itself.
 	webhook *harness.Webhook
 }
 
-// log is that of who has the policies.
+// log returns the log of the server with the policies.
 func (p *place) log() string {
 	if p.webhook != nil {
 		return p.webhook.Logs()
@@ -51,8 +52,8 @@ func (p *place) log() string {
 var refusedByWebhook = regexp.MustCompile(
 	`^admission webhook "[-.a-z0-9]+\.policy\.wasm\.admission\.k8s\.io" denied the request: `)
 
-// said returns what a policy said of a refusal. The apiserver puts before it which webhook
-// that was.
+// said returns a policy's message in a denial, without the name of the webhook that the apiserver
+// prepends.
 func (p *place) said(message string) string {
 	if p.webhook == nil {
 		return message
@@ -60,7 +61,7 @@ func (p *place) said(message string) string {
 	return message[len(refusedByWebhook.FindString(message)):]
 }
 
-// provenance returns the audit annotations of a phase that say which policies were asked.
+// provenance returns the audit annotations of a phase that name the evaluated policies.
 func (p *place) provenance(annotations map[string]string, phase string) []string {
 	if p.webhook == nil {
 		return []string{annotations["wasm.admission.k8s.io/"+phase]}
@@ -74,8 +75,8 @@ func (p *place) provenance(annotations map[string]string, phase string) []string
 	return texts
 }
 
-// settle puts policies somewhere, and returns once they are asked. A place of an item is its
-// own.
+// settle starts a place with policies, and returns once the policies are called. The place belongs
+// to a single item.
 func (c *cluster) settle(t *testing.T, id string, configuration map[string]any) *place {
 	t.Helper()
 	if !c.byWebhook {
@@ -110,7 +111,7 @@ func (c *cluster) settle(t *testing.T, id string, configuration map[string]any) 
 	return p
 }
 
-// refusal returns the log of who refuses to start with policies.
+// refusal returns the log of a server that refuses to start with policies.
 func (c *cluster) refusal(t *testing.T, configuration map[string]any) (string, error) {
 	t.Helper()
 	if !c.byWebhook {
@@ -128,12 +129,12 @@ func (c *cluster) refusal(t *testing.T, configuration map[string]any) (string, e
 	w, err := c.shared.NewWebhook(t.TempDir(), c.expand(string(text)),
 		"--write-webhook-configurations=false")
 	if err == nil {
-		return "", fmt.Errorf("the webhook server has started: %w", w.Stop())
+		return "", fmt.Errorf("the webhook server started: %w", w.Stop())
 	}
 	return err.Error(), nil
 }
 
-// admission returns the configuration of the apiserver's plugins.
+// admission returns the apiserver's AdmissionConfiguration.
 func (c *cluster) admission(configuration map[string]any) (string, error) {
 	text, err := json.Marshal(map[string]any{
 		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
@@ -149,8 +150,8 @@ func probeName(id string, mutating bool) string {
 	return "probe-" + id
 }
 
-// probe is a policy that denies everything in a namespace of its name. Webhook configurations
-// take effect as a whole.
+// probe returns a policy that denies everything in the namespace with its name. Webhook
+// configurations take effect as a whole, so the probe shows when all policies are in effect.
 func probe(id string, mutating bool) map[string]any {
 	name := probeName(id, mutating)
 	return map[string]any{
@@ -169,7 +170,7 @@ func probe(id string, mutating bool) map[string]any {
 	}
 }
 
-// reach returns once the apiserver asks the policy that denies everything in a namespace.
+// reach returns once the apiserver calls the probe of a namespace.
 func (p *place) reach(ctx context.Context, namespace string) error {
 	if err := ensureNamespace(ctx, p.Server, namespace); err != nil {
 		return err
@@ -178,8 +179,8 @@ func (p *place) reach(ctx context.Context, namespace string) error {
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "c-"}}
 		if _, err := p.Clientset().CoreV1().ConfigMaps(namespace).Create(ctx, object,
 			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err != nil {
-			return nil //nolint:nilerr // a refusal is what is waited for
+			return nil //nolint:nilerr // the probe's denial is expected
 		}
-		return fmt.Errorf("the policy of namespace %s is not asked", namespace)
+		return fmt.Errorf("the policy of namespace %s is not called", namespace)
 	})
 }

@@ -43,10 +43,10 @@ import (
 
 const root = "../.."
 
-// surroundings is what wasmctl finds outside: see [Wasmctl].
+// surroundings are the servers and files that wasmctl uses. See [Wasmctl].
 type surroundings struct {
 	wasmctl, cache string
-	// names have what stands for what in texts.
+	// names are the placeholders in texts and their values.
 	names []string
 	proxy *proxy
 }
@@ -98,7 +98,7 @@ func newSurroundings(t *testing.T) *surroundings {
 	return w
 }
 
-// pushImage puts images/app:v1 into a registry, an index of an image for this platform.
+// pushImage pushes images/app:v1 to a registry. It is an index with an image for this platform.
 func pushImage(t *testing.T, r *registry.Registry) {
 	t.Helper()
 	config := r.PushBlob(t, "images/app", ocispec.MediaTypeImageConfig,
@@ -121,12 +121,13 @@ func pushImage(t *testing.T, r *registry.Registry) {
 	r.PushManifest(t, "images/app", "v1", index)
 }
 
-// expand returns what fills in a text of an item that has the directory given.
+// expand returns a function that replaces placeholders in the texts of an item with the given
+// directory.
 func (w *surroundings) expand(directory string) func(string) string {
 	return strings.NewReplacer(append([]string{"$DIR", directory}, w.names...)...).Replace
 }
 
-// proxy leads whatever is asked for to one host, without TLS.
+// proxy forwards all requests to one host, without TLS.
 type proxy struct {
 	url      string
 	requests atomic.Int64
@@ -142,7 +143,7 @@ func newProxy(t *testing.T, host string) *proxy {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.requests.Add(1)
 		if r.Method == http.MethodConnect {
-			http.Error(w, "no tunnels here", http.StatusForbidden)
+			http.Error(w, "tunnels are not supported", http.StatusForbidden)
 			return
 		}
 		onward.ServeHTTP(w, r)

@@ -21,46 +21,45 @@ import (
 	"fmt"
 )
 
-// Wasmctl shows an item by invocations of wasmctl, one after the other in the directory
-// test. In texts $ROOT stands for the repository, $MODULES for
-// the URI of a directory with all modules, $DIR for a directory of the item's own,
-// $REGISTRY for the host of a registry without TLS, $SECURE for one with TLS that wants
-// credentials, $CA for the file that vouches for it, $DOCKER for a directory with
-// credentials, $WEB for the URL of a web server and $PROXY for that of a proxy which leads
-// to the registry without TLS, whatever is asked for; $SIGNED for a directory with who has signed
-// the policies signed/old, signed/bundled and signed/keyless of that registry; $DIGEST is the
-// beginning of the digest of the module that registries and web server have, and $LARGE is a text
-// of 3 MiB.
+// Wasmctl shows an item with invocations of wasmctl, in order, in the directory test. Texts can
+// contain these placeholders: $ROOT is the repository's directory, $MODULES the URI of a directory
+// with all modules, and $DIR the item's own directory. $REGISTRY is the host of a registry without
+// TLS, and $SECURE of one with TLS that needs credentials. $CA is the file with the certificate
+// authority of $SECURE, and $DOCKER a directory with its credentials. $WEB is the URL of a web
+// server, and $PROXY the URL of a proxy that forwards all requests to $REGISTRY. $SIGNED is a
+// directory with the keys and the trust root for the policies signed/old, signed/bundled and
+// signed/keyless in $REGISTRY. $DIGEST is a prefix of the digest of the module on the registries
+// and the web server, and $LARGE is a text of 3 MiB.
 type Wasmctl struct {
-	// Files are written into the item's directory first: their contents by their names.
+	// Files are written to the item's directory first. They map names to contents.
 	Files map[string]string `json:"files,omitempty"`
 	// Steps are the invocations.
 	Steps []Step `json:"steps"`
 }
 
-// Step is an invocation, and what is expected of it.
+// Step is an invocation with its expected result.
 type Step struct {
 	// Args are the arguments.
 	Args []string `json:"args"`
 	// Stdin is the standard input.
 	Stdin string `json:"stdin,omitempty"`
-	// Env are variables, as NAME=value.
+	// Env are environment variables, as NAME=value.
 	Env []string `json:"env,omitempty"`
-	// ExitCode is the one that is expected.
+	// ExitCode is the expected exit code.
 	ExitCode int `json:"exitCode,omitempty"`
-	// Values are what the answer, in JSON on the standard output, has at JSON paths such as
-	// {.status.code}, as text; a path that the answer lacks is the empty text. Of several
-	// answers it is the last.
+	// Values are the values, as text, at JSON paths such as {.status.code} in the response. The
+	// response is the JSON on standard output, or the last one of several. The value of a missing
+	// path is empty.
 	Values map[string]string `json:"values,omitempty"`
-	// Patch is the patch of the answer in JSON.
+	// Patch is the patch in the response, in JSON.
 	Patch string `json:"patch,omitempty"`
-	// Answer is the whole answer: nothing may be added, and keys have their order.
+	// Answer is the whole response. It must have no other fields, and the same order of keys.
 	Answer string `json:"answer,omitempty"`
-	// Output are texts that the two outputs together have.
+	// Output are texts in the standard output or the standard error.
 	Output []string `json:"output,omitempty"`
-	// Lacks are texts that they do not have.
+	// Lacks are texts that must not be in either output.
 	Lacks []string `json:"lacks,omitempty"`
-	// Proxied is whether the proxy was asked; empty is that it does not matter.
+	// Proxied is whether the proxy must be used. If nil, it does not matter.
 	Proxied *bool `json:"proxied,omitempty"`
 }
 

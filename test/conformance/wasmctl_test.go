@@ -31,7 +31,7 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 )
 
-// show runs the steps in surroundings and returns what is not as expected.
+// show runs the steps in surroundings, and returns an error if an expectation is not met.
 func (w *Wasmctl) show(ctx context.Context, outside *surroundings, directory string) error {
 	expand := outside.expand(directory)
 	for name, content := range w.Files {
@@ -60,7 +60,7 @@ func (w *Wasmctl) show(ctx context.Context, outside *surroundings, directory str
 	return nil
 }
 
-// output is what a command leaves.
+// output is the output and the exit code of a command.
 type output struct {
 	stdout, stderr string
 	exitCode       int
@@ -90,7 +90,7 @@ func (s *Step) run(ctx context.Context, outside *surroundings,
 	return output{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}, err
 }
 
-// compare returns what is not as expected.
+// compare returns an error if an expectation is not met.
 func (s *Step) compare(out output, expand func(string) string) error {
 	if out.exitCode != s.ExitCode {
 		return fmt.Errorf("the exit code is %d, not %d", out.exitCode, s.ExitCode)
@@ -119,7 +119,7 @@ func (s *Step) compare(out output, expand func(string) string) error {
 	return nil
 }
 
-// lastAnswer returns the last of some JSON values, as it is written.
+// lastAnswer returns the last of several JSON values, verbatim.
 func lastAnswer(text string) string {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	var answer json.RawMessage
@@ -132,14 +132,14 @@ func lastAnswer(text string) string {
 	}
 }
 
-// compareValues compares what JSON has at paths.
+// compareValues compares the values at paths in JSON.
 func compareValues(values map[string]string, text string) error {
 	if len(values) == 0 {
 		return nil
 	}
 	var answer any
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		return fmt.Errorf("the answer is no JSON: %w", err)
+		return fmt.Errorf("the answer is not JSON: %w", err)
 	}
 	for path, want := range values {
 		parser := jsonpath.New(path).AllowMissingKeys(true)
@@ -160,7 +160,7 @@ func compareValues(values map[string]string, text string) error {
 func comparePatch(want, text string) error {
 	var answer struct{ PatchType, Patch string }
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		return fmt.Errorf("the answer is no JSON: %w", err)
+		return fmt.Errorf("the answer is not JSON: %w", err)
 	}
 	patch, err := base64.StdEncoding.DecodeString(answer.Patch)
 	if err != nil {
@@ -172,7 +172,7 @@ func comparePatch(want, text string) error {
 	return nil
 }
 
-// equalJSON is whether two texts are the same value.
+// equalJSON reports whether two JSON texts have the same value.
 func equalJSON(a, b []byte) bool {
 	var x, y any
 	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil &&

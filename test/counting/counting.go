@@ -14,19 +14,18 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package counting has modules count the instructions that they execute, in the plainest way. It
-// has nothing in common with the scheme by which the engine has them pay fuel, and is what that is
-// compared with.
+// Package counting makes modules count the instructions that they execute, in the simplest way.
+// Tests compare the engine's fuel metering with it, so it shares no code with the engine.
 package counting
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// Export is the name of the exported mutable i64 global that counts. It starts at zero.
+// Export is the name of the exported mutable i64 global that holds the count. It starts at zero.
 const Export = "test-counter"
 
-// Module has a module in the binary format count. Every instruction counts one but for else and
-// end, which are none, and a loop counts on every turn. What is executed without a branch or a call
-// in between is counted at its first instruction.
+// Module returns a module, in the binary format, that counts. Every instruction except else and end
+// counts as one. A loop instruction counts once per iteration. Instructions without a branch or a
+// call between them are counted together, at the first one.
 func Module(module []byte) ([]byte, error) {
 	m, err := wasm.Decode(module)
 	if err != nil {
@@ -49,7 +48,7 @@ func Module(module []byte) ([]byte, error) {
 	return m.Encode(), nil
 }
 
-// count has a body count.
+// count makes a body count its instructions.
 func count(body *wasm.Body, c *wasm.Cursor, global uint32) error {
 	var code []byte
 	start, executed := 0, int64(0)
@@ -82,8 +81,8 @@ func count(body *wasm.Body, c *wasm.Cursor, global uint32) error {
 	return c.Err()
 }
 
-// transfers says whether what comes behind an instruction may be executed at another time than the
-// instruction.
+// transfers reports whether an instruction may transfer control, so that the code after it may run
+// a different number of times.
 func transfers(op wasm.Opcode) bool {
 	switch op {
 	case wasm.OpIf, wasm.OpBr, wasm.OpBrIf, wasm.OpBrTable, wasm.OpBrOnNull, wasm.OpBrOnNonNull,

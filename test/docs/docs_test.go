@@ -34,7 +34,7 @@ import (
 
 var follow = flag.Bool("docs", false, "run the commands of the guides: make test-docs")
 
-// A guide that takes longer hangs.
+// patience is the time after which a guide counts as hung.
 const patience = 8 * time.Minute
 
 const root = "../.."
@@ -47,7 +47,8 @@ func guides(t *testing.T) []page {
 	return pages
 }
 
-// TestGuidesAreMarked runs nothing: each block of commands says how it is to be run.
+// TestGuidesAreMarked checks, without running anything, that every block of commands says how to
+// run it.
 func TestGuidesAreMarked(t *testing.T) {
 	guides(t)
 }
@@ -77,18 +78,18 @@ func TestParse(t *testing.T) {
 func TestMissing(t *testing.T) {
 	require.Empty(t, missing([]string{"a … c", "d"}, "x\na b c\ny\nd\n"))
 	require.Equal(t, []string{"a"}, missing([]string{"d", "a"}, "a\nd\n"),
-		"lines are in their order")
+		"lines must be in order")
 	require.Equal(t, []string{"a.c"}, missing([]string{"a.c"}, "abc\n"))
 }
 
-// A reader that meets what the guide does not say fails.
+// The reader fails if a command does something else than the guide says.
 func TestReaderFails(t *testing.T) {
 	for name, text := range map[string]string{
-		"a command fails":           "```console run\n$ false\n```",
-		"output is missing":         "```console run\n$ echo a\nb\n```",
-		"what is denied goes well":  "```console denied\n$ true\n```",
-		"fails before what is last": "```console denied\n$ false\n$ false\n```",
-		"no server":                 "```console serve\n$ true\n```",
+		"a command fails":                 "```console run\n$ false\n```",
+		"output is missing":               "```console run\n$ echo a\nb\n```",
+		"a denied command succeeds":       "```console denied\n$ true\n```",
+		"a command before the last fails": "```console denied\n$ false\n$ false\n```",
+		"no server":                       "```console serve\n$ true\n```",
 	} {
 		p, err := parse(text)
 		require.NoError(t, err)
@@ -98,34 +99,34 @@ func TestReaderFails(t *testing.T) {
 	p, err := parse("```console run\n$ export A=1 && cd && mkdir b && cd b\n" +
 		"$ echo $A && basename \"$PWD\"\n1\nb\n```")
 	require.NoError(t, err)
-	require.Empty(t, newReader(t).read(p), "variables and the directory are kept")
+	require.Empty(t, newReader(t).read(p), "commands share variables and the working directory")
 }
 
 func TestGuides(t *testing.T) {
 	if !*follow {
-		t.Skip("make test-docs runs it")
+		t.Skip("run make test-docs")
 	}
 	for _, p := range guides(t) {
 		t.Run(filepath.Base(filepath.Dir(p.path))+"/"+filepath.Base(p.path), func(t *testing.T) {
 			r := newReader(t)
 			if problem := r.run(p.needs); p.needs != "" && problem != nil {
-				t.Skipf("not followed here: it needs %s", p.needs)
+				t.Skipf("this guide needs: %s", p.needs)
 			}
 			require.Empty(t, r.read(p))
 			if !r.followed {
-				t.Skip("nothing of it is followed here")
+				t.Skip("this guide has no commands that can run here")
 			}
 		})
 	}
 }
 
-// A reader follows a guide, beginning in the checkout, with an empty home directory.
+// reader follows a guide. It starts in the checkout, with an empty home directory.
 type reader struct {
 	t     *testing.T
 	ctx   context.Context
 	state string // a file with the variables and the working directory
 	out   bytes.Buffer
-	// followed says whether anything was run.
+	// followed is set once a command was run.
 	followed bool
 }
 
@@ -135,7 +136,8 @@ func newReader(t *testing.T) *reader {
 	checkout, err := filepath.Abs(root)
 	require.NoError(t, err)
 	r := &reader{t: t, ctx: ctx, state: filepath.Join(t.TempDir(), "state")}
-	// An empty home must not mean that modules and crates are fetched and compiled anew.
+	// Keep the caches of Go and Cargo, so that the empty home does not make them download and
+	// compile everything again.
 	script := "cd '" + checkout + "'\nexport HOME='" + t.TempDir() + "'\n"
 	kept, err := exec.CommandContext(ctx, "go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
 	require.NoError(t, err)
@@ -150,7 +152,7 @@ func newReader(t *testing.T) *reader {
 	return r
 }
 
-// read runs the blocks of a page, and returns what went otherwise than the page says.
+// read runs the blocks of a page. It returns how the result differs from the page, or "".
 func (r *reader) read(p page) string {
 	for _, b := range p.blocks {
 		for i, c := range b.commands {
@@ -183,7 +185,8 @@ func (r *reader) read(p page) string {
 	return ""
 }
 
-// run has a shell run a command where the one before it has ended.
+// run runs a command in a shell, with the variables and the working directory that the previous
+// command left.
 func (r *reader) run(text string) error {
 	r.out.Reset()
 	script := "source '" + r.state + "'\n" + text + "\nstatus=$?\n" +
@@ -193,7 +196,8 @@ func (r *reader) run(text string) error {
 	return shell.Run()
 }
 
-// serve starts a server in the background, and exports what it tells readers to export.
+// serve starts a server in the background, and exports the variables that it tells readers to
+// export.
 func (r *reader) serve(text string) string {
 	shell := exec.CommandContext(r.ctx, "bash", "-c", "source '"+r.state+"'\n"+text+"\n")
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

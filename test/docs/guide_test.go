@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package docs runs the commands of the guides in docs/authors and docs/admins, word for word.
+// Package docs runs the commands in the guides in docs/authors and docs/admins exactly as written.
 package docs
 
 import (
@@ -25,7 +25,7 @@ import (
 	"strings"
 )
 
-// kinds are the words that follow "console" where a block of commands begins.
+// kinds are the words that may follow "console" at the start of a block of commands.
 var kinds = map[string]string{
 	"run":     "every command succeeds",
 	"denied":  "the last command fails, the others succeed",
@@ -34,22 +34,24 @@ var kinds = map[string]string{
 	"network": "not run: it needs the internet",
 }
 
-// A page is a guide.
+// page is a guide.
 type page struct {
 	path string
-	// needs is a command that fails where the page cannot be followed; empty if there is none.
+	// needs is a command that fails if the page cannot be followed on this machine. It may be
+	// empty.
 	needs  string
 	blocks []block
 }
 
-// A block is a fenced block of commands.
+// block is a fenced block of commands.
 type block struct {
 	kind     string
 	line     int
 	commands []command
 }
 
-// A command is what a reader types, and lines that it has to print, where … stands for anything.
+// command is a command that a reader types, and the lines that it must print. In a line, … stands
+// for any text.
 type command struct {
 	text   string
 	output []string
@@ -60,7 +62,7 @@ var (
 	heredoc = regexp.MustCompile(`<<'?([A-Z]+)'?`)
 )
 
-// readPages reads all guides below the directories.
+// readPages reads all guides in the directories.
 func readPages(directories ...string) ([]page, error) {
 	var pages []page
 	for _, directory := range directories {
@@ -84,7 +86,7 @@ func readPages(directories ...string) ([]page, error) {
 	return pages, nil
 }
 
-// parse finds the blocks of commands in a guide.
+// parse parses the blocks of commands in a guide.
 func parse(text string) (page, error) {
 	var p page
 	lines := strings.Split(text, "\n")
@@ -123,8 +125,8 @@ func parse(text string) (page, error) {
 	return p, nil
 }
 
-// parseCommands splits a block. A command begins with a prompt and goes on after a backslash, and
-// until its here-document ends.
+// parseCommands splits a block into commands. A command starts with a prompt. It continues after a
+// backslash, and until the end of its here-document.
 func parseCommands(lines []string) ([]command, error) {
 	var commands []command
 	for i := 0; i < len(lines); i++ {
@@ -158,7 +160,7 @@ func parseCommands(lines []string) ([]command, error) {
 	return commands, nil
 }
 
-// missing returns the lines that the output lacks, in their order.
+// missing returns the lines that the output lacks, in order.
 func missing(want []string, output string) []string {
 	var lacking []string
 	for _, line := range want {

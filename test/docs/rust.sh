@@ -13,9 +13,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Sourced before docs/authors/rust.md is followed, and fails where that cannot be. The page has
-# rustup install the target wasm32-wasip1. Where Debian's packages are instead, those of
-# hack/guest-toolchains.sh, Cargo compiles the standard library itself, and needs to be told how.
+# Sourced before docs/authors/rust.md is followed. It fails if the page cannot be followed on
+# this machine. The page uses rustup to install the target wasm32-wasip1. With Debian's packages
+# from hack/guest-toolchains.sh instead, Cargo must compile the standard library itself, and the
+# settings below tell it how.
 
 if [ -d "$(rustc --print target-libdir --target wasm32-wasip1 2>/dev/null)" ]; then
 	return 0

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-func TestMisspeltPluginEndsTheStart(t *testing.T) {
+func TestMisspelledPluginFailsTheStart(t *testing.T) {
 	code, stderr := harness.StartExpectingFailure(t, harness.Options{
 		FeatureGate: true,
 		AdmissionConfig: `
@@ -53,8 +53,9 @@ plugins:
 	require.Contains(t, problems[1], `did you mean "WasmAdmission"?`)
 }
 
-// What is configured and switched off by a flag would be enforced by nobody.
-func TestSwitchedOffPluginEndsTheStart(t *testing.T) {
+// A server must not start if a flag disables the plugin that the configuration configures, because
+// nothing would be enforced.
+func TestDisabledPluginFailsTheStart(t *testing.T) {
 	code, stderr := harness.StartExpectingFailure(t, harness.Options{
 		FeatureGate: true,
 		Args:        []string{"--disable-admission-plugins=ServiceAccount,WasmAdmission"},
@@ -73,7 +74,7 @@ plugins:
 		"configures the plugin, but --disable-admission-plugins=WasmAdmission switches it off")
 }
 
-// A rule that matches nothing is told of once the server knows all that it serves.
+// The server warns about a rule that matches nothing, once it knows all resources that it serves.
 func TestRuleThatMatchesNothingIsWarnedAbout(t *testing.T) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))

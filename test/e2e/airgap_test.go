@@ -35,15 +35,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// TestAirGap has a server start with nothing but what wasmctl bundle wrote: policies of a registry
-// and a web server that are gone, signed by a key and an identity, in all formats, verified. What
-// is tampered with is refused in a line.
+// TestAirGap starts a server with nothing but a bundle from wasmctl bundle. The bundle has policies
+// from a registry and a web server that are gone, signed by a key and by an identity in all
+// formats, and the server verifies them. It refuses a bundle that was tampered with, with one line.
 func TestAirGap(t *testing.T) {
 	directory, key, instance := modules(t), signing.NewKey(t), keyless.New(t)
 	deny, err := os.ReadFile(filepath.Join(directory, "deny.wasm"))
 	require.NoError(t, err)
-	// Each policy is another module, by custom sections: what refers to one would refer to all
-	// otherwise.
+	// A custom section makes each policy a different module. Otherwise a reference to one would
+	// refer to all.
 	variant := func(n int) []byte {
 		return append(deny[:len(deny):len(deny)], bytes.Repeat([]byte{0, 1, 0}, n)...)
 	}
@@ -106,7 +106,7 @@ policies:`, insecure, sources, key.PEM, root) +
 
 	content, err := os.ReadFile(in("policies.tar"))
 	require.NoError(t, err)
-	// with what fills a block of the tar: others begin alike
+	// Include the padding of the tar block, because other modules start with the same bytes.
 	at := bytes.Index(content, append(variant(1), 0, 0))
 	require.Positive(t, at)
 	signature := bytes.Index(content, []byte("messageSignature"))

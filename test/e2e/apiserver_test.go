@@ -43,7 +43,7 @@ import (
 
 const apiserverUser = "system:apiserver"
 
-// auditApiserver is the audit policy that records what the apiserver writes.
+// auditApiserver is an audit policy that records the apiserver's own writes.
 const auditApiserver = `
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -53,7 +53,7 @@ rules:
 - {level: Metadata, users: ["system:apiserver"]}
 - {level: None}`
 
-// refusing refuses every request but those of the user exempt-user.
+// refusing is a configuration that denies every request except those of the user exempt-user.
 const refusing = `exemptions: {usernames: [exempt-user]}
 policies:
 - name: nothing
@@ -71,7 +71,7 @@ var exemptUser = rest.ImpersonationConfig{
 	Groups:   []string{"system:masters"},
 }
 
-// apiserverWrites returns what the apiserver wrote so far.
+// apiserverWrites returns the audit events of the apiserver's own writes so far.
 func apiserverWrites(t *testing.T, server *harness.Server) (own []auditv1.Event) {
 	t.Helper()
 	events, err := server.AuditEvents()
@@ -96,10 +96,10 @@ func described(event *auditv1.Event) string {
 	return event.Verb + " " + target
 }
 
-// What the apiserver of this version writes of its own accord is known: under a policy
-// that refuses everything each of its writes passes, and each for that reason. A write
-// that this test sees and pkg/loopback does not know fails it.
-func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
+// pkg/loopback knows every write that this version of the apiserver makes on its own: under a
+// policy that denies everything, each of these writes passes, and passes because it is known. The
+// test fails if it sees an unknown write.
+func TestApiserverWritesAreKnown(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate:     true,
 		AuditPolicy:     auditApiserver,
@@ -131,11 +131,11 @@ func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
 				nil
 		})
 	t.Log(slices.Sorted(maps.Keys(seen)))
-	require.NoError(t, err, "not all of what the apiserver was given to do was seen")
+	require.NoError(t, err, "some expected writes of the apiserver were not seen")
 	for _, event := range apiserverWrites(t, server) {
 		code := event.ResponseStatus.Code
 		if code == http.StatusNotFound || code == http.StatusConflict {
-			continue // It may have failed before admission.
+			continue // The request may have failed before admission.
 		}
 		require.Equal(t, "apiserver", event.Annotations["wasm.admission.k8s.io/exempt"],
 			"%s %s/%s: %d %s", described(&event), event.ObjectRef.Namespace, event.ObjectRef.Name,
@@ -143,8 +143,8 @@ func TestWhatTheApiserverWritesIsKnown(t *testing.T) {
 	}
 }
 
-// makeTheApiserverWrite does what it writes upon: a definition, a registration, a
-// service, and a quota that is used.
+// makeTheApiserverWrite creates objects that make the apiserver write: a custom resource
+// definition, an APIService, a service, and a used quota.
 func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 	t.Helper()
 	config := impersonating(server, exemptUser)
@@ -181,7 +181,7 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 		ObjectMeta: metav1.ObjectMeta{Name: "any"}, Spec: corev1.ResourceQuotaSpec{Hard: hard},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	// No controller runs that would count.
+	// No controller runs that would count the usage.
 	quota.Status = corev1.ResourceQuotaStatus{
 		Hard: hard,
 		Used: corev1.ResourceList{"count/configmaps": resource.MustParse("0")},
@@ -194,9 +194,9 @@ func makeTheApiserverWrite(t *testing.T, server *harness.Server) {
 	require.NoError(t, err)
 }
 
-// Who knows all that userInfo says of the apiserver, and may impersonate it, is
-// evaluated as anybody else, also where the apiserver would not be.
-func TestNobodyPlaysTheApiserver(t *testing.T) {
+// A client that impersonates the apiserver, with everything in its userInfo, is evaluated like any
+// other client, even where the apiserver itself is not.
+func TestNobodyCanPoseAsTheApiserver(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate:     true,
 		AuditPolicy:     auditApiserver,
@@ -222,7 +222,7 @@ func TestNobodyPlaysTheApiserver(t *testing.T) {
 			_, err = client.CoreV1().ConfigMaps("default").
 				Create(t.Context(), configMap("default", "any"), metav1.CreateOptions{})
 			require.ErrorContains(t, err, `WasmAdmission policy "nothing" denied the request`)
-			// The apiserver itself may write this one.
+			// The apiserver itself may write this object.
 			name := "kube-apiserver-legacy-service-account-token-tracking"
 			_, err = client.CoreV1().ConfigMaps("kube-system").
 				Create(t.Context(), configMap("kube-system", name), metav1.CreateOptions{})
@@ -231,8 +231,8 @@ func TestNobodyPlaysTheApiserver(t *testing.T) {
 	}
 }
 
-// What the apiserver sends with its own credential because somebody makes it is evaluated.
-func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
+// Requests that a user makes the apiserver send with its own credential are evaluated.
+func TestRequestsSentForUsersAreEvaluated(t *testing.T) {
 	server := harness.Start(t, harness.Options{
 		FeatureGate: true, AuditPolicy: auditApiserver,
 		Args: []string{"--enable-admission-plugins=NamespaceAutoProvision"},
@@ -277,7 +277,7 @@ func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
 		require.NoError(t, err)
 		err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true,
 			func(ctx context.Context) (bool, error) {
-				// Until the webhook is known, this passes.
+				// This passes until the server knows the webhook.
 				_ = createIn(ctx, client, "default")
 				return slices.ContainsFunc(apiserverWrites(t, server),
 					func(event auditv1.Event) bool {
@@ -285,7 +285,7 @@ func TestWhatTheApiserverIsMadeToSendIsEvaluated(t *testing.T) {
 							event.ObjectRef.Subresource == "proxy"
 					}), nil
 			})
-		require.NoError(t, err, "the apiserver did not connect in its own name")
+		require.NoError(t, err, "the apiserver did not connect with its own credential")
 		for _, event := range apiserverWrites(t, server) {
 			if event.ObjectRef.Subresource == "proxy" {
 				require.Contains(t, event.ResponseStatus.Message,

@@ -23,13 +23,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAModuleThatKillsItsCompiler has a server take over a policy for whose module the compiler may
-// not have enough memory: an ordinary one in Go, and all that children may have is the least that
-// can be configured.
+// TestAModuleThatKillsItsCompiler gives a running server a policy whose module needs more memory to
+// compile than allowed. The module is an ordinary Go policy, and the memory limit for child
+// processes is the lowest that can be configured.
 func TestAModuleThatKillsItsCompiler(t *testing.T) {
 	s := newSite(t)
 	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "one"))
-	s.start("}\ncompilation: {memory: 128Mi, timeout: 5m") // behind reload
+	s.start("}\ncompilation: {memory: 128Mi, timeout: 5m") // comes after reload
 	s.becomesDenied("clusterwide-a", "one")
 	require.Equal(t, 1, int(s.metric(`compilations_total{result="ok"}`)))
 	pid := s.server.PID()
@@ -42,9 +42,9 @@ func TestAModuleThatKillsItsCompiler(t *testing.T) {
 	require.Contains(t, s.verdict(), "one")
 	require.Equal(t, 1, int(s.metric(`compilations_total{result="killed"}`)))
 	require.Equal(t, pid, s.server.PID())
-	require.NoError(t, s.server.Stop(), "it has run all the time")
+	require.NoError(t, s.server.Stop(), "the server must keep running")
 
-	// Nothing is compiled where everything is kept.
+	// With all compiled code stored, a start compiles nothing.
 	require.NoError(t, os.Remove(s.path("policies.d/b.yaml")))
 	s.start("}\ncompilation: {memory: 128Mi, timeout: 5m")
 	s.becomesDenied("clusterwide-a", "one")

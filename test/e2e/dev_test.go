@@ -96,7 +96,7 @@ func TestDevRestart(t *testing.T) {
 }
 
 func TestDevInALongDirectory(t *testing.T) {
-	// Too long for the path of a unix socket.
+	// The directory is too long for the path of a Unix socket.
 	dir := filepath.Join(t.TempDir(),
 		"a-directory-whose-name-is-as-long-as-that-of-many-a-directory-of-a-test-that-wants-to-be-understood")
 	server := harness.Start(t, harness.Options{Dir: dir})
@@ -105,11 +105,11 @@ func TestDevInALongDirectory(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestDevLeavesNothingBehind ends dev by one signal and by two.
+// TestDevLeavesNothingBehind stops dev with one signal and with two.
 func TestDevLeavesNothingBehind(t *testing.T) {
 	for name, signals := range map[string][]syscall.Signal{
 		"one signal":  {syscall.SIGTERM},
-		"two signals": {syscall.SIGINT, syscall.SIGTERM}, // two of a kind may come as one
+		"two signals": {syscall.SIGINT, syscall.SIGTERM}, // two equal signals may arrive as one
 	} {
 		t.Run(name, func(t *testing.T) {
 			binary, err := harness.ServerBinary()
@@ -120,7 +120,7 @@ func TestDevLeavesNothingBehind(t *testing.T) {
 			stdout, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
-			_, err = bufio.NewReader(stdout).ReadString('\n') // it serves
+			_, err = bufio.NewReader(stdout).ReadString('\n') // the server is ready
 			require.NoError(t, err)
 			for _, signal := range signals {
 				require.NoError(t, cmd.Process.Signal(signal))

@@ -32,13 +32,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// enforcing is a server with all of these policies, which the tests of policies
-// share. All but a few concern only the namespaces that are labelled with their
-// name: see namespaceFor.
+// enforcing is a server with all policies below, which the tests of policies share. Most policies
+// only match namespaces that are labeled with the policy's name; see namespaceFor.
 var enforcing *harness.Server
 
-// enforced is the plugin's configuration of that server. MODULES stands for the
-// URI of the directory with the modules.
+// enforced is the server's plugin configuration. MODULES is replaced by the URI of the directory
+// with the modules.
 const enforced = `
 limits: {requestTimeout: 3s}
 exemptions:
@@ -159,8 +158,8 @@ policies:
   rules: [{apiGroups: [authentication.k8s.io, authorization.k8s.io], apiVersions: ["*"], resources: ["*"], operations: ["*"]}]
 `
 
-// admissionConfiguration returns an AdmissionConfiguration with the plugin's
-// configuration in it.
+// admissionConfiguration returns an AdmissionConfiguration that contains the plugin's
+// configuration.
 func admissionConfiguration(directory, configuration string) string {
 	configuration = strings.ReplaceAll(configuration, "MODULES", "file://"+directory)
 	return `apiVersion: apiserver.config.k8s.io/v1
@@ -173,8 +172,8 @@ plugins:
     ` + strings.ReplaceAll(strings.TrimSpace(configuration), "\n", "\n    ") + "\n"
 }
 
-// copyModules copies the modules of all test guests into a directory that
-// nobody else may write, whatever the umask of the checkout was.
+// copyModules copies the modules of all test guests to a directory that only the owner can write
+// to, whatever the umask of the checkout was.
 func copyModules(directory string) error {
 	for _, pattern := range []string{
 		"../wat/*.wasm", "../policies/*/policy.wasm", "../../bin/policies/*.wasm",
@@ -184,7 +183,7 @@ func copyModules(directory string) error {
 			return err
 		}
 		if len(files) == 0 {
-			return fmt.Errorf("no module is at %s: run make policies", pattern)
+			return fmt.Errorf("no module at %s: run make policies", pattern)
 		}
 		for _, file := range files {
 			name := filepath.Base(file)
@@ -212,7 +211,7 @@ func modules(t *testing.T) string {
 	return directory
 }
 
-// namespaceFor makes a namespace that the policy of that name is for.
+// namespaceFor creates a namespace that the named policy matches.
 func namespaceFor(t *testing.T, policy string) string {
 	t.Helper()
 	created, err := enforcing.Clientset().CoreV1().Namespaces().
@@ -226,7 +225,7 @@ func namespaceFor(t *testing.T, policy string) string {
 	return created.Name
 }
 
-// configMap returns one with labels given as names and values in turn.
+// configMap returns a ConfigMap. labels alternates between names and values.
 func configMap(namespace, name string, labels ...string) *corev1.ConfigMap {
 	object := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
@@ -254,7 +253,7 @@ func pod(name, image string) *corev1.Pod {
 	}
 }
 
-// requireDenied checks that an error is a policy's refusal with that code.
+// requireDenied checks that an error is a policy's denial with the code and the message.
 func requireDenied(t *testing.T, err error, code int32, message string) {
 	t.Helper()
 	var status apierrors.APIStatus
@@ -263,7 +262,7 @@ func requireDenied(t *testing.T, err error, code int32, message string) {
 	require.Equal(t, code, status.Status().Code)
 }
 
-// deniedBy is the message of a refusal by the guest deny.wat.
+// deniedBy returns the message of a denial by the guest deny.wat.
 func deniedBy(policy string) string {
 	return fmt.Sprintf("WasmAdmission policy %q denied the request: denied by deny.wat", policy)
 }

@@ -34,20 +34,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// imageSite is a server whose policy verifies the images of Pods, and their registry.
+// imageSite is a server with policies that verify the images of Pods, and the images' registry.
 type imageSite struct {
 	*testing.T
 	server   *harness.Server
 	registry *registry.Registry
-	// digests are those of the images that are signed, by name.
+	// digests are the digests of the signed images, by name.
 	digests map[string]string
 }
 
-// verifyImages are policies that verify images by a key: those of namespace closed are
-// refused if that cannot be done, those of namespace open are admitted. Answers are kept for
-// a second, and for the time that is given if the registry does not answer.
+// verifyImages returns policies that verify images with a key. If an image cannot be verified, Pods
+// in namespace closed are denied, and Pods in namespace open are admitted. Answers are cached for a
+// second, and for staleTTL if the registry does not respond.
 func verifyImages(host string, key *signing.Key, staleTTL time.Duration) string {
-	pem, _ := json.Marshal(key.PEM) // a string
+	pem, _ := json.Marshal(key.PEM) // a string can always be encoded
 	policy := func(namespace, failurePolicy string) string {
 		return fmt.Sprintf(`
 - name: images-%s
@@ -67,7 +67,8 @@ capabilities: {oci: {registries: [%[1]q], cacheTTL: 1s, failureTTL: 100ms, stale
 policies:`, host, staleTTL) + policy("closed", "Fail") + policy("open", "Ignore")
 }
 
-// newImageSite starts both. The images old and new are signed, in one format each.
+// newImageSite starts the server and the registry. The images old and new are signed, each in one
+// format.
 func newImageSite(t *testing.T, staleTTL time.Duration) *imageSite {
 	t.Helper()
 	s, key, foreign := &imageSite{T: t, digests: map[string]string{}}, signing.NewKey(t),
@@ -100,7 +101,7 @@ func newImageSite(t *testing.T, staleTTL time.Duration) *imageSite {
 
 func (s *imageSite) image(name string) string { return s.registry.Host + "/" + name + ":v1" }
 
-// create creates a Pod in a namespace, within the time that policies have, and returns its image.
+// create creates a Pod in a namespace, within the time limit for policies, and returns its image.
 func (s *imageSite) create(namespace, name string) (image string, err error) {
 	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
 	defer cancel()
@@ -114,28 +115,28 @@ func (s *imageSite) create(namespace, name string) (image string, err error) {
 	return created.Spec.Containers[0].Image, nil
 }
 
-// requirePinned checks that a Pod with an image gets it by digest.
+// requirePinned checks that the server replaces the image of a Pod by its digest.
 func (s *imageSite) requirePinned(name string) error {
 	image, err := s.create("closed", name)
 	if want := s.image(name) + "@" + s.digests[name]; err == nil && image != want {
-		err = fmt.Errorf("a Pod has image %s, and should have %s", image, want)
+		err = fmt.Errorf("a Pod has image %s, want %s", image, want)
 	}
 	return err
 }
 
-// requireRefused checks that a Pod with an image is refused.
+// requireRefused checks that a Pod with an image is denied.
 func (s *imageSite) requireRefused(name, why string) error {
 	image, err := s.create("closed", name)
 	switch {
 	case err == nil:
-		return fmt.Errorf("a Pod with image %s is admitted", image)
+		return fmt.Errorf("a Pod with image %s was admitted", image)
 	case !strings.Contains(err.Error(), why):
-		return fmt.Errorf("a Pod is refused for another reason: %w", err)
+		return fmt.Errorf("a Pod was denied for another reason: %w", err)
 	}
 	return nil
 }
 
-// load has several clients create Pods, each so many of all kinds.
+// load makes several clients create Pods of all kinds, for a number of rounds each.
 func (s *imageSite) load(clients, rounds int, unsigned string) {
 	s.Helper()
 	var group errgroup.Group
@@ -157,7 +158,7 @@ func (s *imageSite) load(clients, rounds int, unsigned string) {
 	require.NoError(s, group.Wait())
 }
 
-// looks returns how many looks by an operation had a result.
+// looks returns how many lookups with an operation had a result.
 func (s *imageSite) looks(operation, result string) (count int) {
 	s.Helper()
 	text, err := s.server.Metrics(s.Context())
@@ -173,9 +174,9 @@ func (s *imageSite) looks(operation, result string) (count int) {
 	return count
 }
 
-// Tags become the digests that were verified, under load and while the registry is down: what is
-// known is given for the time that is configured, what is not known is for the failure policy, and
-// nothing waits for longer than it may.
+// The server replaces tags by verified digests, under load and while the registry is down. For a
+// configured time, it uses cached answers. Without an answer, the failure policy decides. No
+// request waits longer than its time limit.
 func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	s := newImageSite(t, 12*time.Second)
 	s.load(4, 10, "no signature meets")
@@ -196,7 +197,7 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 		group.Go(func() error {
 			for rounds := 0; rounds < 10; {
 				select {
-				case <-stopped: // those after it count
+				case <-stopped: // only later Pods count
 					rounds++
 				default:
 				}
@@ -212,20 +213,20 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	s.registry.Stop()
 	close(stopped)
 	require.NoError(t, group.Wait())
-	// What is not known can be neither good nor bad. That is not the policy's fault: no breaker
-	// opens.
+	// Without an answer, an image is neither verified nor refused. The policy is not at fault, so
+	// no circuit breaker may open.
 	for range 12 {
 		require.NoError(t, s.requireRefused("unasked", "cannot be verified"))
 	}
 	require.Eventually(t, func() bool {
 		require.NoError(t, s.requirePinned("old"))
 		return s.looks("v2/verify", "stale") > 0
-	}, time.Minute, 50*time.Millisecond, "what was known is too old, and given")
+	}, time.Minute, 50*time.Millisecond, "expired answers must be used while the registry is down")
 	image, err := s.create("open", "unasked")
 	require.NoError(t, err)
 	require.Equal(t, s.image("unasked"), image)
 
-	t.Log("what was known is not given any longer")
+	t.Log("the cached answers have become too old")
 	require.Eventually(t, func() bool {
 		return s.requireRefused("old", "cannot be verified") == nil
 	}, time.Minute, 100*time.Millisecond)
@@ -233,7 +234,7 @@ func TestImagesAreVerifiedUnderLoad(t *testing.T) {
 	t.Log("the registry is back")
 	s.registry = registry.Start(t,
 		registry.Options{Root: s.registry.Options.Root, Address: s.registry.Host})
-	// that it was down is told for a moment
+	// for a moment, the server still remembers that the registry was down
 	for _, name := range []string{"unasked", "old", "new"} {
 		require.Eventually(t, func() bool { return s.requirePinned(name) == nil }, time.Minute,
 			50*time.Millisecond)

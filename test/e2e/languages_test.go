@@ -27,8 +27,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// languages are further policies of the enforcing server: mutating ones in each language
-// but Go, which [mutators] are in, and some that have more time than a request.
+// languages are further policies of the enforcing server: mutating policies in each language except
+// Go, which [mutators] covers, and policies with more time than a request has.
 const languages = `
 - name: written-in-rust
   module: MODULES/drop-capabilities.wasm
@@ -85,8 +85,7 @@ func TestEveryLanguageChangesObjects(t *testing.T) {
 	}
 }
 
-// A container that a webhook adds after a policy has seen the Pod is one that the policy
-// sees too.
+// If a webhook adds a container after a policy has seen the Pod, the policy sees the Pod again.
 func TestReinvocationForAWebhook(t *testing.T) {
 	namespace := namespaceFor(t, "written-in-c")
 	addSidecarWebhook(t, namespace)
@@ -96,7 +95,7 @@ func TestReinvocationForAWebhook(t *testing.T) {
 			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		require.NoError(t, err)
 		return len(dry.Spec.Containers) == 2
-	}, time.Minute, 50*time.Millisecond, "the webhook takes effect")
+	}, time.Minute, 50*time.Millisecond, "the webhook must take effect")
 	created, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"),
 		metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -107,11 +106,11 @@ func TestReinvocationForAWebhook(t *testing.T) {
 		`"policy":"written-in-c"`)
 }
 
-// addSidecarWebhook has a webhook, which comes after the plugin, add a container to Pods of
-// a namespace.
+// addSidecarWebhook adds a webhook, which runs after the plugin, that adds a container to Pods in a
+// namespace.
 func addSidecarWebhook(t *testing.T, namespace string) {
 	t.Helper()
-	// What the webhook server leaves behind goes after it.
+	// Remove the webhook server's configurations after the server has stopped.
 	t.Cleanup(func() {
 		api := enforcing.Clientset().AdmissionregistrationV1()
 		require.NoError(t,
@@ -135,7 +134,7 @@ policies:
 `, "--configuration-name=sidecar")
 }
 
-// Policies that may fail one by one may not hold up a request together.
+// Policies whose failures are ignored must not delay a request together beyond its deadline.
 func TestRequestsEndAtTheirDeadlines(t *testing.T) {
 	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "patient"), "any"))
 	require.ErrorContains(t, err,

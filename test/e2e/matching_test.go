@@ -48,7 +48,7 @@ func TestUpdate(t *testing.T) {
 	require.ErrorContains(t, err, `WasmAdmission policy "team-label" denied the request`)
 }
 
-// The object of a DELETE reaches a policy as oldObject.
+// A policy gets the object of a DELETE as oldObject.
 func TestDelete(t *testing.T) {
 	namespace := namespaceFor(t, "protect")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))
@@ -61,7 +61,7 @@ func TestDelete(t *testing.T) {
 		`WasmAdmission policy "protect" denied the request: ConfigMap "kept" is protected from deletion by its label "example.com/protected"`)
 }
 
-// What no webhook can protect: the objects that configure admission.
+// Policies can protect the objects that configure admission, which webhooks cannot.
 func TestAdmissionConfigurationCanBeProtected(t *testing.T) {
 	client := enforcing.Clientset().AdmissionregistrationV1().ValidatingAdmissionPolicies()
 	_, err := client.Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicy{
@@ -107,7 +107,7 @@ func TestConnect(t *testing.T) {
 	requireDenied(t, exec(namespaceFor(t, "no-exec")), 403,
 		`WasmAdmission policy "no-exec" denied the request: connecting to pods/exec of "target" is not allowed`)
 	require.NotContains(t, exec(namespaceFor(t, "elsewhere")).Error(), "WasmAdmission",
-		"there is no node to connect to")
+		"there must be no node to connect to")
 }
 
 func TestSubresources(t *testing.T) {
@@ -128,7 +128,7 @@ func TestSubresources(t *testing.T) {
 		require.NoError(t, err)
 		deployment.Spec.Replicas = new(int32(2))
 		_, err = client.Update(t.Context(), deployment, metav1.UpdateOptions{})
-		require.NoError(t, err, "the rule names the subresource only")
+		require.NoError(t, err, "the rule only names the subresource")
 		scale, err := client.GetScale(t.Context(), "any", metav1.GetOptions{})
 		require.NoError(t, err)
 		scale.Spec.Replicas = 3
@@ -168,8 +168,7 @@ func TestSubresources(t *testing.T) {
 	})
 }
 
-// A policy that asks for one version of a resource gets it, whatever version the
-// request came in.
+// A policy gets objects in the version that its rule names, whatever the version of the request.
 func TestEquivalentVersions(t *testing.T) {
 	autoscaler := func(namespace string) error {
 		_, err := enforcing.Clientset().AutoscalingV2().HorizontalPodAutoscalers(namespace).
@@ -190,7 +189,7 @@ func TestEquivalentVersions(t *testing.T) {
 	require.NoError(t, autoscaler(namespaceFor(t, "no-autoscaling-exact")))
 }
 
-// Events are served by two groups.
+// A rule for one of the two groups that serve events matches both.
 func TestEquivalentGroups(t *testing.T) {
 	namespace := namespaceFor(t, "no-events")
 	_, err := enforcing.Clientset().EventsV1().Events(namespace).
@@ -222,8 +221,7 @@ var (
 	}
 )
 
-// Custom resources are matched and converted too, though their definition comes
-// after the server has started.
+// Custom resources are matched and converted too, even if they are defined after the server starts.
 func TestCustomResources(t *testing.T) {
 	client := enforcing.Dynamic()
 	version := func(name string, storage bool) any {
@@ -313,7 +311,8 @@ func TestObjectSelector(t *testing.T) {
 		deniedBy("object-selector"))
 }
 
-// As with a ValidatingAdmissionPolicy, and unlike with webhooks, conditions see the namespace.
+// Conditions can use the namespace object, as in a ValidatingAdmissionPolicy and unlike in
+// webhooks.
 func TestMatchConditionsOnTheNamespace(t *testing.T) {
 	namespace := namespaceFor(t, "namespace-condition")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))
@@ -322,7 +321,7 @@ func TestMatchConditionsOnTheNamespace(t *testing.T) {
 	requireDenied(t, createConfigMap(t.Context(), object), 451, deniedBy("namespace-condition"))
 }
 
-// A condition that fails and is ignored leaves a warning.
+// A failed condition that is ignored causes a warning.
 func TestMatchConditionsThatFail(t *testing.T) {
 	namespace := namespaceFor(t, "failing-condition")
 	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "any",
@@ -350,7 +349,7 @@ func TestMatchConditions(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Reviews are how the apiserver tells who may do what: no rule reaches them.
+// No rule matches the reviews with which the apiserver answers questions about authorization.
 func TestReviewsAreNeverEvaluated(t *testing.T) {
 	output, err := enforcing.Kubectl(t.Context(), "auth", "can-i", "create", "pods")
 	require.NoError(t, err)

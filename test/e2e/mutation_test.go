@@ -36,8 +36,8 @@ import (
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 )
 
-// mutators are further policies of the enforcing server: those that change objects, and
-// those whose answers are not acted on.
+// mutators are further policies of the enforcing server: policies that mutate objects, and policies
+// whose mutations are not applied.
 const mutators = `
 - name: defaults
   module: MODULES/add-defaults.wasm
@@ -102,8 +102,8 @@ const mutators = `
   namespaceSelector: {matchLabels: {try: monitored}}
 `
 
-// auditWrites has the audit log of the enforcing server tell of everything that is
-// written, with what was sent.
+// auditWrites is an audit policy that records all writes to the enforcing server with their
+// requests.
 const auditWrites = `
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -113,8 +113,7 @@ rules:
 - {level: None}
 `
 
-// auditEvent waits for the event of the request by which an object was written, dry runs
-// left out.
+// auditEvent waits for the audit event of the request that wrote an object. It ignores dry runs.
 func auditEvent(t *testing.T, verb, namespace, name string) (found auditv1.Event) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -139,7 +138,7 @@ func TestPodsAreChanged(t *testing.T) {
 	object.Spec.NodeName = "somewhere"
 	created, err := enforcing.Clientset().CoreV1().Pods(namespace).Create(t.Context(), object,
 		metav1.CreateOptions{})
-	require.NoError(t, err, "the policy after it sees what it left")
+	require.NoError(t, err, "the next policy must see the mutated object")
 	require.Equal(t, map[string]string{"team": "none"}, created.Labels)
 	require.Equal(t, map[string]string{"example.com/seen": "yes"}, created.Annotations)
 	require.Empty(t, created.Spec.NodeName)
@@ -147,7 +146,7 @@ func TestPodsAreChanged(t *testing.T) {
 	sidecar := created.Spec.Containers[1]
 	require.Equal(t, "registry.example.com/proxy:2", sidecar.Image)
 	require.Equal(t, corev1.PullIfNotPresent, sidecar.ImagePullPolicy,
-		"what was added is defaulted")
+		"defaults must be set in added parts")
 
 	event := auditEvent(t, "create", namespace, "web")
 	require.Contains(t, event.Annotations["patch.wasm.admission.k8s.io/round_0_index_0"],
@@ -219,8 +218,8 @@ var gadgets = schema.GroupVersionResource{
 	Resource: "gadgets",
 }
 
-// defineGadgets defines a custom resource with a structural schema, which prunes, has a
-// default and a scale.
+// defineGadgets defines a custom resource with a structural schema, pruning, a default, and a scale
+// subresource.
 func defineGadgets(t *testing.T) {
 	t.Helper()
 	field := func(kind string, more ...any) map[string]any {
@@ -303,11 +302,11 @@ func TestCustomResourcesAreChanged(t *testing.T) {
 			metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"replicas": int64(2), "size": int64(3)}, created.Object["spec"],
-		"what the schema does not have is pruned, and defaults are set")
+		"unknown fields must be pruned, and defaults set")
 	require.Empty(t, created.GetLabels())
 }
 
-// Who applies an object owns what is in it, and not what a policy adds.
+// The manager that applies an object owns its fields, but not those that a policy adds.
 func TestServerSideApply(t *testing.T) {
 	namespace := namespaceFor(t, "defaults")
 	client := enforcing.Clientset().CoreV1().ConfigMaps(namespace)
@@ -321,7 +320,7 @@ func TestServerSideApply(t *testing.T) {
 	first := apply("1")
 	require.Equal(t, "none", first.Labels["team"])
 	require.Equal(t, first.ResourceVersion, apply("1").ResourceVersion,
-		"applying the same again changes nothing")
+		"applying the same object again must change nothing")
 	second := apply("2")
 	require.Equal(t, "none", second.Labels["team"])
 	var owned string
@@ -333,7 +332,8 @@ func TestServerSideApply(t *testing.T) {
 	require.JSONEq(t, `{"f:data":{"f:a":{}}}`, owned)
 }
 
-// Others that change an object after our policies have them see it again, if they want.
+// If another plugin mutates an object after our policies, the policies that ask for reinvocation
+// see it again.
 func TestReinvocation(t *testing.T) {
 	addLatecomer(t)
 	for label, replicas := range map[string]int32{"defaults": 10, "defaults-once": 50} {
@@ -344,7 +344,7 @@ func TestReinvocation(t *testing.T) {
 				metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 			require.NoError(t, err)
 			return dry.Annotations["late"] == "yes"
-		}, time.Minute, 50*time.Millisecond, "the MutatingAdmissionPolicy takes effect")
+		}, time.Minute, 50*time.Millisecond, "the MutatingAdmissionPolicy must take effect")
 		created, err := client.Create(t.Context(), deployment("late", 5), metav1.CreateOptions{})
 		require.NoError(t, err)
 		require.Equal(t, replicas, *created.Spec.Replicas)
@@ -356,8 +356,8 @@ func TestReinvocation(t *testing.T) {
 	}
 }
 
-// addLatecomer adds a MutatingAdmissionPolicy, which comes after the plugin, that raises
-// the replicas of Deployments named late.
+// addLatecomer adds a MutatingAdmissionPolicy, which runs after the plugin, that raises the
+// replicas of Deployments named late.
 func addLatecomer(t *testing.T) {
 	t.Helper()
 	client := enforcing.Clientset().AdmissionregistrationV1()
@@ -406,15 +406,15 @@ func addLatecomer(t *testing.T) {
 	})
 }
 
-// What a policy misspells is not dropped, but an error of the policy.
+// A misspelled field in a mutated object is not dropped, but is an error of the policy.
 func TestMutationWithAnUnknownField(t *testing.T) {
 	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "typo"), "any"))
 	requireDenied(t, err, 500,
 		`WasmAdmission policy "typo" failed: policy "typo": mutated object: unknown field "metadata.lables"`)
 }
 
-// A policy in monitor mode keeps nothing from passing and changes nothing; what it says
-// is passed on and recorded.
+// A policy in monitor mode neither denies nor mutates. Its warnings reach the client, and its
+// verdicts are recorded.
 func TestMonitorMode(t *testing.T) {
 	namespace := namespaceFor(t, "monitored")
 	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "watched",
@@ -443,7 +443,7 @@ func TestMonitorMode(t *testing.T) {
 		`apiserver_wasm_admission_mutations_total{operation="CREATE",policy="defaults"}`)
 }
 
-func TestMutationsThatCannotBe(t *testing.T) {
+func TestInvalidMutations(t *testing.T) {
 	requireDenied(t, createConfigMap(t.Context(), configMap(namespaceFor(t, "meddler"), "any")),
 		400,
 		`WasmAdmission policy "meddler" denied the request: Request rejected by policy meddler. `+
@@ -454,7 +454,8 @@ func TestMutationsThatCannotBe(t *testing.T) {
 		`WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", but the request has "ConfigMap" of "v1"`)
 
 	client := enforcing.Clientset().CoreV1()
-	// Without its label the namespace is none of the policy's, once the server has seen the change.
+	// Without the label, the policy does not match the namespace, once the server has seen the
+	// change.
 	label := func(value string, seen func() bool) {
 		patch := []byte(`{"metadata":{"labels":{"try":` + value + `}}}`)
 		_, err := client.Namespaces().Patch(t.Context(), namespace, types.MergePatchType, patch,

@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/soak/reload"
 )
 
-// site is a server whose policies come from a directory.
+// site is a server with a policy directory.
 type site struct {
 	*testing.T
 	root    string
@@ -67,15 +67,15 @@ func (s *site) start(extra string) {
 	s.server = harness.Start(s, s.options(extra))
 }
 
-// write puts a file below the site's root.
+// write writes a file below the site's root.
 func (s *site) write(name, content string) {
 	s.Helper()
 	require.NoError(s, os.MkdirAll(filepath.Dir(s.path(name)), 0o700))
 	require.NoError(s, os.WriteFile(s.path(name), []byte(content), 0o600))
 }
 
-// policy is a manifest of a policy that denies config maps with a message, if its module
-// and settings have it do so.
+// policy returns the manifest of a policy for ConfigMaps. With the right module and settings, the
+// policy denies with a message.
 func (s *site) policy(name, guest, settings, message string) string {
 	return fmt.Sprintf(`apiVersion: policies.kubewarden.io/v1
 kind: ClusterAdmissionPolicy
@@ -89,7 +89,7 @@ spec:
 `, name, filepath.Join(s.modules, guest+".wasm"), settings, message)
 }
 
-// verdict is what the server says of a config map, "" if it is admitted.
+// verdict returns the server's denial of a ConfigMap, or "" if the ConfigMap is admitted.
 func (s *site) verdict() string {
 	_, err := s.server.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).
 		Create(context.Background(),
@@ -101,7 +101,7 @@ func (s *site) verdict() string {
 	return ""
 }
 
-// becomes waits until something is so, which takes a moment.
+// becomes waits until a condition holds.
 func (s *site) becomes(what string, so func() bool) {
 	s.Helper()
 	require.Eventually(s, so, time.Minute, 20*time.Millisecond, what)
@@ -118,7 +118,7 @@ func (s *site) becomesAdmitted() {
 	s.becomes("admitted", func() bool { return s.verdict() == "" })
 }
 
-// readyz asks for one check.
+// readyz requests a single readiness check.
 func (s *site) readyz(check string) (status int, body string) {
 	s.Helper()
 	status, body, err := s.server.Get(s.Context(), "/readyz"+check)
@@ -133,7 +133,7 @@ func (s *site) becomesBad(reason string) {
 		return status == 500 && strings.Contains(body, reason)
 	})
 	status, _ := s.readyz("")
-	require.Equal(s, 200, status, "it serves the last good set")
+	require.Equal(s, 200, status, "the server must serve the last good set")
 	require.NotZero(s, s.metric("reload_failed_since_timestamp_seconds"))
 	require.NotEqual(s, s.hash("running"), s.hash("desired"))
 }
@@ -148,8 +148,7 @@ func (s *site) becomesGood() {
 	require.Equal(s, s.hash("running"), s.hash("desired"))
 }
 
-// metric returns the value of a metric of the plugin, given with its labels. It has to be
-// there.
+// metric returns the value of a metric of the plugin, which must exist. The name includes labels.
 func (s *site) metric(name string) float64 {
 	s.Helper()
 	text, err := s.server.Metrics(s.Context())
@@ -161,11 +160,11 @@ func (s *site) metric(name string) float64 {
 			return number
 		}
 	}
-	require.FailNow(s, "no such metric", name)
+	require.FailNow(s, "metric not found", name)
 	return 0
 }
 
-// hash returns the hash of the desired or the running set. There is one of each.
+// hash returns the hash of the desired or the running set.
 func (s *site) hash(state string) (hash string) {
 	s.Helper()
 	text, err := s.server.Metrics(s.Context())
@@ -193,7 +192,7 @@ func TestReload(t *testing.T) {
 	s.becomesDenied("clusterwide-a", "one")
 	s.becomesGood()
 
-	t.Log("it is edited")
+	t.Log("the manifest is edited")
 	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "two"))
 	s.becomesDenied("clusterwide-a", "two")
 
@@ -203,7 +202,7 @@ func TestReload(t *testing.T) {
 	s.write("policies.d/a.yaml", s.policy("a", "obedient", `{told: "do:d"}`, "three"))
 	s.becomesDenied("clusterwide-a", "three")
 
-	t.Log("another one is added, and broken, and mended")
+	t.Log("another manifest is added, broken and fixed")
 	s.write("policies.d/b.yaml",
 		"apiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\n")
 	s.becomesBad("b.yaml")
@@ -217,7 +216,7 @@ func TestReload(t *testing.T) {
 	s.becomesDenied("clusterwide-b", "four")
 	s.becomesGood()
 
-	t.Log("one is removed")
+	t.Log("a manifest is removed")
 	require.NoError(t, os.Remove(s.path("policies.d/a.yaml")))
 	s.becomes("without a", func() bool { return !strings.Contains(s.verdict(), "clusterwide-a") })
 	require.Contains(t, s.verdict(), "four")
@@ -234,14 +233,14 @@ func TestReload(t *testing.T) {
 	require.NoError(t, os.Rename(deny+".old", deny))
 	s.becomesDenied("clusterwide-b", "four")
 
-	t.Log("the directory is gone, and comes back")
+	t.Log("the directory is removed and restored")
 	require.NoError(t, os.Rename(s.path("policies.d"), s.path("away")))
 	s.becomesBad("no such file or directory")
 	require.Contains(t, s.verdict(), "four")
 	require.NoError(t, os.Rename(s.path("away"), s.path("policies.d")))
 	s.becomesGood()
 
-	t.Log("others may write it")
+	t.Log("the directory becomes world-writable")
 	require.NoError(t, os.Chmod(s.path("policies.d"), 0o777))
 	s.becomesBad("has mode 0777")
 	require.NoError(t, os.Chmod(s.path("policies.d"), 0o700))
@@ -253,7 +252,7 @@ func TestReload(t *testing.T) {
 	require.Equal(t, 1, int(s.metric("policies")))
 }
 
-// The volume of a ConfigMap changes by one link.
+// Kubernetes updates the volume of a ConfigMap by replacing one symbolic link.
 func TestReloadOfAVolume(t *testing.T) {
 	s := newSite(t)
 	publish := func(version, message string) {
@@ -316,13 +315,13 @@ func TestBreakGlass(t *testing.T) {
 	require.Greater(t, s.metric("break_glass_until_timestamp_seconds"), float64(time.Now().Unix()))
 	require.Contains(t, s.server.Logs(), "BREAK-GLASS: policies are in monitor mode")
 
-	t.Log("a file that is wrong is not obeyed")
+	t.Log("an invalid file is ignored")
 	s.write("break-glass.yaml", order(`"*"`, time.Now().Add(25*time.Hour)))
 	s.becomesDenied("clusterwide-a", "one")
 	require.Equal(t, 1, int(s.metric(`break_glass_events_total{event="refused"}`)))
 	require.Zero(t, s.metric("break_glass_until_timestamp_seconds"))
 
-	t.Log("all policies, and the end comes by itself")
+	t.Log("a file for all policies expires")
 	s.write("break-glass.yaml", order(`"*"`, time.Now().Add(5*time.Second)))
 	s.becomesAdmitted()
 	s.becomesDenied("clusterwide-b", "two")
@@ -330,8 +329,8 @@ func TestBreakGlass(t *testing.T) {
 	require.Contains(t, s.server.Logs(), "Break-glass has ended: policies are enforced again")
 }
 
-// The short form of `make soak-reload`.
-func TestEveryVerdictIsOfOneSet(t *testing.T) {
+// This is a short version of `make soak-reload`.
+func TestEveryVerdictComesFromOneSet(t *testing.T) {
 	report, err := reload.Run(t.Context(),
 		reload.Options{Requests: 2000, Clients: 8, Changes: 12, Modules: modules(t)})
 	require.NoError(t, err)

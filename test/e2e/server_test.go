@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package e2e tests the kube-apiserver of this repository from outside: the
-// binary that `make build` makes, its embedded etcd, kubectl and client-go.
+// Package e2e tests this repository's kube-apiserver from the outside, with the binary from `make
+// build`, its embedded etcd, kubectl and client-go.
 package e2e
 
 import (
@@ -34,8 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// plain is a server without policies and with the gate off, which the tests
-// that only look share.
+// plain is a server without policies and with the gate off. Tests that only read share it.
 var plain *harness.Server
 
 func TestMain(m *testing.M) {
@@ -87,7 +86,7 @@ func run(m *testing.M) (code int) {
 func TestGateOffAndNoPolicies(t *testing.T) {
 	pods := plain.Clientset().CoreV1().Pods(metav1.NamespaceDefault)
 	created, err := pods.Create(t.Context(), privilegedPod("gate-off"), metav1.CreateOptions{})
-	require.NoError(t, err, "nothing refuses a privileged pod while the gate is off")
+	require.NoError(t, err, "with the gate off, a privileged Pod must be admitted")
 	require.True(t, *created.Spec.Containers[0].SecurityContext.Privileged)
 }
 
@@ -113,8 +112,8 @@ func TestGateIsVisible(t *testing.T) {
 	}
 }
 
-// The reference of the metrics has all that a server with policies serves.
-func TestMetricsPageHasWhatIsServed(t *testing.T) {
+// The reference contains every metric that a server with policies serves.
+func TestMetricsReferenceIsComplete(t *testing.T) {
 	metrics, err := enforcing.Metrics(t.Context())
 	require.NoError(t, err)
 	page, err := os.ReadFile("../../docs/metrics.md")
@@ -134,7 +133,7 @@ func TestPluginIsOnByDefault(t *testing.T) {
 		strings.Cut(help.Stdout[strings.Index(help.Stdout, "--enable-admission-plugins"):], "). ")
 	require.True(t, found)
 	require.Regexp(t, `WasmAdmission,\s+MutatingAdmissionPolicy`, defaults,
-		"the plugin's place is just before MutatingAdmissionPolicy")
+		"the plugin must come just before MutatingAdmissionPolicy")
 }
 
 func TestGateIsUnknownToEarlierVersions(t *testing.T) {
@@ -171,7 +170,7 @@ func TestReadyzNamesThePlugin(t *testing.T) {
 	require.Contains(t, body, "[+]wasm-admission ok\n")
 }
 
-// privilegedPod is a pod that a policy may well refuse.
+// privilegedPod returns a Pod with a privileged container.
 func privilegedPod(name string) *corev1.Pod {
 	privileged := true
 	return &corev1.Pod{

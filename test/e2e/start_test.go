@@ -56,9 +56,9 @@ func TestGateOnWithoutPolicies(t *testing.T) {
 	}
 }
 
-// Everything that is wrong is said at once, in the configuration as well as in
-// what it names.
-func TestEveryProblemIsALine(t *testing.T) {
+// The server reports all problems at once, both in the configuration and in the files that it
+// names.
+func TestEveryProblemIsReported(t *testing.T) {
 	directory := modules(t)
 	require.NoError(t, os.Chmod(filepath.Join(directory, "accept.wasm"), 0o666))
 	for _, test := range []struct {
@@ -101,13 +101,13 @@ func TestEveryProblemIsALine(t *testing.T) {
 				for _, line := range lines {
 					found = found || strings.Contains(line, problem)
 				}
-				require.True(t, found, "no line says %q:\n%s", problem, strings.Join(lines, "\n"))
+				require.True(t, found, "no line contains %q:\n%s", problem, strings.Join(lines, "\n"))
 			}
 		})
 	}
 }
 
-// problemLines returns the problems that a server gave for not starting.
+// problemLines returns the problems that a server reported when it refused to start.
 func problemLines(stderr string) (problems []string) {
 	for line := range strings.Lines(stderr) {
 		if problem, found := strings.CutPrefix(line, "kube-apiserver: WasmAdmission: "); found {
@@ -117,9 +117,9 @@ func problemLines(stderr string) (problems []string) {
 	return problems
 }
 
-// A policy that refuses everything must not keep the apiserver from writing what
-// it starts with; and nobody else gets past it.
-func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
+// A policy that denies everything must not prevent the apiserver's own writes at start. All other
+// clients are denied.
+func TestApiserverStartsUnderAPolicyThatDeniesEverything(t *testing.T) {
 	for _, module := range []string{"deny.wasm", "trap.wasm"} {
 		t.Run(module, func(t *testing.T) {
 			server := harness.Start(t,
@@ -128,7 +128,7 @@ func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
 - name: nothing
   module: MODULES/`+module+`
   rules: [{apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"], operations: ["*"]}]`)})
-			require.Contains(t, server.Logs(), "nothing", "the validation warns")
+			require.Contains(t, server.Logs(), "nothing", "the validation must warn")
 			_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), "kube-system",
 				metav1.GetOptions{})
 			require.NoError(t, err)
@@ -141,8 +141,8 @@ func TestTheApiserverStartsUnderAPolicyThatRefusesEverything(t *testing.T) {
 	}
 }
 
-// A server enforces from the first request that it answers.
-func TestNothingSlipsInDuringStart(t *testing.T) {
+// A server enforces policies from the first request that it answers.
+func TestNothingPassesDuringStart(t *testing.T) {
 	directory := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -184,7 +184,7 @@ func TestNothingSlipsInDuringStart(t *testing.T) {
 			AdmissionConfig: admissionConfiguration(modules(t), `policies:
 - name: no-privileged-pods
   module: MODULES/pod-privileged.wasm`)})
-	// A server that listens and does not serve yet keeps them waiting.
+	// Requests wait while the server listens but does not serve yet.
 	early := attempts.Load()
 	for before := refused.Load(); refused.Load() < before+100; {
 		_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault,
@@ -194,7 +194,7 @@ func TestNothingSlipsInDuringStart(t *testing.T) {
 	cancel()
 	hammers.Wait()
 	require.Zero(t, admitted.Load())
-	require.Positive(t, early, "some requests came before the server was ready")
+	require.Positive(t, early, "some requests must come before the server is ready")
 	pods, err := server.Clientset().CoreV1().Pods(metav1.NamespaceAll).
 		List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)

@@ -34,8 +34,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// What one request has the apiserver do to other objects is no request of its own, as for
-// webhooks. A rule for these objects does not see it; one for the request does.
+// When a request makes the apiserver change other objects, these changes are not evaluated, as with
+// webhooks. A rule for these objects does not see them, but a rule for the request does.
 func TestConsequencesAreNotEvaluated(t *testing.T) {
 	server := harness.Start(t,
 		harness.Options{FeatureGate: true,
@@ -125,14 +125,14 @@ func TestConsequencesAreNotEvaluated(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, all.Delete(t.Context(), "things.example.com", metav1.DeleteOptions{}))
 		eventually(t, func(ctx context.Context) bool {
-			// It is gone once its objects are.
+			// The definition is gone once its objects are gone.
 			_, err := all.Get(ctx, "things.example.com", metav1.GetOptions{})
 			return apierrors.IsNotFound(err)
 		})
 	})
 }
 
-// define creates a definition of things that is labelled as guarded.
+// define creates a custom resource definition for things, labeled as guarded.
 func define(t *testing.T, server *harness.Server) {
 	t.Helper()
 	var definition unstructured.Unstructured

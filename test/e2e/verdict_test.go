@@ -28,7 +28,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Each sample policy accepts and denies.
+// Each sample policy accepts one request and denies another.
 func TestSamplePolicies(t *testing.T) {
 	client := enforcing.Clientset().CoreV1()
 	for _, test := range []struct {
@@ -101,7 +101,7 @@ func TestSamplePolicies(t *testing.T) {
 	}
 }
 
-// A denial as kubectl shows it.
+// kubectl shows the message of a denial.
 func TestKubectlShowsADenial(t *testing.T) {
 	namespace := namespaceFor(t, "own-message")
 	output, err := enforcing.Kubectl(t.Context(), "--namespace="+namespace, "create", "configmap",
@@ -161,7 +161,7 @@ func TestEveryRefusalIsACause(t *testing.T) {
 		causes[0])
 	require.Equal(t, "policies[both-2]", causes[1].Field)
 
-	// What the policy said is kept when the configuration replaces it.
+	// The policy's own message is kept when the configuration replaces it.
 	err = createConfigMap(t.Context(), configMap(namespaceFor(t, "own-message"), "any"))
 	require.ErrorAs(t, err, &status)
 	require.Equal(t,
@@ -169,7 +169,7 @@ func TestEveryRefusalIsACause(t *testing.T) {
 		status.Status().Details.Causes)
 }
 
-// warnings keeps the warnings that a client gets.
+// warnings stores the warnings that a client gets.
 type warnings struct{ texts []string }
 
 func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.texts = append(w.texts, text) }
@@ -217,8 +217,8 @@ func TestAPolicyLogsAndWarns(t *testing.T) {
 	require.Contains(t, enforcing.Logs(), `"Policy log" policy="log"`)
 }
 
-// A policy that never ends is stopped, be it in a loop or in calls without one,
-// and does not keep others waiting.
+// A policy that never ends is stopped, whether it loops or only makes calls, and does not delay
+// other requests.
 func TestEndlessPoliciesEndAtTheirDeadlines(t *testing.T) {
 	for _, policy := range []string{"spin", "explode"} {
 		t.Run(policy, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestEndlessPoliciesEndAtTheirDeadlines(t *testing.T) {
 				case err := <-ended:
 					require.ErrorContains(t, err, `WasmAdmission policy "`+policy+
 						`" failed: Policy execution interrupted because it exceeded the allowed execution time`)
-					require.Positive(t, others, "no other request was served meanwhile")
+					require.Positive(t, others, "no other request was served in the meantime")
 					return
 				default:
 					require.NoError(t, createConfigMap(t.Context(), &corev1.ConfigMap{
@@ -323,7 +323,7 @@ func TestExemptions(t *testing.T) {
 	}
 }
 
-// A merge patch is an UPDATE to policies.
+// For policies, a merge patch is an UPDATE.
 func TestPatchesAreEvaluated(t *testing.T) {
 	namespace := namespaceFor(t, "team-label")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "any", "team", "blue")))

@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// policyFor is one that all requests for ConfigMaps are shown to.
+// policyFor returns a policy that matches all requests for ConfigMaps.
 func policyFor(name, module string) string {
 	return fmt.Sprintf(`
 - name: %s
@@ -37,20 +37,22 @@ func policyFor(name, module string) string {
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE]}]`, name, module)
 }
 
-// verifying is the head of a configuration that demands a key's signature of every module.
+// verifying returns the start of a configuration that requires a signature by a key for every
+// module.
 func verifying(state, registry string, key *signing.Key) string {
 	return fmt.Sprintf(
 		"stateDirectory: %s\nsources: {insecure: [%q]}\nverification: {required: true, config: %s}\npolicies:",
 		state, registry, key.Config())
 }
 
-// TestOnlyVerifiedPoliciesRun has a server start with policies from disk and from a registry that
-// are signed in both formats, and refuse to start with any that is not, in a line each.
+// TestOnlyVerifiedPoliciesRun checks that a server starts with policies from disk and from a
+// registry that are signed in both formats, and that it refuses to start with unsigned policies,
+// with one line each.
 func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	directory, key, other := modules(t), signing.NewKey(t), signing.NewKey(t)
 	wasm, err := os.ReadFile(filepath.Join(directory, "deny.wasm"))
 	require.NoError(t, err)
-	// local puts a module with a bundle into the directory.
+	// local writes a module with a bundle to the directory.
 	local := func(name string, module, bundle []byte) string {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, name+".wasm"), module, 0o600))
 		if bundle != nil {
@@ -60,7 +62,7 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 		return policyFor(name, "MODULES/"+name+".wasm")
 	}
 	r := registry.Start(t, registry.Options{})
-	// pulled is a module in the registry.
+	// pulled pushes a module to the registry.
 	pulled := func(name string, sign func(manifest string)) string {
 		manifest := r.Push(t, name, "v1", wasm)
 		sign(manifest)
@@ -117,8 +119,8 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 	}
 }
 
-// TestTrustIsTakenOver has who must have signed, and the trust root, change while a server runs.
-func TestTrustIsTakenOver(t *testing.T) {
+// TestTrustIsReloaded changes the verification config and the trust root while a server runs.
+func TestTrustIsReloaded(t *testing.T) {
 	s, key, other := newSite(t), signing.NewKey(t), signing.NewKey(t)
 	wasm, err := os.ReadFile(filepath.Join(s.modules, "deny.wasm"))
 	require.NoError(t, err)

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// linted is a part of what wasmctl lint prints.
+// linted holds a part of the output of wasmctl lint.
 type linted struct {
 	Problems []string
 	Hash     string
@@ -35,8 +35,8 @@ type linted struct {
 	}
 }
 
-// TestLintAgainst shows that wasmctl and the server have one opinion of the same files:
-// they call the same set by the same hash, and refuse the same.
+// TestLintAgainst checks that wasmctl and the server agree about the same files: they compute the
+// same hash for the same set, and refuse the same files.
 func TestLintAgainst(t *testing.T) {
 	s := newSite(t)
 	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "one"))
@@ -64,7 +64,7 @@ func TestLintAgainst(t *testing.T) {
 	report, err = lint()
 	require.Error(t, err)
 	require.Len(t, report.Problems, 1)
-	require.Contains(t, report.Server.Problem, report.Problems[0], "the server says the same")
+	require.Contains(t, report.Server.Problem, report.Problems[0], "the server must report the same")
 	require.NotEqual(t, report.Server.Running, report.Server.Desired)
 	require.False(t, report.Server.Same)
 }

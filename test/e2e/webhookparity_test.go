@@ -25,8 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/webhookparity"
 )
 
-// A sample of what `make mutation-parity` compares.
-func TestMutationIsThatOfAWebhook(t *testing.T) {
+// This is a sample of the cases of `make mutation-parity`.
+func TestMutationMatchesWebhooks(t *testing.T) {
 	directory := modules(t)
 	configuration, err := webhookparity.Configuration(directory)
 	require.NoError(t, err)

@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package grants tests that a guest reaches the host capabilities that its policy was
-// granted and no other, by any host call that it can make: guests of both conventions make
-// them through the loader, the border and the gate of a server. What would answer is a
-// recorder.
+// Package grants tests that no host call reaches a host capability that the guest's policy was not
+// granted. Guests of both calling conventions make the host calls through a server's loader, ABI
+// and gate. Instead of the real capabilities, a recorder answers.
 package grants
 
 import (
@@ -41,20 +40,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// conventions are how guests and host call each other, by the names of guests that make
-// the host call that a request asks for.
+// conventions are the calling conventions. For each there is a guest of this name, which makes the
+// host call that the request asks for.
 var conventions = []string{"wapc", "wasi"}
 
-// world is a set of policies that are granted different things, all of one guest.
+// world is a set of policies with the same guest and different grants.
 type world struct {
 	policies map[string]*policyset.Policy
 
 	mu sync.Mutex
-	// reached are the capabilities that were asked, each with the policy's name before it.
+	// reached are the capabilities that were called, each preceded by the policy's name.
 	reached []string
 }
 
-// door is a capability that notes who comes.
+// door is a capability that records its callers.
 type door struct {
 	*world
 	namespace string
@@ -68,7 +67,7 @@ func (d *door) Call(_ context.Context, caller *capabilities.Caller, operation st
 	return []byte("welcome"), nil
 }
 
-// newWorld loads a policy for each list of grants, by its name.
+// newWorld loads one policy for each list of grants. The keys are the policies' names.
 func newWorld(t *testing.T, convention string, grants map[string]string) *world {
 	t.Helper()
 	module, err := filepath.Abs("../../bin/callers/" + convention + ".wasm")
@@ -103,11 +102,11 @@ func newWorld(t *testing.T, convention string, grants map[string]string) *world 
 	return w
 }
 
-// address is where a host call goes.
+// address is the target of a host call.
 type address struct{ binding, namespace, operation string }
 
-// call has a policy make host calls, and returns what it says came of them. The error is
-// that of an evaluation that ended.
+// call makes a policy make host calls, and returns the outcomes that the policy reports. The error
+// is set if the evaluation was aborted.
 func (w *world) call(t *testing.T, policy string, to ...address) (outcomes []string, err error) {
 	t.Helper()
 	var calls []map[string][]byte
@@ -142,7 +141,7 @@ func notGranted(path string) string {
 		"' host capability. The violation has been reported."
 }
 
-// patterns are all grants that can be written, and what each covers.
+// patterns returns all valid grants, and which paths each covers.
 func patterns() map[string]func(path string) bool {
 	all := map[string]func(string) bool{
 		"":  func(string) bool { return false },
@@ -159,7 +158,7 @@ func patterns() map[string]func(path string) bool {
 	return all
 }
 
-// What policies reach by host calls, by guests of each convention.
+// Policies reach by host calls what they were granted, and nothing else.
 func TestReach(t *testing.T) {
 	for _, convention := range conventions {
 		t.Run(convention, func(t *testing.T) {
@@ -174,7 +173,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// named is what the policy with a grant is called.
+// named returns the name of the policy with a grant.
 func named(pattern string) string {
 	return "granted-" +
 		strings.NewReplacer("/", ".", "_", "-", "*", "all").Replace(cmp.Or(pattern, "nothing"))
@@ -192,10 +191,10 @@ func checkGrants(t *testing.T, w *world) {
 	t.Helper()
 	require.Len(t, capabilities.Paths(), 11)
 	require.Len(t, w.policies, 2+11+4+4,
-		"nothing, all, capabilities, namespaces, and versions where they have some")
+		"no grant, all, capabilities, namespaces, and versions where there are any")
 	for pattern, covers := range patterns() {
 		calls := []address{{"kubewarden", "tracing", "log"}}
-		want, reached := []string{"answered: "}, []string(nil) // which needs no grant
+		want, reached := []string{"answered: "}, []string(nil) // needs no grant
 		for _, path := range capabilities.Paths() {
 			namespace, operation, _ := strings.Cut(path, "/")
 			calls = append(calls, address{"kubewarden", namespace, operation})
@@ -213,7 +212,7 @@ func checkGrants(t *testing.T, w *world) {
 	}
 }
 
-// crafted returns ways to write a name that are not the name.
+// crafted returns names that resemble a name but differ from it.
 func crafted(name string) []string {
 	return []string{
 		"", " ", name + " ", " " + name, "\t" + name, name + "\n", "\ufeff" + name,
@@ -224,14 +223,14 @@ func crafted(name string) []string {
 		"*", name + "*", name + "/*", "*/" + name, name + "%2f", name + "%00", name + "\\",
 		name + ";", name + ":", name + "?", name + "#",
 		"'" + name + "'", `"` + name + `"`, name + name, name[1:], name[:len(name)-1],
-		// Look-alikes: fullwidth letters, Cyrillic е and о, the sign for Kelvin, the long s, a
-		// letter with an accent, one that cannot be seen, and another direction of writing.
+		// Look-alikes: fullwidth letters, Cyrillic е and о, the Kelvin sign, the long s, an
+		// accented letter, an invisible character, and a right-to-left override.
 		fullwidth(name), strings.NewReplacer("e", "\u0435", "o", "\u043e", "c", "\u0441").
 			Replace(name) + "\u200b",
 		strings.Replace(name, "k", "\u212a", 1) + "\u2060",
 		strings.Replace(name, "s", "\u017f", 1) + "\u00ad",
 		name + "\u0301", name[:1] + "\u200d" + name[1:], "\u202e" + name,
-		// Long, and at the limit; no text.
+		// Long names, names at the limit, and names that are not UTF-8.
 		name + strings.Repeat("x", 1024-len(name)), strings.Repeat("x", 1024),
 		name + strings.Repeat("/", 1024-len(name)),
 		name + strings.Repeat("x", 1025-len(name)), strings.Repeat(name+"/", 200),
@@ -243,14 +242,14 @@ func fullwidth(name string) string {
 	return strings.Map(func(r rune) rune { return r - '!' + '！' }, name)
 }
 
-// bindings are what hosts and guests of other conventions know.
+// bindings are the bindings of other hosts and calling conventions.
 var bindings = []string{
 	"host", "wapc", "env", "opa", "wasi", "wasi_snapshot_preview1", "kubewarden:javy/host",
 	"kubewarden_host", "kubewarden/kubernetes",
 	"default", "tracing", "kubernetes", "system", "*",
 }
 
-// elsewhere are namespaces and operations that are not there, or not any more.
+// elsewhere are namespaces and operations that do not exist, or no longer exist.
 var elsewhere = [][2]string{
 	{"kubernetes", "ingresses"}, {"kubernetes", "namespaces"}, {"kubernetes", "services"},
 	{"kubernetes", "get_resource_plural_name"},
@@ -266,7 +265,7 @@ var elsewhere = [][2]string{
 	{"env", "opa_println"},
 }
 
-// misses are host calls that must lead nowhere, whatever is granted.
+// misses returns host calls that must reach nothing, whatever the grants.
 func misses() (calls []address) {
 	try := func(binding, namespace, operation string) {
 		calls = append(calls, address{binding, namespace, operation})
@@ -286,7 +285,7 @@ func misses() (calls []address) {
 		for _, name := range crafted(operation) {
 			try("kubewarden", namespace, name)
 		}
-		// The border between the two moves.
+		// Split the path between namespace and operation at every position.
 		for n := range path {
 			try("kubewarden", path[:n], path[n:])
 			if path[n] == '/' && path[:n] != namespace {
@@ -297,7 +296,7 @@ func misses() (calls []address) {
 	return calls
 }
 
-// ends says how a call ends the evaluation; nothing if it does not.
+// ends returns the error with which a call aborts the evaluation. It is empty if the call does not.
 func (a *address) ends() string {
 	for _, name := range []string{a.binding, a.namespace, a.operation} {
 		switch {
@@ -310,7 +309,7 @@ func (a *address) ends() string {
 	return ""
 }
 
-// requireRefused checks that a guest is told why its call leads nowhere.
+// requireRefused checks that the guest is told why its call was refused.
 func (a *address) requireRefused(t *testing.T, all bool, outcome string) {
 	t.Helper()
 	switch {
@@ -328,8 +327,7 @@ func (a *address) requireRefused(t *testing.T, all bool, outcome string) {
 	}
 }
 
-// checkCraftedNames shows that nothing is reached by a name that is not the name, whatever
-// is granted.
+// checkCraftedNames checks that a crafted name reaches nothing, whatever the grants.
 func checkCraftedNames(t *testing.T, w *world) {
 	t.Helper()
 	var calls, ending []address

@@ -18,37 +18,37 @@ package hostile
 
 import "github.com/wasm-admission/wasm-admission/pkg/engine"
 
-// outcome is what must become of an attack.
+// outcome is the expected result of an attack.
 type outcome struct {
-	// refused is in the error with which the module is not loaded; empty if it is.
+	// refused is part of the error with which the module must fail to load. It is empty if the
+	// module must load.
 	refused string
-	// cause ends the evaluation; empty if no part of the engine does.
+	// cause is why the engine stops the evaluation. It is empty if the engine does not.
 	cause engine.Cause
-	// text is in the error of the evaluation; empty if there must be none.
+	// text is part of the evaluation's error. It is empty if there must be no error.
 	text string
-	// always says that the module attacks on every request, not on long ones only.
+	// always is set if the module attacks on every request, not only on long ones.
 	always bool
-	// keeps is how much of what an evaluation wrote the instance may keep mapped for
-	// its next one, in bytes, beyond what all instances may.
+	// keeps is how much more written memory than other instances the instance may keep mapped for
+	// its next evaluation, in bytes.
 	keeps uint64
-	// everywhere says that the attack is run with every way to reset memory and
-	// interpreted, too.
+	// everywhere is set if the attack also runs with every way to reset memory, and interpreted.
 	everywhere bool
 }
 
 func refused(text string) outcome { return outcome{refused: text} }
 
-// late is an evaluation, or a load, that goes on until its time is up.
+// late is an evaluation or a load that runs until its deadline.
 func late() outcome { return outcome{cause: engine.CauseDeadline, text: deadlineText} }
 
 func lateStart() outcome { return outcome{refused: deadlineText, cause: engine.CauseDeadline} }
 
 func ends(cause engine.Cause, text string) outcome { return outcome{cause: cause, text: text} }
 
-// fails is an evaluation after which there is no verdict, by the rules of the ABI.
+// fails is an evaluation that gives no verdict, according to the rules of the ABI.
 func fails(text string) outcome { return outcome{text: text, always: true} }
 
-// harmless is an attack that nobody notices: the evaluation accepts the request.
+// harmless is an attack without effect: the evaluation accepts the request.
 func harmless() outcome { return outcome{} }
 
 func everywhere(o outcome) outcome { o.everywhere = true; return o }
@@ -61,8 +61,7 @@ const (
 	noError      = "No error message set for call failure"
 )
 
-// attacks are the modules of test/wat/hostile, each of which says in its header
-// what it attacks.
+// attacks are the modules in test/wat/hostile. The header of each module says what it attacks.
 var attacks = map[string]outcome{
 	"args-environ-out-of-bounds":    harmless(),
 	"calls-exponential":             everywhere(late()),

@@ -44,7 +44,7 @@ const (
 	dataSection     = 11
 )
 
-// section is one of a module's.
+// section is a section of a module.
 type section struct {
 	id      byte
 	payload []byte
@@ -52,7 +52,7 @@ type section struct {
 
 const header = "\x00asm\x01\x00\x00\x00"
 
-// accepting returns the sections of the module that accepts everything.
+// accepting returns the sections of a module that accepts every request.
 func accepting(t *testing.T) []section {
 	t.Helper()
 	wasm, err := os.ReadFile(filepath.Join(modules, "accept.wasm"))
@@ -78,8 +78,7 @@ func join(sections []section) []byte {
 	return out
 }
 
-// with returns the module with a section replaced, or with one more where it has
-// none such.
+// with returns the module with a section replaced, or added if the module does not have it.
 func with(sections []section, id byte, payload []byte) []byte {
 	sections = slices.Clone(sections)
 	at := slices.IndexFunc(sections, func(s section) bool { return s.id >= id })
@@ -91,7 +90,7 @@ func with(sections []section, id byte, payload []byte) []byte {
 	return join(sections)
 }
 
-// more returns the payload of a section with more entries at its end.
+// more returns the payload of a section with entries appended.
 func more(sections []section, id byte, count int, entries []byte) []byte {
 	for _, s := range sections {
 		if s.id == id {
@@ -108,8 +107,8 @@ func body(locals []byte, code string) []byte {
 	return slices.Concat(leb(len(b)), b)
 }
 
-// withFunctions returns the module with more functions. They have the type of
-// __guest_call, which returns an i32.
+// withFunctions returns the module with functions added. They have the type of __guest_call, which
+// returns an i32.
 func withFunctions(sections []section, count int, body []byte) []byte {
 	sections = slices.Clone(sections)
 	functions := more(sections, functionSection, count, bytes.Repeat([]byte{1}, count))
@@ -125,7 +124,7 @@ func withFunctions(sections []section, count int, body []byte) []byte {
 	return join(sections)
 }
 
-// TestBinaries tries what no text can say, and what would be too long as a text.
+// TestBinaries tests modules that the text format cannot express, or that would be too long in it.
 func TestBinaries(t *testing.T) {
 	s := accepting(t)
 	whole := join(s)
@@ -140,7 +139,7 @@ func TestBinaries(t *testing.T) {
 		wasm []byte
 		want outcome
 	}{
-		"as it was": {whole, harmless()},
+		"unchanged": {whole, harmless()},
 		"sections out of order": {join(slices.Concat(s[:2], s[3:4], s[2:3], s[4:])),
 			refused("must stand before the memory section")},
 		"section twice": {join(slices.Concat(s[:2], s[1:])),
@@ -165,12 +164,12 @@ func TestBinaries(t *testing.T) {
 		"name section of nonsense": {join(append(slices.Clone(s),
 			section{customSection, []byte("\x04name\x01\xff\xff\xff\xff\x0f")})),
 			refused("name section")},
-		"name section of two readings": {join(append(slices.Clone(s),
+		"name section with two readings": {join(append(slices.Clone(s),
 			section{customSection, []byte("\x04name\x00\x00\x01\x04\x01\x00\x01a")})),
 			refused("name section")},
 		"export name not UTF-8": {with(s, exportSection,
 			more(s, exportSection, 1, []byte("\x02\xc3\x28\x00\x01"))), refused("not valid UTF-8")},
-		"export of what is not there": {with(s, exportSection,
+		"export of an unknown function": {with(s, exportSection,
 			more(s, exportSection, 1, []byte("\x01x\x00\x63"))), refused("unknown func 99")},
 		"4 billion types": {with(s, typeSection,
 			[]byte("\xff\xff\xff\xff\x0f\x60\x00\x00")), refused("4294967295 types")},
@@ -188,11 +187,11 @@ func TestBinaries(t *testing.T) {
 			refused("malformed wasm module")},
 		"code of an unknown instruction": {withFunctions(s, 1, body([]byte{0}, "\xff")),
 			refused("0xff")},
-		// as wazero reads it, with a loop inside
-		"code that reads in two ways": {withFunctions(s, 1,
+		// As wazero reads it, the code contains a loop.
+		"code with two readings": {withFunctions(s, 1,
 			body([]byte{0}, "\x02\x40\x00\xfd\x89\x00\x0b\x03\x40\x00\x0b"+result)),
 			refused("more than it needs")},
-		"code that leaves nothing behind": {withFunctions(s, 1, body([]byte{0}, "")),
+		"code without a result": {withFunctions(s, 1, body([]byte{0}, "")),
 			refused("not enough results")},
 		"data longer than the module": {with(s, dataSection,
 			[]byte("\x01\x00\x41\x00\x0b\xff\xff\xff\xff\x0f")), refused("malformed wasm module")},
@@ -224,14 +223,14 @@ func TestBinaries(t *testing.T) {
 	}
 }
 
-// TestTruncatedModules cuts a module off behind every byte.
+// TestTruncatedModules truncates a module after every byte. No truncated module may cause a panic.
 func TestTruncatedModules(t *testing.T) {
 	h := newHost(t, engine.Options{}, long)
 	wasm :=
 		join(slices.DeleteFunc(accepting(t), func(s section) bool { return s.id == customSection }))
 	for size := range wasm {
 		guest, err := wapc.Load(t.Context(), h.engine, wasm[:size])
-		if err == nil { // without its data, say
+		if err == nil { // for example, if only the data is missing
 			guest.Close()
 			continue
 		}
@@ -241,8 +240,8 @@ func TestTruncatedModules(t *testing.T) {
 	h.accepts(t, h.bystander, innocent)
 }
 
-// TestCorruptModules changes every byte of a module that is not data. What loads
-// nevertheless is run: it may do anything but harm.
+// TestCorruptModules changes every byte of a module outside its data. It runs the modules that
+// still load, which must not harm the host.
 func TestCorruptModules(t *testing.T) {
 	h := newHost(t, engine.Options{}, short)
 	wasm := join(slices.DeleteFunc(accepting(t), func(s section) bool {

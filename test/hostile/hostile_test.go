@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hostile runs modules that attack their host, and shows that none of them
-// gets anywhere: each is refused, or stopped for the right reason, and what comes
-// after it finds everything as it was.
+// Package hostile runs modules that attack their host, and checks that no attack succeeds: each
+// module is refused, or stopped for the right reason, and leaves nothing behind for later
+// evaluations.
 package hostile
 
 import (
@@ -37,14 +37,14 @@ import (
 
 const modules = "../wat"
 
-// An attack that nothing but the deadline ends has a short one. All others have
-// one that they must not reach, however busy the machine is.
+// Attacks that only the deadline can stop have a short deadline. All others have a long one, which
+// they must not reach even on a busy machine.
 const (
 	short = 50 * time.Millisecond
 	long  = time.Minute
 )
 
-// The guests attack when a request is long.
+// The guests attack only on long requests.
 var (
 	attacking = []byte(`{"uid":"` + strings.Repeat("x", 200) + `"}`)
 	innocent  = []byte(`{}`)
@@ -94,8 +94,8 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-// run runs the attacks that are wanted, all on two engines: what one leaves behind
-// would be found by those after it.
+// run runs the wanted attacks. They share two engines, so that an attack would find what an earlier
+// one left behind.
 func run(t *testing.T, options engine.Options, wanted func(outcome) bool) {
 	hurried, patient := newHost(t, options, short), newHost(t, options, long)
 	for name, attack := range attacks {
@@ -114,12 +114,12 @@ func run(t *testing.T, options engine.Options, wanted func(outcome) bool) {
 	}
 }
 
-// host is an engine with a policy beside those that attack.
+// host is an engine with a bystander, a policy that does not attack.
 type host struct {
 	engine    *engine.Engine
 	timeout   time.Duration
 	bystander *wapc.Guest
-	// memory is what the bystander takes.
+	// memory is the bystander's memory, in bytes.
 	memory uint64
 }
 
@@ -140,7 +140,7 @@ func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host 
 	return h
 }
 
-// accepts has a guest accept a request, with all the time in the world.
+// accepts checks that a guest accepts a request, without a short deadline.
 func (h *host) accepts(t *testing.T, guest abi.Guest, request []byte) {
 	t.Helper()
 	response, _, err := guest.Validate(t.Context(), environment(long), request, settings)
@@ -148,7 +148,7 @@ func (h *host) accepts(t *testing.T, guest abi.Guest, request []byte) {
 	require.Equal(t, &abi.ValidationResponse{Accepted: true}, response)
 }
 
-// attack loads a waPC guest, has it attack, and looks for what it left behind.
+// attack loads a waPC guest, runs its attack, and checks that it left nothing behind.
 func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
 	h.attackBy(t, loadGuest, wasm, want)
 }
@@ -162,8 +162,8 @@ func loadGuest(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, e
 
 func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	defer func() {
-		// It may be less: the bystander keeps its stacks for some evaluations only.
-		require.LessOrEqual(t, h.engine.Stats().MemoryBytes, h.memory, "memory is not given back")
+		// It may be less, because the bystander keeps its stacks for a few evaluations only.
+		require.LessOrEqual(t, h.engine.Stats().MemoryBytes, h.memory, "memory is not released")
 		h.accepts(t, h.bystander, attacking)
 	}()
 	guest, err := load(t.Context(), h.engine, wasm)
@@ -179,11 +179,11 @@ func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	require.NoError(t, err)
 	defer guest.Close()
 	loaded := h.engine.Stats().MemoryBytes
-	// Twice, as the second may find what the first has left.
+	// Attack twice, because the second attack may find what the first one left behind.
 	for range 2 {
 		h.validate(t, guest, attacking, want)
 		require.Less(t, h.engine.Stats().MemoryBytes, loaded+kept+want.keeps,
-			"grown memory is not given back")
+			"grown memory is not released")
 		h.accepts(t, h.bystander, attacking)
 	}
 	if want.always {
@@ -193,8 +193,8 @@ func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	}
 }
 
-// kept is more than an instance keeps of what an evaluation wrote, for its next one
-// to find it mapped, and far less than what the attacks take.
+// kept is an upper bound for the written memory that an instance keeps mapped for its next
+// evaluation. It is far less than the attacks take.
 const kept = 2 << 20
 
 func (h *host) validate(t *testing.T, guest abi.Guest, request []byte, want outcome) {

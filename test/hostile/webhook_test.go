@@ -42,25 +42,25 @@ import (
 )
 
 var shell = flag.String("shell", "engine",
-	"who runs the attacks: the engine in this process, or a webhook server (webhook)")
+	"where the attacks run: on the engine in this process (engine), or on a webhook server (webhook)")
 
-// corpus are all modules that attack, by the directory that they are in.
+// corpus has all attacks, by the directory of their modules.
 var corpus = map[string]map[string]outcome{"hostile": attacks, "hostile-programs": programs}
 
-// modes are their execution modes.
+// modes are the execution modes of the modules in each directory.
 var modes = map[string]abi.ExecutionMode{
 	"hostile":          abi.ExecutionModeWaPC,
 	"hostile-programs": abi.ExecutionModeWASI,
 }
 
-// unsettling are those that do it already when they are asked about their settings, which
-// the tests of the engine do not do: no server loads them.
+// unsettling are the modules that already attack when they validate their settings. No server loads
+// them. The tests of the engine do not validate settings.
 var unsettling = []string{
 	"hostile-export-no-result", "hostile-export-wrong-type", "hostile-memory-none",
 	"hostile-memory-none-wasi", "hostile-programs-spin-before-read",
 }
 
-// annotated returns a module with the metadata without which no policy is loaded.
+// annotated returns a module with the metadata that every policy must have to be loaded.
 func annotated(wasm []byte, mode abi.ExecutionMode) []byte {
 	metadata :=
 		fmt.Sprintf(
@@ -71,9 +71,9 @@ func annotated(wasm []byte, mode abi.ExecutionMode) []byte {
 	return slices.Concat(wasm, []byte{customSection}, leb(len(payload)), payload)
 }
 
-// TestBehindAWebhook runs the attacks on bin/wasm-admission-webhook, which is sent what an
-// apiserver would send. All reviews are long enough to be attacked, and what a guest keeps of
-// memory is not told: those things are for the engine alone.
+// TestBehindAWebhook runs the attacks on bin/wasm-admission-webhook, to which it sends reviews as
+// an apiserver would. Every review is long enough for the guests to attack. The server does not
+// report how much memory a guest keeps, so only the tests of the engine check that.
 func TestBehindAWebhook(t *testing.T) {
 	if *shell != "webhook" {
 		t.Skip("takes minutes and two servers: run make hostile-webhook")
@@ -109,7 +109,7 @@ func TestBehindAWebhook(t *testing.T) {
 			"--write-webhook-configurations=false")
 		if err == nil {
 			require.NoError(t, w.Stop())
-			t.Fatal("the server has started")
+			t.Fatal("the server started in spite of refused modules")
 		}
 		for name, o := range rejected {
 			if problem := line(err.Error(), name, o.refused); problem != nil {
@@ -143,7 +143,7 @@ func TestBehindAWebhook(t *testing.T) {
 		len(loaded)+len(rejected)-counted.refused-counted.evaluated)
 }
 
-// line returns an error if no line of a text has both parts, as they are or in quotes.
+// line returns an error unless a line of the text contains both name and part, verbatim or quoted.
 func line(text, name, part string) error {
 	quoted := strings.Trim(strconv.Quote(part), "\"")
 	for line := range strings.Lines(text) {
@@ -155,8 +155,8 @@ func line(text, name, part string) error {
 	return fmt.Errorf("%s: no line has %q", name, part)
 }
 
-// configuration has a policy for each module. Attacks that only the deadline ends have the
-// shortest that there is.
+// configuration returns a configuration with a policy for each module. Attacks that only the
+// deadline can stop have the shortest deadline that is allowed.
 func configuration(t *testing.T, directory string, outcomes map[string]outcome) string {
 	t.Helper()
 	var policies []any
@@ -208,7 +208,7 @@ func newClient(t *testing.T, w *harness.Webhook) *client {
 	return &client{&http.Client{Transport: transport}, w}
 }
 
-// attack sends a review to a policy, and looks at what becomes of it.
+// attack sends a review to a policy, and checks the outcome.
 func (c *client) attack(t *testing.T, policy string, want outcome) {
 	t.Helper()
 	response := c.send(t.Context(), t, policy)
@@ -228,7 +228,7 @@ func (c *client) attack(t *testing.T, policy string, want outcome) {
 		json.Unmarshal([]byte(response.AuditAnnotations["wasm-admission.validate"]), &said))
 	require.Len(t, said.Policies, 1)
 	require.Equal(t, "failed", said.Policies[0].Verdict)
-	// Servers bound fuel as well, which may run out before the time of some attacks does.
+	// Servers also bound fuel, and some attacks run out of fuel before their deadline.
 	if want.cause == engine.CauseDeadline && said.Policies[0].Cause == string(engine.CauseFuel) {
 		return
 	}

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package images tests what policies are told of images: guests of both conventions ask, through
-// the loader, the border and the gate of a server, about images in a real registry.
+// Package images tests the host capabilities for images: guests of both calling conventions ask
+// about images in a real registry, through a server's loader, ABI and gate.
 package images
 
 import (
@@ -37,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// newPolicy loads the guest that makes the host calls that a request asks for.
+// newPolicy loads a policy whose guest makes the host call that the request asks for.
 func newPolicy(t *testing.T, convention, more string) *policyset.Policy {
 	t.Helper()
 	guest, err := filepath.Abs("../../bin/callers/" + convention + ".wasm")
@@ -67,7 +67,7 @@ policies:
 	return set.Policies()[0]
 }
 
-// ask has the guest make a host call, and returns what came of it.
+// ask makes the guest make a host call, and returns the outcome.
 func ask(t *testing.T, p *policyset.Policy, operation string, payload any) string {
 	t.Helper()
 	content, err := json.Marshal(payload)

@@ -30,12 +30,12 @@ import (
 )
 
 const (
-	// patience is how long a cluster may take for anything, on a machine that is busy.
+	// patience is the time limit for everything that a cluster does, even on a busy machine.
 	patience = 6 * time.Minute
 	pause    = 500 * time.Millisecond
 )
 
-// Where deploy/kubeadm has things lie on a node.
+// The paths on a node that deploy/kubeadm uses.
 const (
 	configurationOnNode = "/etc/kubernetes/wasm-admission"
 	stateOnNode         = "/var/lib/kubernetes/wasm-admission"
@@ -43,19 +43,19 @@ const (
 	manifestOnNode      = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 )
 
-// cluster is a cluster that kind has made.
+// cluster is a cluster that kind created.
 type cluster struct {
 	name string
-	// nodes are the containers, in the order of kind.
+	// nodes are the names of the containers, in kind's order.
 	nodes []string
-	// directory has a directory for each node, named as it is.
+	// directory has a subdirectory for each node, with the node's name.
 	directory  string
 	kubeconfig string
 }
 
-// newCluster describes a cluster of control planes to kind, and removes it with the test.
-// Every node has a directory of the configuration and one of patches mounted. What is to
-// be changed in kubeadm's configuration goes to kind as it is.
+// newCluster writes kind's configuration for a cluster of control planes, and deletes the cluster
+// when the test ends. Every node mounts a directory for the configuration and one for patches.
+// kubeadm are patches for kubeadm's configuration, which kind gets unchanged.
 func newCluster(t *testing.T, name string, controlPlanes int, kubeadm ...string) *cluster {
 	t.Helper()
 	c := &cluster{name: name, directory: t.TempDir()}
@@ -108,7 +108,7 @@ kubeadmConfigPatches:
 	return c
 }
 
-// create has kind make the cluster, and waits until all of it runs.
+// create creates the cluster with kind, and waits until all of it runs.
 func (c *cluster) create(t *testing.T, image string) {
 	t.Helper()
 	began := time.Now()
@@ -116,10 +116,10 @@ func (c *cluster) create(t *testing.T, image string) {
 		c.path("", "kind.yaml"), "--kubeconfig", c.kubeconfig, "--retain")
 	c.route(t)
 	c.becomesWhole(t)
-	t.Logf("%s is there after %s", c.name, time.Since(began).Round(time.Second))
+	t.Logf("%s runs after %s", c.name, time.Since(began).Round(time.Second))
 }
 
-// networkOf is the network of the Pods of a node.
+// networkOf returns the Pod network of a node.
 func networkOf(n int) string {
 	return fmt.Sprintf(`{"cniVersion": "0.3.1", "name": "routes", "plugins": [
   {"type": "ptp", "mtu": 1500, "ipMasq": false,
@@ -127,7 +127,7 @@ func networkOf(n int) string {
 `, n)
 }
 
-// route has each node know where the Pods of the others are, which is what kindnetd does.
+// route adds routes on each node to the Pods of the other nodes, as kindnetd does.
 func (c *cluster) route(t *testing.T) {
 	t.Helper()
 	for _, node := range c.nodes {
@@ -140,13 +140,13 @@ func (c *cluster) route(t *testing.T) {
 	}
 }
 
-// path is that of a file of a node on the machine.
+// path returns the path of a node's file on the machine.
 func (c *cluster) path(node string, parts ...string) string {
 	return filepath.Join(append([]string{c.directory, node}, parts...)...)
 }
 
-// write writes a file beside and renames it, as docs/operations.md says. No node is that
-// of the cluster itself.
+// write replaces a file by renaming a new one, as docs/operations.md says. If node is empty, the
+// file belongs to the cluster.
 func (c *cluster) write(t *testing.T, node, name, content string) {
 	t.Helper()
 	path := c.path(node, name)
@@ -156,14 +156,14 @@ func (c *cluster) write(t *testing.T, node, name, content string) {
 	require.NoError(t, os.Rename(temporary, path))
 }
 
-// address is that of a node in Docker's network.
+// address returns the address of a node in Docker's network.
 func (c *cluster) address(t *testing.T, node string) string {
 	t.Helper()
 	return strings.TrimSpace(must(t, "docker", "inspect", "--format",
 		"{{.NetworkSettings.Networks.kind.IPAddress}}", node))
 }
 
-// gateway is the machine's own address in Docker's network.
+// gateway returns the machine's address in Docker's network.
 func (c *cluster) gateway(t *testing.T) string {
 	t.Helper()
 	return strings.TrimSpace(must(t, "docker", "inspect", "--format",
@@ -176,7 +176,7 @@ func (c *cluster) on(t *testing.T, node string, arguments ...string) string {
 	return must(t, "docker", append([]string{"exec", node}, arguments...)...)
 }
 
-// kubectl runs kubectl against whichever server there is.
+// kubectl runs kubectl against any of the servers. It must succeed.
 func (c *cluster) kubectl(t *testing.T, arguments ...string) string {
 	t.Helper()
 	output, err := c.try(t, arguments...)
@@ -184,20 +184,20 @@ func (c *cluster) kubectl(t *testing.T, arguments ...string) string {
 	return output
 }
 
-// try is kubectl where it may fail.
+// try runs kubectl against any of the servers. It may fail.
 func (c *cluster) try(t *testing.T, arguments ...string) (string, error) {
 	t.Helper()
 	return command(t, "kubectl", append([]string{"--kubeconfig", c.kubeconfig}, arguments...)...)
 }
 
-// at runs kubectl against the server of a node, with the node's own address.
+// at runs kubectl against a node's server, at the node's own address.
 func (c *cluster) at(t *testing.T, node string, arguments ...string) (string, error) {
 	t.Helper()
 	return c.try(t,
 		append([]string{"--server", "https://" + c.address(t, node) + ":6443"}, arguments...)...)
 }
 
-// apply sends an object to whichever server there is.
+// apply sends an object to any of the servers.
 func (c *cluster) apply(t *testing.T, object string, arguments ...string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "object.yaml")
@@ -205,7 +205,7 @@ func (c *cluster) apply(t *testing.T, object string, arguments ...string) (strin
 	return c.try(t, append([]string{"create", "--filename", file}, arguments...)...)
 }
 
-// becomes waits until something is so.
+// becomes waits until a condition holds.
 func (c *cluster) becomes(t *testing.T, what string, so func() (bool, string)) {
 	t.Helper()
 	var last string
@@ -218,7 +218,7 @@ func (c *cluster) becomes(t *testing.T, what string, so func() (bool, string)) {
 	require.Fail(t, "is not "+what, last)
 }
 
-// becomesWhole waits until nodes are ready and system Pods run.
+// becomesWhole waits until all nodes are ready and all system Pods run.
 func (c *cluster) becomesWhole(t *testing.T) {
 	t.Helper()
 	c.becomes(t, "whole", func() (bool, string) {
@@ -231,7 +231,7 @@ func (c *cluster) becomesWhole(t *testing.T) {
 	})
 }
 
-// podsRun says whether every Pod of a namespace runs and is ready, and which does not.
+// podsRun reports whether every Pod in a namespace runs and is ready, and which one does not.
 func (c *cluster) podsRun(t *testing.T, namespace string) (bool, string) {
 	t.Helper()
 	output, err := c.try(t, "--namespace", namespace, "get", "pods", "--output", "json")
@@ -260,7 +260,7 @@ func (c *cluster) podsRun(t *testing.T, namespace string) (bool, string) {
 	return len(pods.Items) > 0, "no pods"
 }
 
-// becomesServed waits until the server of a node answers that it is ready.
+// becomesServed waits until the server of a node reports that it is ready.
 func (c *cluster) becomesServed(t *testing.T, node string) {
 	t.Helper()
 	c.becomes(t, "ready", func() (bool, string) {
@@ -269,7 +269,7 @@ func (c *cluster) becomesServed(t *testing.T, node string) {
 	})
 }
 
-// commit is what the server of a node says that it was built of.
+// commit returns the commit that the server of a node was built from, according to the server.
 func (c *cluster) commit(t *testing.T, node string) string {
 	t.Helper()
 	output, err := c.at(t, node, "version", "--output", "json")
@@ -281,7 +281,7 @@ func (c *cluster) commit(t *testing.T, node string) string {
 	return version.ServerVersion.GitVersion + " " + version.ServerVersion.GitCommit
 }
 
-// describe logs what a failure may be about.
+// describe logs information that may explain a failure.
 func (c *cluster) describe(t *testing.T) {
 	for _, arguments := range [][]string{
 		{"kubectl", "--kubeconfig", c.kubeconfig, "get", "nodes,pods", "--all-namespaces",

@@ -26,11 +26,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// threeControlPlanes makes a cluster that has the plugin from its first start, by the
-// files of deploy/kubeadm as they are, and takes a control plane from it.
+// threeControlPlanes creates a cluster that has the plugin from its first start, with the unchanged
+// files in deploy/kubeadm. Later it removes a control plane.
 func threeControlPlanes(t *testing.T, counted *tally) {
 	r := openRelease(t)
-	// What joins is told of the patches as what begins is.
+	// Nodes that join need the patches, as the first node does.
 	patches := append(strings.Split(r.read(t, "cluster.yaml"), "\n---\n"), `kind: JoinConfiguration
 apiVersion: kubeadm.k8s.io/v1beta4
 patches: {directory: /etc/kubernetes/patches}`)
@@ -60,7 +60,7 @@ patches: {directory: /etc/kubernetes/patches}`)
 	counted.run(t, "ThreeSystemPodsRun", func(t *testing.T) { c.becomesWhole(t) })
 }
 
-// preloaded is the image of nodes that have the server under test.
+// preloaded is the node image that contains the server under test.
 const preloaded = "wasm-admission/kind-node:preloaded"
 
 var controlPlaneCases = []policyCase{
@@ -72,7 +72,7 @@ var controlPlaneCases = []policyCase{
 	{"RestartedOneByOne", restartedOneByOne},
 }
 
-// requireEachRefuses asks servers by their own addresses.
+// requireEachRefuses checks that each server denies a violating Pod, at the server's own address.
 func (c *cluster) requireEachRefuses(t *testing.T, nodes ...string) {
 	t.Helper()
 	file := c.path("", "privileged.yaml")
@@ -93,8 +93,8 @@ func eachServesTheSameSet(t *testing.T, c *cluster) {
 	}
 }
 
-// podsReachTheService has a pod on each node ask the Service of the apiservers, whose endpoints
-// are on all nodes.
+// podsReachTheService checks that a Pod on each node reaches the apiservers' Service, whose
+// endpoints are on all nodes.
 func podsReachTheService(t *testing.T, c *cluster) {
 	for n, node := range c.nodes {
 		name := fmt.Sprintf("on-%d", n)
@@ -110,8 +110,8 @@ func podsReachTheService(t *testing.T, c *cluster) {
 	}
 }
 
-// policyRolled changes the policies of one node after another, while what both versions
-// refuse is tried on all of them.
+// policyRolled changes the policies of one node after another, while all nodes get requests that
+// both versions deny.
 func policyRolled(t *testing.T, c *cluster) {
 	h := c.startHammer(t)
 	p := about("no-latest", "no-latest-tag")
@@ -136,7 +136,7 @@ func policyRolled(t *testing.T, c *cluster) {
 	h.requireRefused(t)
 }
 
-// oneKilled kills a node: the others go on, and refuse what they have to.
+// oneKilled kills a node. The other nodes continue to run, and deny violating requests.
 func oneKilled(t *testing.T, c *cluster) {
 	gone := c.nodes[2]
 	h := c.startHammer(t)
@@ -160,7 +160,7 @@ func oneKilled(t *testing.T, c *cluster) {
 	h.requireRefused(t)
 }
 
-// restartedOneByOne restarts the servers as an upgrade of the plugin does.
+// restartedOneByOne restarts the servers one by one, as an upgrade of the plugin does.
 func restartedOneByOne(t *testing.T, c *cluster) {
 	h := c.startHammer(t)
 	for _, node := range c.nodes {

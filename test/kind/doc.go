@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kind has the test of clusters as users have them: kubeadm's, in nodes that are
-// containers, made by kind (https://kind.sigs.k8s.io). The server comes as `make image`
-// makes it and is put in as deploy/kubeadm says.
+// Package kind tests real kubeadm clusters, whose nodes are containers created by kind
+// (https://kind.sigs.k8s.io). The server comes from `make image`, and is installed as
+// deploy/kubeadm says.
 //
-// It needs root on a Debian or what is made of one, and the Go proxy: what else a cluster
-// consists of is built or unpacked by the scripts in bootstrap, and kept in .cache/kind.
-// Everything runs in namespaces of its own and ends with the test.
+// The test needs root on Debian or a derivative, and the Go proxy. The scripts in bootstrap build
+// or unpack all other parts of a cluster, and keep them in .cache/kind. Everything runs in its own
+// namespaces and ends with the test.
 package kind

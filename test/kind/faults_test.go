@@ -32,7 +32,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// faultCases are what goes wrong around a server with one node.
+// faultCases are faults around the server of a cluster with one node.
 var faultCases = []policyCase{
 	{"NoNetworkForPods", noNetwork},
 	{"StaticPodRestart", staticPodRestart},
@@ -42,15 +42,14 @@ var faultCases = []policyCase{
 
 func inAnHour() string { return time.Now().UTC().Add(time.Hour).Format(time.RFC3339) }
 
-// hammer writes what a policy has to refuse, and counts what became of it.
+// hammer sends writes that a policy must deny, and counts the outcomes.
 type hammer struct {
 	refused, admitted atomic.Int64
 	stop              context.CancelFunc
 	writers           sync.WaitGroup
 }
 
-// startHammer writes privileged pods to a cluster, through whichever server there is,
-// until it is stopped.
+// startHammer writes privileged Pods to a cluster, through any of the servers, until it is stopped.
 func (c *cluster) startHammer(t *testing.T) *hammer {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
@@ -90,19 +89,19 @@ func (h *hammer) end() {
 	h.writers.Wait()
 }
 
-// requireRefused ends the writing, of which nothing may have got in.
+// requireRefused stops the writes, none of which may have been admitted.
 func (h *hammer) requireRefused(t *testing.T) {
 	t.Helper()
 	before := h.refused.Load()
 	require.Eventually(t, func() bool { return h.refused.Load() > before }, patience, pause,
-		"writes are refused")
+		"some writes must be denied")
 	h.end()
 	require.Zero(t, h.admitted.Load())
-	t.Logf("%d writes were refused, none got in", h.refused.Load())
+	t.Logf("%d writes were denied, none was admitted", h.refused.Load())
 }
 
-// noNetwork takes the configuration of the network away: policies, which are in the
-// server, do not need it, and what mends it is not kept out.
+// noNetwork removes the configuration of the network. Policies in the server do not need it, and
+// they do not deny the Pods that repair it.
 func noNetwork(t *testing.T, c *cluster) {
 	node := c.nodes[0]
 	file := c.path(node, "cni/10-routes.conflist")
@@ -116,15 +115,15 @@ func noNetwork(t *testing.T, c *cluster) {
 	})
 	c.requireDenied(t, "pod-privileged", pod("shop", "offline", true))
 	c.requireAdmitted(t, pod("shop", "offline", false))
-	// What brings a network is a privileged Pod in an exempt namespace.
+	// A network plugin runs as a privileged Pod in an exempt namespace.
 	c.requireAdmitted(t, pod("kube-system", "network", true), dryRun)
 	c.write(t, node, "cni/10-routes.conflist", string(content))
 	c.becomesWhole(t)
-	c.becomes(t, "a pod that runs", func() (bool, string) { return c.podsRun(t, "shop") })
+	c.becomes(t, "a running Pod", func() (bool, string) { return c.podsRun(t, "shop") })
 	c.kubectl(t, "--namespace", "shop", "delete", "pod", "offline")
 }
 
-// restartServer has the kubelet end the server's static pod, and start it again.
+// restartServer makes the kubelet stop the server's static Pod and start it again.
 func (c *cluster) restartServer(t *testing.T, node string) {
 	t.Helper()
 	c.on(t, node, "mv", manifestOnNode, "/etc/kubernetes/kube-apiserver.yaml.away")

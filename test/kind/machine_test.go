@@ -28,12 +28,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// machine is what a cluster could leave on the machine that it ran on.
+// machine holds the things that a cluster could leave behind on its machine.
 type machine struct {
 	cgroups, links, mounts, namespaces, rules, processes []string
 }
 
-// lookAtMachine looks from outside of the namespaces.
+// lookAtMachine inspects the machine from outside the namespaces.
 func lookAtMachine(t *testing.T) machine {
 	t.Helper()
 	return machine{
@@ -46,7 +46,7 @@ func lookAtMachine(t *testing.T) machine {
 	}
 }
 
-// requireEqual fails if there is anything now that was not there before.
+// requireEqual fails if anything exists now that did not exist before.
 func (m machine) requireEqual(t *testing.T, now machine) {
 	t.Helper()
 	for _, what := range []struct {
@@ -67,7 +67,7 @@ func (m machine) requireEqual(t *testing.T, now machine) {
 	}
 }
 
-// directories returns those below one that are named as the suite's.
+// directories returns the directories below top that have the suite's names.
 func directories(top string) (found []string) {
 	_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
@@ -95,13 +95,13 @@ func lines(t *testing.T, file string) []string {
 	return strings.Split(string(text), "\n")
 }
 
-// marks are what processes and cgroups of clusters and of Docker have in their names.
+// marks are parts of the names of Docker's and clusters' processes and cgroups.
 var marks = []string{
 	"wasm-admission-kind", ".cache/kind/", "dockerd", "docker-proxy", "containerd", "kubelet",
 	"kubepods", "/docker/",
 }
 
-// ofSuite leaves out what others of the machine do meanwhile.
+// ofSuite leaves out everything that does not belong to the suite.
 func ofSuite(all []string) []string {
 	return slices.DeleteFunc(all, func(line string) bool {
 		return !slices.ContainsFunc(marks, func(mark string) bool {
@@ -110,11 +110,11 @@ func ofSuite(all []string) []string {
 	})
 }
 
-// processes returns the command line of each process, with its number.
+// processes returns the process ID and the command line of each process.
 func processes() (found []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
-		// One that has ended meanwhile is none.
+		// Ignore processes that have exited in the meantime.
 		if text, err := os.ReadFile(file); err == nil && len(text) > 0 {
 			found = append(found, file+" "+strings.ReplaceAll(string(text), "\x00", " "))
 		}
@@ -122,8 +122,8 @@ func processes() (found []string) {
 	return found
 }
 
-// networkNamespaces returns the namespace of each process that is not in the test's own,
-// with the process.
+// networkNamespaces returns the network namespace of each process outside the test's own, with the
+// process.
 func networkNamespaces() (found []string) {
 	own, _ := os.Readlink("/proc/self/ns/net")
 	for _, process := range processes() {
@@ -135,8 +135,8 @@ func networkNamespaces() (found []string) {
 	return found
 }
 
-// packetFilters returns the rules of the machine's packet filters, as the programs see
-// them that Docker is given: those that were unpacked, or else the machine's own.
+// packetFilters returns the rules of the machine's packet filters. It lists them with the programs
+// that Docker uses: the unpacked ones, or else the machine's own.
 func packetFilters(t *testing.T) (found []string) {
 	t.Helper()
 	debian := filepath.Join(root(t), ".cache/kind/debian/tree")

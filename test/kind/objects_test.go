@@ -26,19 +26,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// policy is a manifest of Kubewarden's, with a rule.
+// policy is a Kubewarden manifest with one rule.
 type policy struct {
 	name, module string
 	mutating     bool
-	// mode is protect without one.
+	// mode is protect if empty.
 	mode string
-	// more are further fields of the spec, a line each.
+	// more are further fields of the spec, one per line.
 	more []string
-	// groups, resources and operations are those of the rule, with commas.
+	// groups, resources and operations are those of the rule, separated by commas.
 	groups, resources, operations string
 }
 
-// about is a policy for what is done to pods.
+// about returns a policy for requests about Pods.
 func about(name, module string, more ...string) policy {
 	return policy{
 		name:       name,
@@ -67,7 +67,7 @@ spec:
 `, p.name, location(p.module), p.mutating, mode, p.groups, p.resources, p.operations, strings.Join(p.more, "\n  "))
 }
 
-// pod is one that does nothing.
+// pod returns a Pod that does nothing.
 func pod(namespace, name string, privileged bool, more ...string) string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Pod
@@ -85,7 +85,7 @@ spec:
 
 const dryRun = "--dry-run=server"
 
-// with has policies for the time of a case, on every node.
+// with installs policies on every node until the case ends.
 func (c *cluster) with(t *testing.T, policies ...policy) {
 	t.Helper()
 	for _, node := range c.nodes {
@@ -106,10 +106,10 @@ func (c *cluster) with(t *testing.T, policies ...policy) {
 	})
 }
 
-// file is that of the policy, below the directory of a node.
+// file returns the path of the policy's manifest, below a node's directory.
 func (p policy) file() string { return "wasm-admission/policies.d/" + p.name + ".yaml" }
 
-// change changes the policies of a node, and waits until its server has taken that over.
+// change changes the policies of a node, and waits until its server serves them.
 func (c *cluster) change(t *testing.T, node string, change func()) {
 	t.Helper()
 	before, _ := c.hashes(t, node)
@@ -123,7 +123,8 @@ func (c *cluster) change(t *testing.T, node string, change func()) {
 
 var setInfo = regexp.MustCompile(`policy_set_info{hash="([^"]*)",state="(running|desired)"} 1`)
 
-// hashes returns what a server says of the sets that it serves and should serve.
+// hashes returns the hashes of the sets that a server serves and should serve, according to the
+// server.
 func (c *cluster) hashes(t *testing.T, node string) (running, desired string) {
 	t.Helper()
 	metrics, err := c.at(t, node, "get", "--raw", "/metrics")
@@ -140,12 +141,12 @@ func (c *cluster) hashes(t *testing.T, node string) (running, desired string) {
 	return running, desired
 }
 
-// denied is what a policy's refusal says.
+// denied returns the text of a policy's denial.
 func denied(name string) string {
 	return fmt.Sprintf("WasmAdmission policy \"clusterwide-%s\" denied the request", name)
 }
 
-// requireDenied sends an object that a policy has to refuse.
+// requireDenied sends an object that a policy must deny.
 func (c *cluster) requireDenied(t *testing.T, name, object string, arguments ...string) {
 	t.Helper()
 	output, err := c.apply(t, object, arguments...)
@@ -153,7 +154,7 @@ func (c *cluster) requireDenied(t *testing.T, name, object string, arguments ...
 	require.Contains(t, output, denied(name))
 }
 
-// requireAdmitted sends an object that no policy may refuse.
+// requireAdmitted sends an object that no policy may deny.
 func (c *cluster) requireAdmitted(t *testing.T, object string, arguments ...string) string {
 	t.Helper()
 	output, err := c.apply(t, object, arguments...)

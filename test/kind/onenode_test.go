@@ -27,8 +27,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// oneNode has a plain cluster get the plugin as a running cluster does, does what users
-// do, and goes back.
+// oneNode installs the plugin in a running cluster, does what users do, and rolls back.
 func oneNode(t *testing.T, counted *tally) {
 	r := openRelease(t)
 	c := newCluster(t, "one", 1)
@@ -43,7 +42,7 @@ func oneNode(t *testing.T, counted *tally) {
 		c.kubectl(t, "label", "namespace", "shop", "owner=till")
 		c.becomes(t, "able to take pods", func() (bool, string) {
 			output, err := c.apply(t, pod("shop", "plain", true), dryRun)
-			return err == nil, output // the service account comes a moment later
+			return err == nil, output // the service account is created a moment later
 		})
 		c.becomesSettled(t)
 		before = c.look(t)
@@ -68,7 +67,7 @@ func oneNode(t *testing.T, counted *tally) {
 	}
 }
 
-// upgrade follows "A running cluster" of docs/operations.md.
+// upgrade follows "A running cluster" in docs/operations.md.
 func (c *cluster) upgrade(t *testing.T, r *release) {
 	node := c.nodes[0]
 	configuration := c.clusterConfiguration(t, r)
@@ -85,7 +84,7 @@ func (c *cluster) upgrade(t *testing.T, r *release) {
 		c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config", "--output",
 			"yaml"), "WasmAdmission=true")
 
-	// What is shipped monitors, until it is told to protect.
+	// The shipped policy is in monitor mode until its mode is set to protect.
 	c.requireAdmitted(t, pod("shop", "monitored", true), dryRun)
 	c.change(t, node, func() {
 		c.write(t, node, "wasm-admission/policies.d/pod-privileged.yaml",
@@ -94,7 +93,7 @@ func (c *cluster) upgrade(t *testing.T, r *release) {
 	c.requireDenied(t, "pod-privileged", pod("shop", "protected", true))
 }
 
-// kubeadmUpgrade has kubeadm upgrade to the version that there is, as it would to the next.
+// kubeadmUpgrade makes kubeadm upgrade to the current version, in the same way as to a newer one.
 func (c *cluster) kubeadmUpgrade(t *testing.T, r *release) {
 	node := c.nodes[0]
 	var configuration map[string]any
@@ -102,19 +101,19 @@ func (c *cluster) kubeadmUpgrade(t *testing.T, r *release) {
 	apply := configuration["apply"].(map[string]any)
 	apply["kubernetesVersion"] = strings.TrimSpace(c.on(t, node, "cat", "/kind/version"))
 	apply["forceUpgrade"] = true
-	apply["ignorePreflightErrors"] = []string{"all"} // images that are there cannot be pulled
+	apply["ignorePreflightErrors"] = []string{"all"} // the images exist but cannot be pulled
 	text, err := yaml.Marshal(configuration)
 	require.NoError(t, err)
 	c.write(t, node, "wasm-admission/upgrade.yaml", string(text))
 	c.on(t, node, "kubeadm", "upgrade", "apply", "--config", configurationOnNode+"/upgrade.yaml")
-	// kubeadm looks whether pods can run, and leaves that to go by itself.
+	// kubeadm runs a Job to check that Pods can run, and leaves it to expire.
 	c.kubectl(t, "--namespace", "kube-system", "delete", "jobs", "--all")
 	c.becomesBuiltOf(t, node, true, r.commit)
 	c.becomesWhole(t)
 	c.requireDenied(t, "pod-privileged", pod("shop", "upgraded", true))
 }
 
-// rollBack puts the plain server back, and takes away what the administrator has put.
+// rollBack restores the plain server, and removes the files that the administrator added.
 func (c *cluster) rollBack(t *testing.T, r *release, manifest, configuration string) {
 	node := c.nodes[0]
 	c.write(t, node, "wasm-admission/before.yaml", manifest)
@@ -137,7 +136,7 @@ func (c *cluster) rollBack(t *testing.T, r *release, manifest, configuration str
 	}
 }
 
-// becomesSettled waits for what controllers put into each namespace once they have begun.
+// becomesSettled waits for the objects that controllers create in each namespace.
 func (c *cluster) becomesSettled(t *testing.T) {
 	t.Helper()
 	c.becomes(t, "settled", func() (bool, string) {
@@ -150,13 +149,13 @@ func (c *cluster) becomesSettled(t *testing.T) {
 	})
 }
 
-// traces is what a server could leave in a cluster, and on its nodes.
+// traces holds the things that a server could leave behind in a cluster and on its nodes.
 type traces struct {
 	objects, files []string
 }
 
-// look lists all objects but those that come and go by themselves, and all files that
-// belong to the control plane.
+// look lists all objects, except those that come and go by themselves, and all files of the control
+// plane.
 func (c *cluster) look(t *testing.T) traces {
 	t.Helper()
 	var found traces
@@ -171,7 +170,7 @@ func (c *cluster) look(t *testing.T) traces {
 			found.objects = append(found.objects, kind+" "+strings.Join(strings.Fields(name), "/"))
 		}
 	}
-	// Of a directory that is not there, find complains and goes on.
+	// If a directory does not exist, find prints an error and continues.
 	found.files =
 		strings.Fields(c.on(t, c.nodes[0], "sh", "-c",
 			"find /etc /usr/local /opt /var/lib/kubernetes -type f ! -path '/etc/kubernetes/tmp/*' 2>/dev/null || true"))

@@ -25,8 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// policyCase is something that users do on a cluster with one node, in whose namespace
-// shop pod-privileged is enforced.
+// policyCase is something that users do on a cluster with one node. In the namespace shop,
+// pod-privileged is enforced.
 type policyCase struct {
 	name string
 	run  func(*testing.T, *cluster)
@@ -70,8 +70,8 @@ func denyAnUpdate(t *testing.T, c *cluster) {
 	c.kubectl(t, "--namespace", "shop", "delete", "deployment", "updated")
 }
 
-// denyWhatControllersMake is about a rule for pods that the ReplicaSet of a Deployment
-// makes: the Deployment is admitted, and its events say what became of the pods.
+// denyWhatControllersMake checks a rule for Pods that the ReplicaSet of a Deployment creates. The
+// server admits the Deployment, and events report that the Pods were denied.
 func denyWhatControllersMake(t *testing.T, c *cluster) {
 	p := about("registries", "image-pattern", "settings: {images: ['elsewhere/.+']}")
 	c.with(t, p)
@@ -92,7 +92,7 @@ func mutate(t *testing.T, c *cluster) {
 	output := c.requireAdmitted(t, pod("shop", "mutated", false), "--output",
 		"jsonpath={.spec.tolerations[*].key}")
 	require.Contains(t, output, "example.com/pool")
-	c.becomes(t, "a pod that runs", func() (bool, string) { return c.podsRun(t, "shop") })
+	c.becomes(t, "a running Pod", func() (bool, string) { return c.podsRun(t, "shop") })
 	c.kubectl(t, "--namespace", "shop", "delete", "pod", "mutated")
 }
 
@@ -102,7 +102,7 @@ func contextFromNamespaces(t *testing.T, c *cluster) {
 	p.mutating = true
 	c.with(t, p)
 	output, err := c.apply(t, pod("shop", "labelled", false), dryRun)
-	require.Error(t, err, "no role lets policies look: %s", output)
+	require.Error(t, err, "no role allows policies to read: %s", output)
 	c.kubectl(t, "create", "clusterrolebinding", "wasm-admission-view", "--clusterrole", "view",
 		"--user", "system:wasm-admission")
 	t.Cleanup(func() { c.kubectl(t, "delete", "clusterrolebinding", "wasm-admission-view") })
@@ -152,10 +152,10 @@ func monitor(t *testing.T, c *cluster) {
 				strings.Contains(line,
 					`outcome="denied",policy="clusterwide-watched",rejected="false"`)
 	}
-	require.True(t, found, "it is counted what it would have refused")
+	require.True(t, found, "the metrics count requests that would have been denied")
 }
 
-// reload changes a manifest in its place, twice, and takes it away.
+// reload changes a manifest twice, and then removes it.
 func reload(t *testing.T, c *cluster) {
 	node := c.nodes[0]
 	edit := func(images string) policy {
@@ -176,12 +176,12 @@ func namespaceSelector(t *testing.T, c *cluster) {
 	c.requireAdmitted(t, pod("default", "unselected", false), dryRun)
 }
 
-// runningPod makes a pod that runs for the time of a case.
+// runningPod creates a Pod that runs until the case ends.
 func (c *cluster) runningPod(t *testing.T, name string) {
 	t.Helper()
 	c.requireAdmitted(t, pod("shop", name, false))
 	t.Cleanup(func() { c.kubectl(t, "--namespace", "shop", "delete", "pod", name) })
-	c.becomes(t, "a pod that runs", func() (bool, string) { return c.podsRun(t, "shop") })
+	c.becomes(t, "a running Pod", func() (bool, string) { return c.podsRun(t, "shop") })
 }
 
 func kubectlDebug(t *testing.T, c *cluster) {
@@ -223,7 +223,7 @@ func execInto(t *testing.T, c *cluster) {
 	require.Equal(t, "inside\n", output)
 }
 
-// everything is a policy that refuses whatever anybody does.
+// everything is a policy that denies every request.
 var everything = policy{
 	name:       "nothing",
 	module:     "deny",
@@ -232,7 +232,7 @@ var everything = policy{
 	operations: `"*"`,
 }
 
-// kubeSystemIsExempt has the Pods of the cluster itself made anew where they may be.
+// kubeSystemIsExempt recreates the cluster's own Pods, whose namespace is exempt.
 func kubeSystemIsExempt(t *testing.T, c *cluster) {
 	c.with(t, everything)
 	c.requireDenied(t, "nothing", pod("shop", "any", false))
@@ -242,8 +242,8 @@ func kubeSystemIsExempt(t *testing.T, c *cluster) {
 	c.becomesWhole(t)
 }
 
-// nodesGoOn has the kubelet renew its Lease, and the node be ready, for longer than a
-// node may be silent.
+// nodesGoOn checks that the kubelet keeps renewing its Lease and the node stays ready, for longer
+// than the grace period of a node.
 func nodesGoOn(t *testing.T, c *cluster) {
 	c.with(t, everything)
 	renewed := func() string {
@@ -280,8 +280,8 @@ reason: a privileged pod has to run
 	})
 }
 
-// requireBad waits until the server says that what is configured is not what it serves,
-// which takes nothing from what it serves.
+// requireBad waits until the server reports that it does not serve the configured set. It must keep
+// serving the previous set.
 func (c *cluster) requireBad(t *testing.T, reason string) {
 	t.Helper()
 	c.becomes(t, "bad", func() (bool, string) {
@@ -304,14 +304,15 @@ func badChange(t *testing.T, c *cluster) {
 	node, file := c.nodes[0], "wasm-admission/policies.d/bad.yaml"
 	c.write(t, node, file, about("bad", "image-pattern", "settings: {images: ['(']}").String())
 	c.requireBad(t, "images")
-	// Nor does a server that starts with it: it has the last good set on its disk.
+	// A server that starts with the bad policy does not serve it either. It has the last good set
+	// on disk.
 	c.restartServer(t, node)
 	c.requireBad(t, "images")
 	require.NoError(t, os.Remove(c.path(node, file)))
 	c.becomesGood(t)
 }
 
-// deletedModule takes the module of a policy away.
+// deletedModule deletes the module of a policy.
 func deletedModule(t *testing.T, c *cluster) {
 	node := c.nodes[0]
 	module := c.path(node, "wasm-admission/modules/pod-privileged.wasm")

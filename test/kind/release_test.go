@@ -27,21 +27,21 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// release is what `make image` has made: the server under test, and how it is put in.
+// release is the output of `make image`: the server under test, and the files to install it.
 type release struct {
-	// archive has the image of the server for docker.
+	// archive contains the server's image for docker.
 	archive string
-	// webhookArchive has that of the webhook.
+	// webhookArchive contains the webhook server's image.
 	webhookArchive string
-	// wasmctlArchive has that of the command line.
+	// wasmctlArchive contains wasmctl's image.
 	wasmctlArchive string
-	// manifests is the directory deploy of the archive of manifests.
+	// manifests is the directory deploy from the archive of manifests.
 	manifests string
-	// commit is what the server has to say that it was built of.
+	// commit is the commit that the server must report.
 	commit string
 }
 
-// openRelease unpacks the manifests of KIND_DIST.
+// openRelease unpacks the manifests in KIND_DIST.
 func openRelease(t *testing.T) *release {
 	t.Helper()
 	dist := os.Getenv("KIND_DIST")
@@ -73,7 +73,7 @@ func (r *release) read(t *testing.T, parts ...string) string {
 	return string(text)
 }
 
-// modules are those of the cases, by the names that manifests have for them.
+// modules are the modules that the cases use, keyed by their names in manifests.
 var modules = map[string]string{
 	"pod-privileged":       "test/policies/pod-privileged/policy.wasm",
 	"default-tolerations":  "test/policies/default-tolerations/policy.wasm",
@@ -83,8 +83,8 @@ var modules = map[string]string{
 	"deny":                 "test/wat/deny.wasm",
 }
 
-// install puts on a node what deploy/kubeadm has, the modules, and the policy that is
-// shipped: with the module from the disk, as there is no registry.
+// install copies the files in deploy/kubeadm, the modules, and the shipped policy to a node. The
+// policy loads its module from disk, because there is no registry.
 func (c *cluster) install(t *testing.T, r *release, node string) {
 	t.Helper()
 	for _, name := range []string{"admission.yaml", "config.yaml"} {
@@ -105,20 +105,19 @@ func (c *cluster) install(t *testing.T, r *release, node string) {
 		before+location("pod-privileged")+"\n"+after)
 }
 
-// location is that of a module, in the words of manifests.
+// location returns the URL of a module for manifests.
 func location(module string) string {
 	return "file://" + configurationOnNode + "/modules/" + module + ".wasm"
 }
 
-// configuration is what kubeadm has stored of the cluster.
+// configuration returns the ClusterConfiguration that kubeadm stored in the cluster.
 func (c *cluster) configuration(t *testing.T) string {
 	t.Helper()
 	return c.kubectl(t, "--namespace", "kube-system", "get", "configmap", "kubeadm-config",
 		"--output", "jsonpath={.data.ClusterConfiguration}")
 }
 
-// clusterConfiguration is what kubeadm is told of the cluster, with what deploy/kubeadm
-// adds to it.
+// clusterConfiguration returns the cluster's configuration with the additions from deploy/kubeadm.
 func (c *cluster) clusterConfiguration(t *testing.T, r *release) string {
 	t.Helper()
 	var there, added map[string]any
@@ -139,7 +138,7 @@ func (c *cluster) clusterConfiguration(t *testing.T, r *release) string {
 	return string(text)
 }
 
-// writeServer has kubeadm write the manifest of a node's server anew, by the steps of
+// writeServer makes kubeadm regenerate the manifest of a node's server, with the steps in
 // docs/operations.md.
 func (c *cluster) writeServer(t *testing.T, node, configuration string) {
 	t.Helper()
@@ -153,7 +152,8 @@ patches: {directory: %s}
 		configurationOnNode+"/kubeadm.yaml")
 }
 
-// becomesBuiltOf waits until the server of a node is ready and of that commit.
+// becomesBuiltOf waits until the server of a node is ready and was built from the commit, or,
+// unless ours is set, from another one.
 func (c *cluster) becomesBuiltOf(t *testing.T, node string, ours bool, commit string) {
 	t.Helper()
 	c.becomes(t, "the other server", func() (bool, string) {

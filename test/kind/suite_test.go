@@ -32,16 +32,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// leastCases is how many cases have to pass for the test to mean something.
+// leastCases is the number of cases that must pass for the test to be meaningful.
 const leastCases = 25
 
-// inside tells the test that it runs within bootstrap/docker.sh: it names the file to
-// write the tally to.
+// inside is the environment variable that is set when the test runs inside bootstrap/docker.sh. It
+// names the file to write the tally to.
 const inside = "KIND_TALLY"
 
-var enabled = flag.Bool("kind", false, "make clusters with kind, which takes many minutes and root")
+var enabled = flag.Bool("kind", false, "create clusters with kind, which takes many minutes and needs root")
 
-// nodeImage is what bootstrap/node.sh makes: a node with a plain Kubernetes.
+// nodeImage is the image that bootstrap/node.sh builds: a node with a plain Kubernetes.
 var nodeImage string
 
 // tally counts cases.
@@ -51,7 +51,7 @@ type tally struct {
 	ControlPlanes int
 }
 
-// run runs a case, and counts it. It says whether it passed.
+// run runs a case, counts it, and reports whether it passed.
 func (y *tally) run(t *testing.T, name string, run func(*testing.T)) bool {
 	t.Helper()
 	passed := false
@@ -67,8 +67,8 @@ func (y *tally) run(t *testing.T, name string, run func(*testing.T)) bool {
 	return passed
 }
 
-// TestKind runs the cases of TestClusters beside a Docker of their own, and checks that
-// nothing of that remains.
+// TestKind runs the cases of TestClusters with a private Docker, and checks that nothing is left
+// behind.
 func TestKind(t *testing.T) {
 	if !*enabled {
 		t.Skip("takes many minutes: run make e2e-kind")
@@ -98,7 +98,7 @@ func TestKind(t *testing.T) {
 	require.GreaterOrEqual(t, counted.Passed, leastCases)
 }
 
-// TestClusters is the part of TestKind that runs beside Docker.
+// TestClusters is the part of TestKind that runs next to Docker.
 func TestClusters(t *testing.T) {
 	file := os.Getenv(inside)
 	if file == "" {
@@ -131,8 +131,8 @@ func root(t *testing.T) string {
 	return directory
 }
 
-// command runs a command and returns what it says. It is used in cleanups too, when the
-// test's context has ended.
+// command runs a command and returns its output. Cleanups use it too, when the test's context has
+// already ended.
 func command(t *testing.T, name string, arguments ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -144,7 +144,7 @@ func command(t *testing.T, name string, arguments ...string) (string, error) {
 	return output.String(), err
 }
 
-// must is command where it has to succeed.
+// must runs a command that must succeed, and returns its output.
 func must(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
 	output, err := command(t, name, arguments...)

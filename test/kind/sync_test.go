@@ -31,11 +31,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// setName is that of the set of policies in the registry.
+// setName is the name of the set of policies in the registry.
 const setName = "policies/set"
 
-// synced follows "With a DaemonSet, from a registry" of docs/admins/several-nodes.md: the tag
-// moves, and the policies of all nodes with it, unless nobody has signed.
+// synced follows "With a DaemonSet, from a registry" in docs/admins/several-nodes.md. When the tag
+// moves, the policies of all nodes follow, unless the new set is not signed.
 func (c *cluster) synced(t *testing.T, r *release) {
 	must(t, "kind", "load", "image-archive", "--name", c.name, r.wasmctlArchive)
 	key := signing.NewKey(t)
@@ -96,12 +96,14 @@ func (c *cluster) synced(t *testing.T, r *release) {
 		require.Equal(t, []string{second, second}, []string{running, desired}, node)
 	}
 	h.requireRefused(t)
-	// Or it would end after ten failures, and its Pods would not run.
+	// Delete the DaemonSet, because sync exits after ten failures, and its Pods would no longer
+	// run.
 	c.kubectl(t, "delete", "--filename", file)
 	c.requireEachRefuses(t, c.nodes...)
 }
 
-// syncedConfiguration is what is shipped, with a synced directory and signatures that are demanded.
+// syncedConfiguration returns the shipped configuration, with a synced directory and required
+// signatures.
 func syncedConfiguration(t *testing.T, r *release, from *registry.Registry,
 	key *signing.Key) string {
 	t.Helper()
@@ -113,7 +115,7 @@ func syncedConfiguration(t *testing.T, r *release, from *registry.Registry,
 		from.Host, key.Config())
 }
 
-// signModules puts a bundle beside each module of a node.
+// signModules writes a bundle next to each module of a node.
 func (c *cluster) signModules(t *testing.T, node string, key *signing.Key) {
 	t.Helper()
 	for name := range modules {
@@ -124,7 +126,7 @@ func (c *cluster) signModules(t *testing.T, node string, key *signing.Key) {
 	}
 }
 
-// pushSet pushes a set of policies to the tag of the DaemonSet, and returns its digest.
+// pushSet pushes a set of policies to the DaemonSet's tag, and returns its digest.
 func pushSet(t *testing.T, to *registry.Registry, policies ...policy) string {
 	t.Helper()
 	var layers []ocispec.Descriptor

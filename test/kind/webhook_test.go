@@ -35,7 +35,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// webhook installs deploy/webhook/manifests.yaml into a cluster whose server has no plugin.
+// webhook installs deploy/webhook/manifests.yaml in a cluster whose server does not have the
+// plugin.
 func (c *cluster) webhook(t *testing.T, r *release) {
 	node := c.nodes[0]
 	must(t, "kind", "load", "image-archive", "--name", c.name, r.webhookArchive)
@@ -69,7 +70,7 @@ func (c *cluster) webhook(t *testing.T, r *release) {
 	})
 	c.requireAdmitted(t, pod("shop", "webhook", false), dryRun)
 
-	// A replica may go without one request going through.
+	// While a replica restarts, no violating request may be admitted.
 	c.kubectl(t, "--namespace", "wasm-admission", "rollout", "restart",
 		"deployment/wasm-admission-webhook")
 	for done := false; !done; {
@@ -86,10 +87,10 @@ func (c *cluster) webhook(t *testing.T, r *release) {
 	c.requireAdmitted(t, pod("shop", "webhook", true), dryRun)
 }
 
-// serveModules serves test/policies to the Pods of a node, and returns the address.
+// serveModules serves test/policies to the Pods on a node, and returns the address.
 func (c *cluster) serveModules(t *testing.T, node string) string {
 	t.Helper()
-	// Pods are known to their node alone.
+	// Only the node itself has a route to its Pods.
 	must(t, "ip", "route", "replace", "10.244.0.0/24", "via", c.address(t, node))
 	listener, err := net.Listen("tcp", net.JoinHostPort(c.gateway(t), "0"))
 	require.NoError(t, err)
@@ -102,7 +103,8 @@ func (c *cluster) serveModules(t *testing.T, node string) string {
 	return listener.Addr().String()
 }
 
-// certificates returns arguments for a Secret with a certificate, its key and its authority.
+// certificates returns the kubectl arguments for a Secret with a certificate, its key and its
+// authority.
 func certificates(t *testing.T, name string) (arguments []string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -27,7 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestChartsAreTheSameForTheSame(t *testing.T) {
+func TestChartsAreDeterministic(t *testing.T) {
 	from := time.Unix(1_700_000_000, 0)
 	found := []series{
 		{

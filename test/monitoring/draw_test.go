@@ -28,7 +28,7 @@ import (
 	"time"
 )
 
-// chart is a panel with what its queries found.
+// chart is a panel with the results of its queries.
 type chart struct {
 	panel panel
 	lines []line
@@ -40,12 +40,12 @@ type line struct {
 	points []point
 }
 
-// point is a value so many seconds after the beginning.
+// point is a value at a number of seconds after the start.
 type point struct{ seconds, value float64 }
 
 var legendPattern = regexp.MustCompile(`\{\{(\w+)\}\}`)
 
-// linesOf returns what a query found, named as its legend says, in the order of the names.
+// linesOf returns the results of a query, named according to its legend and sorted by name.
 func linesOf(q query, found []series, from time.Time) (lines []line) {
 	for _, s := range found {
 		l := line{
@@ -73,13 +73,13 @@ const (
 	maxLegend, legendColumns = 8, 2
 )
 
-// colors tell lines apart, on white and on black.
+// colors are distinguishable on white and on black.
 var colors = []string{
 	"#3274d9", "#e0752d", "#37872d", "#c4162a", "#8f3bb8", "#00868b", "#b8860b", "#d6569c",
 	"#6b7280", "#4d4dff",
 }
 
-// drawCharts draws charts as SVG, over so long a time. The same charts give the same bytes.
+// drawCharts draws charts of the given length in time as SVG. The same charts give the same bytes.
 func drawCharts(charts []chart, length time.Duration) string {
 	var b strings.Builder
 	rows := (len(charts) + columns - 1) / columns
@@ -142,7 +142,7 @@ func drawLegend(b *strings.Builder, n int, color, name string) {
 		x, y-3, color, x+14, y, html.EscapeString(name))
 }
 
-// path returns a line's way in SVG. It has a gap where a second and more is missing.
+// path returns a line as an SVG path. It has a gap where points are missing for more than a second.
 func (l line) path(seconds, top float64) string {
 	var b strings.Builder
 	last := math.Inf(-1)
@@ -161,7 +161,7 @@ func (l line) path(seconds, top float64) string {
 	return b.String()
 }
 
-// ceiling returns a round number that is not below a value: where an axis ends.
+// ceiling rounds a value up to a round number, for the end of an axis.
 func ceiling(value float64) float64 {
 	if value <= 0 {
 		return 1
@@ -175,10 +175,10 @@ func ceiling(value float64) float64 {
 	return 10 * power
 }
 
-// units are what stands behind numbers, by Grafana's names.
+// units are the suffixes of numbers, keyed by Grafana's names of the units.
 var units = map[string]string{"s": "s", "bytes": "B", "reqps": "/s", "percentunit": "%"}
 
-// quantity writes a number of a unit in few letters.
+// quantity formats a number with its unit in a few characters.
 func quantity(value float64, unit string) string {
 	steps := map[float64]string{1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k", 1: ""}
 	switch unit {
@@ -198,7 +198,7 @@ func quantity(value float64, unit string) string {
 	return strconv.FormatFloat(value, 'g', 3, 64) + units[unit]
 }
 
-// fileName returns a text as a part of a file's name.
+// fileName turns a text into a part of a file name.
 func fileName(text string) string {
 	return strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(text),
 		"-"), "-")

@@ -30,34 +30,34 @@ import (
 )
 
 var (
-	live = flag.Bool("live", false, "run all queries over a server under load, which takes minutes")
+	live = flag.Bool("live", false, "run all queries against a server under load, which takes minutes")
 	draw = flag.Bool("draw", false, "draw the panels for docs/monitoring.md")
 )
 
-// quiet are the alerts whose cause the load does not bring about, with the reason. Every
-// other has to be seen.
+// quiet are the alerts that the load does not trigger, with the reason. Every other alert must
+// fire.
 var quiet = map[string]string{
 	"WasmAdmissionNotEnforcing":         "the server has policies all the time",
-	"WasmAdmissionNotEnforcingOnServer": "there is one server, and it enforces",
-	"WasmAdmissionLastGoodNotSaved":     "the disk is well",
+	"WasmAdmissionNotEnforcingOnServer": "there is only one server, and it enforces policies",
+	"WasmAdmissionLastGoodNotSaved":     "the disk works",
 	"WasmAdmissionSkew":                 "there is one server",
 	"WasmAdmissionServersDiffer":        "there is one server",
-	"WasmAdmissionServerUnknown":        "it renews its Lease",
-	"WasmAdmissionMappingsRunOut":       "it takes tens of thousands of instances",
+	"WasmAdmissionServerUnknown":        "the server renews its Lease",
+	"WasmAdmissionMappingsRunOut":       "it would take tens of thousands of instances",
 	"WasmAdmissionInterpreted":          "this machine compiles",
 	"WasmAdmissionCompilerKilled":       "all modules compile",
-	"WasmAdmissionOldTrustRoot":         "the root may have come over the network just now",
+	"WasmAdmissionOldTrustRoot":         "the root may have been downloaded just now",
 }
 
-// TestLive has a Prometheus scrape a server to which everything happens that there are metrics
-// for, and then runs each query of the rules and of the dashboard over that time. None
-// may fail, and none may have nothing to show, or zero only.
+// TestLive lets a Prometheus scrape a server, and makes everything happen to the server that a
+// metric records. Then it runs every query of the rules and of the dashboard. No query may fail,
+// and none may return nothing or only zeros.
 func TestLive(t *testing.T) {
 	if !*live {
 		t.Skip("takes minutes: run make check-dashboard")
 	}
 	if _, err := program("prometheus"); err != nil {
-		t.Skip("there is no prometheus: run make prometheus, or apt-get install prometheus")
+		t.Skip("prometheus is missing: run make prometheus, or apt-get install prometheus")
 	}
 	l := newLoad(t)
 	p := startPrometheus(t, l.server.RESTConfig())
@@ -115,7 +115,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// shows is whether there is anything to see: a number that is not zero.
+// shows reports whether there is a number other than zero.
 func shows(found []series) bool {
 	for _, s := range found {
 		for _, sample := range s.samples {
@@ -127,7 +127,7 @@ func shows(found []series) bool {
 	return false
 }
 
-// writeCharts draws the rows of the dashboard, a file for each.
+// writeCharts draws each row of the dashboard into a file.
 func writeCharts(t *testing.T, charts []chart, length time.Duration) {
 	t.Helper()
 	directory := filepath.Join(documents, "images")

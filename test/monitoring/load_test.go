@@ -42,9 +42,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// configuration is of a server on which everything can happen that there are metrics for. HOME is
-// a directory, HOST is a registry, and KEYS is a config that no module is held to. Policies for
-// ConfigMaps get those with their label.
+// configuration is for a server on which everything can happen that a metric records. HOME is a
+// directory, HOST is a registry, and KEYS is a verification config that applies to no module. A
+// policy for ConfigMaps gets only those with its label.
 const configuration = `
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -124,7 +124,7 @@ plugins:
       rules: [{apiGroups: [monitoring.example.com], apiVersions: [v1], resources: [questions], operations: [CREATE]}]
 `
 
-// modules are what the policies are made of.
+// modules are the modules of the policies.
 var modules = []string{
 	"policies/pod-privileged/policy.wasm", "policies/no-latest-tag/policy.wasm",
 	"policies/always-pull/policy.wasm", "policies/label-from-namespace-rego/policy.wasm",
@@ -138,14 +138,14 @@ var questions = schema.GroupVersionResource{
 	Resource: "questions",
 }
 
-// load is a server and what happens to it.
+// load is a server and the load on it.
 type load struct {
 	home     string
 	server   *harness.Server
 	registry *registry.Registry
 	client   *kubernetes.Clientset
 	dynamic  *dynamic.DynamicClient
-	// calls are what guests ask of the registry.
+	// calls are the host calls about the registry that guests make.
 	calls []any
 }
 
@@ -175,7 +175,7 @@ func newLoad(t *testing.T) *load {
 	return l
 }
 
-// write writes a file that the server reads. HOME in it is the directory.
+// write writes a file for the server, with HOME replaced by the directory.
 func (l *load) write(t *testing.T, name, content string) {
 	t.Helper()
 	temporary := filepath.Join(l.home, ".new")
@@ -189,7 +189,7 @@ func (l *load) remove(t *testing.T, name string) {
 	require.NoError(t, os.Remove(filepath.Join(l.home, name)))
 }
 
-// fillRegistry pushes an image that is signed, and thinks of what to ask about it.
+// fillRegistry pushes a signed image, and prepares the host calls that ask about it.
 func (l *load) fillRegistry(t *testing.T) {
 	t.Helper()
 	key, foreign := signing.NewKey(t), signing.NewKey(t)
@@ -223,7 +223,7 @@ func (l *load) fillRegistry(t *testing.T) {
 	}
 }
 
-// fillCluster makes what policies look at, and what they are asked about.
+// fillCluster creates the objects that policies look up, and the resource that requests are about.
 func (l *load) fillCluster(t *testing.T) {
 	t.Helper()
 	_, err := l.client.RbacV1().ClusterRoleBindings().
@@ -272,10 +272,10 @@ func (l *load) fillCluster(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := l.dynamic.Resource(questions).List(t.Context(), metav1.ListOptions{})
 		return err == nil
-	}, time.Minute, 100*time.Millisecond, "questions can be asked")
+	}, time.Minute, 100*time.Millisecond, "the custom resource must be served")
 }
 
-// dry has requests go through admission and no further.
+// dry makes requests stop after admission.
 var dry = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 
 func (l *load) pod(t *testing.T, image string, privileged bool) {
@@ -298,7 +298,7 @@ func (l *load) configMap(t *testing.T, namespace, try string) {
 		}, dry)
 }
 
-// touchNamespace changes what policies see of the cluster.
+// touchNamespace changes a namespace that policies see.
 func (l *load) touchNamespace(t *testing.T, round int) {
 	_, _ = l.client.CoreV1().Namespaces().Patch(t.Context(), "shop", types.MergePatchType,
 		fmt.Appendf(nil, `{"metadata":{"annotations":{"round":"%d"}}}`, round),
@@ -313,10 +313,10 @@ func (l *load) question(t *testing.T) {
 		}}, dry)
 }
 
-// rounds is how many seconds the load goes on.
+// rounds is the duration of the load, in seconds.
 const rounds = 90
 
-// more returns a manifest of a policy that is about nothing.
+// more returns the manifest of a policy that matches no request.
 func more(module string, generation int) string {
 	return fmt.Sprintf(`apiVersion: policies.kubewarden.io/v1
 kind: ClusterAdmissionPolicy
@@ -329,7 +329,7 @@ spec:
 `, generation, module)
 }
 
-// happens are what befalls the server, by the round.
+// happens are the events on the server, keyed by round.
 var happens = map[int]func(*testing.T, *load){
 	5:  func(t *testing.T, l *load) { l.write(t, "policies.d/more.yaml", more("accept.wasm", 1)) },
 	10: func(t *testing.T, l *load) { l.write(t, "policies.d/more.yaml", more("deny.wasm", 2)) },
@@ -348,8 +348,8 @@ var happens = map[int]func(*testing.T, *load){
 	65: func(t *testing.T, l *load) { l.remove(t, "break-glass.yaml") },
 }
 
-// run has everything happen. What becomes of a request is not looked at: other tests do
-// that, and metrics are what is looked at here.
+// run makes everything happen. It ignores the responses to requests, because this test is about
+// metrics and other tests check responses.
 func (l *load) run(t *testing.T) {
 	t.Helper()
 	ticker := time.NewTicker(time.Second)
@@ -383,7 +383,7 @@ func (l *load) run(t *testing.T) {
 	requests.Wait()
 }
 
-// keepMetrics keeps what the server serves of WasmAdmission, for the tests of wasmctl top.
+// keepMetrics saves the server's WasmAdmission metrics for the tests of wasmctl top.
 func (l *load) keepMetrics(t *testing.T) {
 	t.Helper()
 	metrics, err := l.server.Metrics(t.Context())

@@ -32,7 +32,7 @@ const (
 	documents = "../../docs/"
 )
 
-// all returns every query of the rules and of the dashboard, and what rules record.
+// all returns every query of the rules and of the dashboard, and the names of the recording rules.
 func all(t *testing.T) (queries []query, recorded []string) {
 	t.Helper()
 	rules, err := readRules(deployed + "rules.yaml")
@@ -52,9 +52,9 @@ func all(t *testing.T) (queries []query, recorded []string) {
 	return queries, recorded
 }
 
-// TestQueriesNameWhatThereIs finds every metric and every label of all queries in the
-// generated list, and every metric of that list in a query.
-func TestQueriesNameWhatThereIs(t *testing.T) {
+// TestQueriesMatchTheMetrics checks that every metric and label in a query is in the generated
+// list, and that a query uses every metric in the list.
+func TestQueriesMatchTheMetrics(t *testing.T) {
 	metrics, err := readMetrics(documents + "metrics.md")
 	require.NoError(t, err)
 	require.Greater(t, len(metrics), 30)
@@ -69,7 +69,7 @@ func TestQueriesNameWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestWhatThereIsNotIsNoticed(t *testing.T) {
+func TestUnknownNamesAreFound(t *testing.T) {
 	metrics := map[string]metric{
 		"apiserver_wasm_admission_policies":      {kind: "gauge"},
 		"apiserver_wasm_admission_loads_total":   {kind: "counter", labels: []string{"result"}},
@@ -92,8 +92,8 @@ func TestWhatThereIsNotIsNoticed(t *testing.T) {
 	}
 }
 
-// TestTheDashboardCanBeShown checks what Grafana would stumble over: panels with one
-// number or in one place, and data sources that are not the variable.
+// TestTheDashboardCanBeShown checks for faults that Grafana would stumble over: panels with the
+// same number or in the same place, and data sources other than the variable.
 func TestTheDashboardCanBeShown(t *testing.T) {
 	d, err := readDashboard(deployed + "dashboard.json")
 	require.NoError(t, err)
@@ -124,13 +124,13 @@ func TestTheDashboardCanBeShown(t *testing.T) {
 		require.NotEmpty(t, p.Targets, p.Title)
 		for _, target := range p.Targets {
 			require.Contains(t, target.Expr, `{job=~"$job", instance=~"$instance"`, p.Title)
-			require.NotContains(t, target.Expr, "[5m]", "Grafana knows the interval")
+			require.NotContains(t, target.Expr, "[5m]", "use Grafana's interval")
 		}
 	}
 }
 
-// TestAlertsAreComplete finds of every alert what a person needs who is woken by it, its
-// place in the runbook, and cases in which it fires and does not.
+// TestAlertsAreComplete checks that every alert tells an operator on call what is needed, has a
+// section in the runbook, and has test cases in which it fires and in which it does not.
 func TestAlertsAreComplete(t *testing.T) {
 	rules, err := readRules(deployed + "rules.yaml")
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestAlertsAreComplete(t *testing.T) {
 			"https://github.com/wasm-admission/wasm-admission/blob/main/docs/runbook.md#"+
 				strings.ToLower(r.Alert), r.Annotations["runbook_url"])
 		_, section, ok := strings.Cut(string(runbook), "\n## "+r.Alert+"\n")
-		require.True(t, ok, "docs/runbook.md has nothing about %s", r.Alert)
+		require.True(t, ok, "docs/runbook.md has no section for %s", r.Alert)
 		section, _, _ = strings.Cut(section, "\n## ")
 		require.Contains(t, section, "**Means.**", r.Alert)
 		require.Regexp(t, `\*\*(Do|Look at, do)\.\*\*`, section, r.Alert)
@@ -159,7 +159,7 @@ func TestAlertsAreComplete(t *testing.T) {
 			r.Alert)
 	}
 	require.Equal(t, strings.Count(string(runbook), "\n## WasmAdmission"), alerts,
-		"the runbook has an alert that is none")
+		"the runbook has a section for an unknown alert")
 
 	watch, err := os.ReadFile(documents + "admins/watch.md")
 	require.NoError(t, err)
@@ -170,10 +170,10 @@ func TestAlertsAreComplete(t *testing.T) {
 		}
 	}
 	require.Equal(t, strings.Count(string(watch), "\n| [WasmAdmission"), alerts,
-		"docs/admins/watch.md has an alert that is none")
+		"docs/admins/watch.md names an unknown alert")
 }
 
-// cases counts in how many cases of the tests each alert fires and does not.
+// cases counts the test cases in which each alert fires, and those in which it does not.
 func cases(t *testing.T) (fires, quiet map[string]int) {
 	t.Helper()
 	text, err := os.ReadFile(deployed + "rules_test.yaml")
@@ -200,11 +200,11 @@ func cases(t *testing.T) (fires, quiet map[string]int) {
 	return fires, quiet
 }
 
-// TestRules has promtool run the tests of the rules.
+// TestRules runs the tests of the rules with promtool.
 func TestRules(t *testing.T) {
 	promtool, err := program("promtool")
 	if err != nil {
-		t.Skip("there is no promtool: run make prometheus")
+		t.Skip("promtool is missing: run make prometheus")
 	}
 	for _, arguments := range [][]string{{"check", "rules", "rules.yaml"},
 		{"test", "rules", "rules_test.yaml"}} {
@@ -215,8 +215,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// program returns the path of a program of Debian's package prometheus: what make
-// prometheus has unpacked, else the one on PATH.
+// program returns the path of a program from Debian's package prometheus: the one that make
+// prometheus unpacked, or else the one on PATH.
 func program(name string) (string, error) {
 	unpacked, err := filepath.Abs("../../.cache/prometheus/usr/bin/" + name)
 	if err != nil {

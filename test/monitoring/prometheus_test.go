@@ -37,15 +37,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// prometheus is a running server with the rules of deploy/monitoring.
+// prometheus is a running Prometheus with the rules in deploy/monitoring.
 type prometheus struct{ address string }
 
-// startPrometheus starts a Prometheus that scrapes a server each second, and ends with the test.
+// startPrometheus starts a Prometheus that scrapes a server every second until the test ends.
 func startPrometheus(t *testing.T, target *rest.Config) *prometheus {
 	t.Helper()
 	binary, err := program("prometheus")
 	if err != nil {
-		t.Skip("there is no prometheus: run make prometheus, or apt-get install prometheus")
+		t.Skip("prometheus is missing: run make prometheus, or apt-get install prometheus")
 	}
 	directory := t.TempDir()
 	rules, err := filepath.Abs(deployed + "rules.yaml")
@@ -77,11 +77,11 @@ func startPrometheus(t *testing.T, target *rest.Config) *prometheus {
 	require.Eventually(t, func() bool {
 		series, err := p.query(`up == 1`, time.Now(), time.Now())
 		return err == nil && len(series) == 1
-	}, time.Minute, 200*time.Millisecond, "Prometheus scrapes the server")
+	}, time.Minute, 200*time.Millisecond, "Prometheus must scrape the server")
 	return p
 }
 
-// scrapeConfig returns how the server is scraped, as its administrator.
+// scrapeConfig returns a configuration that scrapes the server as its administrator.
 func scrapeConfig(t *testing.T, target *rest.Config, directory string) map[string]any {
 	t.Helper()
 	require.NoError(t, rest.LoadTLSFiles(target))
@@ -116,15 +116,15 @@ type sample struct {
 	value float64
 }
 
-// series are the samples of a metric, or of what a query makes of some.
+// series are the samples of a metric, or of a query's result.
 type series struct {
 	labels  map[string]string
 	samples []sample
 }
 
-// get reads an answer of Prometheus' interface.
+// get reads a response of Prometheus' API.
 func (p *prometheus) get(path string, parameters url.Values, into any) (err error) {
-	response, err := http.Get("http://" + p.address + path + "?" + parameters.Encode()) //nolint:noctx // it is on this machine, and ends with the test
+	response, err := http.Get("http://" + p.address + path + "?" + parameters.Encode()) //nolint:noctx // the server is local, and stops with the test
 	if err != nil {
 		return err
 	}
@@ -142,8 +142,7 @@ func (p *prometheus) get(path string, parameters url.Values, into any) (err erro
 	return json.Unmarshal(answer.Data, into)
 }
 
-// query runs a query for each second from a time to another. Series without a number are
-// left out.
+// query runs a query for every second between two times. It leaves out series without a number.
 func (p *prometheus) query(expr string, from, to time.Time) (found []series, err error) {
 	var data struct {
 		Result []struct {
@@ -181,7 +180,7 @@ func (p *prometheus) query(expr string, from, to time.Time) (found []series, err
 	return found, nil
 }
 
-// unhealthy returns the rules that Prometheus could not evaluate, and how many it has.
+// unhealthy returns the rules that Prometheus could not evaluate, and the number of all rules.
 func (p *prometheus) unhealthy() (unhealthy []string, rules int, err error) {
 	var data struct {
 		Groups []struct {
@@ -202,7 +201,7 @@ func (p *prometheus) unhealthy() (unhealthy []string, rules int, err error) {
 	return unhealthy, rules, nil
 }
 
-// filled returns a panel's query with Grafana's variables filled in, as for all servers.
+// filled returns a panel's query with Grafana's variables set to select all servers.
 func (q query) filled() string {
 	return strings.NewReplacer("$__rate_interval", "15s", "$job", ".*", "$instance", ".*").
 		Replace(q.expr)

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package monitoring holds what deploy/monitoring offers to what the server serves: each query
-// names metrics and labels that there are, and, against a real Prometheus that scraped a real
-// server under load, has a result.
+// Package monitoring tests deploy/monitoring against the server: every query uses only existing
+// metrics and labels, and returns a result on a real Prometheus that scraped a real server under
+// load.
 package monitoring
 
 import (
@@ -30,26 +30,25 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// query is one of a rule or of a panel.
+// query is a query of a rule or of a panel.
 type query struct {
-	// where says whose it is, and expr is the query in PromQL. That of a panel may have
-	// Grafana's variables in it.
+	// where names the rule or the panel, and expr is the query in PromQL. The query of a panel may
+	// contain Grafana's variables.
 	where, expr string
-	// legend is the template of the names of a panel's series, and instant is whether the
-	// panel shows but the present.
+	// legend is the template for the names of a panel's series. instant is set if the panel only
+	// shows the present.
 	legend  string
 	instant bool
 }
 
-// panel is one of the dashboard, with its queries.
+// panel is a panel of the dashboard with its queries.
 type panel struct {
 	title, description, unit string
 	row                      string
 	queries                  []query
 }
 
-// dashboardFile is what is read of a dashboard. Fields that Grafana has and this has not are left
-// alone.
+// dashboardFile holds the fields of a dashboard that the tests use. All other fields are ignored.
 type dashboardFile struct {
 	Title         string `json:"title"`
 	UID           string `json:"uid"`
@@ -74,7 +73,7 @@ type dashboardFile struct {
 	} `json:"panels"`
 }
 
-// readDashboard reads a dashboard of Grafana.
+// readDashboard reads a Grafana dashboard.
 func readDashboard(path string) (*dashboardFile, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -87,7 +86,7 @@ func readDashboard(path string) (*dashboardFile, error) {
 	return d, nil
 }
 
-// panels returns those that show something.
+// panels returns all panels except rows.
 func (d *dashboardFile) panels() (panels []panel) {
 	row := ""
 	for _, p := range d.Panels {
@@ -115,7 +114,7 @@ func (d *dashboardFile) panels() (panels []panel) {
 	return panels
 }
 
-// rule is one of Prometheus: a recording or an alert.
+// rule is a Prometheus rule: a recording rule or an alert.
 type rule struct {
 	Record      string            `json:"record"`
 	Alert       string            `json:"alert"`
@@ -146,10 +145,10 @@ func readRules(path string) (rules []rule, err error) {
 	return rules, nil
 }
 
-// query returns what a rule asks.
+// query returns the query of a rule.
 func (r rule) query() query { return query{where: "rule " + r.Record + r.Alert, expr: r.Expr} }
 
-// metric is a row of docs/metrics.md.
+// metric is a row in docs/metrics.md.
 type metric struct {
 	kind   string
 	labels []string
@@ -181,8 +180,8 @@ func readMetrics(path string) (map[string]metric, error) {
 	return metrics, nil
 }
 
-// unknown returns what a query names and there is not: metrics, and labels of them.
-// Recorded are the names of what rules record.
+// unknown returns the metrics and labels in a query that do not exist. recorded are the names of
+// the recording rules.
 func (q query) unknown(metrics map[string]metric, recorded []string) (unknown []string) {
 	labels := []string{"job", "instance", "le"}
 	for _, selector := range selectorPattern.FindAllStringSubmatch(q.expr, -1) {
@@ -214,7 +213,8 @@ func (q query) unknown(metrics map[string]metric, recorded []string) (unknown []
 	return unknown
 }
 
-// find finds the metric of a name in a query: a histogram has none of its own.
+// find returns the metric that a name in a query belongs to. The names of a histogram's series have
+// suffixes.
 func find(metrics map[string]metric, name string) (metric, bool) {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 		if base, ok := strings.CutSuffix(name, suffix); ok && metrics[base].kind == "histogram" {

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command opacases compiles the Open Policy Agent's own test cases to WebAssembly, runs
-// them by this repository's implementation of its ABI, and counts how many agree. Cases
-// that its own runtime does not pass, or that ask for what is withheld here, are skipped
-// and named in exceptions.yaml with the reason.
+// Command opacases compiles the Open Policy Agent's test cases to WebAssembly, runs them on this
+// repository's implementation of its ABI, and counts how many pass. It skips cases that the agent's
+// own runtime fails, and cases that need a withheld function. exceptions.yaml lists them with the
+// reasons.
 package main
 
 import (
@@ -46,19 +46,19 @@ import (
 //go:embed exceptions.yaml
 var exceptionsText []byte
 
-// exceptions are why cases are skipped, by their notes or by a missing function.
+// exceptions are the reasons for skipping cases, keyed by note or by missing function.
 type exceptions struct {
 	Notes     map[string]string `json:"notes"`
 	Functions map[string]string `json:"functions"`
 }
 
-// errSkipped says that a case was not run.
+// errSkipped means that a case was not run.
 var errSkipped = errors.New("skipped")
 
 func main() {
 	directory := flag.String("cases", "",
-		"directory of the cases: v1/test/cases/testdata of the Open Policy Agent")
-	filter := flag.String("filter", "", "run only the cases whose notes begin so")
+		"directory with the cases: v1/test/cases/testdata of the Open Policy Agent")
+	filter := flag.String("filter", "", "only run cases whose note starts with this")
 	flag.Parse()
 	r, err := run(*directory, *filter, 1)
 	fmt.Printf(
@@ -73,16 +73,16 @@ func main() {
 	}
 }
 
-// results is what became of cases.
+// results are the results of the cases.
 type results struct {
 	passed, skipped int
 	failures        []string
 }
 
-// versions are the versions of the language, by the directories that their cases are in.
+// versions are the language versions, keyed by the directory of their cases.
 var versions = map[string]ast.RegoVersion{"v0": ast.RegoV0, "v1": ast.RegoV1}
 
-// run runs the first of so many cases each, if its note begins as the filter says.
+// run runs every each-th case whose note starts with the filter.
 func run(directory, filter string, each int) (r results, err error) {
 	skip, err := readExceptions()
 	if err != nil {
@@ -125,7 +125,7 @@ func runCase(e *engine.Engine, skip *exceptions, c *cases.TestCase, version ast.
 	}
 	query := c.Query
 	if c.InputTerm != nil {
-		// It may be a set, which JSON has not.
+		// The input may contain sets, which JSON does not have.
 		query += " with input as " + *c.InputTerm
 	}
 	ctx := context.Background()
@@ -184,7 +184,7 @@ func judge(ctx context.Context, guest *rego.Guest, c *cases.TestCase) error {
 	wantsError := (c.WantErrorCode != nil || c.WantError != nil) && !c.StrictError
 	switch {
 	case wantsError && err == nil:
-		return fmt.Errorf("an error is missing: %s", got)
+		return fmt.Errorf("expected an error, got: %s", got)
 	case wantsError:
 		return nil
 	case err != nil:
@@ -233,8 +233,8 @@ func compare(got []byte, c *cases.TestCase) error {
 	return nil
 }
 
-// sorted returns a value whose arrays are sorted: what was a set has no order in JSON, and
-// is not to be told from an array there.
+// sorted returns a value with all arrays sorted. In JSON, a set becomes an array in any order, so
+// that arrays and sets cannot be distinguished.
 func sorted(value ast.Value) ast.Value {
 	switch v := value.(type) {
 	case *ast.Array:

@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// directory is where the cases are.
+// directory returns the directory of the cases.
 func directory(t *testing.T) string {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}",
@@ -44,8 +44,8 @@ func directory(t *testing.T) string {
 	return filepath.Join(strings.TrimSpace(string(output)), "v1", "test", "cases", "testdata")
 }
 
-// All cases take minutes: see make opa-cases.
-func TestSampleOfTheCases(t *testing.T) {
+// Running all cases takes minutes; see make opa-cases.
+func TestSampleOfCases(t *testing.T) {
 	r, err := run(directory(t), "", 16)
 	require.NoError(t, err)
 	require.Empty(t, r.failures)
@@ -53,13 +53,13 @@ func TestSampleOfTheCases(t *testing.T) {
 	require.Less(t, r.skipped, r.passed/4)
 }
 
-// A reason must not outlast what it is the reason of.
+// Every exception must still be needed: the function is not provided, or the case exists.
 func TestExceptionsAreNeeded(t *testing.T) {
 	skip, err := readExceptions()
 	require.NoError(t, err)
 	for name, reason := range skip.Functions {
 		require.NotEmpty(t, reason)
-		require.Nil(t, topdown.Builtins{}.Builtin(name), "function %s is lent", name)
+		require.Nil(t, topdown.Builtins{}.Builtin(name), "function %s is provided", name)
 	}
 	unknown := map[string]bool{}
 	for note, reason := range skip.Notes {
@@ -73,13 +73,14 @@ func TestExceptionsAreNeeded(t *testing.T) {
 			delete(unknown, c.Note)
 		}
 	}
-	require.Empty(t, unknown, "there are no such cases")
+	require.Empty(t, unknown, "these cases do not exist")
 }
 
-// What is lent is what the compiler leaves to the host: a module that asks for anything else
-// was not made by it.
-func TestWhatTheCompilerLeavesToTheHost(t *testing.T) {
-	// The compiler replaces some, and json.is_valid is lent for modules of older ones.
+// The host provides or withholds exactly the functions that the compiler leaves to the host. A
+// module that needs any other function did not come from the compiler.
+func TestProvidedFunctionsMatchTheCompiler(t *testing.T) {
+	// The compiler replaces some functions. json.is_valid is provided for modules of older
+	// compilers.
 	replaced := []string{"eq", "assign", "print", "rego.metadata.chain", "rego.metadata.rule"}
 	alsoNative := []string{"json.is_valid"}
 	policy, arguments := &strings.Builder{}, "input.a, input.b, input.c, input.d"
@@ -108,14 +109,14 @@ func TestWhatTheCompilerLeavesToTheHost(t *testing.T) {
 		case strings.HasPrefix(f.Name, "internal."):
 		default:
 			require.True(t, !lent || needed[f.Name],
-				"%s is lent, and the compiler does not need it", f.Name)
+				"%s is provided, but the compiler does not need it", f.Name)
 			require.True(t, lent || topdown.Builtins{}.Withheld(f.Name) != "",
-				"%s is neither lent nor withheld", f.Name)
+				"%s is neither provided nor withheld", f.Name)
 		}
 	}
 }
 
-// listener has all functions, and notes which of them are wanted.
+// listener provides all functions, and records which ones a module needs.
 type listener map[string]bool
 
 func (l listener) Builtin(name string) rego.Builtin {

@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAuditLogger shows that each channel of the guest carries the request.
+// TestAuditLogger checks that the guest reports the request on each channel.
 func TestAuditLogger(t *testing.T) {
 	for _, tc := range []struct{ request, summary string }{
 		{request: "pod-create", summary: "alice@example.com: CREATE pods shop/web"},
@@ -53,8 +53,7 @@ func TestAuditLogger(t *testing.T) {
 	}
 }
 
-// TestAuditLoggerWithoutTracing shows that the policy outlives a host that
-// refuses to log, and says so.
+// TestAuditLoggerWithoutTracing checks that the policy works and warns if the host refuses to log.
 func TestAuditLoggerWithoutTracing(t *testing.T) {
 	guest := startPolicy(t, "audit-logger", noHostCalls)
 	got, err := validate(t, guest, "audit-logger", "pod-create", `{}`)

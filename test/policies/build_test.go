@@ -30,9 +30,9 @@ import (
 )
 
 var (
-	// builtDir holds the Go guests, built by TestMain.
+	// builtDir is the directory with the Go guests that TestMain builds.
 	builtDir string
-	// compiled keeps compiled modules from one test to the next.
+	// compiled keeps compiled modules between tests.
 	compiled = wazero.NewCompilationCache()
 )
 
@@ -60,7 +60,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	}
 	for _, name := range slices.Concat(goGuests, goPrograms) {
 		file := filepath.Join(builtDir, name+".wasm")
-		// The flags of the Makefile.
+		// Use the flags of the Makefile.
 		mode := "c-shared"
 		if slices.Contains(goPrograms, name) {
 			mode = "default"

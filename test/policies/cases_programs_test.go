@@ -16,16 +16,16 @@ limitations under the License.
 
 package policies_test
 
-// programCase is a request of testdata and what a policy that is a program makes of it:
-// an error, a refusal with a message, or neither, which is acceptance.
+// programCase is a request from testdata with the expected result of a program: an error, a denial
+// with a message, or, if both are empty, acceptance.
 type programCase struct {
 	request, settings string
 	refused, wantErr  string
 	code              int
 }
 
-// programCases are those of the policies that are programs. Their namespaces are those
-// that namespaces answers with.
+// programCases are the cases of the policies that are programs. The host looks namespaces up in
+// namespaces.
 var programCases = map[string][]programCase{
 	"inherit-owner": {
 		{request: "pod-create"},
@@ -44,7 +44,7 @@ var programCases = map[string][]programCase{
 	},
 }
 
-// programSettings are settings, and why a policy refuses them.
+// programSettings are settings, and why a policy rejects them.
 var programSettings = map[string][]struct{ settings, refused string }{
 	"inherit-owner": {
 		{settings: `{"label":"owner"}`},
@@ -54,7 +54,7 @@ var programSettings = map[string][]struct{ settings, refused string }{
 	},
 }
 
-// namespaces are what the policies may look up.
+// namespaces are the namespaces that policies can look up.
 var namespaces = map[string]string{
 	"shop":  `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"team \"a\""}}}`,
 	"attic": `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"attic"}}`,

@@ -28,20 +28,20 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// caseFile is a policy's cases.yaml, which `wasmctl test` runs too.
+// caseFile is a policy's cases.yaml, which `wasmctl test` also runs.
 type caseFile struct {
 	Policy   string          `json:"policy"`
 	Settings json.RawMessage `json:"settings"`
 	Cases    []policyCase    `json:"cases"`
-	// AllowContextAware is for hosts that ask who may read the cluster.
+	// AllowContextAware is for hosts that restrict access to the cluster.
 	AllowContextAware bool `json:"allowContextAware"`
 }
 
-// policyCase is a request and what the policy makes of it, or settings alone.
+// policyCase is a request or only settings, with the expected result.
 type policyCase struct {
 	Request  string          `json:"request"`
 	Settings json.RawMessage `json:"settings"`
-	// Session is what answers host calls elsewhere; here namespaces does.
+	// Session answers host calls in wasmctl. Here, namespaces does so.
 	Session string `json:"session"`
 	Expect  struct {
 		Allowed       bool   `json:"allowed"`
@@ -49,19 +49,19 @@ type policyCase struct {
 		Code          int    `json:"code"`
 		Unchanged     bool   `json:"unchanged"`
 		SettingsError string `json:"settingsError"`
-		// What no policy but one says.
+		// Only one policy returns these.
 		Warnings         []string          `json:"warnings"`
 		AuditAnnotations map[string]string `json:"auditAnnotations"`
 	} `json:"expect"`
 }
 
-// name returns the name of the case's request, "" if there is none.
+// name returns the name of the case's request, or "" if there is none.
 func (c *policyCase) name() string {
 	return strings.TrimSuffix(filepath.Base(c.Request), ".json")
 }
 
-// readCases returns the cases of a policy: those with a request, each with its settings,
-// and those of settings alone.
+// readCases returns the cases of a policy: those with a request and settings, and those with only
+// settings.
 func readCases(t *testing.T, policy string) (requests, settings []policyCase) {
 	t.Helper()
 	file := readCaseFile(t, policy)
@@ -88,19 +88,19 @@ func readCaseFile(t *testing.T, policy string) *caseFile {
 	return &file
 }
 
-// defaultSettings are those of cases that name none.
+// defaultSettings returns the settings for cases without settings.
 func defaultSettings(t *testing.T, policy string) string {
 	t.Helper()
 	return string(readCaseFile(t, policy).Settings)
 }
 
-// mutates says whether the policy is to change the case's object.
+// mutates reports whether the policy must change the case's object.
 func (c *policyCase) mutates(policy string) bool {
 	_, err := os.Stat(filepath.Join(policy, "testdata", "mutated", c.name()+".json"))
 	return err == nil && !c.Expect.Unchanged
 }
 
-// asRecorded answers failures in the words of a host that replays a session.
+// asRecorded returns errors with the text of a host that replays a session.
 func asRecorded(call hostCallFunc) hostCallFunc {
 	return func(binding, namespace, operation string, payload []byte) ([]byte, error) {
 		answer, err := call(binding, namespace, operation, payload)

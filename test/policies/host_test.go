@@ -33,18 +33,17 @@ import (
 // memoryLimitPages bounds a guest's linear memory to 64 MiB.
 const memoryLimitPages = 1024
 
-// hostCallFunc answers the host calls of a guest.
+// hostCallFunc answers a guest's host calls.
 type hostCallFunc func(binding, namespace, operation string, payload []byte) ([]byte, error)
 
-// host is the least that a waPC host can be: one guest, one call at a time, no
-// limits beyond memory and the deadline of the context. It is there to show
-// what the guests do, and no model for a server.
+// host is a minimal waPC host: one guest, one call at a time, and no limits except memory and the
+// context's deadline. It only shows what the guests do, and is not a model for a server.
 type host struct {
 	module    api.Module
 	guestCall api.Function
 	hostCall  hostCallFunc
 
-	// What the current call exchanges with the guest; nil means not given.
+	// The data that the current call exchanges with the guest. nil means not set.
 	operation, payload           []byte
 	response, guestError         []byte
 	hostResponse, hostErrorBytes []byte
@@ -53,7 +52,7 @@ type host struct {
 	stdout, stderr bytes.Buffer
 }
 
-// errNoHostCalls is the answer to host calls in tests that expect none.
+// errNoHostCalls is the error for host calls in tests that expect none.
 var errNoHostCalls = errors.New("host calls are not offered")
 
 // startGuest instantiates a module and runs its start functions.
@@ -75,7 +74,7 @@ func startGuest(ctx context.Context, t *testing.T, wasm []byte,
 	if h.module, err = runtime.InstantiateModule(ctx, code, instance); err != nil {
 		return nil, err
 	}
-	// Those that Kubewarden's host calls: waPC's own calls _initialize as well.
+	// Kubewarden's host calls these functions. waPC's own host also calls _initialize.
 	for _, name := range []string{"_start", "wapc_init"} {
 		start := h.module.ExportedFunction(name)
 		if start == nil {
@@ -97,8 +96,8 @@ func startGuest(ctx context.Context, t *testing.T, wasm []byte,
 func (h *host) instantiateImports(ctx context.Context, runtime wazero.Runtime) error {
 	wasi := runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	// Unlike wazero's own, this one leaves the instance open, as waPC hosts do
-	// for guests whose _start ends with an exit.
+	// Unlike wazero's own function, this one keeps the instance open, as waPC hosts do for guests
+	// whose _start exits.
 	wasi.NewFunctionBuilder().
 		WithFunc(func(code uint32) { panic(sys.NewExitError(code)) }).Export("proc_exit")
 	if _, err := wasi.Instantiate(ctx); err != nil {
@@ -143,8 +142,8 @@ func (h *host) onHostCall(bindingPtr, bindingLen, namespacePtr, namespaceLen,
 	return 1
 }
 
-// read copies a range of the guest's memory; one out of bounds is a trap, to
-// which wazero turns a panic of a host function.
+// read copies a range of the guest's memory. If the range is out of bounds, it panics, which wazero
+// turns into a trap.
 func (h *host) read(ptr, length uint32) []byte {
 	view, ok := h.module.Memory().Read(ptr, length)
 	if !ok {

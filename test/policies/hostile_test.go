@@ -23,17 +23,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handWritten are the policies that read JSON with a reader of their own.
+// handWritten are the policies with their own JSON readers.
 var handWritten = []string{"always-pull", "label-from-namespace-c", "no-latest-tag"}
 
-// TestHostileReview shows that they take no text for a review that is none, if what
-// they look for lies behind the fault, or the fault is one of quotes or brackets.
+// TestHostileReview checks that these policies do not accept a malformed review if the data that
+// they need comes after the fault, or if quotes or brackets are wrong.
 func TestHostileReview(t *testing.T) {
 	const settings = `"settings":{"label":"owner"}`
 	for name, review := range map[string]string{
 		"not an object":              `[]`,
 		"two values":                 `{"request":{},` + settings + `} {}`,
-		"comma behind the last":      `{` + settings + `,}`,
+		"comma after the last":       `{` + settings + `,}`,
 		"comma before the first":     `{,"request":{},` + settings + `}`,
 		"two commas":                 `{` + settings + `,,"request":{}}`,
 		"no comma":                   `{` + settings + ` "request":{}}`,
@@ -56,11 +56,11 @@ func TestHostileReview(t *testing.T) {
 	}
 }
 
-// TestHostileContainers shows that faults are found as deep as containers lie.
+// TestHostileContainers checks that faults are found even inside containers.
 func TestHostileContainers(t *testing.T) {
 	for name, containers := range map[string]string{
 		"comma before the first": `[,{"image":"a:1"}]`,
-		"comma behind the last":  `[{"image":"a:1"},]`,
+		"comma after the last":   `[{"image":"a:1"},]`,
 		"no comma":               `[{"image":"a:1"} {"image":"a:1"}]`,
 		"no comma in one":        `[{"image":"a:1" "name":"a"}]`,
 		"bare text in one":       `[{"image":"a:1",name:"a"}]`,
@@ -79,7 +79,7 @@ func TestHostileContainers(t *testing.T) {
 	}
 }
 
-// TestDeepReview shows that nesting does not cost them their stack.
+// TestDeepReview checks that nesting does not exhaust the stack.
 func TestDeepReview(t *testing.T) {
 	deep := strings.Repeat(`{"a":[`, 1<<19) + strings.Repeat(`]}`, 1<<19)
 	review := `{"request":{"uid":` + deep + `,"object":{"metadata":` + deep +

@@ -28,8 +28,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestImagesAreVerified shows what the policy that verifies images asks of a host, in each way that
-// there is, and what it makes of the answers.
+// TestImagesAreVerified checks the host calls that the policy for image verification makes for each
+// kind of signature, and its verdicts on the answers.
 func TestImagesAreVerified(t *testing.T) {
 	const policy = "verify-images-rust"
 	mutated, err :=
@@ -40,7 +40,7 @@ func TestImagesAreVerified(t *testing.T) {
 	const byKey = `{"image":"*","pubKeys":["key"]}`
 	for name, tc := range map[string]struct {
 		signatures, more string
-		asked            string // the first request but for its image
+		asked            string // the first request without its image
 		verify, digest   error
 		answer           string
 		refused, failed  string

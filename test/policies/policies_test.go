@@ -31,16 +31,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
-// guests, are built by TestMain.
+// committed are the policies that are committed as .wasm. TestMain builds goGuests and goPrograms,
+// which are not waPC guests.
 var (
 	committed = []string{
 		"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities",
 		"image-pattern", "label-from-namespace-as", "label-from-namespace-c",
 		"label-from-namespace-rust", "no-latest-tag", "pod-privileged", "verify-images-rust",
 	}
-	// regoGuests speak another ABI than the host of these tests: they are run where that is
-	// implemented.
+	// regoGuests use another ABI than the host in these tests. They run in the tests of that ABI.
 	regoGuests = []string{"label-from-namespace-rego", "team-label", "unique-ingress-host"}
 	goGuests   = []string{
 		"add-defaults", "audit-logger", "deny-deletion", "label-from-namespace-go",
@@ -98,8 +97,7 @@ func validate(t *testing.T, guest *host, policy, request, settings string) (verd
 	return v, nil
 }
 
-// TestMetadata shows that every module carries the metadata beside its source
-// and answers protocol_version.
+// TestMetadata checks that every module contains its metadata.yml and answers protocol_version.
 func TestMetadata(t *testing.T) {
 	for _, name := range listed() {
 		t.Run(name, func(t *testing.T) {
@@ -155,8 +153,8 @@ func TestValidate(t *testing.T) {
 	for _, policy := range listed() {
 		requests, _ := readCases(t, policy)
 		t.Run(policy, func(t *testing.T) {
-			// One instance serves all cases: an answer must not depend on
-			// what was asked before.
+			// One instance serves all cases, because a response must not depend on earlier
+			// requests.
 			var calls hostCallFunc = noHostCalls
 			guest := startPolicy(t, policy,
 				func(binding, namespace, operation string, payload []byte) ([]byte, error) {
@@ -182,8 +180,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// requireMutated shows that a policy wants the object that is kept beside the request,
-// in the directory mutated, or none if that is not there.
+// requireMutated checks that a policy returns the expected object from the directory mutated, or no
+// object if there is no such file.
 func requireMutated(t *testing.T, got verdict, policy string, tc policyCase) {
 	t.Helper()
 	want, err := os.ReadFile(filepath.Join(policy, "testdata", "mutated", tc.name()+".json"))
@@ -199,7 +197,7 @@ func requireMutated(t *testing.T, got verdict, policy string, tc policyCase) {
 		strings.Contains(string(*got.MutatedObject), "9007199254740993"))
 }
 
-// TestRequestsAreUsed shows that no request of testdata lies idle.
+// TestRequestsAreUsed checks that a case uses each request in testdata.
 func TestRequestsAreUsed(t *testing.T) {
 	for _, policy := range listed() {
 		used := map[string]bool{}
@@ -238,7 +236,8 @@ func TestValidateSettings(t *testing.T) {
 	}
 }
 
-// TestValidateWithRefusedSettings shows what a host hears that asks all the same.
+// TestValidateWithRefusedSettings checks the error if a host evaluates a request with rejected
+// settings.
 func TestValidateWithRefusedSettings(t *testing.T) {
 	for policy, tc := range map[string]struct{ request, settings, want string }{
 		"pod-privileged":      {"pod-create-unprivileged", `{"skip":1}`, "unknown field `skip`"},
@@ -254,7 +253,7 @@ func TestValidateWithRefusedSettings(t *testing.T) {
 	}
 }
 
-// refusal returns why a policy refuses settings, "" if it does not.
+// refusal returns why a policy rejects settings, or "" if it does not.
 func refusal(t *testing.T, guest *host, settings string) (string, error) {
 	t.Helper()
 	response, err := guest.call(t.Context(), "validate_settings", []byte(settings))
@@ -272,8 +271,7 @@ func refusal(t *testing.T, guest *host, settings string) (string, error) {
 	return got.Message, nil
 }
 
-// TestLargePod runs the request of the benchmarks through every policy that
-// looks at Pods.
+// TestLargePod sends the benchmarks' request to every policy that reads Pods.
 func TestLargePod(t *testing.T) {
 	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged",
 		"required-labels", "add-defaults",
@@ -287,8 +285,7 @@ func TestLargePod(t *testing.T) {
 	}
 }
 
-// TestTruncatedReview shows that no policy takes a review that breaks off for
-// one that has nothing to object to.
+// TestTruncatedReview checks that no policy accepts a truncated review.
 func TestTruncatedReview(t *testing.T) {
 	request, err := os.ReadFile(filepath.Join("testdata", "pod-create-9k.json"))
 	require.NoError(t, err)

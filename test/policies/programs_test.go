@@ -33,8 +33,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// runProgram runs a policy that is a program, in the least that a host can be: a new
-// instance whose standard input is a queue.
+// runProgram runs a policy that is a program in a minimal host: a new instance whose standard input
+// is a queue.
 func runProgram(ctx context.Context, t *testing.T, name, operation string, payload []byte,
 	hostCall hostCallFunc) (answer []byte, err error) {
 	t.Helper()
@@ -55,7 +55,7 @@ func runProgram(ctx context.Context, t *testing.T, name, operation string, paylo
 	_, err = runtime.NewHostModuleBuilder("host").NewFunctionBuilder().WithFunc(
 		func(_ context.Context, m api.Module, bd, bdLen, ns, nsLen, op, opLen, p,
 			pLen uint32) uint32 {
-			require.Zero(t, input.Len(), "the policy has not read all of its input")
+			require.Zero(t, input.Len(), "the policy did not read all of its input")
 			answer, err := hostCall(string(read(m, bd, bdLen)), string(read(m, ns, nsLen)),
 				string(read(m, op, opLen)), read(m, p, pLen))
 			if err != nil {
@@ -81,7 +81,7 @@ func runProgram(ctx context.Context, t *testing.T, name, operation string, paylo
 	return stdout.Bytes(), nil
 }
 
-// lookUp answers the host calls of the policies here, from namespaces.
+// lookUp answers the policies' host calls from namespaces.
 func lookUp(t *testing.T, logged *int) hostCallFunc {
 	return func(binding, namespace, operation string, payload []byte) ([]byte, error) {
 		require.Equal(t, "kubewarden", binding)

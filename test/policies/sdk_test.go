@@ -25,8 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFailures shows what a host hears of a policy made with the SDK for Go that fails: never an
-// acceptance.
+// TestFailures checks how a host sees failures of policies with the Go SDK. None is an acceptance.
 func TestFailures(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "failing.wasm")
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared",

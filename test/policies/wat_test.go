@@ -29,13 +29,13 @@ import (
 
 const watDir = "../wat"
 
-// watCase says what a guest of test/wat does. At most one of the fields that
-// begin with want is set; settings default to valid.
+// watCase is the expected behavior of a guest in test/wat. At most one of the want fields is set.
+// The default of settings is valid.
 type watCase struct {
 	wantStartErr, wantErr, wantResponse string
 	settings                            string
 	hostCall                            hostCallFunc
-	deadline                            time.Duration // of validate; 0 is none
+	deadline                            time.Duration // of validate; 0 means none
 }
 
 const accepted = `{"accepted":true}`
@@ -43,7 +43,7 @@ const accepted = `{"accepted":true}`
 var watCases = map[string]watCase{
 	"accept":            {wantResponse: accepted},
 	"answer":            {wantResponse: `{}`},
-	"contains":          {wantResponse: accepted}, // no text is in every request
+	"contains":          {wantResponse: accepted}, // every request contains the empty text
 	"deny":              {wantResponse: `{"accepted":false,"message":"denied by deny.wat","code":451}`},
 	"code-out-of-range": {wantResponse: `{"accepted":false,"code":200}`},
 	"bad-json":          {wantResponse: `{"accepted":tru`},
@@ -60,7 +60,7 @@ var watCases = map[string]watCase{
 	"memory-hog":           {wantErr: "unreachable"},
 	"stack-overflow":       {wantErr: "stack overflow"},
 	"explode":              {wantResponse: accepted}, // the payload is short
-	"obedient":             {wantResponse: accepted}, // it is told nothing
+	"obedient":             {wantResponse: accepted}, // the request contains no command
 	"huge-response-length": {wantErr: "range of 2147483647 bytes at 65530 is out of bounds"},
 	"spin": {
 		wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond,
@@ -70,7 +70,7 @@ var watCases = map[string]watCase{
 		hostCall:     noHostCalls,
 	},
 	"list-resources": {wantErr: "guest error: host calls are not offered", hostCall: noHostCalls},
-	"list-requested": {wantErr: "out of bounds memory access"}, // no data is in the request
+	"list-requested": {wantErr: "out of bounds memory access"}, // the request has no data
 }
 
 func TestWAT(t *testing.T) {
@@ -126,8 +126,7 @@ func (tc watCase) checkValidate(t *testing.T, guest *host) {
 	require.Equal(t, tc.wantResponse, string(response))
 }
 
-// TestWATHostCall shows what host-call.wat asks for, and that it accepts when
-// it gets an answer.
+// TestWATHostCall checks the host call of host-call.wat, and that it accepts with an answer.
 func TestWATHostCall(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "host-call.wasm"))
 	require.NoError(t, err)
@@ -146,8 +145,7 @@ func TestWATHostCall(t *testing.T) {
 	require.Equal(t, accepted, string(response))
 }
 
-// TestWATListResources shows what list-resources.wat asks for, whether it reads the answer
-// or not.
+// TestWATListResources checks the host call of list-resources.wat, and whether it reads the answer.
 func TestWATListResources(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "list-resources.wasm"))
 	require.NoError(t, err)
@@ -169,7 +167,7 @@ func TestWATListResources(t *testing.T) {
 	}
 }
 
-// TestWATListRequested shows what list-requested.wat asks for, and what it makes of it.
+// TestWATListRequested checks the host call of list-requested.wat, and its verdict.
 func TestWATListRequested(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "list-requested.wasm"))
 	require.NoError(t, err)
@@ -193,7 +191,7 @@ func TestWATListRequested(t *testing.T) {
 	}
 }
 
-// TestWATObedient shows what obedient.wat can be told.
+// TestWATObedient checks the commands of obedient.wat.
 func TestWATObedient(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join(watDir, "obedient.wasm"))
 	require.NoError(t, err)

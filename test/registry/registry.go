@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registry starts a real registry for tests: the handlers of the distribution
-// project, or of go-containerregistry, in a process of their own, which test/registry/server
-// builds.
+// Package registry starts a real registry for tests. It runs the program in test/registry/server,
+// which uses the handlers of the distribution project or of go-containerregistry, as a child
+// process.
 package registry
 
 import (
@@ -48,31 +48,33 @@ const (
 	LayerMediaType  = "application/vnd.wasm.content.layer.v1+wasm"
 )
 
-// Options configure a [Registry]. The zero value speaks HTTP and lets everybody in.
+// Options configure a [Registry]. The zero value serves HTTP and needs no credentials.
 type Options struct {
-	// TLS has it speak HTTPS with a certificate of an authority of its own.
+	// TLS serves HTTPS, with a certificate from the registry's own authority.
 	TLS bool
-	// Username and Password are of the only user; "" lets everybody in.
+	// Username and Password are the credentials of the only user. If empty, nobody needs
+	// credentials.
 	Username, Password string
-	// Root keeps the content, so that another registry can go on with it; "" means a
-	// directory that is removed when the test ends.
+	// Root is the directory for the content, which another registry can reuse. If empty, it is a
+	// temporary directory of the test.
 	Root string
-	// InMemory has go-containerregistry serve instead of distribution. It has no users,
-	// and Root keeps nothing of it.
+	// InMemory uses go-containerregistry instead of distribution. It supports neither users nor
+	// Root.
 	InMemory bool
-	// Referrers has it serve the referrers API, which distribution does not have.
+	// Referrers serves the referrers API. It needs InMemory, because distribution does not have
+	// this API.
 	Referrers bool
-	// Address is host:port to listen on; "" means any port of 127.0.0.1.
+	// Address is the host:port to listen on. If empty, it is any free port of 127.0.0.1.
 	Address string
 }
 
 // Registry is a running registry.
 type Registry struct {
-	// Host is its host:port.
+	// Host is the registry's host:port.
 	Host string
-	// CA is the path of the certificates in PEM that vouch for it; "" without TLS.
+	// CA is the path of the authority's certificate in PEM. It is empty without TLS.
 	CA string
-	// Options are what it was started with, completed.
+	// Options are the options of the registry, with defaults filled in.
 	Options Options
 
 	stop func()
@@ -80,8 +82,8 @@ type Registry struct {
 
 var build sync.Mutex
 
-// Binary returns the path of the registry's program, bin/registry, which is built if
-// it is not there.
+// Binary returns the path of the registry's program, bin/registry. It builds the program if it does
+// not exist.
 func Binary(t testing.TB) string {
 	t.Helper()
 	build.Lock()
@@ -93,8 +95,8 @@ func Binary(t testing.TB) string {
 		return binary
 	}
 	require.NoError(t, os.MkdirAll(filepath.Dir(binary), 0o755))
-	// Tests of several packages may build at the same time.
-	temporary, err := os.MkdirTemp(filepath.Dir(binary), "registry-") //nolint:usetesting // it is renamed: the file system must be the same
+	// Tests in several packages may build at the same time, so build elsewhere and rename.
+	temporary, err := os.MkdirTemp(filepath.Dir(binary), "registry-") //nolint:usetesting // renamed later, so it must be on the same file system
 	require.NoError(t, err)
 	defer func() { require.NoError(t, os.RemoveAll(temporary)) }()
 	command := exec.CommandContext(t.Context(), "go", "build", "-o",
@@ -106,7 +108,7 @@ func Binary(t testing.TB) string {
 	return binary
 }
 
-// Start starts a registry, which ends with the test.
+// Start starts a registry that runs until the test ends.
 func Start(t testing.TB, options Options) *Registry {
 	t.Helper()
 	r := &Registry{Options: options}
@@ -127,7 +129,7 @@ func Start(t testing.TB, options Options) *Registry {
 	if options.InMemory {
 		arguments = append(arguments, "-in-memory", fmt.Sprintf("-referrers=%t", options.Referrers))
 	}
-	command := exec.Command(Binary(t), arguments...) // it ends with its standard input
+	command := exec.Command(Binary(t), arguments...) // exits when its standard input closes
 	stdin, err := command.StdinPipe()
 	require.NoError(t, err)
 	stdout, err := command.StdoutPipe()
@@ -140,15 +142,16 @@ func Start(t testing.TB, options Options) *Registry {
 	})
 	t.Cleanup(r.stop)
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err, "the registry says where it listens")
+	require.NoError(t, err, "the registry must print its address")
 	r.Host = strings.TrimSpace(line)
 	return r
 }
 
-// Stop ends the registry, and returns when it has.
+// Stop stops the registry, and returns once it has exited.
 func (r *Registry) Stop() { r.stop() }
 
-// certificate makes the registry's certificate, or takes that of the one before it.
+// certificate creates the registry's certificate, or reuses the one of an earlier registry with the
+// same Root.
 func (r *Registry) certificate(t testing.TB) (certificate, key string) {
 	t.Helper()
 	certificate, key = filepath.Join(r.Options.Root, "tls.crt"),
@@ -165,8 +168,7 @@ func (r *Registry) certificate(t testing.TB) (certificate, key string) {
 	return certificate, key
 }
 
-// Repository returns a client for a repository of the registry, with the right to
-// write.
+// Repository returns a client for a repository in the registry that may write.
 func (r *Registry) Repository(t testing.TB, name string) *remote.Repository {
 	t.Helper()
 	repository, err := remote.NewRepository(r.Host + "/" + name)
@@ -187,7 +189,7 @@ func (r *Registry) Push(t testing.TB, name, tag string, wasm []byte) string {
 	return r.PushManifest(t, name, tag, Manifest(r.PushBlob(t, name, LayerMediaType, wasm)))
 }
 
-// Manifest returns the manifest of a Kubewarden policy with the layers given.
+// Manifest returns the manifest of a Kubewarden policy with the given layers.
 func Manifest(layers ...ocispec.Descriptor) ocispec.Manifest {
 	m := ocispec.Manifest{
 		Config: ocispec.Descriptor{
@@ -201,7 +203,7 @@ func Manifest(layers ...ocispec.Descriptor) ocispec.Manifest {
 	return m
 }
 
-// PushBlob pushes a blob and returns its description.
+// PushBlob pushes a blob and returns its descriptor.
 func (r *Registry) PushBlob(t testing.TB, name, mediaType string,
 	content []byte) ocispec.Descriptor {
 	t.Helper()
@@ -216,8 +218,8 @@ func (r *Registry) PushBlob(t testing.TB, name, mediaType string,
 	return descriptor
 }
 
-// PushManifest pushes a manifest, and the empty configuration that all of them name,
-// and returns its digest. It is an [ocispec.Manifest], or an [ocispec.Index].
+// PushManifest pushes a manifest, which is an [ocispec.Manifest] or an [ocispec.Index], and returns
+// its digest. It also pushes the empty configuration that all manifests refer to.
 func (r *Registry) PushManifest(t testing.TB, name, tag string, manifest any) string {
 	t.Helper()
 	r.PushBlob(t, name, ConfigMediaType, []byte("{}"))

@@ -29,25 +29,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Media types of what cosign writes.
+// Media types that cosign uses.
 const (
 	PayloadMediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
 	BundleMediaType  = "application/vnd.dev.sigstore.bundle.v0.3+json"
 )
 
-// Layer is a layer of an image of signatures.
+// Layer is a layer of a signature image.
 type Layer struct {
-	// Payload is what was signed.
+	// Payload is the signed content.
 	Payload []byte
-	// Annotations are the signature and what belongs to it.
+	// Annotations contain the signature and related data.
 	Annotations map[string]string
 }
 
-// SignatureTag is the tag at which cosign 2 writes the signatures of a manifest.
+// SignatureTag returns the tag to which cosign 2 writes the signatures of a manifest.
 func SignatureTag(manifest string) string { return strings.Replace(manifest, ":", "-", 1) + ".sig" }
 
-// PushSignatures pushes an image of signatures of a manifest, as cosign 2 does, and returns its
-// digest.
+// PushSignatures pushes a signature image for a manifest, as cosign 2 does, and returns its digest.
 func (r *Registry) PushSignatures(t testing.TB, name, manifest string, layers ...Layer) string {
 	t.Helper()
 	image := ocispec.Manifest{
@@ -63,9 +62,9 @@ func (r *Registry) PushSignatures(t testing.TB, name, manifest string, layers ..
 	return r.PushManifest(t, name, SignatureTag(manifest), image)
 }
 
-// PushReferrer pushes something that refers to a manifest, as cosign 3 does with bundles, and
-// returns its digest. Where the registry has no API for it the index at the fallback tag is
-// written.
+// PushReferrer pushes an artifact that refers to a manifest, as cosign 3 does with bundles, and
+// returns its digest. If the registry has no referrers API, it updates the index at the fallback
+// tag.
 func (r *Registry) PushReferrer(t testing.TB, name, manifest, mediaType string,
 	blobs ...[]byte) string {
 	t.Helper()

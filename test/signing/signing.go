@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package signing signs modules for tests with keys, in the formats that cosign writes, and with
-// the standard library alone.
+// Package signing signs modules for tests with keys, in cosign's formats. It uses only the standard
+// library.
 package signing
 
 import (
@@ -36,19 +36,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// PredicateType is that of statements that are signatures.
+// PredicateType is the predicate type of statements that are signatures.
 const PredicateType = "https://sigstore.dev/cosign/sign/v1"
 
 const payloadType = "application/vnd.in-toto+json"
 
-// Key signs.
+// Key is a signing key.
 type Key struct {
 	private *ecdsa.PrivateKey
-	// PEM is the public key.
+	// PEM is the public key in PEM.
 	PEM string
 }
 
-// NewKey makes a key of P-256.
+// NewKey generates a P-256 key.
 func NewKey(t testing.TB) *Key {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -61,8 +61,8 @@ func NewKey(t testing.TB) *Key {
 	}
 }
 
-// Config returns a verification config that demands this key's signature, with annotations of the
-// form "name: value".
+// Config returns a verification config that requires a signature by this key, with annotations of
+// the form "name: value".
 func (k *Key) Config(annotations ...string) string {
 	return fmt.Sprintf(
 		`{"apiVersion": "v1", "allOf": [{"kind": "pubKey", "key": %q, "annotations": {%s}}]}`,
@@ -77,7 +77,7 @@ func (k *Key) sign(t testing.TB, message []byte) []byte {
 	return signature
 }
 
-// Layer returns what cosign 2 puts into an image of signatures of a manifest.
+// Layer returns a layer that signs a manifest, as cosign 2 puts it into a signature image.
 func (k *Key) Layer(t testing.TB, manifest string, annotations map[string]string) registry.Layer {
 	t.Helper()
 	payload := marshal(t, map[string]any{
@@ -93,14 +93,14 @@ func (k *Key) Layer(t testing.TB, manifest string, annotations map[string]string
 	}}
 }
 
-// Bundle returns what cosign 3 has refer to a manifest.
+// Bundle returns a bundle that signs a manifest, as cosign 3 attaches it.
 func (k *Key) Bundle(t testing.TB, manifest string, annotations map[string]string) []byte {
 	t.Helper()
 	return k.Statement(t, manifest, PredicateType, annotations)
 }
 
-// Statement returns a bundle with a statement about a manifest, which is a signature if it has that
-// [PredicateType].
+// Statement returns a bundle with a statement about a manifest. The statement is a signature if its
+// predicate type is [PredicateType].
 func (k *Key) Statement(t testing.TB, manifest, predicateType string,
 	annotations map[string]string) []byte {
 	t.Helper()
@@ -113,7 +113,7 @@ func (k *Key) Statement(t testing.TB, manifest, predicateType string,
 	})
 }
 
-// StatementPayload returns a statement about a manifest, without a signature.
+// StatementPayload returns an unsigned statement about a manifest.
 func StatementPayload(t testing.TB, manifest, predicateType string,
 	annotations map[string]string) []byte {
 	t.Helper()
@@ -129,7 +129,7 @@ func StatementPayload(t testing.TB, manifest, predicateType string,
 	})
 }
 
-// FileBundle returns what cosign sign-blob --bundle writes.
+// FileBundle returns a bundle that signs content, as cosign sign-blob --bundle writes it.
 func (k *Key) FileBundle(t testing.TB, content []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(content)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command soak sends many requests to a real apiserver while its policies change, and
-// fails if one answer is wrong or missing.
+// Command soak sends many requests to a real apiserver while its policies change. It fails if a
+// single response is wrong or missing.
 package main
 
 import (
@@ -32,7 +32,7 @@ import (
 )
 
 func main() {
-	requests := flag.Int("requests", 100_000, "how many requests are sent")
+	requests := flag.Int("requests", 100_000, "number of requests")
 	flag.Parse()
 	if err := run(context.Background(), *requests); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -75,7 +75,7 @@ func run(ctx context.Context, requests int) (err error) {
 		report.Sets[0], report.Sets[1], report.Changes, report.Bad, len(report.Settings),
 		reload.Percentile(report.Settings, 50))
 	if report.Wrong+report.Lost > 0 {
-		return fmt.Errorf("%d answers are wrong and %d are missing: %q", report.Wrong, report.Lost,
+		return fmt.Errorf("%d responses are wrong and %d are missing: %q", report.Wrong, report.Lost,
 			report.Examples)
 	}
 	return nil

@@ -17,9 +17,9 @@ limitations under the License.
 // Package spec runs the assertions of the WebAssembly specification's test suite on rewritten
 // modules.
 //
-// The suite is the one that wazero carries in its module, as JSON scripts of wast2json with a
-// binary for each module. Each script runs in two stores side by side: one with the modules as they
-// are, one with the modules rewritten. An assertion passes if the rewritten store does what the
-// specification says, and where the specification leaves room (or wazero departs from it) what the
-// plain store does.
+// The suite comes with wazero's module, as wast2json scripts in JSON and a binary for each module.
+// Each script runs in two stores: one with the original modules, and one with the rewritten
+// modules. An assertion passes if the rewritten store does what the specification says. Where the
+// specification leaves a choice, or wazero deviates from it, the rewritten store must do the same
+// as the plain store.
 package spec

@@ -29,9 +29,9 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// TestReferencesTakenOut runs the suite of typed function references on an engine that
-// has none, and holds the results against those that the suite expects.
-func TestReferencesTakenOut(t *testing.T) {
+// TestLoweredReferences runs the suite for typed function references on an engine that does not
+// support them, with the references lowered, and compares the results with the expected ones.
+func TestLoweredReferences(t *testing.T) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").
 		Output()
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 	const untyped = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
 		experimental.CoreFeaturesExtendedConst
 	r := &runner{dir: filepath.Dir(path), figures: &f.figures}
-	// Both stores are the same: what is expected is in the script.
+	// Both stores are equal, because the expected results come from the script.
 	for _, modules := range []**store{&r.plain, &r.rewritten} {
 		if *modules, err = newStore(ctx, untyped, spectest, lowered); err != nil {
 			return f, err
@@ -86,7 +86,7 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 				f.left++
 			}
 		case "assert_uninstantiable", "assert_unlinkable":
-			// What such a module did before it failed is seen by others.
+			// Other modules see what such a module did before it failed.
 			module, err := r.read(c)
 			if err != nil {
 				return f, err

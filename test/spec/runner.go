@@ -41,7 +41,7 @@ type runner struct {
 	figures          *figures
 }
 
-// run runs the script of wast2json at path, on modules that are rewritten with options.
+// run runs the wast2json script at path, on modules rewritten with options.
 func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte,
 	o enginetest.Options, f *figures) (err error) {
 	s, err := readScript(path)
@@ -73,8 +73,8 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 	return nil
 }
 
-// registeredAs is the name under which the module of the first command is imported later: wazero
-// wants to know it when it instantiates the module.
+// registeredAs returns the name by which later modules import the module of the first command.
+// wazero needs the name when it instantiates the module.
 func registeredAs(commands []command) string {
 	first := &commands[0]
 	for i := range commands[1:] {
@@ -89,20 +89,20 @@ func registeredAs(commands []command) string {
 	return ""
 }
 
-// command runs a command. It returns whether that was an assertion.
+// command runs a command. It returns whether the command is an assertion.
 func (r *runner) command(ctx context.Context, c *command, as string) (bool, error) {
 	switch c.Type {
 	case "module":
 		return false, r.module(ctx, c, as)
 	case "register":
-		return false, nil // done with the module
+		return false, nil // the module is registered when it is instantiated
 	case "assert_return", "action":
 		return c.Type == "assert_return", r.returns(ctx, c)
 	case "assert_trap", "assert_exhaustion":
 		return true, r.traps(ctx, c)
 	case "assert_invalid", "assert_malformed", "assert_unlinkable", "assert_uninstantiable":
 		if c.ModuleType == "text" {
-			return false, nil // the text format is not ours
+			return false, nil // we do not read the text format
 		}
 		return true, r.fails(ctx, c)
 	}
@@ -163,8 +163,8 @@ func (r *runner) traps(ctx context.Context, c *command) error {
 	return nil
 }
 
-// fails checks that a module cannot be used. wazero tolerates a few modules that it should not;
-// then so must the rewritten store.
+// fails checks that a module cannot be used. wazero accepts a few modules that it should refuse.
+// The rewritten store must accept these too.
 func (r *runner) fails(ctx context.Context, c *command) error {
 	module, err := r.read(c)
 	if err != nil {
@@ -176,7 +176,7 @@ func (r *runner) fails(ctx context.Context, c *command) error {
 		return fmt.Errorf("accepted, expected an error like: %w", plain)
 	}
 	if plain == nil && err != nil && c.Type != "assert_invalid" && c.Type != "assert_malformed" {
-		return fmt.Errorf("wazero accepts the module, but it is refused: %w", err)
+		return fmt.Errorf("wazero accepts the module, but the rewriter refuses it: %w", err)
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ type action struct {
 	Args   []value `json:"args"`
 }
 
-// value is an argument or an expected result. Value is a string, or for v128 a list of strings, one
-// for each lane.
+// value is an argument or an expected result. Value is a string, or for v128 a list with one string
+// per lane.
 type value struct {
 	Type     string          `json:"type"`
 	LaneType string          `json:"lane_type"`
@@ -68,7 +68,7 @@ func readScript(path string) (*script, error) {
 	return &s, nil
 }
 
-// lanes takes a value apart: numbers of a width in bits. A scalar has one lane.
+// lanes splits a value into numbers, and returns their width in bits. A scalar has one lane.
 func (v value) lanes() (texts []string, bits uint, float bool, err error) {
 	kind := v.Type
 	if kind == "v128" {
@@ -111,7 +111,7 @@ func (v value) encode() ([]uint64, error) {
 	return words, nil
 }
 
-// number reads one lane. A reference is a number plus one, as zero is null.
+// number parses one lane. A reference is encoded as its number plus one, because zero is null.
 func (v value) number(text string, bits uint) (uint64, error) {
 	switch {
 	case text == "null" || v.isReference() && text == "":
@@ -129,7 +129,7 @@ func (v value) number(text string, bits uint) (uint64, error) {
 
 func (v value) isReference() bool { return strings.HasSuffix(v.Type, "ref") || v.Type == "refnull" }
 
-// matches says whether words are the expected value, and how many of them it takes.
+// matches reports whether words start with the expected value, and how many words the value takes.
 func (v value) matches(words []uint64) (ok bool, taken int, err error) {
 	texts, bits, float, err := v.lanes()
 	if err != nil {
@@ -159,8 +159,8 @@ func (v value) matches(words []uint64) (ok bool, taken int, err error) {
 	return true, taken, nil
 }
 
-// isNaN says whether bits are a NaN of the given width with the highest bit of the payload set; of
-// a canonical one no other bit of the payload is.
+// isNaN reports whether got is a NaN of the given width whose highest payload bit is set. In a
+// canonical NaN, no other payload bit may be set.
 func isNaN(got uint64, bits uint, canonical bool) bool {
 	fraction := uint(52)
 	if bits == 32 {

@@ -33,8 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
-// TestSpec runs the whole suite, on modules as they are rewritten for this processor, and prints
-// its figures.
+// TestSpec runs the whole suite on modules rewritten for this processor, and prints its figures.
 func TestSpec(t *testing.T) {
 	o := options
 	o.ReplaceMiscompiled = runtime.GOARCH == "arm64"
@@ -43,10 +42,10 @@ func TestSpec(t *testing.T) {
 	fmt.Printf("figure spec_assertions_failed %d count\n", total.failed)
 }
 
-// TestSpecReplaced runs it on modules as they are rewritten for arm64.
+// TestSpecReplaced runs the suite on modules rewritten for arm64.
 func TestSpecReplaced(t *testing.T) {
 	if runtime.GOARCH == "arm64" {
-		t.Skip("TestSpec does so on this processor")
+		t.Skip("TestSpec already does so on this processor")
 	}
 	o := options
 	o.ReplaceMiscompiled = true
@@ -69,7 +68,7 @@ func runSuites(t *testing.T, o enginetest.Options) (total figures) {
 		name     string
 		features api.CoreFeatures
 	}{
-		// What an instantiation that fails leaves behind differs between the two versions.
+		// The two versions differ in what a failed instantiation leaves behind.
 		{"v1", api.CoreFeaturesV1},
 		{"v2", all}, {"tail-call", all}, {"extended-const", all},
 		{"typed-function-references", all},

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
-// portion is the fuel that each tick grants: little, so that many ticks happen.
+// portion is the fuel that each tick grants. It is small, so that there are many ticks.
 const portion = 1000
 
 var options = enginetest.Options{
@@ -38,7 +38,7 @@ var options = enginetest.Options{
 // store is a runtime with the modules of one script.
 type store struct {
 	runtime wazero.Runtime
-	// prepare turns a module of the suite into what this store runs.
+	// prepare turns a module of the suite into the module that this store runs.
 	prepare func(module []byte) ([]byte, error)
 	modules map[string]api.Module
 	last    api.Module
@@ -61,13 +61,13 @@ func newStore(ctx context.Context, features api.CoreFeatures, spectest []byte,
 	return s, err
 }
 
-// tick grants fuel for ever: the scripts end by themselves.
+// tick always grants more fuel. The scripts terminate on their own.
 func tick(_ context.Context, mod api.Module) {
 	mod.ExportedGlobal(options.ExportPrefix + "fuel").(api.MutableGlobal).Set(portion)
 }
 
-// rewrittenWith rewrites a module. It keeps the maximum of the memory, which otherwise the host's
-// allocator enforces.
+// rewrittenWith rewrites a module. It keeps the memory's maximum, because no allocator of the host
+// enforces it here.
 func rewrittenWith(module []byte, o enginetest.Options) ([]byte, error) {
 	result, err := enginetest.Rewrite(module, o)
 	if err != nil {
@@ -84,7 +84,7 @@ func rewrittenWith(module []byte, o enginetest.Options) ([]byte, error) {
 
 func unchanged(module []byte) ([]byte, error) { return module, nil }
 
-// instantiate runs a module under a name that other modules import it by, which may be empty.
+// instantiate instantiates a module. Other modules import it by name, which may be empty.
 func (s *store) instantiate(ctx context.Context, module []byte, name string) (api.Module, error) {
 	prepared, err := s.prepare(module)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *store) module(name string) (api.Module, error) {
 	return mod, nil
 }
 
-// act carries out an action.
+// act performs an action.
 func (s *store) act(ctx context.Context, a *action) ([]uint64, error) {
 	mod, err := s.module(a.Module)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *store) act(ctx context.Context, a *action) ([]uint64, error) {
 	return f.Call(ctx, args...)
 }
 
-// trap is the kind of an error, without the stack trace.
+// trap returns the kind of an error, without the stack trace.
 func trap(err error) string {
 	for err != nil && errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)

@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Answers what its settings say: they are the response. A test so has a guest for
-;; any answer, mutated objects included.
+;; Returns its settings as the response, so tests can use it for any response,
+;; including mutated objects.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -22,8 +22,8 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $at i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))

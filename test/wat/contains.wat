@@ -12,7 +12,7 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Accepts requests that have the text of its settings, {"text":"…"}, in their JSON.
+;; Accepts requests whose JSON contains the text in its settings, {"text":"…"}.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -23,7 +23,7 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; Whether the $length bytes at $a and at $b are the same.
+  ;; Returns whether the $length bytes at $a and at $b are equal.
   (func $equal (param $a i32) (param $b i32) (param $length i32) (result i32)
     (loop $next
       (if (i32.le_s (local.get $length) (i32.const 0)) (then (return (i32.const 1))))
@@ -34,8 +34,8 @@
       (br $next))
     (unreachable))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $settings i32) (local $at i32) (local $length i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))

@@ -13,7 +13,8 @@
 ;; limitations under the License.
 
 ;; For a payload of 100 bytes or more: 33 functions, each of which calls the next one
-;; twice. That is 2^33 calls, without a loop and without recursion. Accepts shorter ones.
+;; twice. That is 2^33 calls, without a loop and without recursion. Accepts shorter
+;; requests.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
@@ -55,9 +56,9 @@
   (func $f31 (call $f32) (call $f32))
   (func $f32)
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -13,8 +13,9 @@
 ;; limitations under the License.
 
 ;; Asks the host for the Namespace "default" (binding kubewarden, namespace kubernetes,
-;; operation get_resource). Accepts when it gets it; else refuses with the host's error,
-;; which must be plain text of less than 60 KiB without quotes or backslashes.
+;; operation get_resource). Accepts if it gets the Namespace. Otherwise denies the
+;; request with the host's error, which must be plain text of less than 60 KiB without
+;; quotes or backslashes.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wapc" "__host_call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
@@ -28,12 +29,12 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
   (data (i32.const 768) "{\"accepted\":true}")
-  ;; The refusal: the host's error is copied behind this, and the end behind that.
+  ;; The denial. The host's error is copied after this, followed by the end.
   (data (i32.const 1024) "{\"accepted\":false,\"message\":\"")
   (data (i32.const 896) "\"}")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $end i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))

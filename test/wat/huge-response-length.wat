@@ -12,16 +12,16 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Lies about its response to validate: the memory has one page of 64 KiB, the range
-;; that it names begins near the end of the page and is 2 GiB long.
+;; Reports a wrong range for its response to validate: memory has one page of 64
+;; KiB, and the range starts near the end of the page and is 2 GiB long.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,9 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Asks the host for list_resources_all as the request's object says: the data of a
-;; ConfigMap, whose values are strings, is the payload. It accepts if an object is found,
-;; that is, if the answer is longer than a list without any; an error of the host is its own.
+;; Makes the host call list_resources_all with the data of the request's ConfigMap as the
+;; payload. Accepts if an object is found, that is, if the answer is longer than an empty
+;; list. Returns the host's error as its own.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -32,8 +32,8 @@
   (data (i32.const 768) "{\"accepted\":true}")
   (data (i32.const 1024) "{\"accepted\":false,\"message\":\"nothing was found\"}")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $data i32) (local $end i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
@@ -41,7 +41,7 @@
     (if (i32.eq (local.get $op_len) (i32.const 16))
       (then (call $response (i32.const 512) (i32.const 4)) (return (i32.const 1))))
     (call $request (i32.const 3072) (i32.const 4096))
-    ;; From behind the first "data": to the first brace that closes.
+    ;; From after the first "data": to the first closing brace.
     (local.set $data (i32.const 4095))
     (loop $next
       (local.set $data (i32.add (local.get $data) (i32.const 1)))

@@ -12,9 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Asks the host for list_resources_all with its settings as the payload, and accepts; an
-;; error of the host is its own. If a text in the settings begins with rea, it reads the
-;; list, that is, has it copied into its memory. A payload of 60 KiB or more does not fit.
+;; Makes the host call list_resources_all with its settings as the payload, and accepts.
+;; Returns the host's error as its own. If a text in the settings begins with rea, it
+;; copies the list into its memory. A payload of 60 KiB or more does not fit.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -32,7 +32,8 @@
   (data (i32.const 512) "\"v1\"")
   (data (i32.const 768) "{\"accepted\":true}")
 
-  ;; Where the settings are in the payload at 4096: behind the last "settings":
+  ;; The position of the settings in the payload at 4096, after the last
+  ;; "settings":
   (func $settings (param $payload_len i32) (result i32)
     (local $at i32)
     (local.set $at (i32.add (i32.const 4088) (local.get $payload_len)))
@@ -41,7 +42,7 @@
       (br_if $next (i64.ne (i64.load (local.get $at)) (i64.const 0x676e697474657322)))) ;; "setting
     (i32.add (local.get $at) (i32.const 11)))
 
-  ;; Whether the text "rea is between two places.
+  ;; Returns whether the text "rea is between two positions.
   (func $reads (param $at i32) (param $end i32) (result i32)
     (loop $next
       (if (i32.eq (i32.load (local.get $at)) (i32.const 0x61657222)) ;; "rea
@@ -54,8 +55,8 @@
     (drop (memory.grow (i32.add (i32.shr_u (call $host_response_len) (i32.const 16)) (i32.const 1))))
     (call $host_response (i32.const 65536)))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $settings i32) (local $end i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))

@@ -12,16 +12,16 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Grows its memory in validate, 1 MiB at a time, until the host refuses; then traps.
-;; Each new piece is written to, so that it costs real memory.
+;; Grows its memory in validate, 1 MiB at a time, until the host refuses, and then
+;; traps. It writes to each new part, to use real memory.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $page i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))

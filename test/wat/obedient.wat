@@ -12,15 +12,15 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Does what it is told. The first text in its payload that begins "do:, in the
-;; request or else in the settings, says by the letter that follows:
+;; Follows a command: the letter after "do: at the start of the first such text in
+;; its payload, in the request or else in the settings:
 ;;
-;;   d  refuse                     t  trap
-;;   m  accept and mutate          s  spin for ever
+;;   d  deny                       t  trap
+;;   m  accept and mutate          s  spin forever
 ;;   w  accept, with a warning     e  report an error
 ;;      and an audit annotation
 ;;
-;; Anything else, or nothing, is to accept. Each evaluation writes a line to the console.
+;; With any other command, or none, it accepts. Each evaluation writes a line to the console.
 ;; A payload of 60 KiB or more does not fit.
 (module
   (import "wapc" "__guest_request" (func $request (param i32 i32)))
@@ -37,7 +37,7 @@
   (data (i32.const 1536) "evaluated")
   (data (i32.const 1792) "{\"accepted\":true,\"warnings\":[\"told to warn\"],\"audit_annotations\":{\"told\":\"to annotate\"}}")
 
-  ;; What the guest is told: the letter, or 0. The operation goes to 3072 and the payload to 4096.
+  ;; The command for the guest: the letter, or 0. The operation goes to 3072 and the payload to 4096.
   (func $told (param $payload_len i32) (result i32)
     (local $at i32) (local $last i32)
     (call $request (i32.const 3072) (i32.const 4096))
@@ -52,7 +52,7 @@
         (br $next)))
     (i32.const 0))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
+  ;; An operation is recognized by the length of its name: "validate" has 8 letters,
   ;; "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (local $told i32)

@@ -13,7 +13,7 @@
 ;; limitations under the License.
 
 ;; Ends its _start function with proc_exit(0), as TinyGo guests do, and accepts every
-;; request after that. A host has to take the exit for success and keep the instance.
+;; request after that. A host must treat the exit as success and keep the instance.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -25,8 +25,8 @@
   (func (export "_start")
     (call $exit (i32.const 0)))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -298,7 +298,8 @@ func customResourceCases() []Case {
 	}
 }
 
-// refusedCases are those in which what the policies leave is not valid, or they refuse.
+// refusedCases returns the cases in which the policies deny the request, or make the object
+// invalid.
 func refusedCases() []Case {
 	var cases []Case
 	for _, variant := range []string{"breaking", "denying"} {

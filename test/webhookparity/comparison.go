@@ -33,11 +33,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// patience is how long the server may take to learn of what was made for the comparison.
+// patience is the time in which the server must notice the objects that were created for the
+// comparison.
 const patience = time.Minute
 
-// Comparison is a server with the policies in process, and the same policies behind
-// webhooks.
+// Comparison is a server with the same policies in process and behind webhooks.
 type Comparison struct {
 	client    kubernetes.Interface
 	dynamic   dynamic.Interface
@@ -46,7 +46,7 @@ type Comparison struct {
 	cases     int
 }
 
-// New puts the policies behind webhooks of a server that was started with Configuration.
+// New adds the policies as webhooks to a server that was started with Configuration.
 func New(ctx context.Context, server *harness.Server, modules string) (c *Comparison, err error) {
 	c = &Comparison{client: server.Clientset(), dynamic: server.Dynamic()}
 	defer func() {
@@ -73,7 +73,7 @@ func New(ctx context.Context, server *harness.Server, modules string) (c *Compar
 	return c, c.wait(ctx)
 }
 
-// Close stops the webhooks. What was made on the server stays.
+// Close stops the webhooks. It keeps the objects on the server.
 func (c *Comparison) Close() (err error) {
 	if c.webhook != nil {
 		err = c.webhook.Stop()
@@ -84,7 +84,7 @@ func (c *Comparison) Close() (err error) {
 	return err
 }
 
-// wait returns once everything takes effect on the server.
+// wait returns once everything is in effect on the server.
 func (c *Comparison) wait(ctx context.Context) error {
 	for variant := range variants {
 		namespace, err := c.namespace(ctx, variant, byWebhook, true)
@@ -105,13 +105,14 @@ func (c *Comparison) wait(ctx context.Context) error {
 					pod.Annotations[lateAnnotation] != "", nil
 			})
 		if err != nil {
-			return fmt.Errorf("the webhooks of variant %s take no effect: %w", variant, err)
+			return fmt.Errorf("the webhooks of variant %s did not take effect: %w", variant, err)
 		}
 	}
 	return nil
 }
 
-// namespace makes a namespace in which a variant's policies are evaluated in one way.
+// namespace creates a namespace in which a variant's policies are evaluated either in process or by
+// webhooks.
 func (c *Comparison) namespace(ctx context.Context, variant, by string, late bool) (string, error) {
 	c.cases++
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{

@@ -30,8 +30,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions are those of the custom resources that are compared: one with structural
-// schemas in two versions, which prunes and has defaults and a scale, and one that keeps
+// definitions are the custom resource definitions for the comparison. One has structural schemas in
+// two versions, prunes unknown fields, and has defaults and a scale. The other one keeps
 // everything.
 const definitions = `
 apiVersion: apiextensions.k8s.io/v1
@@ -88,7 +88,7 @@ var definitionResource = schema.GroupVersionResource{
 	Resource: "customresourcedefinitions",
 }
 
-// define defines the custom resources and waits until they are served.
+// define creates the custom resource definitions, and waits until the resources are served.
 func (c *Comparison) define(ctx context.Context) error {
 	client := c.dynamic.Resource(definitionResource)
 	for text := range strings.SplitSeq(definitions, "---\n") {
@@ -105,7 +105,7 @@ func (c *Comparison) define(ctx context.Context) error {
 				if err != nil {
 					return false, err
 				}
-				// They are null at first.
+				// The conditions are null at first.
 				conditions, _, _ := unstructured.NestedSlice(current.Object, "status", "conditions")
 				for _, condition := range conditions {
 					if m, ok := condition.(map[string]any); ok && m["type"] == "Established" &&
@@ -122,8 +122,8 @@ func (c *Comparison) define(ctx context.Context) error {
 	return nil
 }
 
-// In namespaces with this label another mutator changes objects: after the policies in
-// process, which so are invoked again, and before the webhooks.
+// In namespaces with this label, another mutator changes objects. It runs after the policies in
+// process, which are therefore invoked again, and before the webhooks.
 const (
 	lateLabel      = "late"
 	lateAnnotation = "example.com/late"

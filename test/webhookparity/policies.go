@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhookparity compares what a mutating policy makes of objects in process with what it
-// makes of them behind bin/wasm-admission-webhook, on the same apiserver: the same module,
+// Package webhookparity compares the objects that a mutating policy produces in process with those
+// that it produces behind bin/wasm-admission-webhook, on the same apiserver, with the same module,
 // settings and reinvocation policy.
 package webhookparity
 
@@ -30,8 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// Labels of the namespaces that are compared: which policies they are for, and how those
-// are evaluated there.
+// Labels of the compared namespaces: which policies apply, and how they are evaluated.
 const (
 	variantLabel = "parity"
 	byLabel      = "by"
@@ -40,7 +39,7 @@ const (
 	byWebhook = "webhook"
 )
 
-// policy is one of a variant's policies.
+// policy is a policy of a variant.
 type policy struct {
 	name, module, settings string
 	reinvocation           admissionregistrationv1.ReinvocationPolicyType
@@ -49,8 +48,8 @@ type policy struct {
 const full = `{"labels":{"team":"none"},"annotations":{"example.com/seen":"yes"},"sidecar":{"name":"proxy","image":"registry.example.com/proxy:2","ports":[{"containerPort":9}]},` +
 	`"remove":["spec.nodeName","spec.externalName","metadata.annotations.secret"],"maximums":{"spec.replicas":10,"spec.template.spec.terminationGracePeriodSeconds":60,"spec.size":5}}`
 
-// variants are the policies that cases choose from. Those of one variant are in the order
-// of their names, in which they are evaluated.
+// variants are the sets of policies that cases choose from. A variant's policies are sorted by
+// name, which is the order of evaluation.
 var variants = map[string][]policy{
 	"full": {{"full", "add-defaults", full, admissionregistrationv1.IfNeededReinvocationPolicy}},
 	"two": {
@@ -61,7 +60,7 @@ var variants = map[string][]policy{
 			`{"labels":{"first":"b","second":"b"},"maximums":{"spec.replicas":3},"sidecar":{"name":"second","image":"registry.example.com/second:1"}}`,
 			admissionregistrationv1.IfNeededReinvocationPolicy},
 	},
-	// What these leave is not valid.
+	// This variant makes objects invalid.
 	"breaking": {{"breaking", "add-defaults",
 		`{"remove":["spec.containers","spec.selector","spec.ports"],"labels":{"not a label!":"x"}}`,
 		admissionregistrationv1.IfNeededReinvocationPolicy}},
@@ -73,7 +72,7 @@ var variants = map[string][]policy{
 		admissionregistrationv1.IfNeededReinvocationPolicy}},
 }
 
-// rules are those of all policies.
+// rules returns the rules of all policies.
 func rules() []admissionregistrationv1.RuleWithOperations {
 	rule := func(group string, resources ...string) admissionregistrationv1.RuleWithOperations {
 		return admissionregistrationv1.RuleWithOperations{
@@ -99,8 +98,8 @@ func selector(variant, by string) *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{variantLabel: variant, byLabel: by}}
 }
 
-// Configuration returns the AdmissionConfiguration of a server to compare on. The modules
-// of its policies are in a directory.
+// Configuration returns the AdmissionConfiguration of a server for the comparison. modules is the
+// directory with the policies' modules.
 func Configuration(modules string) (string, error) {
 	text, err := yaml.Marshal(map[string]any{
 		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
@@ -114,7 +113,8 @@ func Configuration(modules string) (string, error) {
 	return string(text), err
 }
 
-// configuration has the policies evaluated in namespaces of one way.
+// configuration returns a configuration that evaluates the policies only in namespaces with the
+// given label value.
 func configuration(modules, by string) v1alpha1.WasmAdmissionConfiguration {
 	config := v1alpha1.WasmAdmissionConfiguration{
 		TypeMeta: metav1.TypeMeta{

@@ -34,19 +34,19 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Case is something that is done twice, once in a namespace where policies are evaluated
-// in process and once in one where they are behind webhooks.
+// Case is a sequence of requests that runs twice: in a namespace whose policies are evaluated in
+// process, and in one whose policies are behind webhooks.
 type Case struct {
 	// Name is unique.
 	Name string
 
 	variant  string // "" is full
-	late     bool   // another mutator takes part
+	late     bool   // another mutator is involved
 	resource schema.GroupVersionResource
 	steps    []step
 }
 
-// step is one request. Its object is YAML, or the text of a patch.
+// step is one request. Its object is YAML or a patch.
 type step struct {
 	verb        string
 	object      string
@@ -54,8 +54,8 @@ type step struct {
 	manager     string
 }
 
-// Run does a case twice and returns how the two differ: "" means that they do not. An
-// error means that they cannot be compared.
+// Run runs a case twice and returns the difference between the results, or "". An error means that
+// the results cannot be compared.
 func (c *Comparison) Run(ctx context.Context, test Case) (difference string, err error) {
 	variant := cmp.Or(test.variant, "full")
 	var results [2][]string
@@ -80,9 +80,8 @@ func (c *Comparison) Run(ctx context.Context, test Case) (difference string, err
 	return "", nil
 }
 
-// do takes the steps of a case in a namespace, and returns for each what came of it: the
-// object, without what differs between any two, or the code of an error. The last result
-// is the object as it is stored.
+// do runs the steps of a case in a namespace, and returns the result of each: the object, without
+// the fields that always differ, or the code of an error. The last result is the stored object.
 func (c *Comparison) do(ctx context.Context, test Case, namespace string) ([]string, error) {
 	client := c.dynamic.Resource(test.resource).Namespace(namespace)
 	var results []string
@@ -100,7 +99,7 @@ func (c *Comparison) do(ctx context.Context, test Case, namespace string) ([]str
 		if name == "" {
 			name = object.GetName()
 		}
-		text, err := normalised(object, namespace)
+		text, err := normalized(object, namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +110,7 @@ func (c *Comparison) do(ctx context.Context, test Case, namespace string) ([]str
 		return nil, err
 	}
 	for n := range stored.Items {
-		text, err := normalised(&stored.Items[n], namespace)
+		text, err := normalized(&stored.Items[n], namespace)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +119,7 @@ func (c *Comparison) do(ctx context.Context, test Case, namespace string) ([]str
 	return append(results, fmt.Sprintf("%d objects", len(stored.Items))), nil
 }
 
-// patchTypes are the verbs that patch.
+// patchTypes are the patch types of the verbs that patch.
 var patchTypes = map[string]types.PatchType{
 	"merge": types.MergePatchType, "strategic": types.StrategicMergePatchType,
 	"json":  types.JSONPatchType,
@@ -158,11 +157,11 @@ func (s *step) take(ctx context.Context, client dynamic.ResourceInterface,
 		return client.Update(ctx, object, metav1.UpdateOptions{FieldManager: manager},
 			subresources...)
 	}
-	return nil, fmt.Errorf("no such verb: %q", s.verb)
+	return nil, fmt.Errorf("unknown verb %q", s.verb)
 }
 
-// normalised returns an object as text, without what differs between any two objects.
-func normalised(object *unstructured.Unstructured, namespace string) (string, error) {
+// normalized returns an object as text, without the fields that always differ.
+func normalized(object *unstructured.Unstructured, namespace string) (string, error) {
 	object = object.DeepCopy()
 	uid := string(object.GetUID())
 	generated := ""

@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// createCELPolicies makes the CEL policies, each with its binding.
+// createCELPolicies creates the CEL policies, each with its binding.
 func createCELPolicies(ctx context.Context, client kubernetes.Interface) error {
 	for n := range most(byCEL) {
 		policy := celPolicy(n)
@@ -52,8 +52,8 @@ func createCELPolicies(ctx context.Context, client kubernetes.Interface) error {
 	return nil
 }
 
-// celPolicy refuses Pods with a privileged container of any kind, as the policy in
-// Rust does.
+// celPolicy returns a policy that denies Pods with a privileged container of any kind, like the
+// Rust policy.
 func celPolicy(n int) *admissionregistrationv1.ValidatingAdmissionPolicy {
 	var rules []string
 	for _, kind := range []string{"containers", "initContainers", "ephemeralContainers"} {

@@ -22,9 +22,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
 )
 
-// mechanism is a way to have requests checked.
+// mechanism is a way to check requests.
 type mechanism struct {
-	// counter is the prefix of the server's counters of its checks, and label is in their
+	// counter is the prefix of the server's counters for its checks, and label is part of their
 	// labels.
 	counter, label string
 }
@@ -41,18 +41,19 @@ var (
 	}
 )
 
-// What the names of webhooks begin with.
+// Prefixes of the webhooks' names.
 const ourWebhooks, policyServerWebhooks = "bench", "policy-server"
 
-// configuration is what is compared: a namespace in which a number of policies of
-// one kind match.
+// configuration is a case in the comparison: a namespace in which a number of policies of one kind
+// match.
 type configuration struct {
 	name      string
 	mechanism mechanism
 	policies  int
 }
 
-// configurations are those of the figures. The first is what others add to.
+// configurations are all configurations. The first one has no policies, and is the base of the
+// others.
 var configurations = allConfigurations(policyserver.Given())
 
 func allConfigurations(withPolicyServer bool) []configuration {
@@ -75,7 +76,7 @@ func allConfigurations(withPolicyServer bool) []configuration {
 	return all
 }
 
-// of are the configurations of one kind, and the one that they add to.
+// of returns the configurations of one kind, preceded by their base.
 func of(m mechanism) (chosen []configuration) {
 	for _, c := range configurations {
 		if c.policies == 0 || c.mechanism == m {
@@ -85,7 +86,7 @@ func of(m mechanism) (chosen []configuration) {
 	return chosen
 }
 
-// most is how many policies of a kind there are in all.
+// most returns the highest number of policies of a kind.
 func most(m mechanism) (n int) {
 	for _, c := range configurations {
 		if c.mechanism == m {
@@ -95,8 +96,7 @@ func most(m mechanism) (n int) {
 	return n
 }
 
-// namespaceLabel is the label of namespaces whose value is the configuration's
-// name.
+// namespaceLabel is a label of namespaces. Its value is the configuration's name.
 const namespaceLabel = "bench"
 
 // namespacesOf selects the namespaces in which policy n of a kind matches.

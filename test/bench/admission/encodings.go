@@ -31,8 +31,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// countedPod is a Pod that counts how often it is written as JSON, and so how
-// often a review of it is. Its copies count too.
+// countedPod is a Pod that counts how often it is encoded as JSON, and so how often its review is.
+// Copies count too.
 type countedPod struct {
 	*corev1.Pod
 	encodings *atomic.Int64
@@ -49,11 +49,12 @@ func (p countedPod) DeepCopyObject() runtime.Object {
 	return countedPod{Pod: p.DeepCopy(), encodings: p.encodings}
 }
 
-// countEncodings counts how often a review is encoded that ten policies get, in a
-// dispatcher in this process: the server cannot be handed a Pod that counts.
+// countEncodings counts how often a review for ten policies is encoded. It uses a dispatcher in
+// this process, because a server cannot use a countedPod.
 func countEncodings(ctx context.Context, directory string) (err error) {
 	const policies, requests = 10, 100
-	// The code is kept where the server looks for it, which need then not compile.
+	// Store the compiled code where the server looks for it, so that the server does not have to
+	// compile.
 	e, err := engine.New(engine.Options{
 		Compilation:    engine.InProcess,
 		CacheDirectory: filepath.Join(directory, "compiled"),

@@ -14,17 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command admission measures what admission costs the creation of a Pod on the
-// real kube-apiserver: with policies in process, with the same policies behind
-// webhooks, and with a CEL policy of the same rule. With POLICY_SERVER set to the
-// path of Kubewarden's policy-server, that has the same policies too. With BASELINE
-// set to the path of another build of the server, that is measured in turns.
+// Command admission measures what admission adds to the creation of a Pod on the real
+// kube-apiserver: with policies in process, with the same policies behind webhooks, and with CEL
+// policies for the same rule. If POLICY_SERVER is the path of Kubewarden's policy-server, it also
+// measures the same policies there. If BASELINE is the path of another build of the server, it
+// measures both builds in turns.
 //
-// There is one server for all of it. Every configuration has a namespace, whose
-// label policies and webhooks select it by; so whatever else the server and the
-// machine do, they do it to all of them alike, and what is added is the cost of
-// being evaluated. That all policies are looked at, and most not selected, is
-// part of every figure, that of the namespace without policies included.
+// A single server has all configurations. Every configuration has a namespace, which its policies
+// and webhooks select by label. So everything else that the server and the machine do affects all
+// configurations alike, and the difference is the cost of the evaluation. Every figure, even that
+// of the namespace without policies, includes the time to find that most policies do not match.
 package main
 
 import (
@@ -44,7 +43,7 @@ import (
 func main() {
 	serve := flag.String("serve", "",
 		"serve the modules in a directory as webhooks until standard input ends; for the command itself")
-	plot := flag.String("plot", "", "draw what policies add to the latency into a file, as SVG")
+	plot := flag.String("plot", "", "draw the latency that policies add, as an SVG file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()),
 		os.Interrupt)
@@ -102,5 +101,5 @@ func run(ctx context.Context, plot string) (err error) {
 	if plot == "" {
 		return nil
 	}
-	return os.WriteFile(plot, draw(sums[0].p50), 0o644) //nolint:gosec // a picture for everybody
+	return os.WriteFile(plot, draw(sums[0].p50), 0o644) //nolint:gosec // everyone may read the picture
 }

@@ -28,21 +28,22 @@ import (
 )
 
 const (
-	// rounds of batches are measured, after one that warms everything up.
+	// rounds is the number of measured rounds, after one warm-up round. batch is the number of Pods
+	// in a batch.
 	rounds, batch = 25, 100
 )
 
-// result is what was measured of one configuration.
+// result holds the measurements of one configuration.
 type result struct {
-	// latencies are those of all requests, as the client sees them.
+	// latencies are the latencies of all requests, as the client sees them.
 	latencies []time.Duration
-	// cpu is what all requests took together.
+	// cpu is the processor time of all requests.
 	cpu time.Duration
 }
 
-// measure runs batches of the configurations of all servers in turn, and returns what was
-// measured of those of each server. Their order changes, always in the same way: a batch
-// would else always inherit the garbage of the same other one.
+// measure runs batches of all configurations of all servers in turns, and returns the results of
+// each server. The order is shuffled reproducibly. Otherwise a batch would always inherit the
+// garbage of the same previous batch.
 func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 	type contestant struct{ bench, configuration int }
 	var contestants []contestant
@@ -53,7 +54,7 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 			contestants = append(contestants, contestant{n, c})
 		}
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the order is not secret
 	for round := range 1 + rounds {
 		for _, n := range random.Perm(len(contestants)) {
 			b, into := benches[contestants[n].bench],
@@ -73,8 +74,7 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 	return results, nil
 }
 
-// batch creates Pods one after another, and then deletes them without measuring
-// that.
+// batch creates Pods one after another and measures that. Then it deletes them.
 func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	pods := b.client.CoreV1().Pods(namespace)
 	before, err := b.processorTime()
@@ -99,7 +99,7 @@ func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 		metav1.ListOptions{})
 }
 
-// processorTime is what the processes have used together.
+// processorTime returns the total processor time of the processes.
 func (b *bench) processorTime() (sum time.Duration, err error) {
 	for _, pid := range b.processes() {
 		used, err := figure.ProcessorTimeOf(pid)

@@ -24,14 +24,14 @@ import (
 	"time"
 )
 
-// The picture, in pixels: where its axes are, and how long they are.
+// The position and length of the axes, in pixels.
 const (
 	plotWidth, plotHeight   = 760, 420
 	plotLeft, plotTop       = 64, 48
 	plotAcross, plotUpwards = 520, 320
 )
 
-// curve is what a mechanism adds, by the number of policies.
+// curve is the latency that a mechanism adds, by number of policies.
 type curve struct {
 	name, color string
 	mechanism   mechanism
@@ -45,7 +45,7 @@ var curves = []curve{
 	{"none", "#9aa5b1", mechanism{}},
 }
 
-// draw returns a picture of what policies add to the latency at the median, by their number.
+// draw returns a picture of the median latency that policies add, by number of policies.
 func draw(added map[string]time.Duration) []byte {
 	most, highest := 0, time.Duration(0)
 	for _, c := range configurations {
@@ -79,7 +79,7 @@ func draw(added map[string]time.Duration) []byte {
 				"\n", x(c.policies), plotTop+plotUpwards+18, c.policies)
 		}
 	}
-	below := math.Inf(-1) // the labels at the right do not overlap
+	below := math.Inf(-1) // keeps the labels on the right from overlapping
 	for _, c := range curves {
 		points, last := []string{fmt.Sprintf("%.1f,%.1f", x(0), y(0))}, 0.0
 		for _, of := range configurations {
@@ -93,7 +93,7 @@ func draw(added map[string]time.Duration) []byte {
 		case c.mechanism == mechanism{}:
 			points, label = append(points, fmt.Sprintf("%.1f,%.1f", x(most), y(0))), c.name
 		case len(points) == 1:
-			continue // it was not measured
+			continue // not measured
 		}
 		below = max(y(last), below+16)
 		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
@@ -105,7 +105,7 @@ func draw(added map[string]time.Duration) []byte {
 	return b.Bytes()
 }
 
-// ceiling is the next round number.
+// ceiling rounds a value up to a round number.
 func ceiling(value float64) float64 {
 	if value <= 0 {
 		return 1

@@ -24,12 +24,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// added is what configurations add to a request, by their names.
+// added is the cost that configurations add to a request, by name.
 type added struct{ p50, cpu map[string]time.Duration }
 
-// report prints the figures of a server. Latencies are quantiles over all requests. Processor
-// time is the mean: a garbage collection falls into one batch of several and has
-// to be paid by all, which a median over batches would hide.
+// report prints the figures of a server. Latencies are quantiles over all requests. Processor time
+// is the mean over all batches. A garbage collection only falls into one batch of several, but
+// serves all of them, and a median would hide it.
 func (b *bench) report(results []result) added {
 	requests := time.Duration(rounds * batch)
 	none := results[0]
@@ -49,8 +49,8 @@ func (b *bench) report(results []result) added {
 	return sum
 }
 
-// compare prints what policies in process add, in proportion to what other ways to have the
-// same policies add: one figure of the latency at the median, one of processor time.
+// compare prints the ratio between the cost of policies in process and of other mechanisms for the
+// same policies: one figure for the median latency, and one for processor time.
 func compare(ours added, baseline *added) {
 	ratio := func(name, to string, other added, otherName string) {
 		figure.Print("ratio_"+name+"_to_"+to, float64(ours.p50[name])/float64(other.p50[otherName]),
@@ -69,8 +69,8 @@ func compare(ours added, baseline *added) {
 	}
 }
 
-// reportMemory prints what of the processes is in memory. The server's has its etcd, and
-// everything that is not about admission.
+// reportMemory prints the resident memory of the processes. The server's memory includes etcd and
+// everything outside admission.
 func (b *bench) reportMemory() error {
 	names := []string{"apiserver", "hook", "kw"}
 	for n, pid := range b.processes() {
@@ -83,7 +83,7 @@ func (b *bench) reportMemory() error {
 	return nil
 }
 
-// quantile is the latency that so many of a hundred requests did not exceed.
+// quantile returns the latency that the given percentage of requests did not exceed.
 func (r result) quantile(percent int) time.Duration {
 	sorted := slices.Sorted(slices.Values(r.latencies))
 	return sorted[(len(sorted)-1)*percent/100]

@@ -38,22 +38,21 @@ import (
 
 // bench is a server with configurations, and the processes of the webhooks.
 type bench struct {
-	// prefix is what its figures begin with.
+	// prefix is the prefix of the server's figures.
 	prefix         string
 	configurations []configuration
 
 	server *harness.Server
-	// hooks are nil if no configuration has any.
+	// hooks is nil if no configuration has webhooks.
 	hooks *webhooks
-	// policyServer is Kubewarden's; nil if there is none to compare with.
+	// policyServer is Kubewarden's policy-server, or nil if there is none.
 	policyServer *policyserver.Server
 	client       kubernetes.Interface
-	// pod is what is created, but for its name.
+	// pod is the Pod to create, without a name.
 	pod *corev1.Pod
 }
 
-// startAll starts the server to measure, and the one to compare it with if its binary is
-// given.
+// startAll starts the server to measure, and the baseline if there is one.
 func startAll(ctx context.Context, directory, baseline string) (benches []*bench, err error) {
 	main := &bench{configurations: configurations}
 	if err := main.startWebhooks(ctx, directory); err != nil {
@@ -77,12 +76,12 @@ func (b *bench) startWebhooks(ctx context.Context, directory string) (err error)
 	return err
 }
 
-// start starts the server, and makes everything in it that the configurations need.
+// start starts the server, and creates everything that the configurations need.
 func (b *bench) start(ctx context.Context, directory, binary string) (err error) {
 	if b.pod, err = pod(); err != nil {
 		return err
 	}
-	// No two servers share a state directory.
+	// Servers must not share a state directory.
 	state := filepath.Join(directory, b.prefix)
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return err
@@ -91,8 +90,7 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 	if err != nil {
 		return err
 	}
-	// It comes without the ServiceAccount plugin, which wants accounts that
-	// nobody makes here.
+	// The ServiceAccount plugin is disabled, because no controller creates accounts.
 	if b.server, err = harness.New(harness.Options{
 		Binary:          binary,
 		FeatureGate:     true,
@@ -126,7 +124,7 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 		createCELPolicies(ctx, b.client))
 }
 
-// stop ends the processes that were started.
+// stop stops all started processes.
 func (b *bench) stop() (err error) {
 	if b.server != nil {
 		err = b.server.Stop()
@@ -140,8 +138,8 @@ func (b *bench) stop() (err error) {
 	return err
 }
 
-// processes are those that admission keeps busy. The first is the server, whose
-// etcd is in it.
+// processes returns the processes that take part in admission. The first one is the server, which
+// includes etcd.
 func (b *bench) processes() []int {
 	all := []int{b.server.PID()}
 	if b.hooks != nil {
@@ -168,9 +166,8 @@ func pod() (*corev1.Pod, error) {
 	return pod, nil
 }
 
-// admissionConfiguration returns the content of a server's AdmissionConfiguration
-// file, with the policies in process. All have modules of their own, as policies
-// mostly do.
+// admissionConfiguration returns the content of a server's AdmissionConfiguration file, with the
+// policies in process. Each policy has its own module, as most policies do.
 func admissionConfiguration(directory, state string) (string, error) {
 	config := &v1alpha1.WasmAdmissionConfiguration{
 		TypeMeta: metav1.TypeMeta{

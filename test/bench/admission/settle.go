@@ -29,12 +29,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// settleTimeout bounds how long the server may take to see what was created.
+// settleTimeout is the time in which the server must see the created objects.
 const settleTimeout = time.Minute
 
-// settle waits until every configuration is what its name says: a privileged Pod
-// is refused for what it is, and by as many policies as there are, by the server's
-// own count. (A CEL policy that admits is not counted.)
+// settle waits until every configuration is in effect: a privileged Pod is denied for the right
+// reason, and by the right number of policies according to the server's counters. (The server does
+// not count CEL policies that admit.)
 func (b *bench) settle(ctx context.Context) error {
 	for _, c := range b.configurations {
 		var last error
@@ -68,10 +68,10 @@ func (b *bench) probe(ctx context.Context, c configuration) error {
 	case c.policies == 0 && refusal != nil:
 		return refusal
 	case c.policies > 0 && refusal == nil:
-		return errors.New("a privileged Pod is admitted")
+		return errors.New("a privileged Pod was admitted")
 	case c.policies > 0 &&
 		!strings.Contains(refusal.Error(), "Privileged container is not allowed"):
-		return fmt.Errorf("a privileged Pod is refused for another reason: %w", refusal)
+		return fmt.Errorf("a privileged Pod was denied for another reason: %w", refusal)
 	}
 	for m := range after {
 		want := 0
@@ -79,13 +79,13 @@ func (b *bench) probe(ctx context.Context, c configuration) error {
 			want = c.policies
 		}
 		if got := after[m] - before[m]; got != want {
-			return fmt.Errorf("a Pod raised %s…%s…} by %d, not %d", m.counter, m.label, got, want)
+			return fmt.Errorf("a Pod raised %s…%s…} by %d instead of %d", m.counter, m.label, got, want)
 		}
 	}
 	return nil
 }
 
-// named returns the Pod with a name.
+// named returns a copy of the Pod with a name.
 func (b *bench) named(name string) *corev1.Pod {
 	pod := b.pod.DeepCopy()
 	pod.Name = name

@@ -34,16 +34,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/webhook"
 )
 
-// webhooks is the process that serves the webhooks, of its own so that what it
-// uses can be told.
+// webhooks is the process that serves the webhooks. It is a separate process, so that its processor
+// time and memory can be measured.
 type webhooks struct {
 	command  *exec.Cmd
 	stdin    io.Closer
 	endpoint webhook.Endpoint
 }
 
-// startWebhooks starts this program once more, as the server of webhooks, and
-// returns once it serves.
+// startWebhooks starts this program again as the webhook server, and returns once it serves.
 func startWebhooks(directory string) (*webhooks, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -67,14 +66,13 @@ func startWebhooks(directory string) (*webhooks, error) {
 	return w, nil
 }
 
-// stop ends the process, which does when its input ends.
+// stop closes the process's standard input, on which it exits.
 func (w *webhooks) stop() error {
 	return errors.Join(w.stdin.Close(), w.command.Wait())
 }
 
-// serveWebhooks is the other process: it serves the modules in directory by the
-// engine that is in the apiserver too, tells its parent where, and ends when its
-// input does.
+// serveWebhooks runs in the child process. It serves the modules in directory with the same engine
+// as the apiserver, tells the parent the address, and exits when its standard input closes.
 func serveWebhooks(ctx context.Context, directory string) (err error) {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	if err != nil {
@@ -98,7 +96,7 @@ func serveWebhooks(ctx context.Context, directory string) (err error) {
 	return err
 }
 
-// createWebhooks registers the webhooks of a server, the names of which begin with a prefix.
+// createWebhooks registers a server's webhooks under names with a prefix.
 func createWebhooks(ctx context.Context, client kubernetes.Interface, prefix string, m mechanism,
 	endpoint webhook.Endpoint) error {
 	config := &admissionregistrationv1.ValidatingWebhookConfiguration{

@@ -29,18 +29,17 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// evaluationMetric is the server's histogram of how long policies took to evaluate a
-// request: from having the request encoded to having the verdict, waiting for an instance,
-// guest and host calls.
+// evaluationMetric is the server's histogram of evaluation times. They span from the encoded
+// request to the verdict, and include the wait for an instance, the guest, and host calls.
 const evaluationMetric = "apiserver_wasm_admission_evaluation_duration_seconds"
 
-// histogram is how many durations, in seconds, were not above each bucket's upper bound.
+// histogram holds the number of durations, in seconds, up to each bucket's upper bound.
 type histogram struct {
 	buckets map[float64]float64
 	sum     float64
 }
 
-// evaluations reads the server's histograms of evaluations by policy.
+// evaluations reads the server's histograms of evaluation times, by policy.
 func (b *bench) evaluations(ctx context.Context) (map[string]histogram, error) {
 	text, err := b.server.Metrics(ctx)
 	if err != nil {
@@ -53,7 +52,7 @@ func (b *bench) evaluations(ctx context.Context) (map[string]histogram, error) {
 	}
 	histograms := map[string]histogram{}
 	for _, metric := range families[evaluationMetric].GetMetric() {
-		// Other labels are what became of evaluations, which all count.
+		// Sum over the other labels, because all outcomes count.
 		policy := labelOf(metric, "policy")
 		h, known := histograms[policy]
 		if !known {
@@ -80,7 +79,7 @@ func labelOf(metric *dto.Metric, name string) string {
 	return ""
 }
 
-// less returns what came after an earlier reading.
+// less subtracts an earlier reading.
 func (h histogram) less(earlier histogram) histogram {
 	later := histogram{buckets: map[float64]float64{}, sum: h.sum - earlier.sum}
 	for bound, count := range h.buckets {
@@ -91,7 +90,7 @@ func (h histogram) less(earlier histogram) histogram {
 
 func (h histogram) mean() float64 { return h.sum / h.buckets[math.Inf(1)] }
 
-// atMost returns the upper bound of the bucket in which a quantile lies.
+// atMost returns the upper bound of the bucket that contains a quantile.
 func (h histogram) atMost(percent float64) float64 {
 	wanted := h.buckets[math.Inf(1)] * percent / 100
 	for _, bound := range slices.Sorted(maps.Keys(h.buckets)) {

@@ -14,25 +14,23 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command context measures what it costs the creation of a Pod that a policy lists the
-// cluster's 3,000 namespaces or its 10,000 pods, on the real kube-apiserver and under
-// many clients at once.
+// Command context measures what a policy that lists the cluster's 3,000 namespaces or 10,000 pods
+// adds to the creation of a Pod, on the real kube-apiserver and with many concurrent clients.
 //
-// There is one server for all of it. Every configuration has a namespace, which its policy
-// selects. Clients create Pods in all of them in mixed order, request by request: what
-// else etcd, the garbage collector and the machine do in that time, they do to all
-// configurations alike. One configuration is a second one without a policy, and what it
-// differs by from the first is noise. Every Pod that is created is a change to the list
-// of pods, for all configurations.
+// A single server has all configurations. Every configuration has a namespace, which its policy
+// selects. Clients create Pods in all namespaces in random order. So everything else that etcd, the
+// garbage collector and the machine do affects all configurations alike. Two configurations have no
+// policy, and the difference between them is noise. Every created Pod changes the list of pods, for
+// all configurations.
 //
-// Requests are due at times that were fixed before. With each client sending its next
-// request when the one before is answered, as many would be under way as there are
-// clients, and a latency would be the time in their queue: a policy that takes a
-// millisecond of processor time would be charged with twenty. Latencies count from when
-// a request was due, and so include what a client was late because of the one before.
+// Requests are due at predetermined times. If each client sent its next request after the previous
+// response, there would always be as many requests in flight as clients, and a latency would mostly
+// be time in the queue: a policy that takes one millisecond of processor time would be charged with
+// twenty. Latencies count from when a request was due, and so include the delay if a client is
+// still busy with the previous request.
 //
-// Differences between quantiles of what clients see are noisy where they are small. What
-// the server itself measures of the policies' evaluations is printed beside them.
+// Small differences between quantiles of client latencies are noisy. So the command also prints the
+// server's own measurements of the policies' evaluations.
 package main
 
 import (

@@ -22,24 +22,23 @@ import (
 	"time"
 )
 
-// Windows of a round each are measured, after one that warms everything up. Pods are deleted
-// between them, so that the list of pods stays as long as it is said to be.
+// Each round measures one window, after one warm-up round. Pods are deleted between rounds, so that
+// the list of pods keeps its length.
 const rounds, perRound = 16, 120
 
-// measurement is what was measured of all configurations.
+// measurement holds the measurements of all configurations.
 type measurement struct {
-	// latencies are those of all requests as the clients see them, by configuration and
-	// round.
+	// latencies are the latencies of all requests as clients see them, by configuration and round.
 	latencies [][][]time.Duration
-	// late is how late requests were sent.
+	// late are the delays with which requests were sent.
 	late []time.Duration
 	use  use
-	// evaluations are what the server measured of the policies, by name.
+	// evaluations are the server's measurements of the policies, by name.
 	evaluations map[string]histogram
 }
 
 func (b *bench) measure(ctx context.Context) (*measurement, error) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the order is not secret
 	m := &measurement{latencies: make([][][]time.Duration, len(configurations))}
 	if err := b.round(ctx, random, nil); err != nil {
 		return nil, err
@@ -60,7 +59,7 @@ func (b *bench) measure(ctx context.Context) (*measurement, error) {
 	return m, err
 }
 
-// round measures one window; nil is none that counts.
+// round measures one window. If m is nil, the window does not count.
 func (b *bench) round(ctx context.Context, random *rand.Rand, m *measurement) error {
 	requests := plan(random, perRound)
 	used, err := b.window(ctx, requests)

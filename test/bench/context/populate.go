@@ -30,13 +30,13 @@ import (
 
 const (
 	namespaces, pods = 3_000, 10_000
-	// clients is how many requests there are at a time.
+	// clients is the number of concurrent clients.
 	clients = 20
-	// settleTimeout bounds how long it may take until every policy has its list.
+	// settleTimeout is the time in which every policy must get its list.
 	settleTimeout = time.Minute
 )
 
-// populate makes what policies list. The pods are spread over a hundred namespaces.
+// populate creates the objects that policies list. The pods are spread over a hundred namespaces.
 func (b *bench) populate(ctx context.Context) error {
 	err := inParallel(ctx, namespaces-len(configurations), func(ctx context.Context, n int) error {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("ns-", n)}}
@@ -53,7 +53,7 @@ func (b *bench) populate(ctx context.Context) error {
 	})
 }
 
-// pod returns a pod, which takes 1.7 KB in a list.
+// pod returns a pod that takes 1.7 KB in a list.
 func pod(name string) *corev1.Pod {
 	quantities := corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse("100m"),
@@ -78,7 +78,8 @@ func pod(name string) *corev1.Pod {
 	}
 }
 
-// inParallel does work with numbers below count, as many at a time as there are clients.
+// inParallel calls work with all numbers below count, with as many calls at a time as there are
+// clients.
 func inParallel(ctx context.Context, count int, work func(context.Context, int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(clients)

@@ -26,9 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/kubernetes"
 )
 
-// cacheRatio returns how much memory it takes to hold the lists that were asked for, over
-// what they are as JSON. It is what the heap of this process grows by, in which the
-// capability runs for this purpose.
+// cacheRatio returns the ratio between the memory that cached lists take and their size as JSON. It
+// measures the growth of this process's heap, and runs the capability in this process.
 func (b *bench) cacheRatio(ctx context.Context) (float64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -44,7 +43,7 @@ func (b *bench) cacheRatio(ctx context.Context) (float64, error) {
 		{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"},
 		{APIVersion: "v1", Kind: "Node"},
 	}}
-	// What clients need at all is not counted.
+	// Do not count the memory that clients always need.
 	if _, err := k.Call(ctx, caller, "list_resources_all",
 		[]byte(`{"api_version": "v1", "kind": "Node"}`)); err != nil {
 		return 0, err
@@ -57,7 +56,7 @@ func (b *bench) cacheRatio(ctx context.Context) (float64, error) {
 	} {
 		list, err := k.Call(ctx, caller, "list_resources_all", []byte(payload))
 		if err != nil {
-			return 0, fmt.Errorf("asking for %s: %w", payload, err)
+			return 0, fmt.Errorf("listing %s: %w", payload, err)
 		}
 		asked += len(list)
 	}
@@ -66,9 +65,9 @@ func (b *bench) cacheRatio(ctx context.Context) (float64, error) {
 	return ratio, nil
 }
 
-// heap is how many bytes the heap has that are in use.
+// heap returns the number of heap bytes in use.
 func heap() uint64 {
-	// What is in pools goes with the second collection.
+	// The second collection frees objects in pools.
 	runtime.GC()
 	runtime.GC()
 	var stats runtime.MemStats

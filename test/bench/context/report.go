@@ -26,12 +26,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// resamples is how often the rounds are drawn anew to tell how far a figure can be trusted.
+// resamples is the number of bootstrap samples of the rounds, for the confidence interval of a
+// figure.
 const resamples = 400
 
-// report prints the figures: how busy the machine was; what creations took; what is added
-// to the configuration that each is compared with, with the range in which that lies by 95
-// in a hundred draws of rounds; and what the server measured of the policies.
+// report prints the figures: the load of the machine, the latencies of creations, the difference to
+// each configuration's base with its 95 % bootstrap interval, and the server's measurements of the
+// policies.
 func (m *measurement) report() {
 	figure.Print("server_cpu_percent", m.use.percent(m.use.server), "percent")
 	figure.Print("client_cpu_percent", m.use.percent(m.use.client), "percent")
@@ -54,17 +55,17 @@ func (m *measurement) report() {
 	}
 }
 
-// compare prints by how much a quantile is above that of the configuration's base.
+// compare prints the difference between a configuration's quantile and its base's quantile.
 func (m *measurement) compare(configuration, percent int) {
 	c := configurations[configuration]
 	of, base := m.latencies[configuration], m.latencies[c.base]
 	added := func(of, base [][]time.Duration) time.Duration {
 		return quantile(slices.Concat(of...), percent) - quantile(slices.Concat(base...), percent)
 	}
-	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a sample is no secret
+	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the sample is not secret
 	var drawn []time.Duration
 	for range resamples {
-		// The same rounds of both: what befell one of them befell both.
+		// Use the same rounds for both, because a disturbance affects both.
 		some, theirs := make([][]time.Duration, rounds), make([][]time.Duration, rounds)
 		for n := range rounds {
 			round := random.IntN(rounds)
@@ -79,10 +80,10 @@ func (m *measurement) compare(configuration, percent int) {
 	figure.Print(name+"_high", milliseconds(drawn[resamples*975/1000]), "ms")
 }
 
-// figure returns the configuration's name as a part of that of a figure.
+// figure returns the configuration's name for use in names of figures.
 func (c *configuration) figure() string { return strings.ReplaceAll(c.name, "-", "_") }
 
-// quantile is the duration that so many of a hundred did not exceed.
+// quantile returns the duration that the given percentage of durations do not exceed.
 func quantile(all []time.Duration, percent int) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[(len(sorted)-1)*percent/100]

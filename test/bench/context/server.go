@@ -36,31 +36,31 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// Where the policies are, from the root of the repository. The settings of the one that
-// lists are what it asks for.
+// The policies' modules, from the root of the repository. The settings of the one that lists are
+// its query.
 const (
 	acceptPath = "test/wat/accept.wasm"
 	listPath   = "test/wat/list-resources.wasm"
 )
 
-// configuration is a namespace with a policy, or without one.
+// configuration is a namespace with or without a policy.
 type configuration struct {
 	name string
-	// base is the place of the configuration that this one is compared with.
+	// base is the index of the configuration that this one is compared with.
 	base int
-	// module and settings are the policy's; without a module there is none.
+	// module and settings are the policy's. Without a module, there is no policy.
 	module, settings string
-	// seldom is for requests that take so long that there are a tenth as many: others would wait
-	// for them.
+	// seldom is set for requests that take so long that other requests would wait for them. There
+	// are only a tenth as many of them.
 	seldom bool
 }
 
-// without and accepting are the places of what others are compared with: a namespace
-// without a policy, and one whose policy does nothing but be evaluated.
+// without and accepting are the indexes of the base configurations: a namespace without a policy,
+// and one with a policy that accepts everything at once.
 const without, accepting = 0, 1
 
-// configurations are what is compared. Those that read have the list copied into their
-// memory, as SDKs do; those that list have the host answer only.
+// configurations are all configurations. The guests that read copy the list into their memory, as
+// SDKs do. The guests that list only make the host call.
 var configurations = []configuration{
 	without:   {name: "none"},
 	accepting: {"accept", without, acceptPath, "{}", false},
@@ -77,7 +77,7 @@ var configurations = []configuration{
 		true},
 }
 
-// namespaceLabel is the label of namespaces whose value is the configuration's name.
+// namespaceLabel is a label of namespaces. Its value is the configuration's name.
 const namespaceLabel = "bench"
 
 // bench is the server with all configurations.
@@ -86,7 +86,7 @@ type bench struct {
 	client kubernetes.Interface
 }
 
-// start starts the server and makes the configurations' namespaces.
+// start starts the server and creates the configurations' namespaces.
 func start(ctx context.Context, directory string) (*bench, error) {
 	for _, path := range []string{acceptPath, listPath} {
 		binary, err := os.ReadFile(path)
@@ -128,8 +128,8 @@ func start(ctx context.Context, directory string) (*bench, error) {
 	return b, nil
 }
 
-// letPoliciesSee grants the default user of policies what they list. Nobody aggregates
-// roles here.
+// letPoliciesSee grants the policies' default user access to the objects that they list. No
+// controller aggregates roles here.
 func (b *bench) letPoliciesSee(ctx context.Context) error {
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "policies"},
@@ -155,7 +155,7 @@ func admissionConfiguration(directory string) (string, error) {
 		},
 		StateDirectory: directory,
 	}
-	size := resource.MustParse("64Mi") // whole pods take more than policies are given by default
+	size := resource.MustParse("64Mi") // a list of whole pods exceeds the default limit
 	config.Limits.HostCallPayloadSize = &size
 	for _, c := range configurations {
 		if c.module == "" {

@@ -31,24 +31,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// rate is how many Pods all clients together create in a second. Server and clients take about
-// a third of two processors for it: what is added to a request is then what that request
-// takes longer, and not its part in a queue; and requests still meet, as they do in a
-// cluster.
+// rate is the number of Pods that all clients together create per second. Server and clients use
+// about a third of two processors for it. So a difference in latency is the cost of the request and
+// not time in a queue, but requests still overlap as they do in a cluster.
 const rate = 100
 
 // request is one creation of a Pod.
 type request struct {
 	configuration int
-	// due is when the request is to be sent, since the window's beginning.
+	// due is when to send the request, since the start of the window.
 	due time.Duration
-	// late is how much later it was sent, and latency when it was answered, since it was due.
+	// late is the delay until the request was sent, and latency the time until the response. Both
+	// count from due.
 	late, latency time.Duration
 }
 
-// plan returns the requests of a window in mixed order, so many of each configuration. The
-// clients take turns in them. Each has its requests due in intervals of equal length, at
-// any time within: as independent clients, they happen to meet.
+// plan returns the requests of a window in random order, with the same number for each
+// configuration. The clients take turns. The requests of a client are due in intervals of equal
+// length, at a random time within each. So requests of different clients overlap by chance, as with
+// independent clients.
 func plan(random *rand.Rand, each int) []request {
 	const interval = time.Second * clients / rate
 	var requests []request
@@ -68,10 +69,10 @@ func plan(random *rand.Rand, each int) []request {
 	return requests
 }
 
-// use is what processor time was used while something lasted.
+// use is the processor time used in a period.
 type use struct{ lasted, server, client time.Duration }
 
-// window sends the requests and notes their latencies.
+// window sends the requests and records their latencies.
 func (b *bench) window(ctx context.Context, requests []request) (use, error) {
 	before, err := b.used()
 	if err != nil {
@@ -98,7 +99,7 @@ func (b *bench) window(ctx context.Context, requests []request) (use, error) {
 	return use{lasted, after.server - before.server, after.client - before.client}, err
 }
 
-// send creates a Pod when that is due.
+// send creates a Pod when it is due.
 func (b *bench) send(ctx context.Context, start time.Time, r *request, name string) error {
 	due, wanted := start.Add(r.due), pod(name)
 	select {
@@ -113,8 +114,8 @@ func (b *bench) send(ctx context.Context, start time.Time, r *request, name stri
 	return err
 }
 
-// clear deletes what a window created, and waits until the server is done with it: events
-// reach the caches of policies long after the last deletion was answered.
+// clear deletes the Pods of a window, and waits until the server is idle. Events reach the
+// policies' caches long after the response to the last deletion.
 func (b *bench) clear(ctx context.Context) error {
 	err := inParallel(ctx, len(configurations), func(ctx context.Context, n int) error {
 		return b.client.CoreV1().Pods(configurations[n].name).DeleteCollection(ctx,
@@ -126,7 +127,7 @@ func (b *bench) clear(ctx context.Context) error {
 	return b.rest(ctx)
 }
 
-// rest waits until the server does next to nothing.
+// rest waits until the server is almost idle.
 func (b *bench) rest(ctx context.Context) error {
 	const interval = 250 * time.Millisecond
 	before, err := figure.ProcessorTimeOf(b.server.PID())
@@ -153,7 +154,7 @@ func (u *use) add(other use) {
 		u.client+other.client
 }
 
-// percent returns processor time as a part of what the machine has.
+// percent returns a processor time as a percentage of the machine's capacity.
 func (u *use) percent(of time.Duration) float64 {
 	return 100 * of.Seconds() / u.lasted.Seconds() / float64(runtime.NumCPU())
 }

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command dispatch measures what a request costs that no policy wants, what spans
-// cost one that is sampled, and what one costs that a policy evaluates, in process
-// and behind a webhook.
+// Command dispatch measures the cost of a request that matches no policy, the cost of spans for a
+// sampled request, and the cost of a request that a policy evaluates in process and behind a
+// webhook.
 package main
 
 import (
@@ -52,7 +52,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(directory) }() // in the system's directory for temporary files
+	defer func() { _ = os.RemoveAll(directory) }() // in the system's temporary directory
 	if err := sample.WriteModules(directory, 1); err != nil {
 		return err
 	}
@@ -70,8 +70,8 @@ func run(ctx context.Context) (err error) {
 	return measurePod(ctx, e, directory)
 }
 
-// measureNoMatch measures an update of a Lease beside policies that want other
-// things, on a server that traces and has not sampled it.
+// measureNoMatch measures an update of a Lease with policies that match other resources, on a
+// server that traces but did not sample the request.
 func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) error {
 	const policies = 22
 	wanted := []string{

@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/webhook"
 )
 
-// newPlugin returns Kubernetes' own plugin that calls webhooks, calling the
-// first of a server. Closing stop ends what runs beside it.
+// newPlugin returns Kubernetes' own webhook plugin, which calls the first webhook of a server.
+// Closing stop stops its informers.
 func newPlugin(ctx context.Context,
 	endpoint webhook.Endpoint) (plugin *validating.Plugin, stop chan struct{}, err error) {
 	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{
@@ -69,7 +69,7 @@ func newPlugin(ctx context.Context,
 	return plugin, stop, nil
 }
 
-// anonymous is how the apiserver calls a webhook that asks for no credentials.
+// anonymous makes the apiserver call webhooks without credentials.
 type anonymous struct{}
 
 func (anonymous) ClientConfigFor(string) (*rest.Config, error) { return &rest.Config{}, nil }

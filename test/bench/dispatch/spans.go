@@ -30,14 +30,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// forgotten is where spans go that are recorded: what sending them costs is the
-// apiserver's, and the same for all spans.
+// forgotten discards recorded spans. The cost of exporting them is the apiserver's, and the same
+// for all spans.
 type forgotten struct{}
 
 func (forgotten) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (forgotten) Shutdown(context.Context) error                             { return nil }
 
-// request returns the context of a request as the apiserver's tracing makes it.
+// request returns the context of a request as the apiserver's tracing creates it.
 func request(ctx context.Context, sampler sdktrace.Sampler) context.Context {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler),
 		sdktrace.WithBatcher(forgotten{}))
@@ -45,8 +45,8 @@ func request(ctx context.Context, sampler sdktrace.Sampler) context.Context {
 	return ctx
 }
 
-// measureSpans measures what being sampled adds to a request, for each policy that evaluates
-// it. Their guest does next to nothing, so that little else is in the difference.
+// measureSpans measures what sampling adds to a request for each policy that evaluates it. The
+// policies' guest does almost nothing, so that the difference is mostly the cost of spans.
 func measureSpans(ctx context.Context, e *engine.Engine, directory string) error {
 	const policies = 10
 	guest, err := os.ReadFile("test/wat/accept.wasm")

@@ -35,14 +35,14 @@ import (
 )
 
 const (
-	// manyModules are loaded to see what each takes, manyInstances are made of one.
+	// manyModules is the number of loaded modules, and manyInstances the number of instances of one
+	// module.
 	manyModules, manyInstances = 100, 64
 	keeperPath                 = "pkg/engine/testdata/keeper.wasm"
 )
 
-// measureFootprint measures what modules and instances take in memory, and what it
-// costs to load modules whose code is on disk. The modules are variants of one: a
-// custom section makes each another.
+// measureFootprint measures the memory of modules and instances, and the cost of loading modules
+// whose code is on disk. The modules are variants of one module, with different custom sections.
 func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	directory, err := os.MkdirTemp("", "bench-engine-")
 	if err != nil {
@@ -60,7 +60,8 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 		Limits:         engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30},
 		Recorder:       m,
 	}
-	// once to compile, and once so that nothing of that is left to be given back later
+	// Load once to compile, and once more so that no memory from compiling is freed during the
+	// measurement.
 	for range 2 {
 		if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error {
 			return nil
@@ -88,7 +89,7 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	})
 }
 
-// withModules loads modules and hands them to use.
+// withModules loads modules and passes them to use.
 func withModules(ctx context.Context, o engine.Options, modules [][]byte,
 	use func([]*wapc.Guest) error) (err error) {
 	e, err := engine.New(o)
@@ -112,7 +113,7 @@ func withModules(ctx context.Context, o engine.Options, modules [][]byte,
 	return use(guests)
 }
 
-// occupy has a guest make all its instances, and use each of them some times.
+// occupy makes a guest create all its instances, and use each of them several times.
 func (b *bench) occupy(guest *wapc.Guest, m *meeting, settings []byte) error {
 	evaluate := func(times int) error {
 		errs := make([]error, manyInstances)
@@ -135,13 +136,14 @@ func (b *bench) occupy(guest *wapc.Guest, m *meeting, settings []byte) error {
 	return errors.Join(err, evaluate(batch))
 }
 
-// meeting has evaluations wait for one another at their end, each with its instance.
+// meeting makes evaluations wait for each other at their end, so that each one needs its own
+// instance.
 type meeting struct {
 	missing atomic.Pointer[sync.WaitGroup]
 }
 
-// expect sets how many evaluations wait for one another: the next ones, and no others may follow
-// before it is called again. With 0 none do.
+// expect sets the number of the following evaluations that wait for each other. There must not be
+// more evaluations before the next call. With 0, none wait.
 func (m *meeting) expect(evaluations int) {
 	missing := &sync.WaitGroup{}
 	missing.Add(evaluations)
@@ -165,8 +167,8 @@ func (m *meeting) ObserveReset(time.Duration)      {}
 func (m *meeting) CountFailure(_, _ string)        {}
 func (m *meeting) CountCompilation(string)         {}
 
-// codeBytes is the resident memory of this process that holds compiled code: what is
-// executable and of no file.
+// codeBytes returns the resident memory of this process that holds compiled code: executable
+// mappings without a file.
 func codeBytes() (bytes int64) {
 	content, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
@@ -186,8 +188,8 @@ func codeBytes() (bytes int64) {
 	return bytes
 }
 
-// measureAllocations counts what the engine allocates for an evaluation, whatever the
-// convention does on top of it.
+// measureAllocations counts the engine's allocations for an evaluation, without those of the
+// calling convention.
 func measureAllocations(ctx context.Context) error {
 	wasm, err := os.ReadFile(keeperPath)
 	if err != nil {

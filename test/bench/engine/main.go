@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command engine measures what an evaluation costs in processor time: metered,
-// with a deadline, and on an instance that is reset, against the library alone
-// that does none of it.
+// Command engine measures the processor time of an evaluation that is metered, has a deadline, and
+// uses an instance that is reset. It compares the time with plain wazero, which does none of this.
 package main
 
 import (
@@ -39,7 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// guests are the policies, by the language that they are written in.
+// guests are the policies, with their languages.
 var guests = []struct{ language, path, settings string }{
 	{"rust", "test/policies/pod-privileged/policy.wasm", `{}`},
 	{"go", "bin/policies/required-labels.wasm", `{"labels":{"app":".+"}}`},
@@ -49,14 +48,14 @@ var guests = []struct{ language, path, settings string }{
 }
 
 const (
-	// footprintPath is the module of which many variants are loaded.
+	// footprintPath is the module whose variants are loaded.
 	footprintPath     = "test/policies/image-pattern/policy.wasm"
 	footprintSettings = `{"images":[".+"]}`
 	rounds, batch     = 15, 20
 )
 
-// rewriteOptions leave data and start function in the module, so that it runs without the engine
-// too.
+// rewriteOptions keep data and the start function in the module, so that it also runs without the
+// engine.
 var rewriteOptions = enginetest.Options{
 	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
 	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
@@ -64,7 +63,7 @@ var rewriteOptions = enginetest.Options{
 
 func main() {
 	footprint := flag.Bool("footprint", false,
-		"measure only what modules take to load, and in memory")
+		"only measure the loading time and the memory of modules")
 	flag.Parse()
 	if err := run(context.Background(), *footprint); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
@@ -91,7 +90,7 @@ func run(ctx context.Context, footprint bool) error {
 	return b.measureFootprint(binary, []byte(footprintSettings))
 }
 
-// measureEvaluations measures evaluations of every guest, and what rewriting it takes.
+// measureEvaluations measures the evaluations and the rewriting of every guest.
 func (b *bench) measureEvaluations() error {
 	for _, support := range enginetest.ResetSupports() {
 		if support.Err != nil {
@@ -115,7 +114,7 @@ func (b *bench) measureEvaluations() error {
 	return measureAllocations(b.ctx)
 }
 
-// bench has an engine for each way to reset, the default first.
+// bench has an engine for each way to reset memory, with the default first.
 type bench struct {
 	ctx     context.Context
 	request []byte
@@ -194,7 +193,7 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 	return b.measureRewrite(language, binary)
 }
 
-// measureScaling measures how many more evaluations two goroutines do than one.
+// measureScaling measures how many more evaluations two goroutines complete than one.
 func measureScaling(language string, call func() error) error {
 	alone := func() error {
 		for range batch {
@@ -213,7 +212,7 @@ func measureScaling(language string, call func() error) error {
 		group.Wait()
 		return errors.Join(errs...)
 	}
-	if err := both(); err != nil { // makes the second instance
+	if err := both(); err != nil { // creates the second instance
 		return err
 	}
 	_, wall, err := figure.Interleave(rounds, 1, alone, both)
@@ -224,8 +223,7 @@ func measureScaling(language string, call func() error) error {
 	return nil
 }
 
-// measureRewrite measures which part of the time to compile a module goes into
-// its rewriting.
+// measureRewrite measures the share of rewriting in the time to compile a module.
 func (b *bench) measureRewrite(language string, binary []byte) error {
 	rewritten, err := enginetest.Rewrite(binary, rewriteOptions)
 	if err != nil {
@@ -248,7 +246,7 @@ func (b *bench) measureRewrite(language string, binary []byte) error {
 	return nil
 }
 
-// decided fails if an evaluation came to no verdict.
+// decided returns an error if an evaluation gave no verdict.
 func decided(response *abi.ValidationResponse, err error) error {
 	if err == nil && response == nil {
 		err = errors.New("no response")

@@ -29,10 +29,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// plain is what the engine is compared with: the library alone, with one
-// instance of the module as it is, used again and again without a reset, without
-// fuel and without a deadline. It copies in and out what the engine's host
-// functions copy.
+// plain is the base of the comparison: plain wazero with one instance of the original module. It
+// reuses the instance without resets, fuel, or deadlines. It copies the same data in and out as the
+// engine's host functions.
 type plain struct {
 	runtime   wazero.Runtime
 	guestCall api.Function
@@ -62,7 +61,7 @@ func newPlain(ctx context.Context, wasm []byte) (*plain, error) {
 	return p, nil
 }
 
-// buildHost makes the waPC imports. No guest here makes host calls.
+// buildHost provides the waPC imports. No guest here makes host calls.
 func (p *plain) buildHost(ctx context.Context) error {
 	builder := p.runtime.NewHostModuleBuilder("wapc")
 	export := func(name string, params, results int, f api.GoModuleFunc) {
@@ -101,7 +100,7 @@ func (p *plain) buildHost(ctx context.Context) error {
 	return err
 }
 
-// buildTick makes what metered modules import. It refills the fuel and does no more.
+// buildTick provides the imports of metered modules. The function only refills the fuel.
 func (p *plain) buildTick(ctx context.Context) error {
 	refill := func(_ context.Context, m api.Module, _ []uint64) {
 		m.ExportedGlobal(rewriteOptions.ExportPrefix + "fuel").(api.MutableGlobal).Set(1 << 60)

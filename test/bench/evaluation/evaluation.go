@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package evaluation has what the benchmarks of single evaluations have in common.
+// Package evaluation contains code shared by the benchmarks of single evaluations.
 package evaluation
 
 import (
@@ -26,16 +26,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Limits are those of a server as it comes, or wider.
+// Limits are a server's default limits, or higher ones.
 var Limits = abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20,
 	HostCallPayloadBytes: 4 << 20,
 	HostCalls:            1000, LogLineBytes: 4 << 10}
 
-// Environment leaves an evaluation all the time that it takes. It must not be changed.
+// Environment has a timeout that no evaluation reaches. Do not modify it.
 var Environment = &abi.Environment{Timeout: time.Minute, Limits: Limits}
 
-// Request returns the admission request that is evaluated, the creation of a Pod, in
-// 9 KB of JSON. It is read from below the root of the repository, where benchmarks run.
+// Request returns the admission request for the evaluations: the creation of a Pod, in 9 KB of
+// JSON. It reads the request by its path from the root of the repository, where benchmarks run.
 func Request() (json.RawMessage, error) {
 	content, err := os.ReadFile("test/policies/testdata/pod-create-9k.json")
 	if err != nil {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package figure measures and prints figures: a line each, as
+// Package figure measures and prints figures, one per line:
 //
 //	figure NAME VALUE UNIT
 package figure
@@ -31,7 +31,7 @@ import (
 func Print(name string, value float64, unit string) {
 	format := "figure %s %.4g %s\n"
 	if math.Abs(value) >= 1000 {
-		format = "figure %s %.0f %s\n" // a count of ten thousand is no 1e+04
+		format = "figure %s %.0f %s\n" // do not print a count of ten thousand as 1e+04
 	}
 	fmt.Printf(format, name, value, unit)
 }
@@ -39,10 +39,9 @@ func Print(name string, value float64, unit string) {
 // Microseconds returns a duration as the value of a figure in us.
 func Microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// Interleave runs contestants in turn, a batch of calls each, for a number of
-// rounds, and returns for each the median over the rounds of the processor time
-// and of the wall-clock time that a call took. Taking turns keeps what the
-// machine does beside out of the comparison.
+// Interleave runs contestants in turns for a number of rounds, with a batch of calls each. For each
+// contestant it returns the processor time and the wall-clock time of a call, as medians over the
+// rounds. Because contestants take turns, other load on the machine affects all of them alike.
 func Interleave(rounds, batch int,
 	contestants ...func() error) (cpu, wall []time.Duration, err error) {
 	cpus := make([][]time.Duration, len(contestants))
@@ -66,11 +65,11 @@ func Interleave(rounds, batch int,
 	return cpu, wall, nil
 }
 
-// ProcessorTime is what this process has used so far, on all processors.
+// ProcessorTime returns the processor time that this process has used so far, on all processors.
 func ProcessorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err) // it has no way to fail with these arguments
+		panic(err) // cannot fail with these arguments
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

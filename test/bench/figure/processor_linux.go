@@ -23,9 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ProcessorTimeOf is what the process of that id has used so far, on all
-// processors, without its children. It is read from the process's clock, which
-// counts nanoseconds; /proc has hundredths of a second.
+// ProcessorTimeOf returns the processor time that a process has used so far, on all processors and
+// without its children. It reads the process's CPU clock, which counts nanoseconds, because /proc
+// only has hundredths of a second.
 func ProcessorTimeOf(pid int) (time.Duration, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED, as in clock_getcpuclockid(3)
 	var used unix.Timespec

@@ -24,8 +24,8 @@ import (
 	"time"
 )
 
-// ProcessorTimeOf is what the process of that id has used so far, which only
-// Linux tells.
+// ProcessorTimeOf returns the processor time that a process has used so far. It is only supported
+// on Linux.
 func ProcessorTimeOf(pid int) (time.Duration, error) {
 	return 0, fmt.Errorf("reading the processor time of process %d: %w", pid, errors.ErrUnsupported)
 }

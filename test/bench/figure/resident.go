@@ -25,8 +25,8 @@ import (
 	"strings"
 )
 
-// Resident is what of the process of that id is in memory, in bytes, without its children.
-// Only Linux tells.
+// Resident returns the resident memory of a process in bytes, without its children. It is only
+// supported on Linux.
 func Resident(pid int) (int64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -41,8 +41,8 @@ func Resident(pid int) (int64, error) {
 	return 0, fmt.Errorf("process %d has no VmRSS", pid)
 }
 
-// ResidentBytes is what of this process is in memory once what is garbage was given back;
-// 0 where the system does not tell.
+// ResidentBytes frees garbage and returns the resident memory of this process. It returns 0 if the
+// system does not support this.
 func ResidentBytes() int64 {
 	collect()
 	bytes, err := Resident(os.Getpid())
@@ -52,15 +52,15 @@ func ResidentBytes() int64 {
 	return bytes
 }
 
-// collect gives garbage back, also what finalizers hold: wazero unmaps the code of closed
-// modules in one.
+// collect frees garbage, including objects with finalizers. wazero unmaps the code of closed
+// modules in a finalizer.
 func collect() {
 	for range 2 {
 		done := make(chan struct{})
-		// without a pointer it might share its memory
+		// without a pointer, the object might share memory with others
 		runtime.SetFinalizer(&struct{ keep *int }{}, func(any) { close(done) })
 		runtime.GC()
-		<-done // finalizers run one after another
+		<-done // finalizers run in sequence
 	}
 	debug.FreeOSMemory()
 }

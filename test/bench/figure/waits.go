@@ -21,23 +21,22 @@ import (
 	"runtime/metrics"
 )
 
-// Waits is how often the garbage collector waited how long, in seconds. The runtime
-// counts, for each stop of the world, the time from the decision to stop it until
-// all goroutines have stopped. The zero value has counted nothing. It is not safe for
-// concurrent use.
+// Waits is a histogram of the garbage collector's waits, in seconds. For each stop of the world,
+// the runtime records the time from the decision to stop until all goroutines have stopped. The
+// zero value is empty. It is not safe for concurrent use.
 type Waits struct {
 	counts  []uint64
 	buckets []float64
 }
 
-// ReadWaits reads what the runtime has counted since the process began.
+// ReadWaits reads the runtime's histogram since the process started.
 func ReadWaits() *metrics.Float64Histogram {
 	samples := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
 	metrics.Read(samples)
 	return samples[0].Value.Float64Histogram()
 }
 
-// Add adds what was counted between two readings.
+// Add adds the difference between two readings.
 func (w *Waits) Add(before, after *metrics.Float64Histogram) {
 	if w.counts == nil {
 		w.counts, w.buckets = make([]uint64, len(after.Counts)), after.Buckets
@@ -47,8 +46,8 @@ func (w *Waits) Add(before, after *metrics.Float64Histogram) {
 	}
 }
 
-// Quantile returns the upper end of the bucket in which the quantile lies, or its
-// lower end where there is none; 0 if nothing was counted.
+// Quantile returns the upper bound of the bucket that contains the quantile. If the bucket has no
+// upper bound, it returns the lower bound. It returns 0 if the histogram is empty.
 func (w *Waits) Quantile(q float64) float64 {
 	var total, seen uint64
 	for _, count := range w.counts {

@@ -16,7 +16,7 @@ limitations under the License.
 
 package main
 
-// mode is how a guest is called.
+// mode is a calling convention.
 type mode int
 
 const (
@@ -33,7 +33,7 @@ type guest struct {
 	request              string
 }
 
-// pod is the creation of a Pod.
+// pod is the path of a request that creates a Pod.
 const pod = "test/policies/testdata/pod-create-9k.json"
 
 var guests = []guest{

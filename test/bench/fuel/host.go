@@ -31,15 +31,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// host is the library alone, with one instance of a module, and as little as guests need of a host.
-// Its clock and its randomness are the same in every run.
+// host is plain wazero with one instance of a module, and the minimal host that guests need. Its
+// clock and its random numbers are the same in every run.
 type host struct {
 	runtime wazero.Runtime
 	guest   api.Module
 	ticks   int64
 
-	// operation and payload are what a guest is given, request and response and failure what it
-	// says.
+	// operation and payload are passed to the guest. request, response and failure come from the
+	// guest.
 	operation, payload []byte
 	response, failure  []byte
 	// input is the standard input of a program.
@@ -47,18 +47,18 @@ type host struct {
 	output, errors bytes.Buffer
 }
 
-// portion is the fuel that is granted at a time.
+// portion is the fuel that each tick grants.
 const portion = 1 << 50
 
-// namespace is the answer to every host call.
+// namespace is the response to every host call.
 const namespace = `{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"ann"}}}`
 
-// features are all that the rewriter accepts.
+// features are all features that the rewriter accepts.
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
 	experimental.CoreFeaturesExtendedConst |
 	experimental.CoreFeaturesTypedFunctionReferences
 
-// newHost instantiates a module, and has its start functions run unless it is a program.
+// newHost instantiates a module, and runs its start functions unless it is a program.
 func newHost(ctx context.Context, module []byte, m mode) (*host, error) {
 	h := &host{
 		runtime: wazero.NewRuntimeWithConfig(ctx,
@@ -98,7 +98,7 @@ func (h *host) instantiate(ctx context.Context, module []byte, command bool) err
 	return nil
 }
 
-// ended is nil for the error with which a program ends well.
+// ended returns nil for the error with which a program exits successfully.
 func ended(err error) error {
 	var exit *sys.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 0 {
@@ -134,7 +134,7 @@ func (h *host) buildWaPC(ctx context.Context) error {
 	return err
 }
 
-// buildOther makes what programs and guests in Rego import, and the tick.
+// buildOther provides the imports of programs and of Rego guests, and the tick.
 func (h *host) buildOther(ctx context.Context) error {
 	_, err := h.runtime.NewHostModuleBuilder("host").NewFunctionBuilder().
 		WithFunc(func(_, _, _, _, _, _, _, _ uint32) uint32 {
@@ -169,7 +169,7 @@ func (h *host) buildOther(ctx context.Context) error {
 	return err
 }
 
-// units is how much fuel the guest has burnt, or how many instructions it has executed.
+// units returns the fuel that the guest has used, or the instructions that it has executed.
 func (h *host) units() int64 {
 	if counter := h.guest.ExportedGlobal(counting.Export); counter != nil {
 		return int64(counter.Get())
@@ -177,7 +177,7 @@ func (h *host) units() int64 {
 	return h.ticks*portion - int64(h.guest.ExportedGlobal(rewriteOptions.ExportPrefix+"fuel").Get())
 }
 
-// validate has the guest evaluate a request.
+// validate makes the guest evaluate a request.
 func (h *host) validate(ctx context.Context, g *guest, request string) error {
 	switch g.mode {
 	case program:
@@ -195,7 +195,7 @@ func read(m api.Module, start, length uint32) []byte {
 	return bytes.Clone(view)
 }
 
-// guestCall evaluates with a guest of waPC.
+// guestCall evaluates a request with a waPC guest.
 func (h *host) guestCall(ctx context.Context, request, settings string) error {
 	h.operation, h.payload = []byte(operation),
 		[]byte(`{"request":`+request+`,"settings":`+settings+`}`)
@@ -208,7 +208,7 @@ func (h *host) guestCall(ctx context.Context, request, settings string) error {
 	return err
 }
 
-// program evaluates with a guest that is a program.
+// program evaluates a request with a program.
 func (h *host) program(ctx context.Context, request, settings string) error {
 	h.input.WriteString(`{"request":` + request + `,"settings":` + settings + `}`)
 	_, err := h.guest.ExportedFunction("_start").Call(ctx)
@@ -219,7 +219,7 @@ func (h *host) program(ctx context.Context, request, settings string) error {
 	return err
 }
 
-// query evaluates with a guest in Rego. Functions of the host are undefined there.
+// query evaluates a request with a Rego guest. Host functions are undefined.
 func (h *host) query(ctx context.Context, input, data string) (err error) {
 	call := func(name string, params ...uint64) uint64 {
 		if err != nil {

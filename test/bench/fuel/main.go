@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command fuel compares the fuel that sample policies burn with the instructions that they execute,
-// on a small object and on one of 1.5 MB with 40,000 annotations.
+// Command fuel compares the fuel that sample policies use with the instructions that they execute,
+// for a small object and for a 1.5 MB object with 40,000 annotations.
 package main
 
 import (
@@ -33,12 +33,12 @@ import (
 
 const (
 	operation = "validate"
-	// annotations is how many a large object has.
+	// annotations is the number of annotations of a large object.
 	annotations = 40_000
 )
 
-// rewriteOptions leave data and start function in the module, so that it runs without the engine
-// too.
+// rewriteOptions keep data and the start function in the module, so that it also runs without the
+// engine.
 var rewriteOptions = enginetest.Options{
 	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
 	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: 1_000_000,
@@ -64,7 +64,7 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// measure prints a line for each object that a guest is given, and returns the highest ratio.
+// measure prints a line for each object that a guest evaluates, and returns the highest ratio.
 func measure(ctx context.Context, g *guest) (most float64, err error) {
 	binary, err := os.ReadFile(g.path)
 	if err != nil {
@@ -101,7 +101,7 @@ func measure(ctx context.Context, g *guest) (most float64, err error) {
 		}
 		if metered != plain {
 			return 0,
-				fmt.Errorf("answers %q where it pays fuel and %q where it counts", metered, plain)
+				fmt.Errorf("responds %q when metered and %q when counting", metered, plain)
 		}
 		ratio := float64(fuel) / float64(instructions)
 		most = max(most, ratio)
@@ -111,8 +111,8 @@ func measure(ctx context.Context, g *guest) (most float64, err error) {
 	return most, nil
 }
 
-// evaluate evaluates a request with a new instance of a module that pays fuel or counts, and
-// returns how much that came to, and the answer.
+// evaluate evaluates a request with a new instance of a metered or counting module, and returns the
+// units and the response.
 func evaluate(ctx context.Context, g *guest, module []byte,
 	request string) (units int64, answer string, err error) {
 	h, err := newHost(ctx, module, g.mode)
@@ -127,7 +127,7 @@ func evaluate(ctx context.Context, g *guest, module []byte,
 	return h.units() - before, string(h.response), nil
 }
 
-// adoptMemory makes an imported memory a module's own, as the engine does with guests in Rego.
+// adoptMemory replaces a module's imported memory by its own, as the engine does for Rego guests.
 func adoptMemory(binary []byte) ([]byte, error) {
 	m, err := wasm.Decode(binary)
 	if err != nil {
@@ -143,7 +143,7 @@ func adoptMemory(binary []byte) ([]byte, error) {
 	return binary, nil
 }
 
-// enlarge gives the objects of a request many annotations.
+// enlarge adds many annotations to the objects in a request.
 func enlarge(request []byte) (string, error) {
 	var r map[string]any
 	if err := json.Unmarshal(request, &r); err != nil {

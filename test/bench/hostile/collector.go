@@ -36,18 +36,18 @@ import (
 
 const (
 	rounds = 5
-	// period is how long each of the contestants runs in a round.
+	// period is the time that each contestant runs in a round.
 	period = 2 * time.Second
-	// glance is how long each module is looked at to find the worst.
+	// glance is the time that each module runs to find the worst one.
 	glance = 200 * time.Millisecond
-	// spinning is about how long a run of the module in plain wazero takes.
+	// spinning is the approximate duration of a run of the module in plain wazero.
 	spinning = 300 * time.Millisecond
 )
 
-// collectorWaits are how long the collector waited, by what ran meanwhile.
+// collectorWaits are the collector's waits, by the load that ran at the same time.
 type collectorWaits struct{ idle, native, attacked, plain figure.Waits }
 
-// holdsLongest finds the module that has the collector wait for the longest.
+// holdsLongest finds the module that makes the collector wait longest.
 func holdsLongest(ctx context.Context, e *engine.Engine,
 	attackers []attacker) (worst attacker, err error) {
 	most := -1.0
@@ -68,9 +68,8 @@ func holdsLongest(ctx context.Context, e *engine.Engine,
 	return worst, nil
 }
 
-// measureCollector has the collector run all the time: beside nothing, beside Go
-// code, an attacker, or a module that plain wazero runs without metering on every
-// core, by turns.
+// measureCollector runs the collector continuously, and on every core in turns: nothing, Go code,
+// an attacker, or a module that plain wazero runs without metering.
 func measureCollector(ctx context.Context, e *engine.Engine,
 	wasm []byte) (waits *collectorWaits, err error) {
 	guest, err := wapc.Load(ctx, e, wasm)
@@ -98,14 +97,14 @@ func measureCollector(ctx context.Context, e *engine.Engine,
 	if most := waits.plain.Quantile(1); most < spinning.Seconds()/4 {
 		return nil,
 			fmt.Errorf(
-				"the collector waited for %g s beside plain wazero, which ran for %s at a time: it was not attacked",
+				"the collector waited for %g s with plain wazero, which ran for %s at a time: there was no attack",
 				most, spinning)
 	}
 	return waits, nil
 }
 
-// native is what the collector has to wait for least among all that keep a core
-// busy: Go code, which the runtime can stop at every instruction.
+// native is the load that delays the collector the least: Go code, which the runtime can stop at
+// every instruction.
 func native() {
 	sum := 0
 	for n := range 100_000_000 {
@@ -116,8 +115,8 @@ func native() {
 
 var sink atomic.Int64
 
-// collect runs the collector for a period, while load runs again and again on every
-// core, and adds what it waited.
+// collect runs the collector for a period, while load runs repeatedly on every core, and adds the
+// collector's waits to into.
 func collect(into *figure.Waits, period time.Duration, load func()) {
 	var (
 		over  atomic.Bool
@@ -144,14 +143,14 @@ func collect(into *figure.Waits, period time.Duration, load func()) {
 //go:embed spin.wasm
 var spinModule []byte
 
-// plain is the module that counts down, in a runtime as it comes, which nothing stops before
-// it is done.
+// plain is a module that counts down in an unmodified runtime. Nothing can stop it before it is
+// done.
 type plain struct {
 	runtime wazero.Runtime
 	module  api.Module
-	// turns take about as long as spinning.
+	// turns is the count that takes about as long as spinning.
 	turns uint64
-	// failed is why one of its runs was no attack.
+	// failed is why a run was not an attack, or nil.
 	failed atomic.Pointer[error]
 }
 
@@ -174,16 +173,16 @@ func newPlain(ctx context.Context) (p *plain, err error) {
 	return p, nil
 }
 
-// spin has the module count down, and returns how long that took.
+// spin makes the module count down, and returns the time that it took.
 func (p *plain) spin(ctx context.Context, turns uint64) (time.Duration, error) {
 	start := time.Now()
-	// A function for each call, as they belong to one goroutine each.
+	// Get the function for each call, because a function belongs to one goroutine.
 	_, err := p.module.ExportedFunction("spin").Call(ctx, turns)
 	return time.Since(start), err
 }
 
-// attack is one run. One that ends early was none: what the collector waited beside it
-// would say nothing of a runtime without metering.
+// attack is one run. A run that ends too early is not an attack, because the collector's waits
+// would say nothing about a runtime without metering.
 func (p *plain) attack(ctx context.Context) {
 	took, err := p.spin(ctx, p.turns)
 	if err == nil && took < spinning/4 {

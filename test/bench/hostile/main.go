@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command hostile measures what the modules of test/wat/hostile can do to the
-// process that runs them: how long after its deadline an evaluation ends, and how
-// long the garbage collector waits until the world has stopped while one of them
-// runs on every core. Run it from the root of the repository.
+// Command hostile measures what the modules in test/wat/hostile can do to the process that runs
+// them: how long after its deadline an evaluation ends, and how long the garbage collector waits
+// for the world to stop while a module runs on every core. Run it from the root of the repository.
 package main
 
 import (
@@ -42,7 +41,7 @@ const (
 	deadline    = 20 * time.Millisecond
 )
 
-// The guests attack when a request is long.
+// The guests attack only on long requests.
 var request = []byte(`{"uid":"` + strings.Repeat("x", 200) + `"}`)
 
 var environment = &abi.Environment{Timeout: deadline, Limits: evaluation.Limits}
@@ -85,7 +84,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "%s has the collector wait for the longest\n", worst.name)
+	fmt.Fprintf(os.Stderr, "%s makes the collector wait longest\n", worst.name)
 	waits, err := measureCollector(ctx, e, worst.wasm)
 	if err != nil {
 		return err
@@ -100,9 +99,9 @@ func run(ctx context.Context) (err error) {
 
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
 
-// attacker is a module that can be loaded, and how long after its deadline each of
-// its evaluations was over, the reset of its instance included: zero for those that
-// ended before.
+// attacker is a module that can be loaded, and how long after the deadline each of its evaluations
+// ended, including the reset of the instance. It is zero for evaluations that ended before the
+// deadline.
 type attacker struct {
 	name      string
 	wasm      []byte
@@ -128,11 +127,11 @@ func measureOvershoot(ctx context.Context, e *engine.Engine) ([]attacker, error)
 		}
 		guest, err := wapc.Load(ctx, e, a.wasm)
 		if err != nil {
-			continue // refused, as the test of this corpus demands of some
+			continue // the engine must refuse some modules, as the test of this corpus checks
 		}
 		for range evaluations {
 			start := time.Now()
-			// How it ends is what that test looks at.
+			// The test of this corpus checks the outcome.
 			_, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`))
 			a.overshoot = append(a.overshoot, max(0, time.Since(start)-deadline))
 		}

@@ -12,7 +12,7 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Counts down, for as long as it is told: what a runtime does not interrupt.
+;; Counts down from a given number. A runtime without metering cannot interrupt this loop.
 (module
   (func (export "spin") (param $turns i64)
     (loop $next

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command linking measures what it costs a process to have what verifies signatures linked, and a
-// trust root loaded, beside the plugin.
+// Command linking measures what it costs a process with the plugin to link signature verification
+// and to load a trust root.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// runs is how often each program is run. The median counts.
+// runs is the number of runs of each program. The median counts.
 const runs = 9
 
 func main() {
@@ -45,7 +45,7 @@ func measure() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(directory) }() // it is in a directory for such things
+	defer func() { _ = os.RemoveAll(directory) }() // in the system's temporary directory
 	withoutSize, withoutMemory, err := program(directory, "without")
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func measure() error {
 	return nil
 }
 
-// program builds a program, and returns its size and its memory.
+// program builds and runs a program, and returns its size and its memory.
 func program(directory, name string) (size, memory int64, err error) {
 	binary := filepath.Join(directory, name)
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary,

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// The command load measures how long it takes to load 100 modules: when none was
-// compiled before, in child processes and in the process itself, in turn, and when their
-// code is on disk. Run it from the root of the repository.
+// Command load measures the time to load 100 modules: compiled in child processes and in the
+// process itself, in turns, and with their code on disk. Run it from the root of the repository.
 package main
 
 import (
@@ -99,13 +98,13 @@ func (b *bench) cold(ctx context.Context, where engine.Compilation) error {
 	return b.load(ctx, where, filepath.Join(b.directory, fmt.Sprint(b.starts)), manyModules)
 }
 
-// warm loads them from where they were compiled last.
+// warm loads all modules from the directory into which they were last compiled.
 func (b *bench) warm(ctx context.Context, where engine.Compilation) error {
 	return b.load(ctx, where, filepath.Join(b.directory, fmt.Sprint(b.starts)), 0)
 }
 
-// load loads all modules, as many at a time as there are processors, which is how a set of policies
-// is loaded. So many must have been compiled.
+// load loads all modules, as many at a time as there are processors, as for a set of policies. It
+// fails unless the expected number of modules was compiled.
 func (b *bench) load(ctx context.Context, where engine.Compilation, directory string,
 	compiled int) (err error) {
 	var count counter
@@ -142,12 +141,12 @@ func (b *bench) load(ctx context.Context, where engine.Compilation, directory st
 		return fmt.Errorf("%d modules were compiled, expected %d", got, compiled)
 	}
 	if compilers := e.Stats().Compilers; compiled == 0 && compilers > 0 {
-		return fmt.Errorf("%d processes were started to compile nothing", compilers)
+		return fmt.Errorf("%d compiler processes were started although nothing was to be compiled", compilers)
 	}
 	return nil
 }
 
-// counter counts what was compiled.
+// counter counts compiled modules.
 type counter struct{ compiled atomic.Int64 }
 
 func (c *counter) CountCompilation(string)                     { c.compiled.Add(1) }

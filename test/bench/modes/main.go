@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command modes measures what the same rule costs in every execution mode: processor time
-// for each evaluation of a Pod that has no privileged container.
+// Command modes measures the processor time of the same rule in every execution mode, for an
+// evaluation of a Pod without privileged containers.
 package main
 
 import (
@@ -89,7 +89,7 @@ func run(ctx context.Context) (err error) {
 		contestants = append(contestants, func() error {
 			response, _, err := guest.Validate(ctx, evaluation.Environment, request, []byte(`{}`))
 			if err == nil && !response.Accepted {
-				err = fmt.Errorf("%s refuses: %s", m.path, response.Message)
+				err = fmt.Errorf("%s denies the Pod: %s", m.path, response.Message)
 			}
 			return err
 		})

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command parts measures on the real kube-apiserver what one policy adds to the creation of
-// a Pod, and where: a CPU profile of requests that a policy evaluates, less one of requests
-// that none does. With BASELINE=PATH another kube-apiserver is measured in turns with the
-// one of this repository, under names that begin with baseline_.
+// Command parts measures what one policy adds to the creation of a Pod on the real kube-apiserver,
+// and where. It subtracts a CPU profile of requests without policies from one of requests that a
+// policy evaluates. With BASELINE=PATH, it measures another kube-apiserver in turns with the one of
+// this repository, under names with the prefix baseline_.
 package main
 
 import (
@@ -39,10 +39,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// rounds are how often each namespace of each server is measured, each for so many seconds.
+// Each namespace of each server is measured in a number of rounds, for a number of seconds each.
 const rounds, seconds = 5, 6
 
-// The namespaces: one in which no policy matches, and one in which one does.
+// namespaces are a namespace in which no policy matches, and one in which one policy matches.
 var namespaces = []string{"none", "wasm1"}
 
 func main() {
@@ -68,7 +68,7 @@ func run(ctx context.Context) (err error) {
 	for round := range 1 + rounds {
 		for _, s := range servers {
 			for _, namespace := range namespaces {
-				// The first warms everything up.
+				// The first round is a warm-up.
 				if err := s.measure(ctx, namespace, round > 0); err != nil {
 					return err
 				}
@@ -81,7 +81,7 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
-// server is one kube-apiserver, and what was measured of it by namespace.
+// server is a kube-apiserver and its measurements, by namespace.
 type server struct {
 	*harness.Server
 	binary, prefix, directory string

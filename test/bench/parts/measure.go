@@ -31,8 +31,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// parts are what a sample of the profile may belong to, by functions: the first counts that
-// has one of a sample's, the innermost of them first. The collector is looked for before all.
+// parts are the parts that samples of the profile are assigned to, by function. From the innermost
+// function outward, the first part that contains a function counts. The garbage collector has
+// precedence over all parts.
 var parts = []struct {
 	name      string
 	functions []string
@@ -58,13 +59,13 @@ var collecting = []string{
 	"runtime.gcStart",
 }
 
-// measurement is the sum of what was measured in a namespace.
+// measurement is the sum of the measurements in a namespace.
 type measurement struct {
 	requests int
 	cpu      time.Duration
-	// parts are by their names, in microseconds.
+	// parts are times in microseconds, by name.
 	parts map[string]float64
-	// counters are the server's own, as far as they grew.
+	// counters are the increases of the server's own counters.
 	waited, bytes, pieces float64
 }
 
@@ -74,7 +75,7 @@ const (
 	allocations = "go_memstats_mallocs_total"
 )
 
-// measure creates Pods for as long as a profile is taken, and deletes them after it.
+// measure creates Pods while it takes a profile, and then deletes them.
 func (s *server) measure(ctx context.Context, namespace string, counts bool) error {
 	pods := s.Clientset().CoreV1().Pods(namespace)
 	before, err := s.counters(ctx)
@@ -135,13 +136,13 @@ func (s *server) measure(ctx context.Context, namespace string, counts bool) err
 	}
 }
 
-// add counts a profile's samples, which Go's own tool takes apart.
+// add counts the samples of a profile, which it reads with Go's own tool.
 func (m *measurement) add(ctx context.Context, directory, profile string) error {
 	path := filepath.Join(directory, "profile")
 	if err := os.WriteFile(path, []byte(profile), 0o600); err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", path).Output() //nolint:gosec // a path of ours
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", path).Output() //nolint:gosec // the path is our own
 	if err != nil {
 		return fmt.Errorf("go tool pprof: %w", err)
 	}
@@ -151,7 +152,7 @@ func (m *measurement) add(ctx context.Context, directory, profile string) error 
 		value, function, _ := strings.Cut(lines[0], " ")
 		used, err := time.ParseDuration(value)
 		if err != nil {
-			continue // the head, and what is behind the last
+			continue // the header, or the end
 		}
 		lines[0] = function
 		m.parts[partOf(lines)] += figure.Microseconds(used)
@@ -159,7 +160,7 @@ func (m *measurement) add(ctx context.Context, directory, profile string) error 
 	return nil
 }
 
-// partOf returns the part that a stack belongs to, whose innermost function is the first.
+// partOf returns the part that a stack belongs to. The stack starts with the innermost function.
 func partOf(stack []string) string {
 	for _, function := range stack {
 		if containsAny(function, collecting) {
@@ -185,7 +186,7 @@ func containsAny(text string, all []string) bool {
 	return false
 }
 
-// counters reads the server's.
+// counters reads the server's counters.
 func (s *server) counters(ctx context.Context) (map[string]float64, error) {
 	metrics, err := s.Metrics(ctx)
 	if err != nil {
@@ -203,7 +204,7 @@ func (s *server) counters(ctx context.Context) (map[string]float64, error) {
 	return counters, nil
 }
 
-// report prints what a request has that a policy evaluates, and the others have not.
+// report prints the difference between requests with and without a policy.
 func (s *server) report() {
 	none, one := s.measured[namespaces[0]], s.measured[namespaces[1]]
 	added := func(of func(*measurement) float64) float64 {

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package policyserver starts Kubewarden's policy-server, for comparison. It is not part of
-// this repository: whoever wants the comparison has it, and says where.
+// Package policyserver starts Kubewarden's policy-server, for comparison. The program is not part
+// of this repository. For the comparison, install it and set its path.
 package policyserver
 
 import (
@@ -39,22 +39,22 @@ import (
 // Variable is the environment variable with the path of the program.
 const Variable = "POLICY_SERVER"
 
-// startTimeout bounds how long it may take to compile its policies.
+// startTimeout is the time in which the server must compile its policies.
 const startTimeout = 5 * time.Minute
 
-// Server is one that runs.
+// Server is a running policy-server.
 type Server struct {
 	webhook.Endpoint
 	command   *exec.Cmd
 	directory string
 }
 
-// Given is whether a program is named to compare with.
+// Given reports whether the environment names a program.
 func Given() bool { return os.Getenv(Variable) != "" }
 
-// Start starts the program that the environment names with the first modules in a directory,
-// as [sample.WriteModules] writes them, and returns once it is ready. Without such a program
-// it returns nil. The caller stops it.
+// Start starts the program that the environment names, with the first modules in a directory that
+// [sample.WriteModules] wrote, and returns once the server is ready. If the environment names no
+// program, Start returns nil. The caller must stop the server.
 func Start(ctx context.Context, modules string, policies int) (s *Server, err error) {
 	if !Given() {
 		return nil, nil
@@ -96,7 +96,7 @@ func name(n int) string { return fmt.Sprintf("policy-%d", n) }
 
 func (s *Server) path(name string) string { return filepath.Join(s.directory, name) }
 
-// configure writes what the program reads.
+// configure writes the program's configuration.
 func (s *Server) configure(modules string, policies int) error {
 	entries := map[string]any{}
 	for n := range policies {
@@ -105,7 +105,7 @@ func (s *Server) configure(modules string, policies int) error {
 			"settings": map[string]any{},
 		}
 	}
-	list, err := json.Marshal(entries) // JSON is YAML too
+	list, err := json.Marshal(entries) // JSON is valid YAML
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *Server) configure(modules string, policies int) error {
 	if err != nil {
 		return err
 	}
-	s.CABundle = certificate // who signed it is in it
+	s.CABundle = certificate // the file includes the certificate's authority
 	for name, content := range map[string][]byte{
 		"policies.yml": list,
 		"tls.crt":      certificate,
@@ -127,7 +127,7 @@ func (s *Server) configure(modules string, policies int) error {
 	return nil
 }
 
-// freePorts returns two ports that nobody listened on just now.
+// freePorts returns two ports that are currently free.
 func freePorts(ctx context.Context) (first, second string, err error) {
 	ports := make([]string, 2)
 	for n := range ports {
@@ -135,7 +135,7 @@ func freePorts(ctx context.Context) (first, second string, err error) {
 		if err != nil {
 			return "", "", err
 		}
-		// nothing was sent; the second must not get the first's port
+		// nothing was sent; keep the listener open, so that the second port differs from the first
 		defer func() { _ = listener.Close() }()
 		if _, ports[n], err = net.SplitHostPort(listener.Addr().String()); err != nil {
 			return "", "", err
@@ -154,27 +154,27 @@ func wait(ctx context.Context, url string) error {
 			return err
 		}
 		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // its status is all that is wanted
+			_ = response.Body.Close() // only the status matters
 			if response.StatusCode == http.StatusOK {
 				return nil
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it is not ready: %w", ctx.Err())
+			return fmt.Errorf("the server is not ready: %w", ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-// PID is the program's process.
+// PID returns the process ID of the server.
 func (s *Server) PID() int { return s.command.Process.Pid }
 
-// Stop kills it: how it ends is nobody's business here.
+// Stop kills the server. A graceful exit is not needed here.
 func (s *Server) Stop() (err error) {
 	if s.command != nil && s.command.Process != nil {
 		err = s.command.Process.Kill()
-		_ = s.command.Wait() // it was killed
+		_ = s.command.Wait() // the process was killed
 	}
 	if s.directory != "" {
 		err = errors.Join(err, os.RemoveAll(s.directory))

@@ -36,7 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 )
 
-// Pod returns the Pod, as a server hands it to admission.
+// Pod returns the Pod, as a server passes it to admission.
 func Pod() (*corev1.Pod, error) {
 	data, err := evaluation.Request()
 	if err != nil {
@@ -57,8 +57,8 @@ func Pod() (*corev1.Pod, error) {
 	return pod, nil
 }
 
-// Creation returns the attributes of the creation of a Pod, which may be a type
-// that wraps one.
+// Creation returns the attributes of a request that creates a Pod. The object may be a type that
+// wraps a Pod.
 func Creation(pod interface {
 	runtime.Object
 	metav1.Object
@@ -74,8 +74,8 @@ func Creation(pod interface {
 		})
 }
 
-// Renewal returns the attributes of a node's renewal of its Lease, the most frequent
-// request of a cluster where nothing happens.
+// Renewal returns the attributes of a request with which a node renews its Lease. This is the most
+// frequent request in an idle cluster.
 func Renewal() admission.Attributes {
 	lease := &coordinationv1.Lease{
 		TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"},
@@ -85,12 +85,12 @@ func Renewal() admission.Attributes {
 		&metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
 }
 
-// ObjectInterfaces are those of a server that serves events in two groups.
+// ObjectInterfaces returns the interfaces of a server that serves events in two groups.
 func ObjectInterfaces() admission.ObjectInterfaces {
 	return admission.NewObjectInterfacesFromScheme(scheme.Scheme)
 }
 
-// NewDispatcher returns a dispatcher without policies, beside an empty cluster.
+// NewDispatcher returns a dispatcher without policies, for an empty cluster.
 func NewDispatcher() (*dispatch.Dispatcher, error) {
 	client := fake.NewClientset()
 	return dispatch.New(dispatch.Config{

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package sample has what benchmarks of admission measure with: a policy in
-// Rust, a Pod of 9 KB, and a dispatcher to take one to the other.
+// Package sample contains samples for benchmarks of admission: a policy in Rust, a 9 KB Pod, and a
+// dispatcher.
 package sample
 
 import (
@@ -35,20 +35,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// modulePath is where the policy is, from the root of the repository.
+// modulePath is the path of the policy's module, from the root of the repository.
 const modulePath = "test/policies/pod-privileged/policy.wasm"
 
-// Variant returns a module that does what binary does and is another: a custom
-// section at its end holds n. Policies of one and the same module would share its
-// code and its instances.
+// Variant returns a module that behaves like binary, but has a different digest: it has a custom
+// section with n at the end. Policies with the same module would share code and instances.
 func Variant(binary []byte, n int) []byte {
 	name := "variant " + strconv.Itoa(n)
 	return append(bytes.Clone(binary),
 		append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
 }
 
-// WriteModules writes n variants of the policy into directory, which nobody but
-// the owner may be able to write. [ModulePath] says where each is.
+// WriteModules writes n variants of the policy to directory, which only its owner may be able to
+// write. [ModulePath] returns the path of each variant.
 func WriteModules(directory string, n int) error {
 	binary, err := os.ReadFile(modulePath)
 	if err != nil {
@@ -62,13 +61,12 @@ func WriteModules(directory string, n int) error {
 	return nil
 }
 
-// ModulePath is where in directory the variant n of the policy is.
+// ModulePath returns the path of variant n of the policy in directory.
 func ModulePath(directory string, n int) string {
 	return filepath.Join(directory, fmt.Sprintf("policy-%d.wasm", n))
 }
 
-// Policy returns a policy of the module at path that is asked about the creation
-// and the update of a resource.
+// Policy returns a policy with the module at path that matches creates and updates of a resource.
 func Policy(name, path, resource string) wasmadmission.Policy {
 	return wasmadmission.Policy{
 		Name:          name,
@@ -90,8 +88,7 @@ func Policy(name, path, resource string) wasmadmission.Policy {
 	}
 }
 
-// PodPolicies returns policies that are asked about Pods, one of each of the
-// first n modules in directory.
+// PodPolicies returns policies that match Pods, one for each of the first n modules in directory.
 func PodPolicies(directory string, n int) []wasmadmission.Policy {
 	policies := make([]wasmadmission.Policy, n)
 	for k := range policies {
@@ -100,8 +97,7 @@ func PodPolicies(directory string, n int) []wasmadmission.Policy {
 	return policies
 }
 
-// Load makes policies ready, under the limits of a configuration that sets none.
-// The caller closes the set.
+// Load loads policies with the default limits. The caller must close the set.
 func Load(ctx context.Context, e *engine.Engine,
 	policies ...wasmadmission.Policy) (*policyset.Set, error) {
 	unset, err := assembly.Decode(nil)

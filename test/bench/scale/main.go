@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command scale measures what a thousand policies cost that are a thousand settings of few
-// modules: what they add to a start, cold and warm, and to memory, what a request costs that
-// none of them wants, and one that one wants, and what it takes to take over a change of one.
-// Run it from the root of the repository.
+// Command scale measures the cost of a thousand policies that use few modules with different
+// settings: what they add to a cold and a warm start and to memory, the cost of a request that
+// matches no policy and of one that matches one policy, and the cost of a change of one policy. Run
+// it from the root of the repository.
 //
-// Every measurement is made in a process of its own, which does what a server does: it reads
-// the policies' manifests from a directory, loads and serves them, and watches the directory.
+// Every measurement runs in its own process, which works like a server: it reads the policies'
+// manifests from a directory, loads and serves them, and watches the directory.
 package main
 
 import (
@@ -42,18 +42,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// manyPolicies is how many there are, of few or of some more modules.
+// manyPolicies is the number of policies. They use either fewModules or manyModules modules.
 const manyPolicies, fewModules, manyModules = 1000, 10, 300
 
-// starts is how often what is compiled already is started.
+// starts is the number of warm starts.
 const starts = 3
 
 func main() {
 	engine.ServeCompilations()
 	directory := flag.String("directory", "",
-		"measure the policies in a directory; for the command itself")
+		"measure the policies in a directory; for internal use")
 	requests := flag.Bool("requests", false,
-		"measure requests and a change too; for the command itself")
+		"also measure requests and a change; for internal use")
 	flag.Parse()
 	ctx := klog.NewContext(context.Background(), logr.Discard())
 	work := run
@@ -66,12 +66,13 @@ func main() {
 	}
 }
 
-// result is what one process measured.
+// result holds the measurements of one process.
 type result struct {
-	// Start is the time until the policies were served, and Processor what that took of this
-	// process, without those that compile.
+	// Start is the time until the policies were served. Processor is the processor time that this
+	// process used for it, without compiler processes.
 	Start, Processor time.Duration
-	// Resident is what was in memory then, in bytes, without garbage, and WithGarbage with it.
+	// Resident is the resident memory after the start in bytes, without garbage. WithGarbage
+	// includes garbage.
 	Resident, WithGarbage int64
 	requests
 }
@@ -110,11 +111,11 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
-// processes are the first start of some policies, and one of those after it.
+// processes are the results of a cold start and of a warm start.
 type processes struct{ cold, warm *result }
 
-// start starts so many policies of so many modules again and again, and has requests
-// measured at the last time.
+// start repeatedly starts a number of policies that use a number of modules. The last start also
+// measures requests.
 func start(ctx context.Context, modules string, policies, of int,
 	requests bool) (p processes, err error) {
 	directory := filepath.Join(modules, fmt.Sprintf("%d-of-%d", policies, of))
@@ -129,7 +130,7 @@ func start(ctx context.Context, modules string, policies, of int,
 		if err != nil {
 			return p, err
 		}
-		if p.warm != nil { // the least is what it takes when nothing else goes on
+		if p.warm != nil { // the minimum is the time without other load
 			next.Start, next.Processor = min(next.Start, p.warm.Start),
 				min(next.Processor, p.warm.Processor)
 			next.Resident, next.WithGarbage = min(next.Resident, p.warm.Resident),
@@ -140,7 +141,7 @@ func start(ctx context.Context, modules string, policies, of int,
 	return p, nil
 }
 
-// process has a process of its own measure the policies in a directory.
+// process measures the policies in a directory in a child process.
 func process(ctx context.Context, directory string, requests bool) (*result, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -157,7 +158,7 @@ func process(ctx context.Context, directory string, requests bool) (*result, err
 	return r, json.Unmarshal(out, r)
 }
 
-// report prints what policies add to a process without any.
+// report prints what policies add to a process without policies.
 func report(name string, none, p processes) {
 	figure.Print(name+"_added_mib", float64(p.warm.Resident-none.warm.Resident)/(1<<20), "MiB")
 	figure.Print(name+"_added_with_garbage_mib",

@@ -35,17 +35,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// requests is what requests cost, and a change.
+// requests holds the costs of requests and of a change.
 type requests struct {
-	// NoMatch is what a request costs that no policy wants, in ns, and OneMatch the
-	// processor time of one that one policy evaluates.
+	// NoMatch is the time of a request that matches no policy, in ns. OneMatch is the processor
+	// time of a request that one policy evaluates.
 	NoMatch  float64
 	OneMatch time.Duration
 	// Reload is the processor time from a change of one policy until the change is served.
 	Reload time.Duration
 }
 
-// measure starts the policies in a directory as a server does, and prints what it measured.
+// measure starts the policies in a directory as a server does, and prints the measurements.
 func measure(ctx context.Context, directory string, more bool) (err error) {
 	dispatcher, err := sample.NewDispatcher()
 	if err != nil {
@@ -54,7 +54,7 @@ func measure(ctx context.Context, directory string, more bool) (err error) {
 	defer dispatcher.Close()
 	var r result
 	began, used := time.Now(), figure.ProcessorTime()
-	manager, err := serve(ctx, directory) // nothing of it is closed: the process ends
+	manager, err := serve(ctx, directory) // not closed, because the process exits
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func serve(ctx context.Context, directory string) (*reload.Manager, error) {
 	data, err := json.Marshal(map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policyDirectory": manifests(directory), "stateDirectory": state(directory),
-		// a busy machine is slow to compile 300 modules
+		// compiling 300 modules takes long on a busy machine
 		"reload": map[string]any{"loadTimeout": "1h"},
 	})
 	if err != nil {
@@ -127,15 +127,14 @@ func (r *result) measure(ctx context.Context, dispatcher *dispatch.Dispatcher,
 	return err
 }
 
-// change changes the message of the first policy some times, and returns the median of what that
-// takes.
+// change repeatedly changes the message of the first policy, and returns the median processor time.
 func change(ctx context.Context, manager *reload.Manager, directory string) (time.Duration, error) {
 	const changes, patience = 5, time.Minute
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan struct{}, changes+2)
 	manager.Subscribe(func(*policyset.Set) { served <- struct{}{} })
-	<-served // what is served already
+	<-served // the current set
 	go manager.Run(ctx)
 	var took []time.Duration
 	for n := range changes {
@@ -147,7 +146,7 @@ func change(ctx context.Context, manager *reload.Manager, directory string) (tim
 		select {
 		case <-served:
 		case <-time.After(patience):
-			return 0, errors.New("a change was not taken over")
+			return 0, errors.New("a change was not served")
 		}
 		took = append(took, figure.ProcessorTime()-used)
 	}

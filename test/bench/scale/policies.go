@@ -25,16 +25,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// resources are what the policies want, in turn, but for the first policy: it alone wants Pods.
+// resources are the resources that the policies match, in turns. Only the first policy matches
+// Pods.
 var resources = []string{
 	"deployments", "services", "ingresses", "configmaps", "secrets", "namespaces",
 }
 
-// What a directory of policies holds.
+// Parts of a directory of policies.
 func manifests(directory string) string { return filepath.Join(directory, "policies") }
 func state(directory string) string     { return filepath.Join(directory, "state") }
 
-// writePolicies writes so many policies of so many of the modules, a file for each.
+// writePolicies writes a number of policies that use a number of the modules, one file each.
 func writePolicies(directory, modules string, policies, of int) error {
 	for _, path := range []string{manifests(directory), state(directory)} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
@@ -76,7 +77,7 @@ func writePolicy(directory string, n int, resource, module, message string) erro
 	if err != nil {
 		return err
 	}
-	// A file is there at once or not at all.
+	// Rename the file, so that it appears complete.
 	path := filepath.Join(manifests(directory), name+".json")
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return err

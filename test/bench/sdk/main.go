@@ -14,12 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command sdk compares two builds of the Go policies of this repository, such as those before
-// and after a change of sdk/go: size, time to load, and fuel and processor time of an evaluation.
+// Command sdk compares two builds of this repository's Go policies, such as before and after a
+// change of sdk/go: their size, their loading time, and the fuel and processor time of an
+// evaluation.
 //
 //	go run ./test/bench/sdk BEFORE AFTER
 //
-// The arguments are directories with modules. Builds are measured in turns.
+// The arguments are directories with modules. The builds are measured in turns.
 package main
 
 import (
@@ -36,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// policies are those that are measured, with settings that accept the request.
+// policies are the measured policies, with settings with which they accept the request.
 var policies = []struct{ name, settings string }{
 	{"required-labels", `{"labels":{"app.kubernetes.io/name":".+"}}`},
 	{"deny-deletion", `{"operations":["DELETE","CONNECT"],"protectedLabel":"protected"}`},
@@ -111,7 +112,7 @@ func run(ctx context.Context, directories []string) error {
 	return nil
 }
 
-// build is a build of a policy, with an engine of its own.
+// build is a build of a policy with its own engine.
 type build struct {
 	engine *engine.Engine
 	guest  *wapc.Guest

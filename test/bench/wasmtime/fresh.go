@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// fresh runs a waPC guest in wasmtime, on an instance for each evaluation. Like the
-// policy server it has code check for a deadline by epochs.
+// fresh runs a waPC guest in wasmtime, on a new instance for each evaluation. Like Kubewarden's
+// policy-server, it uses epochs for deadlines.
 type fresh struct {
 	engine *wasmtime.Engine
 	module *wasmtime.Module
@@ -55,7 +55,7 @@ func newFresh(wasm []byte) (*fresh, error) {
 	return f, f.defineHost()
 }
 
-// defineHost defines the waPC imports. No guest here makes host calls.
+// defineHost provides the waPC imports. No guest here makes host calls.
 func (f *fresh) defineHost() error {
 	define := func(name string, params, results int, call func(memory []byte, args []int32)) error {
 		i32 := wasmtime.NewValType(wasmtime.KindI32)

@@ -13,10 +13,9 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
-// Command wasmtime compares an evaluation with one in wasmtime on an instance that is
-// made for it, which is how Kubewarden's policy server runs policies. It has a module
-// of its own, as the product does not depend on wasmtime. Run it from the root of the
-// repository.
+// Command wasmtime compares an evaluation with one in wasmtime on a new instance, which is how
+// Kubewarden's policy-server runs policies. It has its own module, so that the product does not
+// depend on wasmtime. Run it from the root of the repository.
 package main
 
 import (
@@ -94,7 +93,7 @@ func compare(ctx context.Context, e *engine.Engine, language string, wasm, reque
 		return err
 	}
 	if ours.Accepted != theirs.Accepted || ours.Message != theirs.Message {
-		return fmt.Errorf("the answers differ: %+v and %+v", ours, theirs)
+		return fmt.Errorf("the responses differ: %+v and %+v", ours, theirs)
 	}
 	figure.Print(language+"_us", figure.Microseconds(cpu[0]), "us")
 	figure.Print(language+"_wasmtime_fresh_us", figure.Microseconds(cpu[1]), "us")

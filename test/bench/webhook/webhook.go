@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhook serves policies as wasm-admission-webhook does, by its handler, for
-// comparison with their evaluation in process. The server is in the process that measures:
-// the program itself wants a cluster, which some benchmarks do without.
+// Package webhook serves policies with the handler of wasm-admission-webhook, for comparison with
+// evaluation in process. The server runs inside the benchmark's process, because the real program
+// needs a cluster and some benchmarks have none.
 package webhook
 
 import (
@@ -34,16 +34,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
-// Endpoint says how to reach the webhooks of a server.
+// Endpoint describes how to reach a server's webhooks.
 type Endpoint struct {
-	// URLs are those of the webhooks.
+	// URLs are the webhooks' URLs.
 	URLs []string `json:"urls"`
-	// CABundle verifies its certificate, in PEM.
+	// CABundle contains the certificates, in PEM, that verify the server's certificate.
 	CABundle []byte `json:"caBundle"`
 }
 
-// Webhook returns the n-th webhook of the server, asked about the creation of
-// Pods in the namespaces that the selector selects. Its name begins with prefix.
+// Webhook returns the n-th webhook of the server. It matches the creation of Pods in the selected
+// namespaces, and its name has the prefix.
 func (e Endpoint) Webhook(prefix string, n int,
 	namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
 	return admissionregistrationv1.ValidatingWebhook{
@@ -77,7 +77,7 @@ type Server struct {
 	close  func()
 }
 
-// Serve starts a server that has a webhook for each policy of a set. The caller closes it,
+// Serve starts a server with a webhook for each policy in a set. The caller must close the server
 // before the set.
 func Serve(set *policyset.Set) (*Server, error) {
 	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost",
@@ -106,7 +106,7 @@ func Serve(set *policyset.Set) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server.
+// Close stops the server.
 func (s *Server) Close() {
 	s.server.Close()
 	s.close()

@@ -36,13 +36,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// How long each part of a measurement takes.
+// The durations of the parts of a measurement.
 const (
 	warmUp  = 2 * time.Second
 	measure = 8 * time.Second
 )
 
-// several is how many senders share the connection where a server shows the most it can do.
+// several is the number of senders on the connection when a server's maximum throughput is
+// measured.
 const several = 8
 
 // client sends admission reviews over one connection, as an apiserver does.
@@ -52,7 +53,7 @@ type client struct {
 }
 
 func newClient(body []byte) *client {
-	// The server's certificate is made for this.
+	// The server's certificate was created for this benchmark.
 	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // loopback, in a benchmark
 	return &client{
 		http: &http.Client{
@@ -68,7 +69,7 @@ func newClient(body []byte) *client {
 
 func (c *client) close() { c.http.CloseIdleConnections() }
 
-// send sends a review to a policy, which has to admit it.
+// send sends a review to a policy, which must admit it.
 func (c *client) send(ctx context.Context, url string) (err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(c.body))
 	if err != nil {
@@ -85,7 +86,7 @@ func (c *client) send(ctx context.Context, url string) (err error) {
 		return err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %d: %s", url, response.StatusCode, text)
+		return fmt.Errorf("%s responded with status %d: %s", url, response.StatusCode, text)
 	}
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(text, &review); err != nil {
@@ -97,8 +98,8 @@ func (c *client) send(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// closed has senders send as fast as they are answered, and returns how many reviews were
-// answered in a second, and in a second of the server's processor time.
+// closed runs senders that send the next review after each response. It returns the number of
+// reviews per second, and per second of the server's processor time.
 func closed(ctx context.Context, c *client, t target, senders int,
 	duration time.Duration) (rate, perCore float64, err error) {
 	used, err := figure.ProcessorTimeOf(t.pid())
@@ -130,8 +131,8 @@ func closed(ctx context.Context, c *client, t target, senders int,
 	return n / took.Seconds(), n / (now - used).Seconds(), nil
 }
 
-// open sends reviews at a rate, whether those before are answered or not, and returns the
-// 99th percentile of the time from when each was due.
+// open sends reviews at a rate, without waiting for responses, and returns the 99th percentile of
+// the time from when a review was due to its response.
 func open(ctx context.Context, c *client, t target, rate float64,
 	duration time.Duration) (time.Duration, error) {
 	var (
@@ -164,13 +165,13 @@ func open(ctx context.Context, c *client, t target, rate float64,
 	return took[len(took)*99/100], nil
 }
 
-// resident returns what of a process is in memory, in MiB, without its children.
+// resident returns the resident memory of a process in MiB, without its children.
 func resident(pid int) (float64, error) {
 	bytes, err := figure.Resident(pid)
 	return float64(bytes) / (1 << 20), err
 }
 
-// peak watches what a process has in memory until stop is called, which returns the most.
+// peak watches the resident memory of a process until stop is called. stop returns the maximum.
 func peak(pid int) (stop func() float64) {
 	ended, most := make(chan struct{}), make(chan float64)
 	go func() {

@@ -14,16 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command webhookserver measures bin/wasm-admission-webhook as an apiserver uses it, with one
-// policy in Rust and with ten of which each review asks one, over one connection:
+// Command webhookserver measures bin/wasm-admission-webhook as an apiserver uses it, over one
+// connection. It serves one Rust policy, or ten, of which each review goes to one:
 //
-//   - reviews_per_core: reviews answered in a second of the server's processor time, with
-//     eight senders, and with one sender, who leaves the server idle between reviews;
-//   - p99_at_70: the 99th percentile of the time to an answer at 70 % of one sender's rate;
-//   - memory_idle and memory_loaded: what the server has in memory.
+//   - reviews_per_core: reviews per second of the server's processor time, with
+//     eight senders, and with one sender, which leaves the server idle between reviews;
+//   - p99_at_70: the 99th percentile of the response time at 70 % of one sender's rate;
+//   - memory_idle and memory_loaded: the server's resident memory.
 //
-// With POLICY_SERVER set to the path of Kubewarden's policy-server, that is measured beside
-// it, in turns.
+// If POLICY_SERVER is the path of Kubewarden's policy-server, the command measures both servers in
+// turns.
 package main
 
 import (
@@ -40,7 +40,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// rounds is how often each server is measured, in turns.
+// rounds is the number of measurements of each server, in turns.
 const rounds = 3
 
 func main() {
@@ -80,10 +80,10 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
-// results are those of one server.
+// results are the results of one server.
 type results struct{ perCore, oneSender, rate, p99, idle, loaded []float64 }
 
-// compare measures the servers with some policies.
+// compare measures the servers with a number of policies.
 func compare(ctx context.Context, cluster *harness.Server, directory string, policies int,
 	body []byte) (err error) {
 	targets, err := start(ctx, cluster, directory, policies)

@@ -29,17 +29,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// target is a server that is measured.
+// target is a measured server.
 type target interface {
-	// name is how its figures begin.
+	// name is the prefix of the server's figures.
 	name() string
-	// url is where the n-th review goes: to one policy after another.
+	// url returns the URL for the n-th review. Reviews go to one policy after another.
 	url(n int) string
 	pid() int
 	stop() error
 }
 
-// start starts the servers that there are.
+// start starts all available servers.
 func start(ctx context.Context, cluster *harness.Server, directory string,
 	policies int) ([]target, error) {
 	w, err := startWebhook(cluster, directory, policies)
@@ -53,7 +53,7 @@ func start(ctx context.Context, cluster *harness.Server, directory string,
 	return []target{w, policyServer{p}}, nil
 }
 
-// webhook is ours.
+// webhook is this repository's webhook server.
 type webhook struct {
 	*harness.Webhook
 	directory string
@@ -98,7 +98,7 @@ func (w *webhook) pid() int { return w.PID() }
 
 func (w *webhook) stop() error { return errors.Join(w.Stop(), os.RemoveAll(w.directory)) }
 
-// policyServer is Kubewarden's.
+// policyServer is Kubewarden's policy-server.
 type policyServer struct{ *policyserver.Server }
 
 func (policyServer) name() string { return "policy_server" }

@@ -31,14 +31,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// cluster is three nodes and those who write to them.
+// cluster is three nodes and the writers.
 type cluster struct {
 	nodes   [3]*node
 	hammer  *hammer.Hammer
 	watcher *watcher
 }
 
-// newCluster starts three etcds and no server yet.
+// newCluster starts three etcd members, but no server.
 func newCluster(t *testing.T) *cluster {
 	c := &cluster{}
 	require.NoError(t,
@@ -55,7 +55,8 @@ func newCluster(t *testing.T) *cluster {
 		n.startEtcd(t)
 	}
 	c.hammer = &hammer.Hammer{
-		// Each writer stays with one server, so that those of others go on while one is away.
+		// Each writer uses one server, so that the writers of other servers continue while one is
+		// away.
 		Client: func(writer int) (dynamic.Interface, error) {
 			return c.nodes[writer%len(c.nodes)].dynamic, nil
 		},
@@ -66,7 +67,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// others are the nodes beside one.
+// others returns all nodes except one.
 func (c *cluster) others(n *node) (others []*node) {
 	for _, other := range c.nodes {
 		if other != n {
@@ -76,7 +77,7 @@ func (c *cluster) others(n *node) (others []*node) {
 	return others
 }
 
-// restart starts servers, all at once, and waits until they are ready.
+// restart starts servers at the same time, and waits until they are ready.
 func (c *cluster) restart(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
@@ -92,17 +93,17 @@ func (c *cluster) requireReady(t *testing.T, nodes ...*node) {
 	}
 }
 
-// requireUnharmed checks what has to be true after each fault: nothing violating is stored,
-// whichever server is asked, and none just refuses everything.
+// requireUnharmed checks what must hold after each fault: no server shows a stored violating
+// object, and no server denies everything.
 func (c *cluster) requireUnharmed(t *testing.T) {
 	t.Helper()
 	c.requireAllowed(t, c.nodes[:]...)
-	require.Zero(t, c.unenforced(t), "violating writes got in")
+	require.Zero(t, c.unenforced(t), "violating writes were admitted")
 	c.hammer.RequireDenials(t)
 }
 
-// unenforced counts the violating writes that were admitted: those that a server finds
-// stored, or those that were answered so, if these are more.
+// unenforced returns the number of violating writes that were admitted. It counts the stored
+// objects that each server shows, and positive responses, and returns the largest number.
 func (c *cluster) unenforced(t *testing.T) int {
 	t.Helper()
 	unenforced := int(c.hammer.Admitted())
@@ -114,11 +115,11 @@ func (c *cluster) unenforced(t *testing.T) int {
 	return unenforced
 }
 
-// requireAllowed waits until writes that comply, of each kind, pass through servers.
+// requireAllowed waits until servers admit complying writes of each kind.
 func (c *cluster) requireAllowed(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
-		hammer.Eventually(t, "writes that comply pass through "+n.name, func() error {
+		hammer.Eventually(t, n.name+" admits complying writes", func() error {
 			var refused []error
 			for _, object := range hammer.Complying() {
 				refused = append(refused, n.comply(t, object))
@@ -128,34 +129,34 @@ func (c *cluster) requireAllowed(t *testing.T, nodes ...*node) {
 	}
 }
 
-// requireNoQuorum checks that nothing can be written through servers.
+// requireNoQuorum checks that no write succeeds through the servers.
 func (c *cluster) requireNoQuorum(t *testing.T, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {
-		hammer.Eventually(t, "no write passes through "+n.name, func() error {
+		hammer.Eventually(t, "no write succeeds through "+n.name, func() error {
 			if n.comply(t, hammer.ConfigMap("", "team", "red")) == nil {
-				return errors.New("a write has passed")
+				return errors.New("a write succeeded")
 			}
 			return nil
 		})
 	}
 }
 
-// comply writes an object and removes it again.
+// comply creates an object and deletes it again.
 func (n *node) comply(t *testing.T, object hammer.Object) error {
 	ctx, cancel := context.WithTimeout(t.Context(), hammer.AnswerTimeout)
 	defer cancel()
 	return hammer.Comply(ctx, n.dynamic, object)
 }
 
-// requireDenied waits until a server denies whatever is new.
+// requireDenied waits until a server denies all violating objects that would be new.
 func (n *node) requireDenied(t *testing.T) {
 	t.Helper()
 	n.requireDeniedOf(t, "create ")
 }
 
-// requireDeniedWithoutStore is the same for a server that has no etcd. Pods and what makes
-// them it does not get so far with: Kubernetes' own plugins read limits and quotas first.
+// requireDeniedWithoutStore is like requireDenied for a server without etcd. It leaves out Pods and
+// workloads, for which Kubernetes' own plugins first read limits and quotas.
 func (n *node) requireDeniedWithoutStore(t *testing.T) {
 	t.Helper()
 	n.requireDeniedOf(t, "create a ConfigMap ")
@@ -171,17 +172,17 @@ func (n *node) requireDeniedOf(t *testing.T, prefix string) {
 			err := v.Write(t.Context(), n.dynamic)
 			require.Error(t, err)
 			if !hammer.DeniedBy(err, v.Policy) {
-				return fmt.Errorf("it was answered: %w", err)
+				return fmt.Errorf("the response was: %w", err)
 			}
 			return nil
 		})
 	}
 }
 
-// leader is the node whose etcd leads.
+// leader returns the node whose etcd is the leader.
 func (c *cluster) leader(t *testing.T, among ...*node) (leader *node) {
 	t.Helper()
-	hammer.Eventually(t, "an etcd leads", func() error {
+	hammer.Eventually(t, "an etcd member is the leader", func() error {
 		var problems []error
 		for _, n := range among {
 			leads, err := n.leads(t)
@@ -191,7 +192,7 @@ func (c *cluster) leader(t *testing.T, among ...*node) (leader *node) {
 			}
 			problems = append(problems, err)
 		}
-		return fmt.Errorf("none does: %w", errors.Join(problems...))
+		return fmt.Errorf("none is: %w", errors.Join(problems...))
 	})
 	return leader
 }

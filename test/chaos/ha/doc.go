@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package ha has violating writes hammer three real kube-apiservers with three real etcds,
-// each pair in a network namespace of its own, while everything goes wrong between them:
-// partitions, crashes, elections, changes of policies that are half rolled out, and clocks
-// that are off. Its test takes minutes and needs root, so that it runs by `make chaos-ha`
-// only.
+// Package ha sends violating writes to three real kube-apiservers with three real etcd members,
+// each pair in its own network namespace, while it injects faults: partitions, crashes, elections,
+// half-rolled-out policy changes, and skewed clocks. The test takes minutes and needs root, so it
+// only runs with `make chaos-ha`.
 package ha

@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-// nodeUnplugged takes a node off the network, with its writers' requests on their way.
+// nodeUnplugged takes a node off the network while its writers' requests are in flight.
 func nodeUnplugged(t *testing.T, c *cluster) {
 	n := c.nodes[0]
 	n.unplug(t)
@@ -32,8 +32,8 @@ func nodeUnplugged(t *testing.T, c *cluster) {
 	n.requireDenied(t)
 }
 
-// minority has a node hear and be heard by none of the others, but by writers. It stores
-// nothing, and denies all the same.
+// minority cuts a node off from the other nodes, but not from the writers. The node cannot store
+// anything, but still denies violating writes.
 func minority(t *testing.T, c *cluster) {
 	n := c.nodes[2]
 	n.cut(t, c.others(n), heard, said)
@@ -44,12 +44,12 @@ func minority(t *testing.T, c *cluster) {
 	c.requireReady(t, n)
 }
 
-// oneWay has the etcd that leads be deaf to the others, which hear it; and then the other
-// way around.
+// oneWay cuts the etcd leader off in one direction: first it cannot receive from the others, and
+// then it cannot send to them.
 func oneWay(t *testing.T, c *cluster) {
 	for _, d := range []direction{heard, said} {
 		n := c.leader(t, c.nodes[:]...)
-		t.Logf("%s, which leads: no %s", n.name, d)
+		t.Logf("leader %s: no %s", n.name, d)
 		n.cut(t, c.others(n), d)
 		c.requireNoQuorum(t, n)
 		n.requireDeniedWithoutStore(t)
@@ -60,8 +60,8 @@ func oneWay(t *testing.T, c *cluster) {
 	}
 }
 
-// allApart cuts all nodes off from each other: nothing can be written at all, and nothing
-// violating is when they find each other again.
+// allApart cuts all nodes off from each other. Nothing can be written, and once the nodes are
+// connected again, nothing violating was stored.
 func allApart(t *testing.T, c *cluster) {
 	for _, n := range c.nodes {
 		n.cut(t, c.others(n), heard, said)
@@ -76,8 +76,8 @@ func allApart(t *testing.T, c *cluster) {
 	c.requireReady(t, c.nodes[:]...)
 }
 
-// rolledBackApart takes a change back while one node is cut off: what it serves depends on
-// its own files alone.
+// rolledBackApart rolls a change back while one node is cut off. Which policies a node serves
+// depends only on its own files.
 func rolledBackApart(t *testing.T, c *cluster) {
 	n := c.nodes[0]
 	c.change(t, "v2", c.nodes[:]...)

@@ -28,8 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// rollingChange has servers take another version one after another, and kills some of them
-// while they differ: one that has changed, and one that will take the change as it starts.
+// rollingChange changes servers to another version one by one, and kills servers while the versions
+// differ: one that has changed, and one that gets the change when it restarts.
 func rollingChange(t *testing.T, c *cluster) {
 	first, second, third := c.nodes[0], c.nodes[1], c.nodes[2]
 	c.change(t, "v2", first)
@@ -48,8 +48,8 @@ func rollingChange(t *testing.T, c *cluster) {
 	c.change(t, "v2", third)
 }
 
-// changedToAndFro swaps the sets of all servers again and again, with a policy renamed each
-// time: there is no moment in which neither the old nor the new one is enforced.
+// changedToAndFro switches all servers between the sets again and again. Each change renames a
+// policy. At every moment, either the old or the new policy must be enforced.
 func changedToAndFro(t *testing.T, c *cluster) {
 	version, err := c.nodes[0].serves(t.Context())
 	require.NoError(t, err)
@@ -62,14 +62,14 @@ func changedToAndFro(t *testing.T, c *cluster) {
 	}
 }
 
-// requireRefused waits until a server says that what it serves is not what is configured,
-// and why, while it serves a version.
+// requireRefused waits until a server reports why it does not serve the configured policies. It
+// must keep serving a version.
 func (c *cluster) requireRefused(t *testing.T, n *node, version, reason string) {
 	t.Helper()
 	hammer.Eventually(t, n.name+" refuses the change", func() error {
 		err := n.get(t, "/readyz/wasm-admission-policies")
 		if err == nil || !strings.Contains(err.Error(), reason) {
-			return fmt.Errorf("it says: %w", err)
+			return fmt.Errorf("it reports: %w", err)
 		}
 		return nil
 	})
@@ -77,8 +77,8 @@ func (c *cluster) requireRefused(t *testing.T, n *node, version, reason string) 
 	n.requireDenied(t)
 }
 
-// badChange has one server get policies that cannot be loaded: it serves what it had, and
-// says so.
+// badChange gives one server policies that cannot be loaded. The server keeps its previous
+// policies, and reports the failure.
 func badChange(t *testing.T, c *cluster) {
 	n := c.nodes[0]
 	version, err := n.serves(t.Context())
@@ -93,14 +93,14 @@ func badChange(t *testing.T, c *cluster) {
 		c.watcher.requireState(t, n, status.StateRefused)
 		c.requireUnharmed(t)
 	}
-	// It does not start anew with them.
+	// The server does not restart with the bad policies.
 	n.server.Kill9()
 	require.NotEmpty(t, n.requireNoStart(t))
 	n.choose(t, version)
 	c.restart(t, n)
 	c.requireVersion(t, version, n)
 
-	// Unless it may serve the set that it kept.
+	// It does restart if it may serve the last good set.
 	n.keepLastGood = true
 	require.NoError(t, n.server.Stop())
 	c.restart(t, n)
@@ -111,7 +111,7 @@ func badChange(t *testing.T, c *cluster) {
 	c.requireRefused(t, n, version, "a set that an earlier process kept is served")
 	c.requireUnharmed(t)
 	n.choose(t, version)
-	hammer.Eventually(t, "the change is mended", func() error {
+	hammer.Eventually(t, "the change is fixed", func() error {
 		return n.get(t, "/readyz/wasm-admission-policies")
 	})
 	n.keepLastGood = false
@@ -119,7 +119,7 @@ func badChange(t *testing.T, c *cluster) {
 	c.restart(t, n)
 }
 
-// moduleGone has the modules of one server vanish under it.
+// moduleGone deletes the modules of one server while it runs.
 func moduleGone(t *testing.T, c *cluster) {
 	n := c.nodes[1]
 	version, err := n.serves(t.Context())

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// serversKilled kills each server while the others go on.
+// serversKilled kills each server in turn, while the others continue.
 func serversKilled(t *testing.T, c *cluster) {
 	for _, n := range c.nodes {
 		n.server.Kill9()
@@ -38,7 +38,7 @@ func serversKilled(t *testing.T, c *cluster) {
 	}
 }
 
-// allServersKilled leaves nobody, and has all come up at the same time.
+// allServersKilled kills all servers, and restarts them at the same time.
 func allServersKilled(t *testing.T, c *cluster) {
 	for _, n := range c.nodes {
 		n.server.Kill9()
@@ -46,7 +46,7 @@ func allServersKilled(t *testing.T, c *cluster) {
 	c.restart(t, c.nodes[:]...)
 }
 
-// serversStopped has each server drain, with writers at it, and start again.
+// serversStopped gracefully stops each server in turn, while its writers continue, and restarts it.
 func serversStopped(t *testing.T, c *cluster) {
 	for _, n := range c.nodes {
 		require.NoError(t, n.server.Stop())
@@ -55,8 +55,8 @@ func serversStopped(t *testing.T, c *cluster) {
 	}
 }
 
-// etcdKilled takes its store from one server. That is not the policies' failure: it goes on
-// to deny.
+// etcdKilled kills the etcd of one server. The server still denies violating writes, and reports no
+// failure of its policies.
 func etcdKilled(t *testing.T, c *cluster) {
 	n := c.nodes[1]
 	n.etcd.Kill9()
@@ -68,21 +68,21 @@ func etcdKilled(t *testing.T, c *cluster) {
 	c.requireReady(t, n)
 }
 
-// leaderFrozen has the etcd that leads hang, so that another is elected, and wake up as a
-// leader that is none any more.
+// leaderFrozen freezes the etcd leader until another member is elected. When the old leader wakes
+// up, it is no longer the leader.
 func leaderFrozen(t *testing.T, c *cluster) {
 	old := c.leader(t, c.nodes[:]...)
 	freeze(t, old.etcd)
 	leader := c.leader(t, c.others(old)...)
-	t.Logf("%s led, and %s does now", old.name, leader.name)
+	t.Logf("%s was the leader, and now %s is", old.name, leader.name)
 	c.requireAllowed(t, c.others(old)...)
 	old.requireDeniedWithoutStore(t)
 	thaw(t, old.etcd)
 	c.requireReady(t, c.nodes[:]...)
 }
 
-// serverFrozen has a server stopped while the policies change on all nodes: it wakes up
-// with requests that it began with before, and with policies of before.
+// serverFrozen freezes a server while the policies change on all nodes. It wakes up with old
+// requests in progress and with the old policies.
 func serverFrozen(t *testing.T, c *cluster) {
 	n := c.nodes[1]
 	before, err := c.nodes[0].serves(t.Context())
@@ -103,20 +103,20 @@ func serverFrozen(t *testing.T, c *cluster) {
 	c.requireVersion(t, next, n)
 }
 
-// waitUnanswered waits until some writers have waited in vain.
+// waitUnanswered waits until some writers got no response.
 func (c *cluster) waitUnanswered(t *testing.T) {
 	t.Helper()
 	before := c.hammer.Unanswered()
-	hammer.Eventually(t, "writers wait in vain", func() error {
+	hammer.Eventually(t, "writers get no response", func() error {
 		if missed := c.hammer.Unanswered() - before; missed < 3 {
-			return fmt.Errorf("%d writes without an answer", missed)
+			return fmt.Errorf("%d writes without a response", missed)
 		}
 		return nil
 	})
 }
 
-// clocksOff has one server be an hour ahead and one an hour behind, with builds of it whose
-// clock can be shifted. They enforce and change policies as the third does.
+// clocksOff sets the clock of one server an hour ahead and of another an hour behind, with a build
+// whose clock can be shifted. They enforce and change policies like the third server.
 func clocksOff(t *testing.T, c *cluster) {
 	off := map[*node]time.Duration{c.nodes[1]: time.Hour, c.nodes[2]: -time.Hour}
 	for n, offset := range off {
@@ -124,7 +124,7 @@ func clocksOff(t *testing.T, c *cluster) {
 		n.clockOffset = offset
 		c.restart(t, n)
 		require.InDelta(t, offset.Seconds(), time.Until(n.clock(t)).Seconds(), 600,
-			"the clock of %s is off", n.name)
+			"the clock of %s must be skewed", n.name)
 		n.requireDenied(t)
 	}
 	before, err := c.nodes[0].serves(t.Context())
@@ -139,16 +139,16 @@ func clocksOff(t *testing.T, c *cluster) {
 	}
 	for n := range off {
 		n.server.Kill9()
-		// Its Lease is of a time that others have passed, or will not see for an hour.
+		// To the other servers, its Lease is an hour old, or an hour in the future.
 		c.watcher.requireState(t, n, status.StateUnknown)
 		n.clockOffset = 0
 		c.restart(t, n)
-		require.InDelta(t, 0, time.Until(n.clock(t)).Seconds(), 600, "the clock of %s is right",
+		require.InDelta(t, 0, time.Until(n.clock(t)).Seconds(), 600, "the clock of %s must be correct",
 			n.name)
 	}
 }
 
-// other is the other version.
+// other returns the other version.
 func other(version string) string {
 	return map[string]string{"v1": "v2", "v2": "v1"}[version]
 }

@@ -30,33 +30,34 @@ import (
 )
 
 const (
-	// writers is how many write at the same time, and pace how long each waits after one.
+	// writers is the number of concurrent writers, and pace is the time that each waits between two
+	// writes.
 	writers, pace = 20, 40 * time.Millisecond
-	// leastAttempts is how many violating writes have to be answered, and leastFaults how
-	// many faults survived, for the test to mean something.
+	// leastAttempts is the number of violating writes that must be answered, and leastFaults the
+	// number of faults that must be survived, for the test to be meaningful.
 	leastAttempts, leastFaults = 20_000, 8
 )
 
 var enabled = flag.Bool("chaos-ha", false,
-	"run the test, which takes minutes and makes namespaces as root")
+	"run the test, which takes minutes and needs root to create namespaces")
 
-// faults happen one after another.
+// faults are the faults, in the order in which they happen.
 var faults = []hammer.Fault[*cluster]{
 	{Name: "servers killed, one after another", Run: serversKilled},
 	{Name: "all servers killed", Run: allServersKilled},
-	{Name: "servers stopped with care, one after another", Run: serversStopped},
+	{Name: "servers stopped gracefully, one after another", Run: serversStopped},
 	{Name: "etcd killed", Run: etcdKilled},
 	{Name: "etcd leader frozen", Run: leaderFrozen},
 	{Name: "node unplugged", Run: nodeUnplugged},
-	{Name: "rolling change, and servers killed in it", Run: rollingChange},
-	{Name: "policies changed to and fro", Run: changedToAndFro},
+	{Name: "servers killed during a rolling change", Run: rollingChange},
+	{Name: "policies changed back and forth", Run: changedToAndFro},
 	{Name: "minority", Run: minority},
 	{Name: "one-way partition", Run: oneWay},
-	{Name: "nobody hears anybody", Run: allApart},
+	{Name: "all nodes cut off from each other", Run: allApart},
 	{Name: "bad change on one server", Run: badChange},
 	{Name: "module gone on one server", Run: moduleGone},
-	{Name: "server frozen through a change", Run: serverFrozen},
-	{Name: "change rolled back through a partition", Run: rolledBackApart},
+	{Name: "server frozen during a change", Run: serverFrozen},
+	{Name: "change rolled back during a partition", Run: rolledBackApart},
 	{Name: "clocks off by an hour", Run: clocksOff},
 }
 
@@ -95,14 +96,14 @@ func TestHighAvailability(t *testing.T) {
 	figure.Print("ha_skew_windows_longer_than_two_renewals", float64(long), "windows")
 	figure.Print("ha_skew_windows_longer_than_two_renewals_shown", float64(shown), "windows")
 	assert.NotZero(t, long)
-	assert.Equal(t, long, shown, "status shows skew that lasts")
+	assert.Equal(t, long, shown, "status must show lasting skew")
 	for _, n := range c.nodes {
 		assert.NoError(t, n.server.Stop(), n.name)
 	}
 }
 
-// prove has the first server enforce nothing, so that each violating write is seen to be
-// stored, and to be found by every server then.
+// prove makes the first server enforce nothing. It checks that each violating write is then stored,
+// and that every server shows it.
 func (c *cluster) prove(t *testing.T) {
 	for _, n := range c.nodes {
 		n.startServer(t, true)

@@ -30,23 +30,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// isolated is the environment variable of a process that runs in namespaces of its own.
+// isolated is the environment variable that is set in the process in the new namespaces.
 const isolated = "CHAOS_HA_ISOLATED"
 
-// scratch is where all files are: in memory, and nowhere else than in these namespaces.
+// scratch is the directory for all files. It is in memory, and only exists in the new namespaces.
 const scratch = "/run/chaos-ha"
 
-// isolate runs this test again as the first process of new namespaces: for processes,
-// networks, mounts and host names. They end with that process, and it with this one, by
-// whatever either is ended: the kernel then kills all that it has started, and removes
-// links, bridges, filters and files. So there is nothing to clean up, and nothing that an
-// interrupted test could leave.
+// isolate runs this test again as the first process in new process, network, mount and UTS
+// namespaces. However this process ends, that process ends too, and with it the namespaces: the
+// kernel kills all processes in them, and removes links, bridges, filters and files. So there is
+// nothing to clean up, and an interrupted test leaves nothing behind.
 func isolate(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Fatal("this test makes network, process and mount namespaces: run it as root")
+		t.Fatal("this test creates network, process and mount namespaces: run it as root")
 	}
 	before := traces(t)
-	// The signal comes when the thread ends that has started the process.
+	// The kernel sends the signal when the thread that started the process ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	arguments := []string{}
@@ -65,11 +64,11 @@ func isolate(t *testing.T) {
 		Pdeathsig: syscall.SIGKILL,
 	}
 	err := command.Run()
-	assert.Equal(t, before, traces(t), "links or namespaces are left behind")
-	require.NoError(t, err, "the test in its own namespaces, whose output is above")
+	assert.Equal(t, before, traces(t), "links or namespaces were left behind")
+	require.NoError(t, err, "the test in its own namespaces failed, see its output above")
 }
 
-// traces are the network links and named network namespaces that there are.
+// traces returns the existing network links and named network namespaces.
 func traces(t *testing.T) (names []string) {
 	links, err := net.Interfaces()
 	require.NoError(t, err)
@@ -81,25 +80,25 @@ func traces(t *testing.T) (names []string) {
 	return append(names, namespaces...)
 }
 
-// settle makes the new namespaces a place to work in.
+// settle prepares the new namespaces.
 func settle(t *testing.T) {
 	require.NoError(t, syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 	require.NoError(t, syscall.Mount("proc", "/proc", "proc", 0, ""))
-	// The names of network namespaces are files below /run, too.
+	// The names of network namespaces are also files below /run.
 	require.NoError(t, syscall.Mount("chaos-ha", "/run", "tmpfs", 0, "mode=0755,size=8g"))
 	require.NoError(t, os.MkdirAll(here, 0o700))
-	// Connections through a partition are found to be dead before the test is over.
+	// Detect dead connections through a partition before the test is over.
 	for _, name := range []string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS", "HTTP2_PING_TIMEOUT_SECONDS"} {
 		t.Setenv(name, "3")
 	}
 }
 
-// keepLogs copies logs out of the namespaces if the test has failed.
+// keepLogs copies the logs out of the namespaces if the test failed.
 func keepLogs(t *testing.T) {
 	if !t.Failed() {
 		return
 	}
-	directory, err := os.MkdirTemp("", "chaos-ha-logs-") //nolint:usetesting // it is to outlive the test
+	directory, err := os.MkdirTemp("", "chaos-ha-logs-") //nolint:usetesting // must outlive the test
 	require.NoError(t, err)
 	logs, _ := filepath.Glob(scratch + "/*/*.log") // the pattern is well-formed
 	for _, log := range logs {

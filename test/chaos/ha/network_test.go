@@ -27,10 +27,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bridge is the link that joins the nodes, in the namespace where the writers are.
+// bridge is the link that connects the nodes, in the writers' namespace.
 const bridge = "ha"
 
-// run runs a command to its end.
+// run runs a command, which must succeed.
 func run(t *testing.T, input string, command ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
@@ -39,13 +39,13 @@ func run(t *testing.T, input string, command ...string) {
 	require.NoError(t, err, "%q: %s", command, output)
 }
 
-// ip runs the command of this name.
+// ip runs the ip command.
 func ip(t *testing.T, arguments ...string) {
 	t.Helper()
 	run(t, "", append([]string{"ip"}, arguments...)...)
 }
 
-// connect makes the bridge and a network namespace for each node.
+// connect creates the bridge and a network namespace for each node.
 func (c *cluster) connect(t *testing.T) {
 	ip(t, "link", "set", "lo", "up")
 	ip(t, "link", "add", bridge, "type", "bridge")
@@ -63,7 +63,7 @@ func (c *cluster) connect(t *testing.T) {
 
 func address(host int) string { return fmt.Sprintf("10.99.0.%d", host) }
 
-// unplug takes a node off the bridge: nothing reaches it, from nodes or from writers.
+// unplug disconnects a node from the bridge, so that neither nodes nor writers reach it.
 func (n *node) unplug(t *testing.T) { ip(t, "link", "set", n.name, "down") }
 
 func (n *node) plug(t *testing.T) { ip(t, "link", "set", n.name, "up") }
@@ -76,7 +76,8 @@ const (
 	said  direction = "output"
 )
 
-// cut drops what a node hears from others, or says to them. Writers go on to reach it.
+// cut drops packets that a node receives from others, or sends to them. Writers still reach the
+// node.
 func (n *node) cut(t *testing.T, others []*node, directions ...direction) {
 	t.Helper()
 	rules := "table inet cut {\n"
@@ -91,11 +92,11 @@ func (n *node) cut(t *testing.T, others []*node, directions ...direction) {
 	nft(t, n, rules+"}\n")
 }
 
-// heal drops nothing any more.
+// heal stops dropping packets.
 func (n *node) heal(t *testing.T) { nft(t, n, "flush ruleset\n") }
 
-// nft has a node filter packets by rules. The program is that on PATH, or the one which
-// `make nft` unpacks.
+// nft applies packet filter rules on a node. The program is the one on PATH, or the one that `make
+// nft` unpacks.
 func nft(t *testing.T, n *node, rules string) {
 	t.Helper()
 	command := []string{"ip", "netns", "exec", n.name}
@@ -105,7 +106,7 @@ func nft(t *testing.T, n *node, rules string) {
 		unpacked, err := filepath.Abs("../../../.cache/nft")
 		require.NoError(t, err)
 		_, err = os.Stat(unpacked + "/usr/sbin/nft")
-		require.NoError(t, err, "no nft: run `make nft`")
+		require.NoError(t, err, "nft is missing: run `make nft`")
 		libraries, err := filepath.Glob(unpacked + "/usr/lib/*-linux-gnu")
 		require.NoError(t, err)
 		command = append(command, "env", "LD_LIBRARY_PATH="+strings.Join(libraries, ":"),

@@ -37,19 +37,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// token is that of an administrator.
+// token is the administrator's token.
 const token = "chaos"
 
-// node is an etcd and a kube-apiserver which uses that etcd alone, as those of kubeadm do.
-// They have a network and a host name of their own: servers of equal host names would
-// share an identity.
+// node is an etcd member and a kube-apiserver that only uses this member, as in kubeadm clusters.
+// Each node has its own network and host name. Servers with the same host name would share an
+// identity.
 type node struct {
 	name, address string
 	cluster       *cluster
 	etcd, server  *harness.Program
 	config        *rest.Config
 	dynamic       dynamic.Interface
-	// What the next server's clock is off by, and whether its last good set serves after a
+	// The clock offset of the next server, and whether it may serve the last good set after a
 	// restart.
 	clockOffset  time.Duration
 	keepLastGood bool
@@ -63,7 +63,7 @@ func (c *cluster) newNode(t *testing.T, number int) *node {
 	n.config = &rest.Config{
 		Host: "https://" + n.address + ":6443", BearerToken: token, QPS: -1,
 		Timeout: hammer.AnswerTimeout,
-		// The server signs its certificate itself.
+		// The server's certificate is self-signed.
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
 	}
 	n.dynamic = dynamic.NewForConfigOrDie(n.config)
@@ -74,8 +74,8 @@ func (n *node) path(names ...string) string {
 	return filepath.Join(append([]string{scratch, n.name}, names...)...)
 }
 
-// here is where a node's own files are for its programs, each of which has mounts of its
-// own: what servers are configured with is the same everywhere, as it should be.
+// here is the path under which programs see their node's own files. Each program has its own
+// mounts, so that all servers have the same configuration.
 const here = scratch + "/here"
 
 // start starts a program in the node's namespaces.
@@ -105,11 +105,11 @@ func (n *node) startEtcd(t *testing.T) {
 			n.address+":2380",
 		"--listen-client-urls=http://"+n.address+":2379", "--advertise-client-urls=http://"+
 			n.address+":2379",
-		// As slow as machines that run this and other things.
+		// Use long intervals, because the machine may be busy.
 		"--heartbeat-interval=200", "--election-timeout=2000")
 }
 
-// startServer starts a server and returns at once. It enforces nothing if off.
+// startServer starts a server and returns at once. If off is set, the server enforces nothing.
 func (n *node) startServer(t *testing.T, off bool) {
 	t.Helper()
 	binary, err := harness.ServerBinary()
@@ -135,24 +135,25 @@ func (n *node) startServer(t *testing.T, off bool) {
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+scratch+"/service-accounts.key",
 		"--service-account-signing-key-file="+scratch+"/service-accounts.key",
-		// Nothing creates service accounts; it is policies that refuse privileged Pods.
+		// No controller creates service accounts. Policies deny privileged Pods, so the server must
+		// allow them.
 		"--disable-admission-plugins=ServiceAccount", "--allow-privileged=true")...)
 }
 
-// requireReady waits until the server is.
+// requireReady waits until the server is ready.
 func (n *node) requireReady(t *testing.T) {
 	t.Helper()
 	hammer.Eventually(t, n.name+" is ready", func() error {
 		select {
 		case <-n.server.Done():
-			return fmt.Errorf("it has ended with %d", n.server.ExitCode())
+			return fmt.Errorf("the server exited with %d", n.server.ExitCode())
 		default:
 		}
 		return n.get(t, "/readyz")
 	})
 }
 
-// get asks the server for a path that answers with code 200.
+// get requests a path from the server, which must respond with code 200.
 func (n *node) get(t *testing.T, path string) error {
 	raw, err := kubernetes.NewForConfigOrDie(n.config).RESTClient().Get().AbsPath(path).
 		DoRaw(t.Context())
@@ -162,7 +163,7 @@ func (n *node) get(t *testing.T, path string) error {
 	return nil
 }
 
-// clock is what the server says that the time is.
+// clock returns the time according to the server.
 func (n *node) clock(t *testing.T) time.Time {
 	t.Helper()
 	transport, err := rest.TransportFor(n.config)
@@ -178,14 +179,14 @@ func (n *node) clock(t *testing.T) time.Time {
 	return now
 }
 
-// requireNoStart is for a server that must refuse to start. It returns why it did.
+// requireNoStart checks that the server refuses to start, and returns the reason.
 func (n *node) requireNoStart(t *testing.T) string {
 	t.Helper()
 	n.startServer(t, false)
 	select {
 	case <-n.server.Done():
 	case <-time.After(hammer.Patience):
-		require.FailNow(t, "the server does not end", n.name)
+		require.FailNow(t, "the server does not exit", n.name)
 	}
 	require.Equal(t, 1, n.server.ExitCode())
 	var problems []string
@@ -206,7 +207,7 @@ func thaw(t *testing.T, p *harness.Program) {
 	require.NoError(t, syscall.Kill(p.PID(), syscall.SIGCONT))
 }
 
-// leads is whether the node's etcd says that it leads.
+// leads reports whether the node's etcd says that it is the leader.
 func (n *node) leads(t *testing.T) (bool, error) {
 	client := http.Client{Timeout: time.Second}
 	answer, err := client.Post("http://"+n.address+":2379/v3/maintenance/status",
@@ -214,7 +215,7 @@ func (n *node) leads(t *testing.T) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = answer.Body.Close() }() // it was read
+	defer func() { _ = answer.Body.Close() }() // the body was read
 	var status struct {
 		Header struct {
 			Member string `json:"member_id"`

@@ -28,8 +28,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
-// versions are the policies in two versions. Both forbid what the writers try. Between them
-// a module changes, a policy is renamed, its settings are loosened, and one is added.
+// versions are the policies in two versions. Both deny the writers' violating writes. From one to
+// the other, a module changes, a policy is renamed, its settings are relaxed, and a policy is
+// added.
 var versions = map[string]string{
 	"v1": manifest("no-privileged-pods", "file://MODULES/pod-privileged-v1.wasm",
 		`rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods, replicationcontrollers], operations: [CREATE, UPDATE]},
@@ -55,7 +56,7 @@ var versions = map[string]string{
 
 const onConfigMaps = `rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]`
 
-// between is a value of the label that the versions differ in.
+// between is a label value that only one of the versions allows.
 const between = "red-green"
 
 func manifest(name, module, fields string) string {
@@ -71,8 +72,8 @@ spec:
 `, name, module, hammer.Namespace, fields)
 }
 
-// placePolicies puts modules and all versions of the policies onto a node, which has the
-// first.
+// placePolicies copies the modules and all versions of the policies to a node, and selects the
+// first version.
 func (n *node) placePolicies(t *testing.T) {
 	n.placeModules(t)
 	for version, manifests := range versions {
@@ -88,13 +89,13 @@ func (n *node) placeModules(t *testing.T) {
 	t.Helper()
 	read := func(path string) []byte {
 		wasm, err := os.ReadFile("../../../" + path)
-		require.NoError(t, err, "run `make policies`")
+		require.NoError(t, err, "modules are missing: run `make policies`")
 		return wasm
 	}
 	privileged := read("test/policies/pod-privileged/policy.wasm")
 	for name, content := range map[string][]byte{
 		"pod-privileged-v1.wasm": privileged,
-		// a custom section makes it another
+		// a custom section makes it a different module
 		"pod-privileged-v2.wasm": append(privileged, 0, 2, 1, '2'),
 		"required-labels.wasm":   read("bin/policies/required-labels.wasm"),
 		"accept.wasm":            read("test/wat/accept.wasm"),
@@ -104,14 +105,14 @@ func (n *node) placeModules(t *testing.T) {
 	}
 }
 
-// choose has a node's policy directory be that of a version, as the documentation advises.
+// choose points a node's policy directory to a version, as the documentation advises.
 func (n *node) choose(t *testing.T, version string) {
 	t.Helper()
 	require.NoError(t, os.Symlink(version, n.path("next")))
 	require.NoError(t, os.Rename(n.path("next"), n.path("policies")))
 }
 
-// admissionConfig is that of the next server.
+// admissionConfig returns the admission configuration of the next server.
 func (n *node) admissionConfig() string {
 	return fmt.Sprintf(`apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -127,8 +128,7 @@ plugins:
 `, here+"/policies", here+"/state", n.keepLastGood)
 }
 
-// serves is the version that a server serves, by what it makes of a write in which they
-// differ.
+// serves returns the version that a server serves. It sends a write on which the versions differ.
 func (n *node) serves(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, hammer.AnswerTimeout)
 	defer cancel()
@@ -149,14 +149,14 @@ func (c *cluster) requireVersion(t *testing.T, version string, nodes ...*node) {
 		hammer.Eventually(t, fmt.Sprintf("%s serves %s", n.name, version), func() error {
 			serves, err := n.serves(t.Context())
 			if err == nil && serves != version {
-				err = fmt.Errorf("it serves %s", serves)
+				err = fmt.Errorf("the server serves %s", serves)
 			}
 			return err
 		})
 	}
 }
 
-// change has a node take a version, and waits until its server serves that.
+// change switches nodes to a version, and waits until their servers serve it.
 func (c *cluster) change(t *testing.T, version string, nodes ...*node) {
 	t.Helper()
 	for _, n := range nodes {

@@ -32,30 +32,30 @@ import (
 )
 
 const (
-	// renewal is how often servers renew their status.
+	// renewal is the interval at which servers renew their status.
 	renewal = 5 * time.Second
-	// look is how often somebody looks at it.
+	// look is the interval at which the watcher reads the status.
 	look = 500 * time.Millisecond
 )
 
-// window is a time in which servers served different versions.
+// window is a period in which servers served different versions.
 type window struct {
 	from, to time.Time
-	// shown is when status told of it.
+	// shown is when the status first reported it.
 	shown time.Time
 }
 
-// watcher compares what servers serve with what their status says. It is safe for
-// concurrent use.
+// watcher compares the versions that servers serve with their status. It is safe for concurrent
+// use.
 type watcher struct {
 	nodes     [3]*node
 	observers [3]*status.Observer
 
 	mu      sync.Mutex
-	serves  [3]string // what each served when it answered last
+	serves  [3]string // the version in each server's last response
 	table   *status.Table
 	windows []window
-	open    bool // whether the last window is
+	open    bool // whether the last window is still open
 }
 
 func newWatcher(nodes [3]*node) *watcher {
@@ -88,7 +88,7 @@ func (w *watcher) start() (stop func()) {
 	}
 }
 
-// ask asks a server what it serves, and what is known of all servers.
+// ask asks a server which version it serves, and for the status of all servers.
 func (w *watcher) ask(ctx context.Context, n int) {
 	serves, notAsked := w.nodes[n].serves(ctx)
 	ctx, cancel := context.WithTimeout(ctx, hammer.AnswerTimeout)
@@ -116,7 +116,7 @@ func (w *watcher) compare(now time.Time) {
 	for _, version := range w.serves {
 		versions[version] = true
 	}
-	delete(versions, "") // it has not answered yet
+	delete(versions, "") // no response yet
 	switch skewed := len(versions) > 1; {
 	case skewed && !w.open:
 		w.windows, w.open = append(w.windows, window{from: now}), true
@@ -125,8 +125,8 @@ func (w *watcher) compare(now time.Time) {
 	}
 }
 
-// judge says how many windows there were, how many of them were longer than two renewals,
-// and how many of those status showed.
+// judge returns the number of windows, the number of windows longer than two renewals, and how many
+// of the long windows the status showed.
 func (w *watcher) judge(t *testing.T) (all, long, shown int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,9 +134,9 @@ func (w *watcher) judge(t *testing.T) (all, long, shown int) {
 		if window.to.IsZero() {
 			window.to = time.Now()
 		}
-		told := "status did not tell"
+		told := "the status did not show it"
 		if !window.shown.IsZero() {
-			told = "status told after " + window.shown.Sub(window.from).Round(look).String()
+			told = "the status showed it after " + window.shown.Sub(window.from).Round(look).String()
 		}
 		t.Logf("skew from %s for %s: %s", window.from.Format(time.TimeOnly),
 			window.to.Sub(window.from).Round(look), told)
@@ -149,52 +149,52 @@ func (w *watcher) judge(t *testing.T) (all, long, shown int) {
 	return all, long, shown
 }
 
-// requireState waits until status says that a server is in a state.
+// requireState waits until the status reports a server in a state.
 func (w *watcher) requireState(t *testing.T, n *node, state status.State) {
 	t.Helper()
-	w.eventually(t, fmt.Sprintf("status says that %s is %s", n.name, state),
+	w.eventually(t, fmt.Sprintf("the status reports %s as %s", n.name, state),
 		func(table *status.Table) error {
 			for _, server := range table.Servers {
 				if server.Report != nil && server.Report.Host == n.name && server.State == state {
 					return nil
 				}
 			}
-			return fmt.Errorf("it says %s", describe(table))
+			return fmt.Errorf("it reports %s", describe(table))
 		})
 }
 
-// requireSkew waits until status says that servers serve different policies.
+// requireSkew waits until the status reports that servers serve different policies.
 func (w *watcher) requireSkew(t *testing.T) {
 	t.Helper()
-	w.eventually(t, "status tells of skew", func(table *status.Table) error {
+	w.eventually(t, "the status reports skew", func(table *status.Table) error {
 		if table.RunningSets < 2 {
-			return fmt.Errorf("it says %s", describe(table))
+			return fmt.Errorf("it reports %s", describe(table))
 		}
 		return nil
 	})
 }
 
-// requireLasting waits until servers have served different versions for more than two
-// renewals.
+// requireLasting waits until servers have served different versions for longer than two renewals.
 func (w *watcher) requireLasting(t *testing.T) {
 	t.Helper()
 	hammer.Eventually(t, "skew lasts", func() error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if !w.open || time.Since(w.windows[len(w.windows)-1].from) < 2*renewal+look {
-			return errors.New("it has not lasted so long")
+			return errors.New("the skew has not lasted long enough")
 		}
 		return nil
 	})
 }
 
-// requireClear waits until status says that all servers serve what they should, and the same.
+// requireClear waits until the status reports that all servers serve the desired policies, and the
+// same ones.
 func (w *watcher) requireClear(t *testing.T) {
 	t.Helper()
-	w.eventually(t, "status says that all is well", func(table *status.Table) error {
+	w.eventually(t, "the status reports no problem", func(table *status.Table) error {
 		if table.Skew != "" || len(table.Servers) != len(w.nodes) ||
 			table.Count(status.StateRunning) != len(w.nodes) {
-			return fmt.Errorf("it says %s", describe(table))
+			return fmt.Errorf("it reports %s", describe(table))
 		}
 		return nil
 	})
@@ -206,7 +206,7 @@ func (w *watcher) eventually(t *testing.T, what string, check func(*status.Table
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.table == nil {
-			return errors.New("it says nothing")
+			return errors.New("it reports nothing")
 		}
 		return check(w.table)
 	})

@@ -24,20 +24,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// Conclusion is what a run came to, and the least that it has to come to.
+// Conclusion holds the results of a run, and the minimums that it must reach.
 type Conclusion struct {
-	// Prefix begins the names of the figures about writes.
+	// Prefix is the prefix of the names of the figures about writes.
 	Prefix string
 	// UnenforcedFigure and SurvivedFigure are the names of the figures for Unenforced and Survived.
 	UnenforcedFigure, SurvivedFigure string
-	// Unenforced is how many violating writes got in, and Survived how many faults did no harm.
+	// Unenforced is the number of violating writes that were admitted, and Survived is the number
+	// of faults that did no harm.
 	Unenforced, Survived int
-	// LeastAnswered and LeastSurvived are how many violating writes have to be answered, and how
-	// many faults survived, for the run to mean something.
+	// LeastAnswered is the number of violating writes that must be answered, and LeastSurvived the
+	// number of faults that must be survived, for the run to be meaningful.
 	LeastAnswered, LeastSurvived int
 }
 
-// Conclude prints the figures of a run, and fails the test unless they are as they have to be.
+// Conclude prints the figures of a run, and fails the test if a violating write was admitted or a
+// minimum was not reached.
 func (h *Hammer) Conclude(t *testing.T, c Conclusion) {
 	t.Helper()
 	figure.Print(c.Prefix+"writes_attempted", float64(h.Attempts()), "writes")

@@ -24,11 +24,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Patience bounds how long anything may take to happen. It exists only so that what never
-// happens fails its test.
+// Patience is the time limit for every wait. It is generous, because it only has to fail tests in
+// which an event never happens.
 const Patience = 2 * time.Minute
 
-// Eventually waits until check has no objection.
+// Eventually waits until check returns nil.
 func Eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
@@ -40,17 +40,17 @@ func Eventually(t *testing.T, what string, check func() error) {
 	require.NoError(t, err, "%s: not within %s", what, Patience)
 }
 
-// Fault is something that goes wrong with a cluster.
+// Fault is a fault in a cluster.
 type Fault[C any] struct {
-	// Name says what.
+	// Name describes the fault.
 	Name string
-	// Run has it happen, checks that the cluster deals with it as it should and says so,
-	// and leaves a cluster that runs.
+	// Run injects the fault, checks that the cluster handles and reports it correctly, and leaves a
+	// running cluster.
 	Run func(*testing.T, C)
 }
 
-// Survive has faults happen one after another until one does harm, and checks after each
-// what after says. It returns how many neither failed nor were skipped.
+// Survive injects faults one after another until one does harm, and calls after behind each. It
+// returns the number of faults that neither failed nor were skipped.
 func Survive[C any](t *testing.T, cluster C, h *Hammer, faults []Fault[C],
 	after func(*testing.T)) (survived int) {
 	t.Helper()
@@ -65,18 +65,18 @@ func Survive[C any](t *testing.T, cluster C, h *Hammer, faults []Fault[C],
 		t.Logf("%s %s: %s, %d violating writes; in all %s", time.Now().Format(time.TimeOnly),
 			f.Name, time.Since(began).Round(time.Second), h.Attempts()-before, h)
 		if !passed {
-			break // what follows would be told of a cluster that is broken
+			break // the cluster is broken, so further results would mean nothing
 		}
 	}
 	return survived
 }
 
-// RequireDenials waits until writers see a good number of violating writes denied by the
-// policies that are there for it.
+// RequireDenials waits until enough violating writes were denied by the policies responsible for
+// them.
 func (h *Hammer) RequireDenials(t *testing.T) {
 	t.Helper()
 	before := h.Denied()
-	Eventually(t, "violating writes are denied by policy", func() error {
+	Eventually(t, "policies deny violating writes", func() error {
 		if more := h.Denied() - before; more < 100 {
 			return fmt.Errorf("%d more denials; %s", more, h)
 		}

@@ -31,33 +31,33 @@ import (
 )
 
 const (
-	// AnswerTimeout is how long a writer waits for an answer.
+	// AnswerTimeout is the time that a writer waits for a response.
 	AnswerTimeout = 5 * time.Second
-	// backoff is how long it waits when there is nobody to answer.
+	// backoff is the time that a writer waits if it cannot reach a server.
 	backoff = 50 * time.Millisecond
 )
 
-// Hammer makes violating writes. Its methods are safe for concurrent use; its fields are
-// set before the first is called.
+// Hammer sends violating writes. Its methods are safe for concurrent use. Set the fields before you
+// call a method.
 type Hammer struct {
-	// Client returns a client of the server that a writer writes to, or an error as long as
-	// there is none.
+	// Client returns a client for the server that a writer writes to, or an error while there is no
+	// server.
 	Client func(writer int) (dynamic.Interface, error)
-	// Pace is how long a writer waits between two writes: servers are to be busy, not to
-	// starve.
+	// Pace is the time that a writer waits between two writes, to keep servers busy without
+	// starving them.
 	Pace time.Duration
-	// AllowedEvery has one of so many writes be one that the policies allow, if not 0.
+	// AllowedEvery makes every nth write one that the policies allow. 0 means none.
 	AllowedEvery int
 
 	attempts   atomic.Int64
-	denied     atomic.Int64 // by the policy that is there for it
+	denied     atomic.Int64 // by the responsible policy
 	refused    atomic.Int64 // by the server, for another reason
-	unanswered atomic.Int64 // nobody there, cut off, or no answer in time
+	unanswered atomic.Int64 // no server, no connection, or no response in time
 	admitted   atomic.Int64
 	allowed    atomic.Int64
 }
 
-// String says what became of the writes.
+// String returns the outcomes of the writes.
 func (h *Hammer) String() string {
 	return fmt.Sprintf(
 		"%d attempts: %d denied by policy, %d refused otherwise, %d without answer, %d admitted; %d allowed writes",
@@ -65,25 +65,25 @@ func (h *Hammer) String() string {
 		h.admitted.Load(), h.allowed.Load())
 }
 
-// Attempts is how many violating writes were made.
+// Attempts returns the number of violating writes.
 func (h *Hammer) Attempts() int64 { return h.attempts.Load() }
 
-// Answered is how many of them reached a server.
+// Answered returns the number of violating writes that got a response.
 func (h *Hammer) Answered() int64 { return h.denied.Load() + h.refused.Load() + h.admitted.Load() }
 
-// Denied is how many were denied by the policy that is there for it.
+// Denied returns the number of violating writes that the responsible policy denied.
 func (h *Hammer) Denied() int64 { return h.denied.Load() }
 
-// Unanswered is how many nobody answered.
+// Unanswered returns the number of violating writes without a response.
 func (h *Hammer) Unanswered() int64 { return h.unanswered.Load() }
 
-// Admitted is how many were answered as if they had been stored.
+// Admitted returns the number of violating writes with a positive response.
 func (h *Hammer) Admitted() int64 { return h.admitted.Load() }
 
-// Allowed is how many writes that policies allow were admitted.
+// Allowed returns the number of complying writes that were admitted.
 func (h *Hammer) Allowed() int64 { return h.allowed.Load() }
 
-// Start has so many writers write until stop is called, which returns once all have ended.
+// Start starts writers, which write until stop is called. stop returns once all writers have ended.
 func (h *Hammer) Start(writers int) (stop func()) {
 	done := make(chan struct{})
 	var group sync.WaitGroup
@@ -96,14 +96,14 @@ func (h *Hammer) Start(writers int) (stop func()) {
 	})
 }
 
-// WaitFor returns once so many attempts were answered, or Patience is over.
+// WaitFor returns once count attempts were answered, or Patience is over.
 func (h *Hammer) WaitFor(count int64) {
 	for deadline := time.Now().Add(Patience); h.Answered() < count && time.Now().Before(deadline); {
 		time.Sleep(backoff)
 	}
 }
 
-// run writes until stop is closed. Writers differ in what they begin with.
+// run writes until stop is closed. Each writer starts with a different violation.
 func (h *Hammer) run(writer int, stop <-chan struct{}) {
 	allowed := Complying()
 	for n := writer; ; n++ {
@@ -125,7 +125,7 @@ func (h *Hammer) run(writer int, stop <-chan struct{}) {
 	}
 }
 
-// allow makes one write that the policies allow.
+// allow sends one write that the policies allow.
 func (h *Hammer) allow(client dynamic.Interface, o Object) {
 	ctx, cancel := context.WithTimeout(context.Background(), AnswerTimeout)
 	defer cancel()
@@ -134,7 +134,7 @@ func (h *Hammer) allow(client dynamic.Interface, o Object) {
 	}
 }
 
-// attempt makes one write, and says whether it was answered.
+// attempt sends one violating write, and reports whether it was answered.
 func (h *Hammer) attempt(client dynamic.Interface, v *Violation) (answered bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), AnswerTimeout)
 	defer cancel()
@@ -156,8 +156,8 @@ func (h *Hammer) attempt(client dynamic.Interface, v *Violation) (answered bool)
 	return true
 }
 
-// DeniedBy is whether an error is the verdict of a policy whose name begins so, from a
-// manifest or not.
+// DeniedBy reports whether an error is a denial by a policy whose name has the prefix. The policy
+// may come from a manifest.
 func DeniedBy(err error, policy string) bool {
 	if err == nil {
 		return false

@@ -40,7 +40,7 @@ func TestDeniedBy(t *testing.T) {
 		{"another policy", `WasmAdmission policy "team-label" denied the request`, false},
 		{"a failure", `WasmAdmission policy "no-privileged-pods" failed: trap`, false},
 		{"another plugin", `policy "no-privileged-pods" denied the request`, false},
-		{"what the user wrote",
+		{"text of the user",
 			`WasmAdmission policy "x" failed: "no-privileged-pods" denied the request`, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestDeniedBy(t *testing.T) {
 	require.False(t, hammer.DeniedBy(nil, ""))
 }
 
-// What policies allow, and what they forbid, is of each kind that they look at.
+// There are allowed objects and violations of each kind that the policies match.
 func TestKinds(t *testing.T) {
 	require.Len(t, hammer.Complying(), 9)
 	names := map[string]bool{}

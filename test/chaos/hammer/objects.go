@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package hammer makes writes that policies forbid, many at a time, for tests in which
-// things go wrong around a real kube-apiserver, and finds what of them was stored.
+// Package hammer sends many concurrent writes that policies forbid, for tests that inject faults
+// around a real kube-apiserver. It then finds the violating objects that were stored.
 //
-// It takes for granted that two policies are served, whatever else goes wrong: one named
-// no-privileged-pods… that refuses privileged containers in everything that makes Pods, and
-// one named team-label… by which each ConfigMap in Namespace has a label "team" of lower-case
-// letters. Those from manifests have "clusterwide-" before their names.
+// It expects that two policies are always served. One is named no-privileged-pods…, and denies
+// privileged containers in Pods and workloads. The other one is named team-label…, and requires a
+// label "team" with lower-case letters on each ConfigMap in Namespace. Policies from manifests have
+// the prefix "clusterwide-".
 package hammer
 
 import (
@@ -34,25 +34,25 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// Namespace is where everything is written.
+// Namespace is the namespace for all objects.
 const Namespace = "chaos"
 
-// Object is an object with the resource by which it is written.
+// Object is an object with its resource.
 type Object struct {
 	*unstructured.Unstructured
 	resource schema.GroupVersionResource
 }
 
-// configMaps is the resource that the policy on labels is for.
+// configMaps is the resource that the policy for labels matches.
 var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 
-// ConfigMap returns a ConfigMap; the server names it if name is empty. Labels are names and
-// values in turn.
+// ConfigMap returns a ConfigMap. If name is empty, the server generates the name. labels alternates
+// between names and values.
 func ConfigMap(name string, labels ...string) Object {
 	return newObject(configMaps, "ConfigMap", name, map[string]any{}, labels...)
 }
 
-// Pod returns a Pod; the server names it if name is empty.
+// Pod returns a Pod. If name is empty, the server generates the name.
 func Pod(name string, privileged bool) Object { return workloads[0].object(name, privileged) }
 
 func newObject(resource schema.GroupVersionResource, kind, name string, content map[string]any,
@@ -72,11 +72,12 @@ func newObject(resource schema.GroupVersionResource, kind, name string, content 
 	return o
 }
 
-// workload is a kind of object that makes Pods, or is one.
+// workload is a kind of object that creates Pods or is a Pod.
 type workload struct {
 	kind     string
 	resource schema.GroupVersionResource
-	// spec has what the API demands beside the Pods' specification, which is at podSpec.
+	// spec holds the fields that the API requires in addition to the Pod specification, which is at
+	// podSpec.
 	spec          map[string]any
 	podSpec       []string
 	restartPolicy string
@@ -132,7 +133,7 @@ func container(name string, privileged bool) map[string]any {
 	}
 }
 
-// clone copies deeply: the objects of two writers share nothing.
+// clone returns a deep copy, so that the objects of two writers share nothing.
 func clone(fields map[string]any) map[string]any {
 	if fields == nil {
 		return map[string]any{}
@@ -140,14 +141,14 @@ func clone(fields map[string]any) map[string]any {
 	return (&unstructured.Unstructured{Object: fields}).DeepCopy().Object
 }
 
-// must is for what is wrong in this package, and not in what it tests.
+// must panics on errors that are bugs in this package rather than in the tested server.
 func must(err error) {
 	if err != nil {
 		panic(err)
 	}
 }
 
-// Complying returns an object of each kind that the policies look at and let pass.
+// Complying returns an allowed object of each kind that the policies match.
 func Complying() []Object {
 	objects := []Object{ConfigMap("", "team", "red")}
 	for n := range workloads {
@@ -156,7 +157,7 @@ func Complying() []Object {
 	return objects
 }
 
-// Create stores an object and returns the name that it has.
+// Create creates an object and returns its name.
 func Create(ctx context.Context, client dynamic.Interface, o Object) (name string, err error) {
 	created, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured,
 		metav1.CreateOptions{})
@@ -166,14 +167,14 @@ func Create(ctx context.Context, client dynamic.Interface, o Object) (name strin
 	return created.GetName(), nil
 }
 
-// DryRun has a server judge an object as if it were to be stored.
+// DryRun sends an object to a server with dry run.
 func DryRun(ctx context.Context, client dynamic.Interface, o Object) error {
 	_, err := client.Resource(o.resource).Namespace(Namespace).Create(ctx, o.Unstructured,
 		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }
 
-// Comply stores an object and removes it again.
+// Comply creates an object and deletes it again.
 func Comply(ctx context.Context, client dynamic.Interface, o Object) error {
 	name, err := Create(ctx, client, o)
 	if err != nil {
@@ -182,8 +183,8 @@ func Comply(ctx context.Context, client dynamic.Interface, o Object) error {
 	return client.Resource(o.resource).Namespace(Namespace).Delete(ctx, name, atOnce())
 }
 
-// atOnce has an object go without waiting for a kubelet, or for a controller that would see
-// to what it owns: there are none.
+// atOnce returns options that delete an object without waiting for a kubelet or a garbage
+// collector, because neither runs.
 func atOnce() metav1.DeleteOptions {
 	return metav1.DeleteOptions{
 		GracePeriodSeconds: new(int64),

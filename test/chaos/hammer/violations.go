@@ -33,20 +33,20 @@ import (
 // Violation is a write that a policy must deny.
 type Violation struct {
 	Name string
-	// Policy is what the name of the policy begins with.
+	// Policy is the prefix of the policy's name.
 	Policy string
-	// Write makes the write.
+	// Write sends the write.
 	Write func(context.Context, dynamic.Interface) error
 }
 
-// The policies, by what their names begin with.
+// Prefixes of the policies' names.
 const (
 	podsPolicy   = "no-privileged-pods"
 	labelsPolicy = "team-label"
 )
 
-// Violations are all that are made: of each kind that the policies look at, and by each way
-// in which something can be written.
+// Violations are all violating writes: of each kind that the policies match, and with each way to
+// write an object.
 var Violations = func() []Violation {
 	var all []Violation
 	for n := range workloads {
@@ -60,7 +60,7 @@ var Violations = func() []Violation {
 	}
 	return append(all,
 		Violation{"apply a privileged Pod", podsPolicy, applyPod},
-		patch("have a Deployment make privileged Pods", podsPolicy, keptDeployment,
+		patch("change a Deployment to create privileged Pods", podsPolicy, keptDeployment,
 			types.StrategicMergePatchType,
 			`{"spec":{"template":{"spec":{"containers":[{"name":"c","securityContext":{"privileged":true}}]}}}}`),
 		patch("add a privileged ephemeral container", podsPolicy, keptPod,
@@ -82,7 +82,7 @@ var Violations = func() []Violation {
 	)
 }()
 
-// What complies, is there all the time, and never allowed to change.
+// Complying objects that always exist. The violating writes try to change them.
 var (
 	keptConfigMap    = ConfigMap("kept", "team", "blue")
 	patchedConfigMap = ConfigMap("kept-from-patches", "team", "blue")
@@ -117,9 +117,9 @@ func applyPod(ctx context.Context, client dynamic.Interface) error {
 	return err
 }
 
-// Prove makes each violating write while nothing is enforced: each is one that the server
-// stores and that is found. It leaves the namespace with what complies. It returns an error
-// for anything else.
+// Prove sends each violating write while nothing is enforced. It returns an error unless the server
+// stores each one and Violating finds it. At the end, only complying objects are left in the
+// namespace.
 func Prove(ctx context.Context, client dynamic.Interface) error {
 	namespace := newObject(core("namespaces"), "Namespace", Namespace, map[string]any{})
 	if _, err := client.Resource(namespace.resource).Create(ctx, namespace.Unstructured,
@@ -135,7 +135,7 @@ func Prove(ctx context.Context, client dynamic.Interface) error {
 		}
 		found, err := Violating(ctx, client)
 		if err == nil && found != n+1 {
-			err = fmt.Errorf("%d violating objects were found, and %d written", found, n+1)
+			err = fmt.Errorf("%d violating objects were found, but %d were written", found, n+1)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.Name, err)
@@ -176,8 +176,8 @@ func resources() []schema.GroupVersionResource {
 
 var teamLabel = regexp.MustCompile("^[a-z]+$")
 
-// Violating counts the violating objects that are stored. What complies has to be there
-// still: it is an error if it is not.
+// Violating returns the number of stored violating objects. It returns an error if a complying
+// object is gone.
 func Violating(ctx context.Context, client dynamic.Interface) (violating int, err error) {
 	var missing []error
 	for _, o := range kept {
@@ -189,7 +189,7 @@ func Violating(ctx context.Context, client dynamic.Interface) (violating int, er
 		}
 	}
 	if missing != nil {
-		return 0, fmt.Errorf("what complied is gone: %w", errors.Join(missing...))
+		return 0, fmt.Errorf("complying objects are gone: %w", errors.Join(missing...))
 	}
 	found, err := client.Resource(configMaps).Namespace(Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {

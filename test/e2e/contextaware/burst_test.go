@@ -30,8 +30,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// startLookers starts a server with policies whose modules are guests of test/wat, in the
-// directory that %[1]s stands for. They look as a user who may see nothing yet.
+// startLookers starts a server with policies whose modules are guests from test/wat, in the
+// directory that replaces %[1]s. The policies read the cluster as a user without permissions.
 func startLookers(t *testing.T, policies string, guests ...string) *harness.Server {
 	t.Helper()
 	directory := t.TempDir()
@@ -53,7 +53,7 @@ plugins:
 `+policies, directory)})
 }
 
-// openEyes lets the user see what viewers do.
+// openEyes grants the user the role of viewers.
 func openEyes(t *testing.T, s *harness.Server) {
 	t.Helper()
 	_, err := s.Clientset().RbacV1().ClusterRoleBindings().
@@ -68,10 +68,11 @@ func openEyes(t *testing.T, s *harness.Server) {
 	require.NoError(t, err)
 }
 
-// Whoever has a policy list something else with each request switches off neither that
-// policy, which lets through what it cannot judge, nor another. Selectors of labels share
-// a list; of fields each is a watch of its own, here of more than may be started at once.
-func TestABurstOfListsSwitchesNoPolicyOff(t *testing.T) {
+// A client that makes a policy list something different on each request disables neither that
+// policy, whose failures are ignored, nor other policies. Label selectors share one list. Each
+// field selector is a watch of its own, and here there are more watches than may be started at
+// once.
+func TestBurstOfListsDisablesNoPolicy(t *testing.T) {
 	s := startLookers(t, `
     circuitBreaker: {failures: 3}
     limits: {evaluationTimeout: 20s, requestTimeout: 30s}
@@ -105,7 +106,7 @@ func TestABurstOfListsSwitchesNoPolicyOff(t *testing.T) {
 		return err
 	}
 	eventually(t, func() bool { return judge("label_selector", "app=x") != nil && serve() == nil },
-		"what the user may see, policies see")
+		"policies must see what the user may see")
 
 	for _, burst := range []struct {
 		selector, text string
@@ -116,7 +117,7 @@ func TestABurstOfListsSwitchesNoPolicyOff(t *testing.T) {
 			go func() { errs <- judge(burst.selector, fmt.Sprintf(burst.text, n)) }()
 		}
 		for range 20 {
-			require.NoError(t, serve(), "the other policy is not kept waiting")
+			require.NoError(t, serve(), "the other policy must not wait")
 		}
 		for range burst.requests {
 			require.ErrorContains(t, <-errs, "nothing was found", burst.selector)

@@ -50,8 +50,8 @@ func bind(t *testing.T, namespace, user string, resources, names []string) {
 	require.NoError(t, err)
 }
 
-// The client may do everything; the user may not.
-func TestEveryLookIsTheUsers(t *testing.T) {
+// Lookups use the permissions of the configured user, even if the client may do everything.
+func TestLookupsUseTheConfiguredUser(t *testing.T) {
 	o := options()
 	o.User = &user.DefaultInfo{Name: "blind"}
 	l := newLooker(t, o, configMaps, namespaces)
@@ -85,8 +85,8 @@ func TestEveryLookIsTheUsers(t *testing.T) {
 	}
 }
 
-// A user who may see some namespaces, or some objects, sees these.
-func TestUsersSeeWhatTheyMay(t *testing.T) {
+// A user with permissions for some namespaces or objects sees only these.
+func TestUsersSeeOnlyWhatTheyMay(t *testing.T) {
 	ns, other := newNamespace(t, nil), newNamespace(t, nil)
 	for _, namespace := range []string{ns, other} {
 		newConfigMap(t, namespace, "c", nil)
@@ -102,7 +102,7 @@ func TestUsersSeeWhatTheyMay(t *testing.T) {
 	eventually(t, func() bool {
 		_, err := l.call(t, "list_resources_by_namespace", fmt.Sprintf(list, ns))
 		return err == nil
-	}, "the role is known")
+	}, "the role must take effect")
 	require.Equal(t, []string{ns + "/c", ns + "/d"},
 		l.names(t, "list_resources_by_namespace", fmt.Sprintf(list, ns)))
 	_, err := l.call(t, "list_resources_by_namespace", fmt.Sprintf(list, other))
@@ -116,15 +116,15 @@ func TestUsersSeeWhatTheyMay(t *testing.T) {
 	eventually(t, func() bool {
 		_, err := l.call(t, "get_resource", fmt.Sprintf(get, "c"))
 		return err == nil
-	}, "the role is known")
+	}, "the role must take effect")
 	_, err = l.call(t, "get_resource", fmt.Sprintf(get, "d"))
 	require.ErrorContains(t, err, "cannot get")
 	_, err = l.call(t, "list_resources_by_namespace", fmt.Sprintf(list, other))
 	require.ErrorContains(t, err, "cannot list")
 }
 
-// Without an authorizer, the client's own rights count.
-func TestTheServerDecidesAboutItsClient(t *testing.T) {
+// Without an authorizer, the client's own permissions apply.
+func TestServerAuthorizesItsClient(t *testing.T) {
 	config := server.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{UserName: "plain-client"}
 	client, err := dynamic.NewForConfig(config)
@@ -139,13 +139,13 @@ func TestTheServerDecidesAboutItsClient(t *testing.T) {
 	eventually(t, func() bool {
 		_, err := l.call(t, "list_resources_by_namespace", list)
 		return err == nil
-	}, "the role is known")
+	}, "the role must take effect")
 	require.Equal(t, []string{ns + "/c"}, l.names(t, "list_resources_by_namespace", list))
 	_, err = l.call(t, "list_resources_all", `{"api_version": "v1", "kind": "ConfigMap"}`)
 	require.ErrorContains(t, err, `User "plain-client" cannot list resource "configmaps"`)
 }
 
-// Naming the kind is not enough for Secrets, by any way to them.
+// Secrets need a separate grant, whichever host call reads them.
 func TestSecretsNeedTheirGrant(t *testing.T) {
 	ns := newNamespace(t, nil)
 	_, err := server.Clientset().CoreV1().Secrets(ns).Create(t.Context(), &corev1.Secret{
@@ -173,7 +173,7 @@ func TestSecretsNeedTheirGrant(t *testing.T) {
 			_, err = l.call(t, operation, payload)
 			require.EqualError(t, err, refused)
 		}
-		// What one policy may see and is held for it is not another's.
+		// A policy does not get cached answers for another policy.
 		_, err = granted.Call(t.Context(), &without.caller, operation, []byte(payload))
 		require.EqualError(t, err, refused)
 	}

@@ -46,7 +46,7 @@ func TestGetIsLiveAndWhole(t *testing.T) {
 		`", "disable_cache": %t, "field_masks": %s}`
 	object := l.get(t, fmt.Sprintf(payload, false, "null"))
 	require.Equal(t, map[string]any{"a": "1", "b": "2"}, object.Object["data"])
-	require.NotEmpty(t, object.GetManagedFields(), "gets are not stripped")
+	require.NotEmpty(t, object.GetManagedFields(), "get_resource must not strip fields")
 	require.Contains(t, object.GetAnnotations(), "kubectl.kubernetes.io/last-applied-configuration")
 
 	_, err := server.Clientset().CoreV1().ConfigMaps(ns).Patch(t.Context(), "c",
@@ -54,7 +54,7 @@ func TestGetIsLiveAndWhole(t *testing.T) {
 	require.NoError(t, err)
 	masked := l.get(t, fmt.Sprintf(payload, false, `["data.a"]`))
 	require.Equal(t, map[string]any{"a": "1"}, masked.Object["data"],
-		"from the cache, which is whole")
+		"the cache must contain the whole object")
 	require.Equal(t, map[string]any{"a": "changed", "b": "2"},
 		l.get(t, fmt.Sprintf(payload, true, "[]")).Object["data"])
 	require.Equal(t, ns, l.get(t, `{"api_version": "v1", "kind": "Namespace", "name": "`+ns+`"}`).
@@ -77,7 +77,7 @@ func TestGetErrors(t *testing.T) {
 		"cluster wide": {"get_resource",
 			`{"api_version": "v1", "kind": "Namespace", "name": "default", "namespace": "default"}`,
 			`Callback evaluation failure: resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
-		"list of what is cluster wide": {"list_resources_by_namespace",
+		"list of a cluster-scoped kind in a namespace": {"list_resources_by_namespace",
 			`{"api_version": "v1", "kind": "Namespace", "namespace": "default"}`,
 			`Callback evaluation failure: resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
 		"no kind": {"get_resource",

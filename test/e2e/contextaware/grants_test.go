@@ -42,9 +42,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// grants are what policies of one guest are granted, by the end of their names. Those with
-// secrets differ by what keeps them from Secrets: that they name the kind, and that they are
-// named as readers, which the last one alone has both of.
+// grants are the grants of policies with the same guest, keyed by the suffix of their names. To
+// read Secrets, a policy must name the kind and be listed in secretReaders. Of the policies for
+// secrets, only the last one does both.
 var grants = []struct {
 	name, capabilities, kinds string
 	reader                    bool
@@ -59,8 +59,8 @@ var grants = []struct {
 	{"secrets", "'*'", "{apiVersion: v1, kind: Secret}", true},
 }
 
-// tellers are guests that say what they can reach: by the host call that a request asks for,
-// or all that is in their data.
+// tellers are guests that report what they can reach: with the host call that a request asks for,
+// or everything in their data.
 var tellers = map[string]string{
 	"wapc":       "bin/callers/wapc.wasm",
 	"wasi":       "bin/callers/wasi.wasm",
@@ -68,11 +68,11 @@ var tellers = map[string]string{
 	"gatekeeper": "test/policies/internal/sight/gatekeeper.wasm",
 }
 
-// callers are those that make host calls.
+// callers are the tellers that make host calls.
 var callers = []string{"wapc", "wasi"}
 
-// tellingConfig has a policy of each teller with each of the grants. What keeps them from
-// anything is nothing but these: their user may see all of it.
+// tellingConfig returns a configuration with a policy for each teller and each of the grants. Only
+// the grants restrict the policies, because their user may read everything.
 func tellingConfig(directory string) string {
 	var policies strings.Builder
 	var readers []string
@@ -109,13 +109,13 @@ plugins:
 ` + policies.String()
 }
 
-// telling is a server with these policies.
+// telling is a server with the configuration of tellingConfig.
 type telling struct {
 	*harness.Server
 	client *kubernetes.Clientset
 }
 
-// password is in a Secret; secretly is how it is in what a server answers.
+// password is the value in a Secret, and secretly is its encoding in responses.
 const password, secretly = "hunter2", "aHVudGVyMg=="
 
 func startTelling(t *testing.T) *telling {
@@ -150,12 +150,12 @@ func startTelling(t *testing.T) *telling {
 	eventually(t, func() bool {
 		return strings.Contains(s.ask(t, "wapc-secrets", "kubernetes/get_resource", getSecret),
 			secretly)
-	}, "the role takes effect")
+	}, "the role must take effect")
 	return s
 }
 
-// ask has a policy make a host call, and returns what it says came of it: what is behind
-// the name of the policy in what the server says.
+// ask makes a policy make a host call, and returns the outcome: the text after the policy's name in
+// the server's response.
 func (s *telling) ask(t *testing.T, policy, path, payload string) string {
 	t.Helper()
 	namespace, operation, _ := strings.Cut(path, "/")
@@ -184,7 +184,8 @@ const (
 	listSecretsI = `{"api_version": "v1", "kind": "Secret", "namespace": "default"}`
 )
 
-// hostCalls are a call of each capability, and what is in the answer to who may make it.
+// hostCalls returns a call of each capability, with a part of the response that a policy with the
+// grant gets.
 func hostCalls(t *testing.T) map[string][2]string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -237,8 +238,8 @@ func withoutKind(apiVersion, kind string) string {
 		apiVersion + "/" + kind + " resources. The violation has been reported."
 }
 
-// In process, a policy without a grant gets nothing, of any capability and by either
-// convention, and is told which grant is missing; with it, the capability answers.
+// In process, a policy without a grant cannot use any capability with either calling convention,
+// and is told which grant is missing. With the grant, the capability responds.
 func TestGrantsOnTheServer(t *testing.T) {
 	s := startTelling(t)
 	calls := hostCalls(t)
@@ -265,7 +266,7 @@ func TestGrantsOnTheServer(t *testing.T) {
 				`"}`)
 			eventually(t, func() bool {
 				return strings.Contains(s.Logs(), `text="from `+caller+`"`)
-			}, "needs no grant")
+			}, "logging must not need a grant")
 		})
 	}
 	t.Run("secrets", func(t *testing.T) { checkSecrets(t, s) })
@@ -275,7 +276,7 @@ func TestGrantsOnTheServer(t *testing.T) {
 	require.NotContains(t, s.Logs(), password)
 }
 
-// checkSecrets reads a Secret by every way to it, with everything but one grant.
+// checkSecrets tries to read a Secret with every host call, with one grant missing.
 func checkSecrets(t *testing.T, s *telling) {
 	t.Helper()
 	for _, caller := range callers {
@@ -284,7 +285,7 @@ func checkSecrets(t *testing.T, s *telling) {
 			"kubernetes/list_resources_all":          listSecrets,
 			"kubernetes/list_resources_by_namespace": listSecretsI,
 		} {
-			// First, so that it is held for those who may not.
+			// Do this first, so that the Secret is cached when policies without the grant ask.
 			require.Contains(t, s.ask(t, caller+"-secrets", path, payload), secretly)
 			for _, without := range []string{"none", "kinds"} {
 				require.Equal(t, withoutCapability(path),
@@ -307,7 +308,7 @@ func checkSecrets(t *testing.T, s *telling) {
 	for _, teller := range []string{"opa", "gatekeeper"} {
 		require.Contains(t, s.ask(t, teller+"-secrets", "", ""), secretly)
 		require.Contains(t, s.ask(t, teller+"-kinds", "", ""), secretly,
-			"no host capability is needed for data")
+			"data must not need a host capability")
 		require.Equal(t, "denied the request: sees nothing", s.ask(t, teller+"-none", "", ""))
 		require.Equal(t, "denied the request: sees nothing",
 			s.ask(t, teller+"-capabilities", "", ""))
@@ -320,10 +321,10 @@ func checkSecrets(t *testing.T, s *telling) {
 	}
 	eventually(t, func() bool {
 		return strings.Contains(s.Logs(), "Secrets need a separate grant")
-	}, "the log says how to grant it")
+	}, "the log must say how to grant access")
 }
 
-// checkNamesOfKinds asks for Secrets, and for kinds that were granted, by other names.
+// checkNamesOfKinds tries to read Secrets and granted kinds under other names.
 func checkNamesOfKinds(t *testing.T, s *telling) {
 	t.Helper()
 	names := [][2]string{
@@ -377,8 +378,8 @@ func checkNamesOfKinds(t *testing.T, s *telling) {
 	}
 }
 
-// checkWhatIsKept counts what is asked anew because the server keeps no more answers than
-// it is configured to.
+// checkWhatIsKept checks that the server caches only the configured number of answers, by counting
+// repeated lookups.
 func checkWhatIsKept(t *testing.T, s *telling) {
 	t.Helper()
 	get := `{"api_version": "v1", "kind": "Namespace", "name": %q}`
@@ -402,7 +403,7 @@ func checkWhatIsKept(t *testing.T, s *telling) {
 	}
 }
 
-// asked returns how many answers the server did not have.
+// asked returns how many lookups the server could not answer from its cache.
 func (s *telling) asked(t *testing.T, operation string) int {
 	t.Helper()
 	metrics, err := s.Metrics(t.Context())

@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// at returns what is at a path in JSON.
+// at returns the value at a path in JSON.
 func at(t *testing.T, document []byte, path ...string) any {
 	t.Helper()
 	var value any
@@ -43,7 +43,7 @@ func TestInventoryFollowsTheCluster(t *testing.T) {
 	ns := newNamespace(t, nil)
 	newConfigMap(t, ns, "c", nil)
 	inventory := l.Inventory(&l.caller)
-	require.Nil(t, l.Inventory(&newLooker(t, options()).caller), "no kinds, no inventory")
+	require.Nil(t, l.Inventory(&newLooker(t, options()).caller), "without kinds there must be no inventory")
 
 	for mode, paths := range map[abi.ExecutionMode][2][]string{
 		abi.ExecutionModeOPA: {{"namespaces", ns, "metadata", "name"},
@@ -57,7 +57,7 @@ func TestInventoryFollowsTheCluster(t *testing.T) {
 		require.Equal(t, "1", at(t, document, paths[1]...))
 		again, same, err := inventory.Inventory(t.Context(), mode)
 		require.NoError(t, err)
-		if same == generation { // else something else has changed
+		if same == generation { // otherwise another object has changed
 			require.Equal(t, &document[0], &again[0], "shared")
 		}
 
@@ -82,5 +82,5 @@ func TestInventoryFollowsTheCluster(t *testing.T) {
 		abi.ContextAwareResource{APIVersion: "example.com/v1", Kind: "Gone"})
 	_, _, err = broken.Inventory(&broken.caller).Inventory(t.Context(), abi.ExecutionModeOPA)
 	require.EqualError(t, err, "Cannot find resource example.com/v1/Gone",
-		"one that fails fails all")
+		"one failing kind must fail all")
 }

@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// What the policies say.
+// The policies' messages.
 const (
 	refuses, logs = "namespace bare has no label owner",
 		"label owner is taken from namespace owned"
@@ -43,16 +43,16 @@ const (
 		"label owner is inherited from namespace owned: alice"
 )
 
-// labelling are policies of one rule in each language, and in each execution mode that can
-// change objects: they give an object a label of its namespace, refuse it where the
-// namespace has none, and log what they do.
+// labelling are implementations of the same rule in each language, and in each execution mode that
+// can mutate objects. The rule copies a label from the namespace to an object, denies the object if
+// the namespace does not have the label, and logs what it does.
 var labelling = []struct {
 	name string
-	// module is where it is in the repository.
+	// module is the path of the module in the repository.
 	module string
-	// grants are the host capabilities that it needs to see the namespace.
+	// grants are the host capabilities that the policy needs to read the namespace.
 	grants string
-	// refuses and logs are what it says.
+	// refuses and logs are the policy's denial and log line.
 	refuses, logs string
 }{
 	{"rust", "test/policies/label-from-namespace-rust/policy.wasm", "kubernetes/get_resource",
@@ -69,14 +69,14 @@ var labelling = []struct {
 	{"rego", "test/policies/label-from-namespace-rego/policy.wasm", "", refuses, logs},
 }
 
-// otherModules are those of further policies of that server.
+// otherModules are the modules of the server's other policies.
 var otherModules = map[string]string{
 	"team-label":          "test/policies/team-label/policy.wasm",
 	"unique-ingress-host": "test/policies/unique-ingress-host/policy.wasm",
 }
 
-// inEveryLanguage returns the configuration of a server with all of them. Those that read
-// the cluster do so as the default user.
+// inEveryLanguage returns the configuration of a server with all these policies. Policies read the
+// cluster as the default user.
 func inEveryLanguage(directory string) string {
 	var config strings.Builder
 	config.WriteString(`
@@ -111,7 +111,7 @@ plugins:
 	return strings.ReplaceAll(config.String(), "MODULES", directory)
 }
 
-// startInEveryLanguage starts that server, and says what its user may see.
+// startInEveryLanguage starts that server, and grants permissions to the policies' user.
 func startInEveryLanguage(t *testing.T) (*harness.Server, *kubernetes.Clientset) {
 	t.Helper()
 	modules := maps.Clone(otherModules)
@@ -154,7 +154,7 @@ func startInEveryLanguage(t *testing.T) (*harness.Server, *kubernetes.Clientset)
 	return s, client
 }
 
-// copyModules copies modules of the repository to a directory that is fit for them.
+// copyModules copies modules of the repository to a directory that only the owner can write to.
 func copyModules(t *testing.T, modules map[string]string) (directory string) {
 	t.Helper()
 	directory = t.TempDir()
@@ -167,8 +167,8 @@ func copyModules(t *testing.T, modules map[string]string) (directory string) {
 	return directory
 }
 
-// On the server, policies of every language and execution mode refuse, change what they
-// may, look at the cluster and log.
+// On the server, policies in every language and execution mode deny requests, mutate objects if
+// allowed, read the cluster, and log.
 func TestEveryLanguage(t *testing.T) {
 	s, client := startInEveryLanguage(t)
 	requireLogged := func(t *testing.T, policy, text string) {
@@ -191,9 +191,9 @@ func TestEveryLanguage(t *testing.T) {
 				created, err = client.CoreV1().ConfigMaps("owned").Create(t.Context(), object,
 					metav1.CreateOptions{})
 				return err == nil
-			}, "the role takes effect")
+			}, "the role must take effect")
 			require.Equal(t, map[string]string{"try": p.name, "owner": "alice"}, created.Labels,
-				"of the namespace in the cluster")
+				"the label must come from the namespace in the cluster")
 			_, err := client.CoreV1().ConfigMaps("bare").Create(t.Context(), object,
 				metav1.CreateOptions{})
 			require.ErrorContains(t, err, p.refuses)
@@ -225,7 +225,7 @@ func checkTeamLabel(t *testing.T, client *kubernetes.Clientset) {
 	require.ErrorContains(t, err, "label team is missing")
 }
 
-// A policy for Gatekeeper cannot change objects.
+// A Gatekeeper policy cannot mutate objects.
 func checkUniqueHosts(t *testing.T, client *kubernetes.Clientset) {
 	t.Helper()
 	ingress := func(name string) *networkingv1.Ingress {
@@ -247,7 +247,7 @@ func checkUniqueHosts(t *testing.T, client *kubernetes.Clientset) {
 		_, err := client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"),
 			metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err != nil
-	}, "the inventory follows the cluster")
+	}, "the inventory must follow the cluster")
 	_, err = client.NetworkingV1().Ingresses("owned").Create(t.Context(), ingress("second"),
 		metav1.CreateOptions{})
 	require.ErrorContains(t, err, "host shop.example.com belongs to Ingress default/first")

@@ -40,7 +40,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// notes is a recorder that can be asked.
+// notes is a recorder that tests can query.
 type notes struct {
 	mu    sync.Mutex
 	count int
@@ -92,17 +92,17 @@ func TestUnusedCachesStop(t *testing.T) {
 	clock.Step(50 * time.Second)
 	l.names(t, "list_resources_all", list)
 	clock.Step(20 * time.Second)
-	eventually(t, func() bool { return recorder.caches() == 1 }, "the one that was not used stops")
+	eventually(t, func() bool { return recorder.caches() == 1 }, "the unused cache must stop")
 	clock.Step(2 * time.Minute)
 	eventually(t, func() bool { return recorder.caches() == 0 && recorder.stopped("idle") == 2 },
-		"the other stops")
+		"the other cache must stop")
 	require.Zero(t, recorder.bytes)
-	require.Subset(t, l.names(t, "list_resources_all", list), before, "it starts again")
+	require.Subset(t, l.names(t, "list_resources_all", list), before, "the cache must start again")
 	require.Equal(t, 2, recorder.looks["list_resources_all cached"]+
 		recorder.looks["list_resources_all asked"]-2)
 }
 
-// fill makes objects of some size.
+// fill creates objects of a given size.
 func fill(t *testing.T, namespace string, count, bytes int) {
 	t.Helper()
 	for n := range count {
@@ -129,10 +129,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, first, "[]")), 4)
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, second, "[]")), 4,
-		"the first has to go")
+		"the first list must be evicted")
 	require.Equal(t, 1, recorder.stopped("evicted"))
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
-	require.Equal(t, 1, recorder.stopped("too_large"), "those of all namespaces were tried, once")
+	require.Equal(t, 1, recorder.stopped("too_large"), "the list of all namespaces must be tried only once")
 
 	_, err := l.call(t, "list_resources_all", fmt.Sprintf(list, large, "[]"))
 	require.EqualError(t, err,
@@ -140,9 +140,9 @@ func TestMemoryIsBounded(t *testing.T) {
 			"raise that limit, or have the policy ask for less with field masks, selectors or a namespace")
 	require.Equal(t, 2, recorder.stopped("too_large"))
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, large, `["kind"]`)), 20,
-		"as the error says")
+		"the remedy in the error must work")
 
-	// Of all namespaces, there are too many; of one, not.
+	// The list of all namespaces is too large, but the list of one namespace is not.
 	require.Len(t,
 		l.names(t, "list_resources_by_namespace",
 			fmt.Sprintf(`{"api_version": "v1", "kind": "ConfigMap", "namespace": %q}`, first)), 4)
@@ -182,7 +182,7 @@ var (
 	widgetKind = abi.ContextAwareResource{APIVersion: "example.com/v1", Kind: "Widget"}
 )
 
-// createWidgets makes a custom resource and an object of it.
+// createWidgets creates a custom resource definition and an object.
 func createWidgets(t *testing.T, scope string) {
 	t.Helper()
 	_, err := server.Dynamic().Resource(crds).
@@ -219,7 +219,7 @@ func createWidgets(t *testing.T, scope string) {
 	eventually(t, func() bool {
 		_, err := client.Create(t.Context(), widget, metav1.CreateOptions{})
 		return err == nil
-	}, "the resource is served")
+	}, "the resource must be served")
 }
 
 func deleteWidgets(t *testing.T) {
@@ -255,18 +255,18 @@ func TestCustomResourcesComeAndGo(t *testing.T) {
 	deleteWidgets(t)
 	eventually(t, gone, "it went")
 	createWidgets(t, "Namespaced")
-	eventually(t, found(`"namespace":"default","name":"w"`), "it came back, in namespaces")
+	eventually(t, found(`"namespace":"default","name":"w"`), "the resource must return as a namespaced one")
 	eventually(t, func() bool {
 		_, err := l.call(t, "get_resource", get)
 		return err != nil &&
 			err.Error() ==
 				"Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
-	}, "its scope is known")
+	}, "the new scope must be known")
 	deleteWidgets(t)
-	eventually(t, gone, "it went again")
+	eventually(t, gone, "the resource must be gone again")
 }
 
-// While the server does not answer, or is not there, a call ends when its time is up.
+// If the server does not respond or does not exist, a call ends at its deadline.
 func TestNothingWaitsForAServerThatIsNotReady(t *testing.T) {
 	release := make(chan struct{})
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

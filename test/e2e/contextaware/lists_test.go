@@ -108,8 +108,8 @@ func TestSelectorsAndMasks(t *testing.T) {
 	require.Equal(t, map[string]string{"app": "x"}, items[0].GetLabels())
 }
 
-// Selectors that are applied here choose what the server would have chosen, and what it
-// refuses is an error.
+// Selectors that the capability applies itself choose the same objects as the server would, and
+// selectors that the server refuses are errors.
 func TestSelectorsChooseAsTheServerDoes(t *testing.T) {
 	l := newLooker(t, options(), configMaps)
 	ns, other := newNamespace(t, nil), newNamespace(t, nil)
@@ -156,7 +156,7 @@ func TestSelectorsChooseAsTheServerDoes(t *testing.T) {
 	}
 }
 
-// A selector made of each request is no reason to wait or to be refused.
+// A different label selector on each request neither waits nor fails.
 func TestABurstOfSelectorsIsAnswered(t *testing.T) {
 	l := newLooker(t, options(), configMaps)
 	ns := newNamespace(t, nil)

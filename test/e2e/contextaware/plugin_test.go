@@ -24,8 +24,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// In process, a policy sees what roles grant the configured user, and nothing before.
-func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
+// In process, a policy sees what roles grant to the configured user, and nothing before the grant.
+func TestPluginReadsAsTheConfiguredUser(t *testing.T) {
 	inProcess := startLookers(t, `
     circuitBreaker: {failures: 0}
     policies:
@@ -47,7 +47,7 @@ func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
 		`user "eyes", as whom policies read the cluster, cannot list resource "namespaces" in API group "" in all namespaces`)
 
 	openEyes(t, inProcess)
-	eventually(t, func() bool { return create() == nil }, "what the user may see, the policy sees")
+	eventually(t, func() bool { return create() == nil }, "the policy must see what the user may see")
 
 	metrics, err := inProcess.Metrics(t.Context())
 	require.NoError(t, err)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package contextaware tests what policies are told of the cluster against the real
-// kube-apiserver: the capability runs here, over the network, as it does in a command line.
+// Package contextaware tests policies' access to the cluster against the real kube-apiserver. The
+// capability runs in the test and uses the network, as in wasmctl.
 package contextaware
 
 import (
@@ -41,7 +41,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// server is what all tests look at; each has a namespace of its own.
+// server is the server of all tests. Each test has its own namespace.
 var server *harness.Server
 
 func TestMain(m *testing.M) {
@@ -63,7 +63,7 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// reviews is an authorizer that has the server decide.
+// reviews is an authorizer that asks the server.
 type reviews struct{}
 
 func (reviews) Authorize(ctx context.Context,
@@ -88,8 +88,8 @@ func (reviews) Authorize(ctx context.Context,
 	}
 }
 
-// options are those of a capability that sees as an administrator of the cluster, whom
-// the server asks about like anybody.
+// options returns options for a capability that reads as a cluster administrator. The server
+// authorizes this user like any other.
 func options() kubernetes.Options {
 	return kubernetes.Options{
 		Client: server.Dynamic(), Discovery: server.Clientset().DiscoveryClient,
@@ -98,7 +98,7 @@ func options() kubernetes.Options {
 	}
 }
 
-// looker is a policy that looks at the cluster.
+// looker is a policy that reads the cluster.
 type looker struct {
 	*kubernetes.Kubernetes
 	caller capabilities.Caller
@@ -117,7 +117,7 @@ var (
 	secrets    = abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}
 )
 
-// call makes a host call within seconds.
+// call makes a host call with a deadline of a few seconds.
 func (l *looker) call(t *testing.T, operation, payload string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -125,7 +125,7 @@ func (l *looker) call(t *testing.T, operation, payload string) ([]byte, error) {
 	return l.Call(ctx, &l.caller, operation, []byte(payload))
 }
 
-// names returns the names of a list's items, each with its namespace before it.
+// names returns the names of a list's items, with their namespaces as prefixes.
 func (l *looker) names(t *testing.T, operation, payload string) []string {
 	t.Helper()
 	names := []string{}
@@ -144,7 +144,7 @@ func (l *looker) items(t *testing.T, operation, payload string) []unstructured.U
 	return list.Items
 }
 
-// newNamespace makes a namespace for a test, which stays.
+// newNamespace creates a namespace for a test. It is not deleted.
 func newNamespace(t *testing.T, labels map[string]string) string {
 	t.Helper()
 	created, err := server.Clientset().CoreV1().Namespaces().Create(t.Context(),
@@ -154,7 +154,7 @@ func newNamespace(t *testing.T, labels map[string]string) string {
 	return created.Name
 }
 
-// newConfigMap makes one with data that is applied, as by kubectl.
+// newConfigMap applies a ConfigMap with data, as kubectl does.
 func newConfigMap(t *testing.T, namespace, name string, labels map[string]string) {
 	t.Helper()
 	_, err := server.Clientset().CoreV1().ConfigMaps(namespace).
@@ -172,7 +172,7 @@ func newConfigMap(t *testing.T, namespace, name string, labels map[string]string
 	require.NoError(t, err)
 }
 
-// eventually waits until a condition holds, which is never long in coming.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, condition func() bool, message string) {
 	t.Helper()
 	require.Eventually(t, condition, 20*time.Second, 20*time.Millisecond, message)

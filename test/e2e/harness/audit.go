@@ -29,14 +29,14 @@ import (
 
 func (s *Server) auditLog() string { return filepath.Join(s.dir, "audit.log") }
 
-// AuditEvents returns the audit events that the server has written so far. The event of a
-// request may come after its response.
+// AuditEvents returns the audit events that the server has written so far. A request's event may be
+// written after its response.
 func (s *Server) AuditEvents() ([]auditv1.Event, error) {
 	log, err := os.ReadFile(s.auditLog())
 	if err != nil {
 		return nil, err
 	}
-	// A last line without an end is still being written.
+	// A last line without a newline is still being written.
 	log = log[:bytes.LastIndexByte(log, '\n')+1]
 	var events []auditv1.Event
 	lines := bufio.NewScanner(bytes.NewReader(log))

@@ -23,8 +23,8 @@ import (
 	"path/filepath"
 )
 
-// ServerBinary returns the path of the kube-apiserver to test: that in the
-// variable KUBE_APISERVER, else bin/kube-apiserver of this repository.
+// ServerBinary returns the path of the kube-apiserver to test: the value of the environment
+// variable KUBE_APISERVER, or else bin/kube-apiserver in this repository.
 func ServerBinary() (string, error) {
 	if path := os.Getenv("KUBE_APISERVER"); path != "" {
 		return path, nil
@@ -36,8 +36,8 @@ func ServerBinary() (string, error) {
 	return path, nil
 }
 
-// kubectlBinary returns the path of kubectl: that in the variable KUBECTL, else
-// bin/kubectl of this repository, else the one on PATH.
+// kubectlBinary returns the path of kubectl: the value of the environment variable KUBECTL, or else
+// bin/kubectl in this repository, or else the kubectl on PATH.
 func kubectlBinary() (string, error) {
 	if path := os.Getenv("KUBECTL"); path != "" {
 		return path, nil
@@ -50,13 +50,13 @@ func kubectlBinary() (string, error) {
 		return path, nil
 	}
 	if path, err = exec.LookPath("kubectl"); err != nil {
-		return "", fmt.Errorf("no kubectl: run `make kubectl`, or set KUBECTL: %w", err)
+		return "", fmt.Errorf("kubectl is missing: run `make kubectl`, or set KUBECTL: %w", err)
 	}
 	return path, nil
 }
 
-// inRepository returns the path of a file of this repository, whose root is the
-// directory above the working directory that holds the Makefile and go.mod.
+// inRepository returns the path of a file in this repository. The root is the first directory at or
+// above the working directory that contains a Makefile and a go.mod.
 func inRepository(name string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -28,22 +28,21 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// RESTConfig returns a new copy of the administrator's client configuration. It
-// is not rate-limited.
+// RESTConfig returns a copy of the administrator's client configuration, without rate limits.
 func (s *Server) RESTConfig() *rest.Config { return rest.CopyConfig(s.config) }
 
-// Clientset returns a new typed client of the administrator.
+// Clientset returns a new typed client for the administrator.
 func (s *Server) Clientset() *kubernetes.Clientset {
 	return kubernetes.NewForConfigOrDie(s.RESTConfig())
 }
 
-// Dynamic returns a new dynamic client of the administrator.
+// Dynamic returns a new dynamic client for the administrator.
 func (s *Server) Dynamic() *dynamic.DynamicClient {
 	return dynamic.NewForConfigOrDie(s.RESTConfig())
 }
 
-// Get returns the body of the answer to GET path, which may have a query, and
-// its status code. The error is that of the transport: any status is an answer.
+// Get sends GET path, which may contain a query, and returns the status code and the body. The
+// error is only for the transport: a response with any status is not an error.
 func (s *Server) Get(ctx context.Context, path string) (status int, body string, err error) {
 	result := s.Clientset().RESTClient().Get().RequestURI(path).Do(ctx)
 	result.StatusCode(&status)
@@ -63,14 +62,14 @@ func (s *Server) Metrics(ctx context.Context) (string, error) {
 	return body, err
 }
 
-// Output is what a command printed and how it ended.
+// Output holds the output and the exit code of a command.
 type Output struct {
 	Stdout, Stderr string
 	ExitCode       int
 }
 
-// Kubectl runs kubectl as the administrator. An exit code other than 0 is no
-// error: it is in the output.
+// Kubectl runs kubectl as the administrator. A nonzero exit code is not an error, but part of the
+// output.
 func (s *Server) Kubectl(ctx context.Context, args ...string) (Output, error) {
 	binary, err := kubectlBinary()
 	if err != nil {
@@ -81,7 +80,7 @@ func (s *Server) Kubectl(ctx context.Context, args ...string) (Output, error) {
 			args...)...)
 }
 
-// Execute runs the kube-apiserver binary with args to its end.
+// Execute runs the kube-apiserver binary with args until it exits.
 func Execute(ctx context.Context, args ...string) (Output, error) {
 	binary, err := ServerBinary()
 	if err != nil {

@@ -24,17 +24,17 @@ import (
 	"path/filepath"
 )
 
-// Etcd is an etcd in a process of its own, for tests that take it away from a server.
-// Its methods are not safe for concurrent use.
+// Etcd is an etcd in its own process, for tests that stop a server's etcd. Its methods are not safe
+// for concurrent use.
 type Etcd struct {
-	// URL is where it serves, for Options: the same for the same directory.
+	// URL is the URL of etcd, for Options. It is the same for the same directory.
 	URL string
 
 	process *process
 }
 
-// StartEtcd starts an etcd and returns once it serves. It goes on with the data that
-// it finds in dir. The caller ends it with Kill9.
+// StartEtcd starts an etcd and returns once it serves. It continues with the data in dir. The
+// caller must stop it with Kill9.
 func StartEtcd(dir string) (*Etcd, error) {
 	binary, err := Built("etcd", "etcd")
 	if err != nil {
@@ -57,8 +57,8 @@ func StartEtcd(dir string) (*Etcd, error) {
 	return &Etcd{URL: url, process: p}, nil
 }
 
-// PID returns the process id.
+// PID returns the process ID.
 func (e *Etcd) PID() int { return e.process.cmd.Process.Pid }
 
-// Kill9 ends etcd with SIGKILL, as a crash would, and returns once the process is gone.
+// Kill9 kills etcd with SIGKILL, which acts like a crash, and returns once the process has exited.
 func (e *Etcd) Kill9() { e.process.kill() }

@@ -28,21 +28,20 @@ import (
 	"time"
 )
 
-// stopTimeout bounds how long a server may take to drain and end.
+// stopTimeout is the time in which a server must drain and exit.
 const stopTimeout = time.Minute
 
-// process is a child process with its standard error in a file.
+// process is a child process whose standard error goes to a file.
 type process struct {
 	cmd     *exec.Cmd
 	lines   chan string
-	done    chan struct{} // closed once the process is gone
+	done    chan struct{} // closed once the process has exited
 	log     string
-	offset  int64 // where in the log this process begins
+	offset  int64 // the offset in the log at which this process starts
 	stopped bool
 }
 
-// startProcess starts binary; log is the file to which its standard error is
-// appended.
+// startProcess starts binary. It appends the standard error to the file log.
 func startProcess(binary string, args []string, log string) (*process, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -61,8 +60,8 @@ func startProcess(binary string, args []string, log string) (*process, error) {
 		offset: offset,
 	}
 	p.cmd.Stderr = file
-	// Held open until the child has ended; it also closes, and the child ends,
-	// if this process dies.
+	// Keep the pipe open until the child exits. If this process dies, the pipe closes, and the
+	// child exits.
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -77,22 +76,21 @@ func startProcess(binary string, args []string, log string) (*process, error) {
 	return p, nil
 }
 
-// follow passes on the lines of stdout and collects the process. Wait closes
-// stdout, so it comes after the last line.
+// follow forwards the lines of stdout, and then waits for the process. Wait closes stdout, so it
+// must come after the last line.
 func (p *process) follow(stdout io.Reader) {
 	scanner := bufio.NewScanner(stdout)
 	for scanner.Scan() {
 		select {
 		case p.lines <- scanner.Text():
-		default: // nobody listens any more; never block the child
+		default: // nobody reads any more; never block the child
 		}
 	}
 	_ = p.cmd.Wait() // the exit code stays in ProcessState
 	close(p.done)
 }
 
-// announcement waits for a line of standard output that begins with prefix and
-// returns the rest of it.
+// announcement waits for a line of standard output with a prefix, and returns the rest of the line.
 func (p *process) announcement(ctx context.Context, prefix string) (string, error) {
 	for {
 		select {
@@ -102,21 +100,21 @@ func (p *process) announcement(ctx context.Context, prefix string) (string, erro
 			}
 		case <-p.done:
 			return "",
-				fmt.Errorf("%s ended before it was ready: %s", p.cmd.Path, p.cmd.ProcessState)
+				fmt.Errorf("%s exited before it was ready: %s", p.cmd.Path, p.cmd.ProcessState)
 		case <-ctx.Done():
 			return "", fmt.Errorf("%s was not ready in time: %w", p.cmd.Path, ctx.Err())
 		}
 	}
 }
 
-// terminate asks the process to end and waits for it.
+// terminate sends SIGTERM to the process and waits until it exits.
 func (p *process) terminate() error {
 	if p.stopped {
 		return nil
 	}
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s had ended by itself: %s", p.cmd.Path, p.cmd.ProcessState)
+		return fmt.Errorf("%s had already exited: %s", p.cmd.Path, p.cmd.ProcessState)
 	default:
 	}
 	p.stopped = true
@@ -130,28 +128,28 @@ func (p *process) terminate() error {
 	case <-timeout.C:
 		p.stopped = false
 		p.kill()
-		return fmt.Errorf("%s did not end within %s of SIGTERM", p.cmd.Path, stopTimeout)
+		return fmt.Errorf("%s did not exit within %s after SIGTERM", p.cmd.Path, stopTimeout)
 	}
 	if code := p.exitCode(); code != 0 {
-		return fmt.Errorf("%s ended with %s", p.cmd.Path, p.cmd.ProcessState)
+		return fmt.Errorf("%s exited with %s", p.cmd.Path, p.cmd.ProcessState)
 	}
 	return nil
 }
 
-// kill ends the process without its cooperation and waits for it.
+// kill kills the process and waits until it exits.
 func (p *process) kill() {
 	p.stopped = true
-	_ = p.cmd.Process.Kill() // fails only if it has ended
+	_ = p.cmd.Process.Kill() // fails only if the process has exited
 	<-p.done
 }
 
-// exitCode waits for the end and returns the exit code, -1 after a signal.
+// exitCode waits until the process exits and returns the exit code, or -1 after a signal.
 func (p *process) exitCode() int {
 	<-p.done
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// logs returns what this process has written to the log.
+// logs returns the output of this process in the log.
 func (p *process) logs() string {
 	data, err := os.ReadFile(p.log)
 	if err != nil {

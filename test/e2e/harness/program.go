@@ -21,12 +21,12 @@ import (
 	"os"
 )
 
-// Program is another program that a test runs, in a process of its own that the test takes
-// away again. Its methods are not safe for concurrent use.
+// Program is another program that a test runs in a child process. Its methods are not safe for
+// concurrent use.
 type Program struct{ process *process }
 
-// StartProgram starts a command and returns at once. What it writes to standard error is
-// appended to the file log. The caller ends it with Stop or Kill9.
+// StartProgram starts a command and returns at once. It appends the standard error to the file log.
+// The caller must stop the program with Stop or Kill9.
 func StartProgram(log string, command ...string) (*Program, error) {
 	p, err := startProcess(command[0], command[1:], log)
 	if err != nil {
@@ -35,34 +35,36 @@ func StartProgram(log string, command ...string) (*Program, error) {
 	return &Program{p}, nil
 }
 
-// Built returns the path of a program in bin of this repository, which a target of the
-// Makefile makes.
+// Built returns the path of a program in this repository's bin directory, which a target of the
+// Makefile builds.
 func Built(name, target string) (string, error) {
 	path, err := inRepository("bin/" + name)
 	if err != nil {
 		return "", err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no %s: run `make %s`: %w", name, target, err)
+		return "", fmt.Errorf("%s is missing: run `make %s`: %w", name, target, err)
 	}
 	return path, nil
 }
 
-// PID returns the process id.
+// PID returns the process ID.
 func (p *Program) PID() int { return p.process.cmd.Process.Pid }
 
-// Logs returns what it has written to standard error.
+// Logs returns the program's standard error.
 func (p *Program) Logs() string { return p.process.logs() }
 
-// Done is closed once the process is gone.
+// Done returns a channel that is closed once the process has exited.
 func (p *Program) Done() <-chan struct{} { return p.process.done }
 
-// ExitCode waits for the end and returns the exit code, -1 after a signal.
+// ExitCode waits until the program exits and returns the exit code, or -1 after a signal.
 func (p *Program) ExitCode() int { return p.process.exitCode() }
 
-// Stop ends it with SIGTERM and returns once the process is gone. It fails if it had ended
-// before, exits with a code other than 0, or has to be killed because it does not end.
+// Stop stops the program with SIGTERM and returns once the process has exited. It fails if the
+// program had already exited, exits with a nonzero code, or must be killed because it does not
+// exit.
 func (p *Program) Stop() error { return p.process.terminate() }
 
-// Kill9 ends it with SIGKILL, as a crash would, and returns once the process is gone.
+// Kill9 kills the program with SIGKILL, which acts like a crash, and returns once the process has
+// exited.
 func (p *Program) Kill9() { p.process.kill() }

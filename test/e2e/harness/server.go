@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package harness runs the real kube-apiserver of this repository, with the
-// real etcd that is built into it, for tests that talk to it over the network.
+// Package harness runs this repository's real kube-apiserver with its embedded etcd, for tests that
+// access it over the network.
 package harness
 
 import (
@@ -33,39 +33,38 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// StartTimeout bounds how long a server may take until it is ready, or until it
-// has refused to start. It allows for a slow machine that compiles large
-// modules, and exists only so that a hanging server fails its test.
+// StartTimeout is the time in which a server must become ready, or refuse to start. It is long
+// enough for a slow machine that compiles large modules, and only exists so that a hanging server
+// fails its test.
 const StartTimeout = 5 * time.Minute
 
-// Options say how to start a server. The zero value is a server without
-// policies, its feature gate off.
+// Options configure a server. The zero value is a server without policies, with the feature gate
+// off.
 type Options struct {
-	// Binary is the path of the kube-apiserver. Empty is that of [ServerBinary].
+	// Binary is the path of the kube-apiserver. The default is [ServerBinary].
 	Binary string
-	// Args are further flags of kube-apiserver, which override those below.
+	// Args are further flags for kube-apiserver. They override the flags that the other fields set.
 	Args []string
-	// FeatureGate switches the feature gate WasmAdmission on.
+	// FeatureGate enables the feature gate WasmAdmission.
 	FeatureGate bool
-	// AdmissionConfig is the content of the AdmissionConfiguration file, YAML
-	// or JSON. There is no such file if it is empty.
+	// AdmissionConfig is the content of the AdmissionConfiguration file, in YAML or JSON. If empty,
+	// there is no such file.
 	AdmissionConfig string
-	// EtcdURL is that of an etcd for the server to use instead of one of its own.
+	// EtcdURL is the URL of an etcd to use instead of the embedded one.
 	EtcdURL string
-	// Wrapper is a command, with its arguments, that runs the server in its place: the
-	// process that it starts as must become the server.
+	// Wrapper is a command with arguments that runs the server. Its process must become the
+	// server's process.
 	Wrapper []string
-	// AuditPolicy is the content of the audit policy file, YAML or JSON. Without one
-	// nothing is audited; see Server.AuditEvents.
+	// AuditPolicy is the content of the audit policy file, in YAML or JSON. If empty, nothing is
+	// audited. See [Server.AuditEvents].
 	AuditPolicy string
-	// Dir is the directory of the server's state; a second server on the
-	// directory of one that has ended goes on with its data. Empty is a new
-	// temporary directory, which goes when the server is stopped.
+	// Dir is the directory for the server's state. A server with the directory of a stopped server
+	// continues with its data. The default is a new temporary directory, which is removed when the
+	// server is stopped.
 	Dir string
 }
 
-// Server is a running server. Its methods are safe for concurrent use, except
-// Stop and Kill9.
+// Server is a running server. Its methods are safe for concurrent use, except Stop and Kill9.
 type Server struct {
 	dir        string
 	temporary  bool
@@ -74,8 +73,8 @@ type Server struct {
 	process    *process
 }
 
-// New starts a server and returns once it is ready. The caller stops it. It is
-// for servers that several tests share, from TestMain; others use Start.
+// New starts a server and returns once it is ready. The caller must stop it. New is for servers in
+// TestMain that several tests share. Other tests use Start.
 func New(opts Options) (*Server, error) {
 	s, err := launch(opts)
 	if err != nil {
@@ -87,8 +86,8 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
-// Start starts a server, returns once it is ready, and stops it when the test
-// ends. The server's log goes to that of the test if the test fails.
+// Start starts a server, returns once it is ready, and stops it when the test ends. If the test
+// fails, its log includes the server's log.
 func Start(t testing.TB, opts Options) *Server {
 	t.Helper()
 	if opts.Dir == "" {
@@ -107,9 +106,8 @@ func Start(t testing.TB, opts Options) *Server {
 	return s
 }
 
-// StartExpectingFailure starts a server that must not become ready, and returns
-// its exit code and what it wrote to standard error. The test fails if the
-// server becomes ready.
+// StartExpectingFailure starts a server that must not become ready, and returns its exit code and
+// standard error. The test fails if the server becomes ready.
 func StartExpectingFailure(t testing.TB, opts Options) (exitCode int, stderr string) {
 	t.Helper()
 	if opts.Dir == "" {
@@ -170,8 +168,8 @@ func launch(opts Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// becomeReady waits until the server announces its kubeconfig. On an error the
-// process has ended.
+// becomeReady waits until the server announces its kubeconfig. After an error, the process has
+// exited.
 func (s *Server) becomeReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), StartTimeout)
 	defer cancel()
@@ -184,7 +182,7 @@ func (s *Server) becomeReady() error {
 		s.process.kill()
 		return err
 	}
-	s.config.QPS = -1 // tests are not to be throttled by their client
+	s.config.QPS = -1 // do not throttle tests in the client
 	return nil
 }
 
@@ -194,23 +192,23 @@ func (s *Server) Dir() string { return s.dir }
 // Kubeconfig returns the path of an administrator's kubeconfig.
 func (s *Server) Kubeconfig() string { return s.kubeconfig }
 
-// PID returns the process id of the server, etcd included.
+// PID returns the process ID of the server, which includes etcd.
 func (s *Server) PID() int { return s.process.cmd.Process.Pid }
 
-// Logs returns what the server has written to standard error so far. A server
-// started again on a directory adds to the log of the one before.
+// Logs returns the server's standard error so far. A server that is restarted on a directory
+// appends to the previous server's log.
 func (s *Server) Logs() string { return s.process.logs() }
 
-// Stop ends the server with SIGTERM and returns once the process is gone. It
-// fails if the server had ended before, unless by Stop or Kill9, exits with a
-// code other than 0, or has to be killed because it does not end.
+// Stop stops the server with SIGTERM and returns once the process has exited. It fails if the
+// server had already exited, except through Stop or Kill9, exits with a nonzero code, or must be
+// killed because it does not exit.
 func (s *Server) Stop() error {
 	err := s.process.terminate()
 	return errors.Join(err, s.removeTemporary())
 }
 
-// Kill9 ends the server with SIGKILL, as a crash would, and returns once the
-// process is gone. The state stays, even in a temporary directory.
+// Kill9 kills the server with SIGKILL, which acts like a crash, and returns once the process has
+// exited. It keeps the state, even in a temporary directory.
 func (s *Server) Kill9() { s.process.kill() }
 
 func (s *Server) removeTemporary() error {

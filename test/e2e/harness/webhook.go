@@ -33,17 +33,17 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// Webhook is a running wasm-admission-webhook on the loopback interface, whose certificate it
-// signs itself. Its methods are safe for concurrent use, except Stop and Kill9.
+// Webhook is a running wasm-admission-webhook on the loopback interface with a self-signed
+// certificate. Its methods are safe for concurrent use, except Stop and Kill9.
 type Webhook struct {
-	// Address and StatusAddress are where it serves, as host:port.
+	// Address and StatusAddress are the server's addresses, as host:port.
 	Address, StatusAddress string
 	dir                    string
 	process                *process
 }
 
-// WebhookBinary returns the path of the webhook server to test: that in the variable
-// WASM_ADMISSION_WEBHOOK, else bin/wasm-admission-webhook of this repository.
+// WebhookBinary returns the path of the webhook server to test: the value of the environment
+// variable WASM_ADMISSION_WEBHOOK, or else bin/wasm-admission-webhook in this repository.
 func WebhookBinary() (string, error) {
 	if path := os.Getenv("WASM_ADMISSION_WEBHOOK"); path != "" {
 		return path, nil
@@ -61,9 +61,9 @@ func WebhookBinary() (string, error) {
 	return path, nil
 }
 
-// NewWebhook starts a webhook server for the policies of a WasmAdmissionConfiguration, and
-// returns once it is ready. Dir, which exists, is for its files; args are further flags. The
-// caller stops it.
+// NewWebhook starts a webhook server with the policies in a WasmAdmissionConfiguration, and returns
+// once it is ready. dir is an existing directory for its files, and args are further flags. The
+// caller must stop it.
 func (s *Server) NewWebhook(dir, configuration string, args ...string) (*Webhook, error) {
 	binary, err := WebhookBinary()
 	if err != nil {
@@ -102,7 +102,8 @@ func (s *Server) NewWebhook(dir, configuration string, args ...string) (*Webhook
 	return w, nil
 }
 
-// StartWebhook is NewWebhook for one test, which ends the server and has its log if it fails.
+// StartWebhook is like NewWebhook, but stops the server when the test ends. If the test fails, its
+// log includes the server's log.
 func (s *Server) StartWebhook(t testing.TB, configuration string, args ...string) *Webhook {
 	t.Helper()
 	w, err := s.NewWebhook(t.TempDir(), configuration, args...)
@@ -118,8 +119,8 @@ func (s *Server) StartWebhook(t testing.TB, configuration string, args ...string
 	return w
 }
 
-// freeAddress returns a loopback address that nobody serves at. Somebody else may take it
-// before it is used, which no test has seen.
+// freeAddress returns a free loopback address. Another process could take the address before it is
+// used, but that has not been seen.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -141,7 +142,7 @@ func (w *Webhook) NewCertificate() error {
 		replace(w.certificate(), certificate))
 }
 
-// replace puts a new file in the place of another.
+// replace atomically replaces a file.
 func replace(path string, content []byte) error {
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
 		return err
@@ -149,10 +150,10 @@ func replace(path string, content []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-// Certificate returns the certificate that it is to serve with, in PEM.
+// Certificate returns the certificate that the server should use, in PEM.
 func (w *Webhook) Certificate() ([]byte, error) { return os.ReadFile(w.certificate()) }
 
-// becomeReady waits until the server says that it is.
+// becomeReady waits until the server reports that it is ready.
 func (w *Webhook) becomeReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), StartTimeout)
 	defer cancel()
@@ -162,7 +163,7 @@ func (w *Webhook) becomeReady() error {
 		}
 		select {
 		case <-w.process.done:
-			return fmt.Errorf("%s ended before it was ready: %s", w.process.cmd.Path,
+			return fmt.Errorf("%s exited before it was ready: %s", w.process.cmd.Path,
 				w.process.cmd.ProcessState)
 		case <-ctx.Done():
 			return fmt.Errorf("%s was not ready in time: %w", w.process.cmd.Path, ctx.Err())
@@ -171,7 +172,7 @@ func (w *Webhook) becomeReady() error {
 	}
 }
 
-// Get returns the answer of the status address to GET path.
+// Get sends GET path to the status address, and returns the status code and the body.
 func (w *Webhook) Get(ctx context.Context, path string) (status int, body string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.StatusAddress+path,
 		nil)
@@ -182,25 +183,24 @@ func (w *Webhook) Get(ctx context.Context, path string) (status int, body string
 	if err != nil {
 		return 0, "", err
 	}
-	defer func() { _ = response.Body.Close() }() // it was only read
+	defer func() { _ = response.Body.Close() }() // only read from
 	text, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(text), err
 }
 
-// PID returns the process id of the server.
+// PID returns the process ID of the server.
 func (w *Webhook) PID() int { return w.process.cmd.Process.Pid }
 
-// Logs returns what the server has written to standard error.
+// Logs returns the server's standard error.
 func (w *Webhook) Logs() string { return w.process.logs() }
 
-// Stop ends the server with SIGTERM and returns once it is gone. It fails as [Server.Stop]
-// does.
+// Stop stops the server with SIGTERM and returns once it has exited. It fails like [Server.Stop].
 func (w *Webhook) Stop() error { return w.process.terminate() }
 
-// Kill9 ends the server with SIGKILL, and returns once it is gone.
+// Kill9 kills the server with SIGKILL, and returns once it has exited.
 func (w *Webhook) Kill9() { w.process.kill() }
 
-// ExecuteWebhook runs the webhook server's binary with args to its end.
+// ExecuteWebhook runs the webhook server's binary with args until it exits.
 func ExecuteWebhook(ctx context.Context, args ...string) (Output, error) {
 	binary, err := WebhookBinary()
 	if err != nil {

@@ -38,7 +38,7 @@ func metric(t *testing.T, s *harness.Server, line string) bool {
 	return strings.Contains(text, "\napiserver_wasm_admission_"+line+"\n")
 }
 
-// member is a keeper whose time a test has in its hands.
+// member is a keeper whose clock the test controls.
 type member struct {
 	*testing.T
 	keeper *status.Keeper
@@ -47,7 +47,7 @@ type member struct {
 	end    func()
 }
 
-// told leaves out the server itself, which has an identity Lease and no status.
+// told returns a table without the server itself, which has an identity Lease but no status.
 func told(t *status.Table) *status.Table {
 	t.Servers = slices.DeleteFunc(t.Servers, func(s status.Server) bool { return s.Report == nil })
 	return t
@@ -92,7 +92,7 @@ func join(t *testing.T, s *harness.Server, host string, failures *[]string) *mem
 	return m
 }
 
-// after lets time pass until the next round is done, and returns what it saw.
+// after advances the clock, waits for the next round, and returns the table that the round saw.
 func (m *member) after(d time.Duration) *status.Table {
 	m.Helper()
 	for {
@@ -116,13 +116,13 @@ func hosts(t *status.Table) (found []string) {
 	return found
 }
 
-// The server has no plugin on: nothing but the keepers writes here.
+// The server's plugin is disabled, so only the keepers write the Leases.
 func TestKeeper(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	all := s.Clientset().CoordinationV1().Leases(status.Namespace)
 	var none []string
 
-	t.Run("renews, and tells a change at once", func(t *testing.T) {
+	t.Run("renews its Lease, and reports a change at once", func(t *testing.T) {
 		var failures []string
 		m := join(t, s, "a", &failures)
 		before, err := all.Get(t.Context(), status.Name("a", "10.0.0.1:6443"), metav1.GetOptions{})
@@ -139,7 +139,7 @@ func TestKeeper(t *testing.T) {
 		require.NoError(t, m.keeper.Remove(t.Context()))
 		require.Empty(t, leases(t, s))
 	})
-	t.Run("comes back when its Lease is removed or changed", func(t *testing.T) {
+	t.Run("recovers when its Lease is removed or changed", func(t *testing.T) {
 		m := join(t, s, "a", &none)
 		require.NoError(t,
 			all.Delete(t.Context(), status.Name("a", "10.0.0.1:6443"), metav1.DeleteOptions{}))
@@ -160,7 +160,7 @@ func TestKeeper(t *testing.T) {
 		require.Len(t, table.Servers, 2)
 		require.Contains(t, strings.Join(hosts(table), "\n"), "another server renews Lease "+
 			status.Name("a", "10.0.0.1:6443"))
-		require.Len(t, second.after(40*time.Second).Servers, 2, "it goes on")
+		require.Len(t, second.after(40*time.Second).Servers, 2, "the keeper must continue")
 		second.end()
 		require.NoError(t, second.keeper.Remove(t.Context()))
 		for both := true; both; {
@@ -171,14 +171,14 @@ func TestKeeper(t *testing.T) {
 		require.NoError(t, first.keeper.Remove(t.Context()))
 		require.Empty(t, leases(t, s))
 	})
-	t.Run("takes over what an earlier process left", func(t *testing.T) {
+	t.Run("takes over the Lease of an earlier process", func(t *testing.T) {
 		join(t, s, "a", &none).end()
 		m := join(t, s, "a", &none)
 		require.Equal(t, []string{"a "}, hosts(m.after(40*time.Second)))
 		m.end()
 		require.NoError(t, m.keeper.Remove(t.Context()))
 	})
-	t.Run("collects what nobody renews, and that late", func(t *testing.T) {
+	t.Run("removes Leases that are not renewed, after a delay", func(t *testing.T) {
 		dead := join(t, s, "dead", &none)
 		dead.end()
 		m := join(t, s, "a", &none)
@@ -194,7 +194,7 @@ func TestKeeper(t *testing.T) {
 		m.end()
 		require.NoError(t, m.keeper.Remove(t.Context()))
 	})
-	t.Run("a server without the feature takes back what it told", func(t *testing.T) {
+	t.Run("a server without the feature removes its Lease", func(t *testing.T) {
 		join(t, s, "a", &none).end()
 		require.Len(t, leases(t, s), 1)
 		require.NoError(t,

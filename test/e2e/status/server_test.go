@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package status has several real servers on one etcd tell what they serve, and tries what
-// may become of that.
+// Package status tests how several real servers on one etcd report their status.
 package status
 
 import (
@@ -33,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// renewEvery is how often Leases are renewed here: they last three seconds.
+// renewEvery is the interval at which Leases are renewed. They last three seconds.
 const renewEvery = "1s"
 
 var tool string
@@ -56,7 +55,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// cluster is an etcd, on which servers with a policy directory each are started.
+// cluster is an etcd for several servers. Each server has its own policy directory.
 type cluster struct {
 	*testing.T
 	etcd *harness.Etcd
@@ -81,7 +80,7 @@ func (c *cluster) path(parts ...string) string {
 	return filepath.Join(append([]string{c.root}, parts...)...)
 }
 
-// policy writes a manifest for a server. Its policy denies all writes to a resource.
+// policy writes a manifest for a server. The policy denies all writes to a resource.
 func (c *cluster) policy(server, name, module, group, resource string) {
 	c.Helper()
 	require.NoError(c, os.MkdirAll(c.path(server+".d"), 0o700))
@@ -96,7 +95,7 @@ spec:
 	require.NoError(c, os.WriteFile(c.path(server+".d", name+".yaml"), []byte(text), 0o600))
 }
 
-// start starts a server that takes its policies from its directory.
+// start starts a server with its policy directory.
 func (c *cluster) start(name string) *harness.Server {
 	c.Helper()
 	s, err := harness.New(harness.Options{EtcdURL: c.etcd.URL, Dir: c.path(name), FeatureGate: true,
@@ -137,8 +136,8 @@ func (c *cluster) wasmctl(s *harness.Server, arguments ...string) harness.Output
 	}
 }
 
-// becomes waits until wasmctl status, with further arguments, exits with a code and prints all
-// of some texts.
+// becomes waits until wasmctl status, with further arguments, exits with a code and prints all of
+// the texts.
 func (c *cluster) becomes(s *harness.Server, code int, arguments []string, texts ...string) string {
 	c.Helper()
 	var last harness.Output

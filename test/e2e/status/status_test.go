@@ -38,9 +38,9 @@ func leases(t *testing.T, s *harness.Server) []coordinationv1.Lease {
 	return list.Items
 }
 
-// TestTwoServersTellTheirStatus goes through what happens to servers: all well, a bad change,
-// skew, a crash and an orderly end. All the while a policy denies every write of a Lease.
-func TestTwoServersTellTheirStatus(t *testing.T) {
+// TestTwoServersReportStatus takes two servers through normal operation, a bad change, skew, an
+// orderly stop, and a crash. A policy denies every write of a Lease all the time.
+func TestTwoServersReportStatus(t *testing.T) {
 	c := newCluster(t)
 	for _, server := range []string{"a", "b", "c"} {
 		c.policy(server, "no-leases", "deny.wasm", "coordination.k8s.io", "leases")
@@ -71,7 +71,7 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 		require.Equal(t, "protect", table.Servers[0].Report.Policies[0].Mode)
 		require.Regexp(t, "^sha256:[0-9a-f]{64}$", table.Servers[0].Report.Policies[0].Digest)
 	})
-	t.Run("others are evaluated", func(t *testing.T) {
+	t.Run("other clients are evaluated", func(t *testing.T) {
 		own := leases(t, a)[0]
 		own.Labels["a"] = "b"
 		_, err := a.Clientset().CoordinationV1().Leases(status.Namespace).
@@ -99,7 +99,7 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 		require.NoError(t, os.Remove(c.path("b.d", "bad.yaml")))
 		c.becomes(a, 0, nil)
 	})
-	t.Run("an orderly end", func(t *testing.T) {
+	t.Run("an orderly stop", func(t *testing.T) {
 		third := c.start("c")
 		require.Eventually(t, func() bool { return len(leases(t, a)) == 3 }, time.Minute,
 			100*time.Millisecond)

@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// Replicas of the webhook server tell their status in a namespace of theirs.
-func TestWebhookServersTellTheirStatus(t *testing.T) {
+// Replicas of the webhook server report their status in their own namespace.
+func TestWebhookServersReportStatus(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	c := &cluster{T: t, root: t.TempDir()}
 	require.NoError(t, os.Chmod(c.root, 0o700))

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package traces has a server trace its requests, and shows what is in the traces.
+// Package traces tests the traces of a server's requests.
 package traces
 
 import (
@@ -34,31 +34,31 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Span is a span as it was received.
+// Span is a received span.
 type Span struct {
-	Trace, ID, Parent string // Parent is empty of the first one of a trace.
+	Trace, ID, Parent string // Parent is empty in a trace's root span.
 	Name              string
 	Start, End        time.Time
 	Attributes        map[string]string
-	// Status is what the span says that it failed with.
+	// Status is the error message of the span.
 	Status string
-	// Links are the traces that it is linked with.
+	// Links are the traces that the span links to.
 	Links []string
 }
 
-// Receiver takes spans by OTLP over gRPC. It is safe for concurrent use.
+// Receiver receives spans with OTLP over gRPC. It is safe for concurrent use.
 type Receiver struct {
 	collector.UnimplementedTraceServiceServer
-	// Address is where it listens.
+	// Address is the address that it listens on.
 	Address string
 
 	server *grpc.Server
 	mu     sync.Mutex
 	spans  []Span
-	news   chan struct{} // closed when more has come
+	news   chan struct{} // closed when more spans have arrived
 }
 
-// Receive returns a receiver on a port of the loopback interface. The caller closes it.
+// Receive returns a receiver on a loopback port. The caller must close it.
 func Receive(ctx context.Context) (*Receiver, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,14 +70,14 @@ func Receive(ctx context.Context) (*Receiver, error) {
 		news:    make(chan struct{}),
 	}
 	collector.RegisterTraceServiceServer(r.server, r)
-	go func() { _ = r.server.Serve(listener) }() // until it is closed
+	go func() { _ = r.server.Serve(listener) }() // until Close
 	return r, nil
 }
 
-// Close ends it.
+// Close stops the receiver.
 func (r *Receiver) Close() { r.server.Stop() }
 
-// Export implements the service.
+// Export implements the OTLP trace service.
 func (r *Receiver) Export(_ context.Context,
 	request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
 	r.mu.Lock()
@@ -123,14 +123,14 @@ func text(value *common.AnyValue) string {
 	return strings.TrimSpace(fmt.Sprint(value.GetBoolValue()))
 }
 
-// Request waits for the span of the request that was sent with an audit ID, and returns the
-// spans of its trace in the order of their starts. Spans of a trace are sent as they end, so
-// that its own is the last.
+// Request waits for the span of the request with an audit ID, and returns the spans of its trace in
+// the order of their start times. Spans are sent when they end, so the span of the request arrives
+// last.
 func (r *Receiver) Request(ctx context.Context, auditID string) ([]Span, error) {
 	return r.wait(ctx, func(s Span) bool { return s.Attributes["audit-id"] == auditID })
 }
 
-// Trace waits for the first span of a trace, and returns its spans.
+// Trace waits for the root span of a trace, and returns the spans of the trace.
 func (r *Receiver) Trace(ctx context.Context, id string) ([]Span, error) {
 	return r.wait(ctx, func(s Span) bool { return s.Trace == id && s.Parent == "" })
 }

@@ -33,8 +33,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// configuration has two policies that mutate, one of which looks at the cluster, and two that
-// validate.
+// configuration has two mutating policies, one of which reads the cluster, and two validating
+// policies.
 const configuration = `
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -61,7 +61,7 @@ plugins:
       rules: *rules
 `
 
-// namespace is where the Pods of the scene are.
+// namespace is the namespace of the scene's Pods.
 const namespace = "traced"
 
 // Scene is a server with policies that traces every request.
@@ -69,8 +69,8 @@ type Scene struct {
 	*harness.Server
 }
 
-// Begin starts the server, which sends its spans to an address. Root is the root of the
-// repository. The caller stops it, and removes what is in the directory.
+// Begin starts the server, which sends its spans to an address. root is the root of the repository.
+// The caller must stop the server and remove the files in directory.
 func Begin(ctx context.Context, root, directory, address string) (_ *Scene, err error) {
 	for _, policy := range []string{
 		"label-from-namespace-rust", "pod-privileged", "no-latest-tag",
@@ -91,7 +91,8 @@ samplingRatePerMillion: 1000000
 `, address), 0o600); err != nil {
 		return nil, err
 	}
-	// The server, which has this process's environment, sends what it has each 100 ms.
+	// The server inherits this process's environment. With this variable, it sends spans every 100
+	// ms.
 	if err := os.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100"); err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ samplingRatePerMillion: 1000000
 	return &Scene{server}, nil
 }
 
-// prepare makes a namespace with an owner, which the policies may see.
+// prepare creates a namespace with an owner, which the policies may read.
 func prepare(ctx context.Context, client kubernetes.Interface) error {
 	_, err := client.CoreV1().Namespaces().
 		Create(ctx, &corev1.Namespace{
@@ -133,8 +134,8 @@ func prepare(ctx context.Context, client kubernetes.Interface) error {
 	return err
 }
 
-// CreatePod has the server create a Pod, and returns the audit ID of the request, which is in
-// its trace, and what the server says.
+// CreatePod creates a Pod, and returns the audit ID of the request, which is in its trace, and the
+// server's response.
 func (s *Scene) CreatePod(ctx context.Context, name, image string,
 	privileged bool) (auditID string, created *corev1.Pod, err error) {
 	auditID = string(uuid.NewUUID())

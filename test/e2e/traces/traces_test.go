@@ -29,10 +29,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/traces"
 )
 
-// tree holds what is inside a span by its name, with the policy's where there is one.
+// tree holds the children of a span. The keys are the names of the spans, with the name of the
+// policy if there is one.
 type tree map[string]traces.Span
 
-// inside returns what is straight inside a span.
+// inside returns the direct children of a span.
 func inside(trace []traces.Span, parent traces.Span) tree {
 	within := tree{}
 	for _, span := range trace {
@@ -44,7 +45,7 @@ func inside(trace []traces.Span, parent traces.Span) tree {
 	return within
 }
 
-// one returns the only span of a name that is of no reinvocation.
+// one returns the only span with a name that does not belong to a reinvocation.
 func one(t *testing.T, trace []traces.Span, name string) traces.Span {
 	t.Helper()
 	var found []traces.Span
@@ -53,7 +54,7 @@ func one(t *testing.T, trace []traces.Span, name string) traces.Span {
 		case span.Name != name:
 		case span.Attributes[spans.Again] == "true":
 			require.Equal(t, "0", span.Attributes[spans.Policies],
-				"the one that mutates is not asked again")
+				"the mutating policy must not be reinvoked")
 		default:
 			found = append(found, span)
 		}
@@ -62,7 +63,7 @@ func one(t *testing.T, trace []traces.Span, name string) traces.Span {
 	return found[0]
 }
 
-// The trace of a request that the apiserver makes has in it what policies did for it.
+// The apiserver's trace of a request contains the spans of the policies.
 func TestTracesOfRequests(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -92,7 +93,7 @@ func TestTracesOfRequests(t *testing.T) {
 
 			admit, validate := one(t, trace, spans.Admit), one(t, trace, spans.Validate)
 			for _, phase := range []traces.Span{admit, validate} {
-				require.NotEmpty(t, phase.Parent, "it is inside the apiserver's own trace")
+				require.NotEmpty(t, phase.Parent, "the phase must be inside the apiserver's trace")
 				require.Equal(t, "pods", phase.Attributes[spans.Resource])
 				require.Equal(t, "CREATE", phase.Attributes[spans.Operation])
 			}
@@ -134,7 +135,8 @@ func requireUsage(t *testing.T, span traces.Span, verdict string) {
 	require.NotEmpty(t, span.Attributes[spans.Reset])
 }
 
-// requireNothingOfTheObject looks at our own spans: the apiserver's have the URL.
+// requireNothingOfTheObject checks that our own spans contain no data of the object. The
+// apiserver's spans contain the URL.
 func requireNothingOfTheObject(t *testing.T, trace []traces.Span) {
 	t.Helper()
 	for _, span := range trace {

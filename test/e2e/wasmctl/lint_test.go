@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// impersonating returns a kubeconfig with which another user is spoken for.
+// impersonating returns a kubeconfig that impersonates another user.
 func impersonating(t *testing.T, kubeconfig []byte, user string) []byte {
 	t.Helper()
 	config, err := clientcmd.Load(kubeconfig)
@@ -39,7 +39,7 @@ func impersonating(t *testing.T, kubeconfig []byte, user string) []byte {
 	return text
 }
 
-// TestLintAgainstTheServer compares configurations with what the server runs.
+// TestLintAgainstTheServer compares configurations with the set that the server runs.
 func TestLintAgainstTheServer(t *testing.T) {
 	lint := func(config string, flags ...string) (set string, same bool) {
 		got := call(t, nil,
@@ -76,7 +76,7 @@ func TestLintAgainstTheServer(t *testing.T) {
 	require.Zero(t, got.ExitCode, got.Stderr)
 	require.Contains(t, got.Stdout, "serves another set, "+set)
 
-	// Who may not read metrics is told so.
+	// A user who may not read metrics gets an explanation.
 	text, err := os.ReadFile(server.Kubeconfig())
 	require.NoError(t, err)
 	nobody := filepath.Join(t.TempDir(), "kubeconfig")

@@ -30,12 +30,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// sample is a policy that looks at the cluster, and a request that it cannot decide without.
+// sample is a policy that reads the cluster, and a request that it can only decide with the
+// cluster.
 type sample struct {
 	policy, request, settings string
-	// verdict, message and patch are parts of the response: "" of the last two is nothing.
+	// verdict, message and patch are parts of the response. An empty message or patch means that
+	// there is none.
 	verdict, message, patch string
-	// asked are the requests that are recorded.
+	// asked are the recorded requests.
 	asked []string
 }
 
@@ -74,7 +76,7 @@ func samples() map[string]*sample {
 	}
 }
 
-// populate makes what the samples look for.
+// populate creates the objects that the samples look up.
 func populate(t *testing.T) {
 	t.Helper()
 	client := server.Clientset()
@@ -115,7 +117,7 @@ func (s *sample) check(t *testing.T, response string) {
 	require.Contains(t, string(patch), s.patch)
 }
 
-// asked returns the requests of a recorded session.
+// asked returns the requests in a recorded session.
 func asked(t *testing.T, session []byte) (requests []string) {
 	t.Helper()
 	var exchanges []struct{ Request string }
@@ -126,8 +128,8 @@ func asked(t *testing.T, session []byte) (requests []string) {
 	return requests
 }
 
-// TestLiveRecordedReplayed has policies of every convention decide by what is in the cluster,
-// and again, when there is none any more, by what was recorded of it.
+// TestLiveRecordedReplayed makes policies of every calling convention decide with the live cluster.
+// Then it makes them decide without a cluster, with the recorded session.
 func TestLiveRecordedReplayed(t *testing.T) {
 	populate(t)
 	for name, s := range samples() {
@@ -155,7 +157,7 @@ func TestLiveRecordedReplayed(t *testing.T) {
 
 			info, err := os.Stat(recording)
 			require.NoError(t, err)
-			require.EqualValues(t, 0o600, info.Mode(), "it has what the cluster answered")
+			require.EqualValues(t, 0o600, info.Mode(), "the session contains the cluster's responses, so it must be private")
 			text, err := os.ReadFile(recording)
 			require.NoError(t, err)
 			require.Equal(t, s.asked, asked(t, text))
@@ -174,9 +176,9 @@ func TestLiveRecordedReplayed(t *testing.T) {
 	}
 }
 
-// TestWhatTheUserMayNotSee has the server refuse what the kubeconfig's user may not see, and
-// the policy hear of it.
-func TestWhatTheUserMayNotSee(t *testing.T) {
+// TestForbiddenLookups checks that the server refuses lookups that the kubeconfig's user may not
+// make, and that the policy gets the error.
+func TestForbiddenLookups(t *testing.T) {
 	nobody := filepath.Join(t.TempDir(), "kubeconfig")
 	text, err := os.ReadFile(server.Kubeconfig())
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wasmctl tries the command line against a running cluster.
+// Package wasmctl tests the command line against a running cluster.
 package wasmctl
 
 import (
@@ -32,8 +32,8 @@ import (
 
 const policies = "../../policies/"
 
-// server is the server of all tests, tool is the command line, and home is where they and
-// the policies of the server are.
+// server is the server of all tests, tool is the path of wasmctl, and home is the directory for
+// wasmctl and the server's policies.
 var (
 	server     *harness.Server
 	tool, home string
@@ -69,9 +69,9 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// startServer starts a server with a policy that is about nothing that tests make.
+// startServer starts a server with a policy that matches nothing that the tests create.
 func startServer() (*harness.Server, error) {
-	// A server takes modules only from where nobody else can write.
+	// A server only accepts modules in directories that nobody else can write to.
 	binary, err := os.ReadFile(policies + "pod-privileged/policy.wasm")
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func startServer() (*harness.Server, error) {
 	return harness.New(harness.Options{FeatureGate: true, AdmissionConfig: configuration("pods")})
 }
 
-// configuration is one with a policy for a resource.
+// configuration returns a configuration with a policy for a resource.
 func configuration(resource string) string {
 	return `apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -99,8 +99,7 @@ plugins:
 `
 }
 
-// call runs wasmctl. In its environment there is no kubeconfig but what is given as
-// variables.
+// call runs wasmctl. Its environment contains no kubeconfig except through variables.
 func call(t *testing.T, variables []string, arguments ...string) harness.Output {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -26,8 +26,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestTop has the server evaluate and deny, and top tell of it: asked by the kubeconfig, and
-// from what the server served.
+// TestTop makes the server evaluate and deny requests, and checks the output of top, both with a
+// kubeconfig and with saved metrics.
 func TestTop(t *testing.T) {
 	create := func(privileged bool) error {
 		_, err := server.Clientset().CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{

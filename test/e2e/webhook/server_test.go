@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhook tests wasm-admission-webhook behind the real kube-apiserver, whose own
-// plugin is off.
+// Package webhook tests wasm-admission-webhook with the real kube-apiserver, whose own plugin is
+// disabled.
 package webhook
 
 import (
@@ -42,7 +42,7 @@ rules:
 - {level: Request, verbs: [create, update], resources: [{group: "", resources: [configmaps]}]}
 `
 
-// server is what all tests ask, and modules a directory with copies of the test guests.
+// server is the apiserver of all tests, and modules is a directory with copies of the test guests.
 var (
 	server  *harness.Server
 	modules string
@@ -59,7 +59,7 @@ func run(m *testing.M) (code int) {
 	if modules, err = os.MkdirTemp("", "wasm-admission-modules-"); err != nil {
 		return fail(err)
 	}
-	defer func() { _ = os.RemoveAll(modules) }() // in the system's directory for temporary files
+	defer func() { _ = os.RemoveAll(modules) }() // in the system's temporary directory
 	if err := copyModules(modules); err != nil {
 		return fail(err)
 	}
@@ -74,7 +74,7 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// copyModules copies guests into a directory that nobody else may write.
+// copyModules copies guests to a directory that only the owner can write to.
 func copyModules(directory string) error {
 	for _, pattern := range []string{"../../wat/*.wasm", "../../../bin/policies/*.wasm"} {
 		files, err := filepath.Glob(pattern)
@@ -82,7 +82,7 @@ func copyModules(directory string) error {
 			return err
 		}
 		if len(files) == 0 {
-			return fmt.Errorf("no module is at %s: run make policies", pattern)
+			return fmt.Errorf("no module at %s: run make policies", pattern)
 		}
 		for _, file := range files {
 			wasm, err := os.ReadFile(file)
@@ -98,8 +98,8 @@ func copyModules(directory string) error {
 	return nil
 }
 
-// configuration returns a WasmAdmissionConfiguration. MODULES stands for the URI of the
-// directory with the modules, and NAMESPACES for a label of namespaces that are this test's.
+// configuration returns a WasmAdmissionConfiguration. In text, MODULES is replaced by the URI of
+// the directory with the modules, and NAMESPACES by a selector for this test's namespaces.
 func configuration(t *testing.T, text string) string {
 	t.Helper()
 	text = strings.NewReplacer("MODULES", "file://"+modules, "NAMESPACES",
@@ -108,7 +108,7 @@ func configuration(t *testing.T, text string) string {
 		text
 }
 
-// namespace makes a namespace of this test.
+// namespace creates a namespace for this test.
 func namespace(t *testing.T, labels ...string) string {
 	t.Helper()
 	n := &corev1.Namespace{
@@ -126,7 +126,7 @@ func namespace(t *testing.T, labels ...string) string {
 	return created.Name
 }
 
-// create creates a config map with labels, and returns it as it was stored.
+// create creates a ConfigMap with labels, and returns the stored object.
 func create(t *testing.T, namespace string, labels ...string) (*corev1.ConfigMap, error) {
 	t.Helper()
 	object := &corev1.ConfigMap{
@@ -139,8 +139,8 @@ func create(t *testing.T, namespace string, labels ...string) (*corev1.ConfigMap
 		metav1.CreateOptions{})
 }
 
-// start starts a webhook server, and returns once the apiserver asks it. Its policies are to
-// deny config maps with the label of a probe.
+// start starts a webhook server, and returns once the apiserver calls it. One of its policies must
+// deny ConfigMaps with the label of the probe.
 func start(t *testing.T, text string, args ...string) *harness.Webhook {
 	t.Helper()
 	t.Cleanup(func() { removeConfigurations(t) })
@@ -170,7 +170,7 @@ func removeConfigurations(t *testing.T) {
 	}
 }
 
-// requireDenied checks that an error is a refusal with that code, and what it says.
+// requireDenied checks that an error is a denial with the code and the message.
 func requireDenied(t *testing.T, err error, code int32, message string) {
 	t.Helper()
 	var status apierrors.APIStatus

@@ -39,13 +39,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// eventually waits until a condition holds, which is never long in coming.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, condition func() bool, message ...any) {
 	t.Helper()
 	require.Eventually(t, condition, time.Minute, 20*time.Millisecond, message...)
 }
 
-// What policies say, by a label of config maps that chooses one.
+// Verdicts of policies. A label of the ConfigMap selects the policy.
 func TestVerdicts(t *testing.T) {
 	w := start(t, `
 exemptions: {usernames: [nobody], groups: [no-group], namespaces: [kube-public]}
@@ -119,7 +119,7 @@ policies:
 		require.NoError(t, err, try)
 	}
 	_, err := create(t, namespace(t), "try", "condition")
-	require.NoError(t, err, "the condition is not met")
+	require.NoError(t, err, "the condition must not be met")
 
 	object, err := create(t, ns, "try", "mutate")
 	require.NoError(t, err)
@@ -131,7 +131,7 @@ policies:
 	object, err = create(t, ns, "try", "order")
 	require.NoError(t, err)
 	require.Equal(t, "first", object.Labels["team"],
-		"each sees the object as the one before left it")
+		"each policy must see the previous policy's changes")
 	require.Equal(t, "yes", object.Labels["second"])
 
 	_, metrics, err := w.Get(t.Context(), "/metrics")
@@ -141,8 +141,7 @@ policies:
 	requireAudited(t)
 }
 
-// The audit event has what a policy was asked about, by the keys that webhooks' annotations
-// have.
+// The audit event contains the policy's annotations, with the keys that webhooks use.
 func requireAudited(t *testing.T) {
 	t.Helper()
 	find := func(key, part string) bool {
@@ -165,7 +164,7 @@ func requireAudited(t *testing.T) {
 	}
 }
 
-// A policy sees what both the server and the configured user may see.
+// A policy sees only what both the server and the configured user may see.
 func TestPoliciesLookAtTheCluster(t *testing.T) {
 	start(t, `
 circuitBreaker: {failures: 0}
@@ -206,7 +205,7 @@ policies:
 	})
 }
 
-// Without a server requests are refused as failurePolicy says, and those that no policy sees
+// Without a server, failurePolicy decides about requests that a policy matches. All other requests
 // pass.
 func TestWithoutAServer(t *testing.T) {
 	ns, exempt, own := namespace(t), namespace(t), namespace(t)
@@ -260,8 +259,8 @@ policies:
 	})
 }
 
-// policyDirectory returns a directory of manifests as a projected volume has it, and what
-// exchanges them.
+// policyDirectory returns a directory of manifests in the form of a projected volume, and a
+// function that replaces the manifests.
 func policyDirectory(t *testing.T) (directory string, exchange func(manifests string)) {
 	t.Helper()
 	volume := t.TempDir()
@@ -295,8 +294,8 @@ spec:
   ` + configMaps + "\n"
 }
 
-// Policies and what the apiserver asks change together, from a directory as a projected volume
-// has it; what is bad leaves both as they are.
+// When the directory changes, the policies and the webhook configurations change together. A bad
+// change leaves both unchanged.
 func TestReload(t *testing.T) {
 	directory, exchange := policyDirectory(t)
 	exchange(manifest(t, "a", "deny"))
@@ -339,7 +338,8 @@ policies:
 	_, err = create(t, ns, "try", "b")
 	require.Error(t, err)
 
-	// What is gone is not asked, and nobody is refused while the apiserver learns of it.
+	// A removed policy is not called, and no request fails while the apiserver learns about the
+	// removal.
 	exchange(manifest(t, "a", "accept"))
 	eventually(t, func() bool {
 		_, err := create(t, ns, "try", "a")
@@ -353,7 +353,7 @@ policies:
 	require.Equal(t, []string{"clusterwide-a", "probe"}, names())
 }
 
-// Somebody else's change of the configurations does not last.
+// The server restores its webhook configurations if somebody else changes them.
 func TestConfigurationsAreRestored(t *testing.T) {
 	start(t, "policies:")
 	api := server.Clientset().AdmissionregistrationV1().ValidatingWebhookConfigurations()
@@ -369,14 +369,14 @@ func TestConfigurationsAreRestored(t *testing.T) {
 	})
 }
 
-func TestCertificatesAreExchanged(t *testing.T) {
+func TestCertificatesAreReloaded(t *testing.T) {
 	w := start(t, "policies:")
 	ns := namespace(t)
 	served := func() string {
-		connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", w.Address) //nolint:gosec // it is asked for its certificate
+		connection, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", w.Address) //nolint:gosec // only reads the certificate
 		require.NoError(t, err)
 		defer func() { require.NoError(t, connection.Close()) }()
-		return string(connection.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw) //nolint:forcetypeassert // it is
+		return string(connection.(*tls.Conn).ConnectionState().PeerCertificates[0].Raw) //nolint:forcetypeassert // always a TLS connection
 	}
 	before := served()
 	require.NoError(t, w.NewCertificate())
@@ -399,7 +399,7 @@ func TestCertificatesAreExchanged(t *testing.T) {
 	})
 }
 
-// What is under way when the server is told to end is answered.
+// The server answers requests in flight when it is told to stop.
 func TestDrain(t *testing.T) {
 	ns := namespace(t)
 	w := start(t, `
@@ -422,7 +422,7 @@ policies:
 	require.Contains(t, w.Logs(), "Draining")
 }
 
-func TestClientCertificatesAreDemanded(t *testing.T) {
+func TestClientCertificatesAreRequired(t *testing.T) {
 	authority := filepath.Join(t.TempDir(), "ca.crt")
 	t.Cleanup(func() { removeConfigurations(t) })
 	bundle, err := os.ReadFile(filepath.Join(server.Dir(), "pki", "ca.crt"))
@@ -432,7 +432,7 @@ func TestClientCertificatesAreDemanded(t *testing.T) {
 policies:
 - {name: a, module: MODULES/accept.wasm, NAMESPACES, `+configMaps+`}
 `), "--client-ca-file="+authority)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // it is refused
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the connection is refused
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		"https://"+w.Address+"/validate/a", strings.NewReader("{}"))
 	require.NoError(t, err)

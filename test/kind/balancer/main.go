@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command balancer stands in for Envoy in front of the control planes of a cluster that
-// kind makes, where no registry has Envoy's image. It reads from what kind writes for
-// Envoy where to listen and which servers there are, and forwards each connection to the
-// next of them that takes it.
+// Command balancer replaces Envoy in front of the control planes of a kind cluster, because the
+// test cannot pull Envoy's image. It reads the address to listen on and the servers from the files
+// that kind writes for Envoy. It forwards each connection to the next server that accepts it.
 package main
 
 import (
@@ -34,15 +33,16 @@ import (
 )
 
 const (
-	// directory is what kind writes its files to.
+	// directory is the directory that kind writes its files to.
 	directory = "/home/envoy"
-	// patience is how long one server may take to accept a connection before the next is asked.
+	// patience is the time that a server has to accept a connection before the balancer tries the
+	// next one.
 	patience = 250 * time.Millisecond
-	// period is how often the files are looked at.
+	// period is the time between two reads of the files.
 	period = time.Second
 )
 
-// socket is an address in Envoy's words.
+// socket is an address in Envoy's format.
 type socket struct {
 	SocketAddress struct {
 		Address   string `json:"address"`
@@ -54,7 +54,7 @@ func (s socket) String() string {
 	return net.JoinHostPort(s.SocketAddress.Address, strconv.Itoa(s.SocketAddress.PortValue))
 }
 
-// resources is what is used of both of Envoy's files.
+// resources holds the fields of both of Envoy's files that are used.
 type resources struct {
 	Resources []struct {
 		Address        socket `json:"address"`
@@ -70,7 +70,7 @@ type resources struct {
 	} `json:"resources"`
 }
 
-// read returns the address to listen at and those of the servers.
+// read returns the address to listen on and the servers' addresses.
 func read() (listen string, servers []string) {
 	for _, name := range []string{"lds.yaml", "cds.yaml"} {
 		var file resources
@@ -95,7 +95,7 @@ func read() (listen string, servers []string) {
 func main() {
 	var listen string
 	var servers []string
-	for listen == "" || len(servers) == 0 { // kind writes the files once there are nodes
+	for listen == "" || len(servers) == 0 { // kind writes the files once the nodes exist
 		time.Sleep(period)
 		listen, servers = read()
 	}
@@ -114,7 +114,7 @@ func main() {
 	}
 }
 
-// forward passes on what both ends say, until one of them is done.
+// forward copies data between a client and a server, until one of them closes the connection.
 func forward(client net.Conn, servers []string, first uint64) {
 	defer func() { _ = client.Close() }()
 	for n := range uint64(len(servers)) {
@@ -133,5 +133,5 @@ func forward(client net.Conn, servers []string, first uint64) {
 		<-done
 		return
 	}
-	log.Printf("no server takes a connection: %v", servers)
+	log.Printf("no server accepts a connection: %v", servers)
 }

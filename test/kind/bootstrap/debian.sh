@@ -13,8 +13,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Unpacks Docker from Debian's packages into .cache/kind/debian, where it is not installed
-# and not started, and makes the root file system of nodes in .cache/kind/base.tar.
+# Unpacks Docker from Debian's packages into .cache/kind/debian, without installing or
+# starting it, and makes the root file system for nodes in .cache/kind/base.tar.
 
 set -euo pipefail
 
@@ -26,7 +26,7 @@ if ! [ -e "$cache/debian/ready" ]; then
 	rm -rf "$cache/debian"
 	mkdir -p "$cache/debian/packages"
 	cd "$cache/debian/packages"
-	# What is not installed of what Docker needs.
+	# Docker and those of its dependencies that are not installed.
 	apt-get install --simulate --no-install-recommends docker.io mmdebstrap iptables |
 		awk '/^Inst/ {print $2}' | xargs apt-get download -qq
 	for package in *.deb; do dpkg -x "$package" ../tree; done
@@ -35,7 +35,7 @@ if ! [ -e "$cache/debian/ready" ]; then
 fi
 
 if ! [ -e "$cache/base.tar" ]; then
-	echo "== making the root file system of nodes" >&2
+	echo "== making the root file system for nodes" >&2
 	cd "$cache"
 	PATH=$cache/debian/tree/usr/bin:$PATH mmdebstrap --quiet --variant=minbase --include="$(paste -sd, <<-END
 		systemd

@@ -13,17 +13,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Runs a command beside a Docker of its own, which nothing of the machine sees: both are
-# in namespaces for network, mounts and processes, and end with the command. What Docker
-# keeps, such as images, is in .cache/kind/docker. Docker is what is unpacked of Debian's
-# package by debian.sh. Needs root. Arguments: the command.
+# Runs a command with a private Docker that the rest of the machine does not see. Both run
+# in new network, mount and process namespaces, and end with the command. Docker keeps its
+# data, such as images, in .cache/kind/docker. debian.sh unpacks Docker from Debian's
+# package. Needs root. Arguments: the command.
 
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 cache=$root/.cache/kind
 debian=$cache/debian/tree
-# Below it are the cgroups of every container, so that one knows what to remove.
+# The parent of all containers' cgroups, so that they can be found and removed.
 cgroup=wasm-admission-kind
 
 if [ "${1:-}" != --inside ]; then
@@ -32,7 +32,7 @@ if [ "${1:-}" != --inside ]; then
 	flock --nonblock 9 || { echo "another run uses $cache" >&2; exit 1; }
 	status=0
 	unshare --net --mount --pid --fork --kill-child --mount-proc "$0" --inside "$@" || status=$?
-	# Docker removes the cgroup of a container, not what that was in.
+	# Docker removes the cgroup of a container, but not the parent.
 	for _ in $(seq 50); do
 		find /sys/fs/cgroup -depth -type d -path "*/$cgroup*" -exec rmdir {} + 2>/dev/null || true
 		if ! find /sys/fs/cgroup -type d -name "$cgroup" | grep -q .; then
@@ -44,7 +44,7 @@ if [ "${1:-}" != --inside ]; then
 fi
 shift
 
-# Only what is started here is ended here: the namespace of processes has nothing else.
+# Only processes started here can be ended here: the process namespace has no others.
 docker=
 trap '[ -z "$docker" ] || { kill -TERM "$docker" 2>/dev/null && wait "$docker"; }' EXIT
 
@@ -53,11 +53,11 @@ mkdir -p /run/lock /run/kind "$cache/docker"
 ip link set lo up
 sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 2>/dev/null || true
 
-# What is installed already was not unpacked.
+# debian.sh did not unpack packages that are installed.
 libraries=usr/lib/$(uname -m)-linux-gnu
 export LD_LIBRARY_PATH=$debian/$libraries XTABLES_LIBDIR=$debian/$libraries/xtables:/$libraries/xtables
 export PATH=/run/kind:$debian/usr/sbin:$debian/usr/bin:$PATH
-# iptables and its siblings are links that the package makes when it is installed.
+# iptables and its siblings are links that the package creates when it is installed.
 for name in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
 	ln -s "$(command -v xtables-nft-multi)" "/run/kind/$name"
 done
@@ -82,6 +82,6 @@ for _ in $(seq 300); do
 	sleep 0.2
 done
 
-# What an earlier run that was killed left.
+# Remove containers that an earlier, killed run left behind.
 docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
 "$@"

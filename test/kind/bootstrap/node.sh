@@ -13,9 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Makes the image of kind's nodes from .cache/kind: what kind's own build makes, of parts
-# that are there instead of what a registry has. Runs within docker.sh. Prints the
-# image's name. Settings: GO, KUBE_VERSION.
+# Builds the image for kind's nodes, as kind's own build does, but from the parts in
+# .cache/kind instead of images in a registry. Runs inside docker.sh. Prints the image's
+# name. Settings: GO, KUBE_VERSION.
 
 set -euo pipefail
 
@@ -37,10 +37,10 @@ if docker image inspect "$node" >/dev/null 2>&1; then
 	echo "$node"
 	exit
 fi
-echo "== making $node" >&2
+echo "== building $node" >&2
 docker import "$cache/base.tar" "$base" >/dev/null
 
-# image NAME PROGRAM ENTRYPOINT [BASE] makes an image of one program.
+# image NAME PROGRAM ENTRYPOINT [BASE] builds an image with one program.
 images=()
 image() {
 	local directory=$work/image
@@ -61,7 +61,7 @@ for name in kube-apiserver kube-controller-manager kube-scheduler; do
 	image "registry.k8s.io/$name:$kubernetes" "$current/$name" "/usr/local/bin/$name"
 done
 image "registry.k8s.io/kube-proxy:$kubernetes" "$current/kube-proxy" /usr/local/bin/kube-proxy "$base"
-# What kubeadm asks for beside, in its own words.
+# The other images that kubeadm needs, under the names that it uses.
 for name in $("$current/kubeadm" config images list --kubernetes-version "$kubernetes" 2>/dev/null); do
 	case $name in
 	*/etcd:*) image "$name" "$current/etcd" /usr/local/bin/etcd ;;
@@ -69,16 +69,16 @@ for name in $("$current/kubeadm" config images list --kubernetes-version "$kuber
 	*/pause:*) image "$name" "$work/pause" /pause ;;
 	esac
 done
-# What containerd starts every Pod with, and what tests run.
+# The image that containerd starts every Pod with, and the one that tests run.
 image registry.k8s.io/pause:3.10 "$work/pause" /pause
 image example.com/shell:v1 "$work/pause" /pause "$base"
 docker save --output "$work/images.tar" "${images[@]}"
 
-# kind asks for Envoy by this name once there are several control planes.
+# With several control planes, kind needs Envoy under this name.
 kind=$(cd "$parts/modules/kind" && "$go" list -m -f '{{.Dir}}' sigs.k8s.io/kind)
 image "$(sed -n 's/^const Image = "\(.*\)"/\1/p' "$kind/pkg/cluster/internal/loadbalancer/const.go")" "$work/balancer" /usr/local/bin/envoy "$base"
 
-# The steps of images/base/Dockerfile.
+# The steps in kind's images/base/Dockerfile.
 mkdir "$work/node" "$work/node/bin" "$work/node/local" "$work/node/cni"
 cp -r "$kind/images/base/files" "$work/node"
 chmod -R u+w "$work/node/files"
@@ -111,7 +111,7 @@ END
 docker build --quiet --tag "$node-empty" "$work/node" >/dev/null
 "$(dirname "$0")/preload.sh" "$node-empty" "$work/images.tar" "$node"
 docker rmi "$node-empty" >/dev/null
-# Those of other versions are not kept. There are none the first time, and grep fails then.
+# Remove node images of other versions. The first time there are none, and grep fails.
 docker images --format '{{.Repository}}:{{.Tag}}' wasm-admission/kind-node |
 	{ grep -vxF "$node" || true; } | xargs --no-run-if-empty docker rmi >/dev/null
 docker image prune --force >/dev/null

@@ -13,9 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Builds from the Go proxy what a node consists of, each once for its version, into
-# .cache/kind/parts, with links to what is current. Settings: GO, KUBE_VERSION, KUBE_LDFLAGS. Arguments: the parts to
-# build; without any, all of them.
+# Builds the parts of a node from modules on the Go proxy into .cache/kind/parts. It builds each version once, and
+# links to the current ones. Settings: GO, KUBE_VERSION, KUBE_LDFLAGS. Arguments: the parts to build. The default is
+# all parts.
 
 set -euo pipefail
 
@@ -32,8 +32,8 @@ export CGO_ENABLED=0
 GOFLAGS="$("$go" env GOFLAGS) -trimpath"
 export GOFLAGS
 
-# module NAME PACKAGE... makes a module that requires the packages, in versions that
-# go.mod there names already, or the latest.
+# module NAME PACKAGE... creates a module that requires the packages, in the versions that
+# its go.mod already names, or the latest.
 module() {
 	local name=$1 package
 	shift
@@ -50,7 +50,7 @@ module() {
 	touch ready
 }
 
-# build NAME VERSION MODULE PACKAGE [LDFLAGS] builds a program, unless it is there.
+# build NAME VERSION MODULE PACKAGE [LDFLAGS] builds a program unless it exists.
 build() {
 	local name=$1 version=$2 module=$3 package=$4 flags=${5:-}
 	mkdir -p "$parts/current"
@@ -75,10 +75,10 @@ module_kubernetes() {
 		return
 	fi
 	mkdir -p "$parts/modules/kubernetes"
-	# The versions of the server are those of everything beside it.
+	# Build all parts of Kubernetes with the server's dependency versions.
 	sed -e '1s,.*,module kubernetes,' -e '/wasm-admission/d' "$root/cmd/kube-apiserver/go.mod" >"$parts/modules/kubernetes/go.mod"
 	cp "$root/cmd/kube-apiserver/go.sum" "$parts/modules/kubernetes"
-	# Kubernetes names its own parts v0.0.0, and replaces them by directories.
+	# Kubernetes requires its staging modules as v0.0.0, and replaces them by directories.
 	cd "$parts/modules/kubernetes"
 	"$go" mod download k8s.io/kubernetes
 	sed -n "s,^\t\(k8s.io/[^ ]*\) v0.0.0\( .*\)*\$,replace \1 => \1 v0${kubernetes#v1},p" \
@@ -86,7 +86,7 @@ module_kubernetes() {
 	module kubernetes "${programs[@]/#/k8s.io/kubernetes/cmd/}" go.etcd.io/etcd/server/v3
 }
 
-# of MODULE VERSION PACKAGE... makes a module that needs a version of one other.
+# of MODULE VERSION PACKAGE... creates a module that requires a version of another module.
 of() {
 	local name=$1 path=$2 version=$3
 	shift 3
@@ -112,8 +112,8 @@ module_kind() {
 	of kind sigs.k8s.io/kind $kind sigs.k8s.io/kind
 }
 
-# The DNS server with the plugins that kubeadm's Corefile names: all of them would
-# compile the libraries of three clouds.
+# The DNS server with only the plugins that kubeadm's Corefile uses. All plugins together
+# would need the libraries of three cloud providers.
 module_coredns() {
 	local path=github.com/coredns/coredns plugin
 	mkdir -p "$parts/modules/coredns"

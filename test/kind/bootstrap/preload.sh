@@ -13,9 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Makes an image of a kind node from another by importing an archive of images into its
-# containerd: "kind create cluster" starts no node that lacks one. Arguments: the image,
-# the archive, the name of the new image.
+# Makes an image for kind nodes from another one, by importing an archive of images into its
+# containerd. A node does not start in "kind create cluster" if an image is missing.
+# Arguments: the image, the archive, the name of the new image.
 
 set -euo pipefail
 

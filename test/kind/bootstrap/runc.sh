@@ -13,13 +13,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# The runc of the Docker below, for machines on which root lacks CAP_SYS_RESOURCE, as in
-# some virtual machines: "docker run --privileged" asks for every capability, and runc
-# does not start what asks for one that it cannot give. Settings: REAL_RUNC.
+# A wrapper of runc for machines on which root lacks CAP_SYS_RESOURCE, such as some virtual
+# machines. "docker run --privileged" requests every capability, and runc does not start a
+# container if it cannot grant one. Settings: REAL_RUNC.
 
 set -euo pipefail
 
-# without takes the capability from a specification of a container or a process.
+# without removes the capability from the specification of a container or a process.
 without() {
 	sed -i -e 's/"CAP_SYS_RESOURCE",//g' -e 's/,"CAP_SYS_RESOURCE"//g' "$1"
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command pause holds the namespaces of a Pod in the clusters of test/kind, whose nodes
-// can fetch no image. It also does for a container that only has to run.
+// Command pause holds the namespaces of a Pod in the clusters of test/kind, whose nodes cannot pull
+// images. It also serves as a container that only has to run.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"syscall"
 )
 
-// main waits to be told to end, and reaps the processes that containers leave to it.
+// main waits for a signal to exit, and reaps orphaned processes of the containers.
 func main() {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGCHLD)

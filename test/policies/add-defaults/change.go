@@ -25,7 +25,7 @@ import (
 	"strings"
 )
 
-// change applies the settings to an object and reports whether that made a difference.
+// change applies the settings to an object, and reports whether the object changed.
 func change(object map[string]any, s settings) (changed bool, err error) {
 	for name, values := range map[string]map[string]string{
 		"labels":      s.Labels,
@@ -56,7 +56,7 @@ func change(object map[string]any, s settings) (changed bool, err error) {
 	return changed, nil
 }
 
-// add adds those of the values to a map in metadata that are not there.
+// add adds the values that are missing from a map in metadata.
 func add(object map[string]any, name string, values map[string]string) (changed bool, err error) {
 	if len(values) == 0 {
 		return false, nil
@@ -81,7 +81,7 @@ func add(object map[string]any, name string, values map[string]string) (changed 
 	return changed, nil
 }
 
-// podSpecs are where kinds have the specification of their Pods.
+// podSpecs are the paths of the Pod specification, by kind.
 var podSpecs = map[string]string{
 	"Pod":         "spec",
 	"CronJob":     "spec.jobTemplate.spec.template.spec",
@@ -92,7 +92,7 @@ var podSpecs = map[string]string{
 	"DaemonSet":   "spec.template.spec",
 }
 
-// addSidecar adds a container to an object that has Pods.
+// addSidecar adds a container to a Pod or a workload.
 func addSidecar(object, sidecar map[string]any) bool {
 	kind, _ := object["kind"].(string)
 	parent, name := find(object, podSpecs[kind])
@@ -110,8 +110,8 @@ func addSidecar(object, sidecar map[string]any) bool {
 	return true
 }
 
-// find returns the object that has the field at a path, and the field's name. The object
-// is nil if there is no such field.
+// find returns the object that contains the field at a path, and
+// the field's name. The object is nil if the field does not exist.
 func find(object map[string]any, path string) (parent map[string]any, name string) {
 	names := strings.Split(path, ".")
 	for _, name := range names[:len(names)-1] {

@@ -14,17 +14,17 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command add-defaults is a Kubewarden policy that changes objects: it adds labels and
-// annotations that are missing and a container beside those of Pods and of workloads'
-// pod templates, removes fields, and brings numbers down to a maximum. It works on JSON
-// and so on any kind, and keeps what it does not know.
+// Command add-defaults is a Kubewarden policy that mutates objects. It adds
+// missing labels and annotations, adds a sidecar container to Pods and to
+// workloads' Pod templates, removes fields, and lowers numbers to a maximum.
+// It works on JSON, and so on objects of any kind, and keeps unknown fields.
 package main
 
 import "github.com/wasm-admission/wasm-admission/sdk/go/policy"
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
 func validate(r *policy.Request, s settings) (policy.Response, error) {
@@ -35,7 +35,7 @@ func validate(r *policy.Request, s settings) (policy.Response, error) {
 	if err != nil {
 		return policy.Response{}, err
 	}
-	// An object on its way out is left alone.
+	// Do not change an object that is being deleted.
 	if metadata, _ := object["metadata"].(map[string]any); metadata["deletionTimestamp"] != nil {
 		return policy.Accept(), nil
 	}

@@ -22,21 +22,21 @@ import (
 	"slices"
 )
 
-// settings say what is changed; all of it is optional. Paths are names of fields with
-// dots between them, from the top of the object, such as spec.replicas.
+// settings say what to change. All fields are optional. A path consists of field
+// names separated by dots, from the top of the object, such as spec.replicas.
 type settings struct {
-	// Labels and Annotations are added where there is none of that name.
+	// Labels and Annotations are added unless the name exists.
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
-	// Sidecar is a container that is added unless there is one of its name.
+	// Sidecar is a container that is added unless its name exists.
 	Sidecar map[string]any `json:"sidecar"`
-	// Remove are the paths of fields that are removed.
+	// Remove are the paths of fields to remove.
 	Remove []string `json:"remove"`
 	// Maximums are the largest values of whole numbers, by path.
 	Maximums map[string]int64 `json:"maximums"`
 }
 
-// Validate is asked when the policy is loaded.
+// Validate is called when the policy is loaded.
 func (s settings) Validate() error {
 	if len(s.Labels)+len(s.Annotations)+len(s.Sidecar)+len(s.Remove)+len(s.Maximums) == 0 {
 		return errors.New("nothing to add, remove or bring down")

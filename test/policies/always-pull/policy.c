@@ -12,27 +12,27 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that has images pulled always: it sets imagePullPolicy to
-// Always for the containers and init containers of Pods, and of workloads' pod
-// templates. A node then asks the registry, with the Pod's own credentials, for
-// an image that another Pod left there.
+// A Kubewarden policy that makes nodes always pull images: it sets
+// imagePullPolicy to Always for the containers and init containers of Pods
+// and of workloads' Pod templates. A node then asks the registry with the
+// Pod's own credentials, even for an image that another Pod already pulled.
 //
-// It changes the object's text in those places and keeps all else byte for byte.
+// It changes the object's text in these places, and keeps everything else unchanged.
 
 #include "json.h"
 #include "pod.h"
 #include "text.h"
 #include "wapc.h"
 
-// An answer that is a copy of the object with changes. As long as there are none,
-// nothing is written.
+// A response that is a copy of the object with
+// changes. Nothing is written until there is a change.
 struct copy {
   struct text text;
-  struct span left; // what of the object is to be copied yet
+  struct span left; // the part of the object that is not copied yet
 };
 
-// change copies up to a place in the object and puts something there instead of
-// what has that many bytes. Places must come in their order.
+// change copies the object up to a place, and replaces the
+// given number of bytes there. Places must be in order.
 static void change(struct copy *copy, const char *place, size_t bytes, const char *instead) {
   size_t before = (size_t)(place - copy->left.at);
   if (copy->text.len == 0)
@@ -42,7 +42,7 @@ static void change(struct copy *copy, const char *place, size_t bytes, const cha
   copy->left = (struct span){place + bytes, copy->left.len - before - bytes};
 }
 
-// change_container sets the field of a container, which lies at a place.
+// change_container sets the field in a container, given as a span of text.
 static void change_container(struct copy *copy, struct span container, struct span policy) {
   if (policy.at != NULL) {
     if (!span_equals(policy, "\"Always\""))
@@ -54,8 +54,8 @@ static void change_container(struct copy *copy, struct span container, struct sp
   }
 }
 
-// change_containers does so for a list of containers, which may be absent. It says
-// whether the list is JSON.
+// change_containers does so for a list of containers, which
+// may be absent. It returns whether the list is JSON.
 static bool change_containers(struct copy *copy, struct span list) {
   struct json in = json_read(list);
   if (list.at == NULL)
@@ -70,7 +70,7 @@ static bool change_containers(struct copy *copy, struct span list) {
   return json_done(&in);
 }
 
-// accept answers with the object and what it is changed to.
+// accept responds with the object and its changes.
 static int accept(struct span object, struct pod pod) {
   struct copy copy = {.left = object};
   struct span first = pod.init_containers, second = pod.containers;

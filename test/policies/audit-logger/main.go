@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command audit-logger is a Kubewarden policy that accepts every request and
-// tells of it on every channel a waPC guest has: the host capability
-// tracing/log, the console log, standard output, standard error, a warning to
-// the user and an audit annotation.
+// Command audit-logger is a Kubewarden policy that accepts every
+// request, and reports it on every channel of a waPC guest: the
+// host capability tracing/log, the console log, standard output,
+// standard error, a warning to the user, and an audit annotation.
 package main
 
 import (
@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
-// event is the payload of tracing/log: level and message, and whatever other
-// fields the policy wants to see in the host's log.
+// event is the payload of tracing/log: a level, a message,
+// and any other fields that should appear in the host's log.
 type event struct {
 	Level     string `json:"level"`
 	Message   string `json:"message"`
@@ -45,7 +45,7 @@ type event struct {
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
 func validate(request *policy.Request, _ policy.NoSettings) (policy.Response, error) {
@@ -53,7 +53,7 @@ func validate(request *policy.Request, _ policy.NoSettings) (policy.Response, er
 	response := policy.Accept().WithWarnings("this request is recorded: "+summary).
 		WithAuditAnnotation("recorded", summary)
 
-	// A log that fails must not stop the cluster: the user is told instead.
+	// A failed log must not stop the cluster. Warn the user instead.
 	if err := trace(request, summary); err != nil {
 		response = response.WithWarnings("this request could not be traced: " + err.Error())
 	}
@@ -82,8 +82,8 @@ func trace(request *policy.Request, summary string) error {
 	return err
 }
 
-// summarise renders a request as, for example,
-// "alice: CREATE pods shop/web" or "bob: DELETE namespaces shop".
+// summarise returns a request as text, such as "alice:
+// CREATE pods shop/web" or "bob: DELETE namespaces shop".
 func summarise(request *policy.Request) string {
 	name := request.Name
 	if name == "" {
@@ -96,7 +96,7 @@ func summarise(request *policy.Request) string {
 		resource(request), name)
 }
 
-// resource renders the resource as kubectl writes it: deployments.apps/scale.
+// resource returns the resource as kubectl prints it: deployments.apps/scale.
 func resource(request *policy.Request) string {
 	var b strings.Builder
 	b.WriteString(request.Resource.Resource)

@@ -15,9 +15,9 @@ limitations under the License.
 */
 
 // Command deny-deletion is a Kubewarden policy that protects marked objects
-// from deletion, and refuses connections (exec, attach, port-forward, proxy)
-// where its rules and settings say so. Loaded from disk it can guard what no
-// webhook may: ValidatingAdmissionPolicies and webhook configurations.
+// from deletion, and denies connections (exec, attach, port-forward, proxy)
+// according to its rules and settings. Loaded from disk, it can guard objects
+// that webhooks cannot: ValidatingAdmissionPolicies and webhook configurations.
 package main
 
 import (
@@ -28,25 +28,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
-// statusForbidden is not net/http's: that package alone would add 2 MB to the module.
+// statusForbidden is not from net/http, because that package would add 2 MB to the module.
 const statusForbidden = 403
 
 type settings struct {
-	// Operations are those that may be denied: DELETE, CONNECT or both.
+	// Operations are the operations to deny: DELETE, CONNECT or both.
 	Operations []policy.Operation `json:"operations"`
-	// ProtectedLabel is the name of the label, or annotation, that protects
-	// an object from DELETE, whatever its value. It plays no part in CONNECT,
-	// whose object (PodExecOptions and the like) has no metadata: there every
-	// request that the rules select is denied.
+	// ProtectedLabel is the name of a label or annotation. With any
+	// value, it protects an object from DELETE. It does not matter
+	// for CONNECT, whose object (such as PodExecOptions) has no
+	// metadata. Every CONNECT request that the rules match is denied.
 	ProtectedLabel string `json:"protectedLabel"`
 }
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
-// Validate is asked when the policy is loaded.
+// Validate is called when the policy is loaded.
 func (s settings) Validate() error {
 	if len(s.Operations) == 0 {
 		return errors.New("operations: at least one of DELETE and CONNECT is required")

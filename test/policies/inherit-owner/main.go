@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command inherit-owner is a Kubewarden policy in execution mode wasi: an object
-// without the label that says who owns it gets the one of its namespace, and is
-// refused if the namespace has none either.
+// Command inherit-owner is a Kubewarden policy in execution mode
+// wasi. An object without an owner label inherits the label of its
+// namespace. It is denied if the namespace has no such label either.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func main() { wasi.Run(validate, validateSettings) }
 
-// labelOf returns the one setting, the name of the label.
+// labelOf returns the only setting, the name of the label.
 func labelOf(settings string) (string, error) {
 	label, ok := rawjson.String(settings, "label")
 	if !ok || label == "" {
@@ -82,7 +82,7 @@ func validate(payload string) (string, error) {
 	return `{"accepted":true,"mutated_object":` + mutated + "}", nil
 }
 
-// ownerOf looks the label up in the namespace; "" is none.
+// ownerOf returns the namespace's label, or "" if there is none.
 func ownerOf(namespace, label string) (string, error) {
 	object, err := wasi.HostCall("kubewarden", "kubernetes", "get_resource",
 		`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(namespace)+
@@ -94,8 +94,8 @@ func ownerOf(namespace, label string) (string, error) {
 	return owner, nil
 }
 
-// report tells of a change in both ways that there are. A log that fails is no
-// reason to refuse anything.
+// report reports a change in tracing/log and on standard
+// error. A failed log is not a reason to deny a request.
 func report(namespace, label, owner string) {
 	text := "label " + label + " is inherited from namespace " + namespace + ": " + owner
 	if _, err := wasi.HostCall("kubewarden", "tracing", "log",

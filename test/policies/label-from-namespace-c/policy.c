@@ -12,20 +12,20 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that gives objects a label of their namespace. It looks the
-// namespace up in the cluster, refuses objects of one without the label or that
-// cannot be looked up, and logs what it did.
+// A Kubewarden policy that copies a label from the namespace to objects. It
+// looks the namespace up in the cluster, and logs what it does. It denies an
+// object if the lookup fails, or if the namespace does not have the label.
 //
-// It changes the object's text in one place and keeps all else byte for byte.
+// It changes the object's text in one place, and keeps everything else unchanged.
 
 #include "json.h"
 #include "text.h"
 #include "wapc.h"
 
-// A name of a label or namespace, as JSON: so long that the reader finds it.
+// The maximum length of a label or namespace name, which the JSON reader supports.
 enum { max_name = 63 };
 
-// read_name decodes a name that needs no escapes in JSON and is not empty.
+// read_name decodes a nonempty name that needs no escapes in JSON.
 static bool read_name(struct span value, char into[max_name + 1]) {
   long n = json_string(value, into, max_name);
   if (n <= 0)
@@ -42,15 +42,15 @@ static bool read_name(struct span value, char into[max_name + 1]) {
 
 #define BAD_LABEL "label: the name of a label of at most 63 bytes is required"
 
-// field returns the value of a field of an object, both as text, and looks no
-// further.
+// field returns the value of a field in an
+// object, both as text, and reads no further.
 static struct span field(struct span object, const char *name) {
   struct json in = json_read(object);
   return json_find(&in, name) ? json_skip(&in) : (struct span){0};
 }
 
-// whole_field looks at the whole object, which may be absent, and clears is_json
-// when it is not JSON.
+// whole_field reads the whole object, which may be
+// absent, and clears is_json if it is not JSON.
 static struct span whole_field(struct span object, const char *name, bool *is_json) {
   struct json in = json_read(object);
   if (object.at == NULL)
@@ -73,8 +73,8 @@ static int refuse(const char *code, const char *before, const char *name, const 
   return text_respond(&answer);
 }
 
-// look_up asks for a namespace. What the host answers, or why it does not, is put
-// into answer.
+// look_up looks a namespace up. It stores
+// the host's answer or error in answer.
 static bool look_up(const char *namespace, struct span *answer) {
   struct text question = {0};
   put(&question, "{\"api_version\":\"v1\",\"kind\":\"Namespace\",\"name\":\"");
@@ -83,7 +83,7 @@ static bool look_up(const char *namespace, struct span *answer) {
   return text_ask("kubernetes", "get_resource", &question, answer);
 }
 
-// trace logs what is done. A log that fails is no reason to refuse anything.
+// trace logs a change. A failed log is not a reason to deny a request.
 static void trace(const char *label, const char *namespace) {
   struct text event = {0};
   struct span ignored;
@@ -95,8 +95,8 @@ static void trace(const char *label, const char *namespace) {
   text_ask("tracing", "log", &event, &ignored);
 }
 
-// label_of returns a label of a namespace that the host has answered with, as JSON;
-// absent when it has none or the answer is no namespace.
+// label_of returns a label of the namespace in the host's answer, as JSON. It
+// is absent if there is no such label, or if the answer is not a namespace.
 static struct span label_of(struct span answer, const char *label) {
   struct json in = json_read(answer);
   struct span namespace = json_skip(&in);
@@ -104,9 +104,9 @@ static struct span label_of(struct span answer, const char *label) {
   return json_done(&in) && value.at != NULL && value.at[0] == '"' ? value : (struct span){0};
 }
 
-// mutate accepts the object with a label, whose value is given as JSON.
+// mutate accepts the object with a label added. The value is given as JSON.
 static int mutate(struct span object, struct span metadata, struct span labels, const char *label, struct span value) {
-  // What is replaced, and what is put around the label.
+  // Find the text to replace, and the text to put around the label.
   bool inside = labels.at != NULL && labels.at[0] == '{';
   const char *place = inside ? labels.at + 1 : labels.at != NULL ? labels.at : metadata.at + 1;
   size_t replaced = inside || labels.at == NULL ? 0 : labels.len;
@@ -129,7 +129,7 @@ static int mutate(struct span object, struct span metadata, struct span labels, 
   return text_respond(&answer);
 }
 
-// label_object decides on an object of a namespace.
+// label_object decides about an object in a namespace.
 static int label_object(struct span object, const char *namespace, const char *label) {
   struct span answer;
   if (!look_up(namespace, &answer))
@@ -152,8 +152,8 @@ static int label_object(struct span object, const char *namespace, const char *l
 // The fields of the request that are read.
 enum { operation, of_namespace, object, request_fields };
 
-// read_review reads them and the setting. It says whether the review is JSON and
-// carries a request.
+// read_review reads these fields and the setting. It returns
+// whether the review is JSON and contains a request.
 static bool read_review(struct span payload, struct json_field request[request_fields], struct json_field *setting) {
   struct json in = json_read(payload);
   struct span name;

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command label-from-namespace-go is a Kubewarden policy that gives objects a label of
-// their namespace. It looks the namespace up in the cluster, refuses objects of one
-// without the label or that cannot be looked up, and logs what it did.
+// Command label-from-namespace-go is a Kubewarden policy that copies a label from the
+// namespace to objects. It looks the namespace up in the cluster, and logs what it does.
+// It denies an object if the lookup fails, or if the namespace does not have the label.
 package main
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/rawjson"
 )
 
-// settings are those of the policy.
+// settings are the settings of the policy.
 type settings struct {
 	// Label is the name of the label.
 	Label string `json:"label"`
@@ -36,10 +36,10 @@ type settings struct {
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
-// Validate is asked when the policy is loaded.
+// Validate is called when the policy is loaded.
 func (s settings) Validate() error {
 	if s.Label == "" {
 		return errors.New("label: the name of a label is required")
@@ -70,7 +70,7 @@ func validate(r *policy.Request, s settings) (policy.Response, error) {
 	return addLabel(string(r.Object), s.Label, value, r.Namespace)
 }
 
-// addLabel gives an object a label of its namespace, unless it has one of that name.
+// addLabel adds the namespace's label to an object, unless the object already has it.
 func addLabel(object, label, value, namespace string) (policy.Response, error) {
 	if _, _, labelled := rawjson.Find(object, "metadata", "labels", label); labelled {
 		return policy.Accept(), nil
@@ -79,7 +79,7 @@ func addLabel(object, label, value, namespace string) (policy.Response, error) {
 	if mutated == object {
 		return policy.Response{}, errors.New("the object has no metadata that takes a label")
 	}
-	// A log that fails is no reason to refuse anything.
+	// A failed log is not a reason to deny a request.
 	_ = policy.Log(policy.LogInfo, "label "+label+" is taken from namespace "+namespace, nil)
 	return policy.Mutate(json.RawMessage(mutated)), nil
 }

@@ -12,9 +12,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Gives objects a label of their namespace, which is in the data that the host has of the
-# cluster; refuses objects of one without the label or that is not there, and logs what it
-# did.
+# Copies a label from the namespace to objects, and logs what it does.
+# The namespace is in the host's data about the cluster. Denies an
+# object if its namespace does not exist or does not have the label.
 #
 # Settings: label, the name of a label.
 package policy
@@ -29,7 +29,7 @@ default uid := ""
 
 uid := input.request.uid
 
-# Without the setting there is no verdict, which a host takes for a failure.
+# Without the setting there is no verdict, which counts as a failure.
 verdict := {"allowed": true} if {
 	data.label != ""
 	not applies
@@ -75,5 +75,5 @@ default base := [{"op": "add", "path": "/metadata/labels", "value": {}}]
 
 base := [] if is_object(labels)
 
-# A part of a JSON pointer (RFC 6901).
+# Escapes a part of a JSON pointer (RFC 6901).
 escape(text) := replace(replace(text, "~", "~0"), "/", "~1")

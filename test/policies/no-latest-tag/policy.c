@@ -12,27 +12,27 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that refuses images without a tag or with the tag
-// "latest": both mean whatever was pushed last. An image that is pinned by
-// digest is admitted whatever its tag.
+// A Kubewarden policy that denies images without a tag or with
+// the tag "latest", because both mean the image that was pushed
+// last. It admits an image with a digest, whatever its tag.
 
 #include "json.h"
 #include "pod.h"
 #include "text.h"
 #include "wapc.h"
 
-// The longest image reference that is read: a registry, a path, a tag and a
-// digest come to less. A longer one is refused.
+// The maximum length of an image reference. A registry, a path,
+// a tag and a digest are shorter. Longer references are denied.
 enum { max_image = 1024 };
 
-// is_pinned_or_tagged decides on one image reference.
+// is_pinned_or_tagged decides about one image reference.
 static bool is_pinned_or_tagged(struct span image) {
   struct span tag = {NULL, 0};
   for (size_t i = 0; i < image.len; i++) {
     char c = image.at[i];
     if (c == '@')
       return true;
-    if (c == '/') // A colon before a slash is that of a registry's port.
+    if (c == '/') // A colon before a slash belongs to the registry's port.
       tag.at = NULL;
     else if (c == ':')
       tag = (struct span){image.at + i + 1, image.len - i - 1};
@@ -48,11 +48,11 @@ static int refuse(struct span image) {
   return text_respond(&answer);
 }
 
-// check_image says whether a container's image may pass. If not, *answer is what
-// the host is told.
+// check_image returns whether a container's image is
+// admitted. If not, *answer is the result for the host.
 static bool check_image(struct span image, int *answer) {
   char decoded[max_image];
-  // A container that leaves the image out gets the same refusal as an empty one.
+  // A missing image is denied in the same way as an empty one.
   long n = image.at == NULL ? 0 : json_string(image, decoded, sizeof decoded);
   struct span reference = {decoded, (size_t)n};
   if (n < 0)
@@ -64,7 +64,7 @@ static bool check_image(struct span image, int *answer) {
   return false;
 }
 
-// check_containers says so of a list of containers, which may be absent.
+// check_containers does so for a list of containers, which may be absent.
 static bool check_containers(struct span list, int *answer) {
   struct json in = json_read(list);
   if (list.at == NULL)

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command required-labels is a Kubewarden policy: every object must carry the
-// labels named in the settings, with values that match their expressions. It
-// reads metadata alone and so works on any kind, custom resources included.
+// Command required-labels is a Kubewarden policy. Every object must have the
+// labels in the settings, with values that match their expressions. It only
+// reads metadata, and so works on any kind, including custom resources.
 package main
 
 import (
@@ -38,10 +38,10 @@ type settings struct {
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
-// Validate is asked when the policy is loaded.
+// Validate is called when the policy is loaded.
 func (s settings) Validate() error {
 	if len(s.Labels) == 0 {
 		return errors.New("labels: at least one label is required")
@@ -66,7 +66,7 @@ func validate(r *policy.Request, s settings) (policy.Response, error) {
 		return policy.Response{}, err
 	}
 	metadata := object.Metadata
-	// An object on its way out must be able to shed its finalizers.
+	// Finalizers must be removable from an object that is being deleted.
 	if metadata.DeletionTimestamp != nil {
 		return policy.Accept(), nil
 	}

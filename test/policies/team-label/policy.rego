@@ -12,10 +12,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses objects without a label that names a known team, and notes the team's owner in
-# an annotation.
+# Denies objects without a label that names a known
+# team, and adds an annotation with the team's owner.
 #
-# Settings: teams, an object with the owner of each team by the team's name.
+# Settings: teams, an object that maps each team to its owner.
 package policy
 
 main := {

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses Ingresses with a host that an Ingress in any namespace has already.
+# Denies an Ingress with a host that another Ingress in any namespace already has.
 #
 # Parameters: except, a list of hosts that may be shared.
 package policy

@@ -14,14 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command server is a registry for tests: the handlers of the distribution
-// project over a directory, or those of go-containerregistry, which differ in what
-// they know of referrers. It has a module of its own so that nobody who
-// imports the library gets a registry's dependencies.
+// Command server is a registry for tests. It uses the handlers of the distribution project, which
+// keep the content in a directory, or those of go-containerregistry, which support referrers
+// differently. It has its own module, so that importers of the library do not get a registry's
+// dependencies.
 //
-// It prints the address that it listens on as its only line of output, and ends
-// when its standard input does, so that it cannot outlive the test that started
-// it.
+// It prints the address that it listens on as its only line of output. It exits when its standard
+// input closes, so that it cannot outlive the test that started it.
 package main
 
 import (
@@ -49,17 +48,17 @@ import (
 
 func main() {
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
-	root := flag.String("root", "", "directory to keep everything in, which exists")
+	root := flag.String("root", "", "existing directory for the content")
 	certificate := flag.String("certificate", "", "certificate in PEM; empty means plain HTTP")
 	key := flag.String("key", "", "key of the certificate in PEM")
 	inMemory := flag.Bool("in-memory", false,
-		"have go-containerregistry serve, which keeps everything in memory and has no users")
+		"use go-containerregistry, which keeps the content in memory and has no users")
 	referrers := flag.Bool("referrers", false, "serve the referrers API; only with -in-memory")
 	user := flag.String("user", "",
-		"name:password of the only user; empty means that everybody may do everything")
+		"name:password of the only user; empty means that nobody needs credentials")
 	flag.Usage = func() {
 		_, _ = fmt.Fprintln(flag.CommandLine.Output(),
-			"Serves a registry for tests until its standard input ends: keep that open, as by sleep 1h | registry -root DIRECTORY.")
+			"Serves a registry for tests until its standard input closes. To keep it open: sleep 1h | registry -root DIRECTORY.")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -67,7 +66,7 @@ func main() {
 		log.Fatal("-root is required")
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // nobody writes: it ends with the test
+		_, _ = io.Copy(io.Discard, os.Stdin) // blocks until the test ends
 		os.Exit(0)
 	}()
 	logrus.SetOutput(io.Discard)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package keyless signs modules for tests as identities, with an instance of Sigstore in the
-// process.
+// Package keyless signs modules for tests with identities, through an in-process instance of
+// Sigstore.
 package keyless
 
 import (
@@ -38,7 +38,7 @@ import (
 // Instance is an instance of Sigstore: a certificate authority, a log and a timestamp authority.
 type Instance struct{ virtual *ca.VirtualSigstore }
 
-// New returns an instance that nobody knows.
+// New returns an instance with new keys, which nobody trusts yet.
 func New(t testing.TB) *Instance {
 	t.Helper()
 	virtual, err := ca.NewVirtualSigstore()
@@ -51,7 +51,7 @@ func (i *Instance) TrustedRoot(t testing.TB) []byte {
 	t.Helper()
 	logs := i.virtual.RekorLogs()
 	for id, log := range logs {
-		log.ID, _ = hex.DecodeString(id) // the library has the digits there
+		log.ID, _ = hex.DecodeString(id) // the library stores hexadecimal digits
 	}
 	r, err := root.NewTrustedRoot(root.TrustedRootMediaType01,
 		i.virtual.FulcioCertificateAuthorities(), nil, i.virtual.TimestampingAuthorities(), logs)
@@ -61,7 +61,7 @@ func (i *Instance) TrustedRoot(t testing.TB) []byte {
 	return content
 }
 
-// ClientTrustConfig returns the instance's ClientTrustConfig, as Kubewarden takes it.
+// ClientTrustConfig returns the instance's ClientTrustConfig, in the form that Kubewarden accepts.
 func (i *Instance) ClientTrustConfig(t testing.TB) []byte {
 	t.Helper()
 	return append(
@@ -72,8 +72,8 @@ func (i *Instance) ClientTrustConfig(t testing.TB) []byte {
 		'}')
 }
 
-// Bundle returns what cosign 3 has refer to a manifest, signed by an e-mail address that an issuer
-// vouches for.
+// Bundle returns a bundle that signs a manifest, as cosign 3 attaches it. The signer is an email
+// address at an issuer.
 func (i *Instance) Bundle(t testing.TB, email, issuer, manifest string,
 	annotations map[string]string) []byte {
 	t.Helper()

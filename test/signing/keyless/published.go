@@ -27,11 +27,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// Publish puts a policy into a registry three times, with the tag v1: as PREFIX/old and
-// PREFIX/bundled, signed by a key with the annotation env=prod in cosign's older and newer format,
-// and as PREFIX/keyless, signed by ann@example.com of https://issuer.example.com. It returns a
-// directory with cosign.pub, foreign.pub, which has signed nothing, trust_config.json, and the
-// policy as policy.wasm with its bundle beside it.
+// Publish pushes a policy to a registry three times, with the tag v1. PREFIX/old and PREFIX/bundled
+// are signed by a key, with the annotation env=prod, in cosign's older and newer format.
+// PREFIX/keyless is signed by ann@example.com at https://issuer.example.com. Publish returns a
+// directory with cosign.pub, foreign.pub (a key that signed nothing), trust_config.json, and the
+// policy as policy.wasm with its bundle.
 func Publish(t testing.TB, r *registry.Registry, prefix string, policy []byte) string {
 	t.Helper()
 	key, instance, prod := signing.NewKey(t), New(t), map[string]string{"env": "prod"}

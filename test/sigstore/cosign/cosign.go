@@ -37,38 +37,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Kinds are the kinds of keys that cosign signs with.
+// Kinds are the kinds of keys that cosign supports.
 var Kinds = []string{"p256", "p384", "p521", "rsa2048", "rsa3072", "ed25519"}
 
-// Cosign is the program with a directory of its own. It uses no log and no timestamps.
+// Cosign runs the program in its own directory, without a log and without timestamps.
 type Cosign struct {
-	// Directory is where it runs, and writes files to.
+	// Directory is the working directory, to which cosign also writes files.
 	Directory string
 
 	t      testing.TB
 	binary string
 }
 
-// New returns the cosign that `make cosign` builds. Without it the test is skipped: building it
-// takes minutes.
+// New returns the cosign that `make cosign` builds. Without it, the test is skipped, because
+// building it takes minutes.
 func New(t testing.TB) *Cosign {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	binary := filepath.Join(filepath.Dir(file), "..", "..", "..", ".cache", "cosign", "cosign")
 	if _, err := os.Stat(binary); err != nil {
-		t.Skip("there is no cosign: make cosign")
+		t.Skip("cosign is missing: run make cosign")
 	}
 	c := &Cosign{Directory: t.TempDir(), t: t, binary: binary}
 	c.Must("signing-config", "create", "--out", "signing-config.json")
 	return c
 }
 
-// Run runs cosign with arguments. The error has what it wrote last.
+// Run runs cosign with arguments. The error contains the last line of output.
 func (c *Cosign) Run(arguments ...string) error {
 	c.t.Helper()
 	command := exec.CommandContext(c.t.Context(), c.binary, arguments...)
 	command.Dir = c.Directory
-	// Nothing of the user's is read or written, and no repository is asked.
+	// Do not use the user's files, and do not contact a TUF repository.
 	command.Env = []string{
 		"HOME=" + c.Directory, "PATH=" + os.Getenv("PATH"), "COSIGN_PASSWORD=",
 		"SIGSTORE_NO_CACHE=true",
@@ -81,7 +81,7 @@ func (c *Cosign) Run(arguments ...string) error {
 	return nil
 }
 
-// Must runs cosign, which has to end well.
+// Must runs cosign, which must succeed.
 func (c *Cosign) Must(arguments ...string) {
 	c.t.Helper()
 	require.NoError(c.t, c.Run(arguments...))
@@ -90,7 +90,7 @@ func (c *Cosign) Must(arguments ...string) {
 // Path returns the path of a file in the directory.
 func (c *Cosign) Path(name string) string { return filepath.Join(c.Directory, name) }
 
-// Read returns a file of the directory.
+// Read returns a file in the directory.
 func (c *Cosign) Read(name string) []byte {
 	c.t.Helper()
 	content, err := os.ReadFile(c.Path(name))
@@ -104,8 +104,8 @@ func (c *Cosign) Write(name string, content []byte) {
 	require.NoError(c.t, os.WriteFile(c.Path(name), content, 0o600))
 }
 
-// Key makes a key of a kind, and returns its public half in PEM. NAME.key and NAME.pub are its
-// files.
+// Key generates a key of a kind, writes it to NAME.key and NAME.pub, and returns the public key in
+// PEM.
 func (c *Cosign) Key(kind, name string) []byte {
 	c.t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(newKey(c.t, kind))
@@ -149,14 +149,14 @@ func (c *Cosign) Sign(name, reference string, old bool, more ...string) {
 	c.Must(append(append(arguments, more...), reference)...)
 }
 
-// SignFile signs a file of the directory, and writes FILE.sigstore.json beside it.
+// SignFile signs a file in the directory, and writes FILE.sigstore.json beside it.
 func (c *Cosign) SignFile(name, file string) {
 	c.t.Helper()
 	c.Must("sign-blob", "--yes", "--key", name+".key", "--signing-config", "signing-config.json",
 		"--bundle", file+".sigstore.json", file)
 }
 
-// Verify has cosign verify an image.
+// Verify verifies an image with cosign.
 func (c *Cosign) Verify(name, reference string, more ...string) error {
 	c.t.Helper()
 	arguments := []string{
@@ -165,7 +165,7 @@ func (c *Cosign) Verify(name, reference string, more ...string) error {
 	return c.Run(append(append(arguments, more...), reference)...)
 }
 
-// VerifyFile has cosign verify a file of the directory.
+// VerifyFile verifies a file in the directory with cosign.
 func (c *Cosign) VerifyFile(name, file, bundle string) error {
 	c.t.Helper()
 	return c.Run("verify-blob", "--key", name+".pub", "--insecure-ignore-tlog", "--bundle", bundle,

@@ -28,8 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// testAirGap has a server start with nothing but what wasmctl bundle wrote of signed policies, and
-// refuse it once it was tampered with.
+// testAirGap checks that a server starts with nothing but a bundle of signed policies from wasmctl,
+// and that it refuses a bundle that was tampered with.
 func (x *table) testAirGap(t *testing.T, b subjects) {
 	directory := t.TempDir()
 	in := func(name string) string { return filepath.Join(directory, name) }

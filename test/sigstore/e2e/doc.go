@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package e2e holds the real kube-apiserver against what the real cosign signs with a private
-// instance of the real Sigstore: what is signed as demanded is served, and everything else refused.
-// See `make e2e-sigstore`.
+// Package e2e tests the real kube-apiserver with modules that the real cosign signs through a
+// private instance of the real Sigstore. The server serves modules that are signed as required, and
+// refuses all others. See `make e2e-sigstore`.
 package e2e

@@ -27,10 +27,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// step is a way into a document: names of fields, and indices.
+// step is a step of a path in a document: a field name or an index.
 type step = any
 
-// ways returns the way to everything in a JSON document.
+// ways returns the paths to all values in a JSON document.
 func ways(v any, way ...step) (all [][]step) {
 	below := func(s step, v any) {
 		next := append(way[:len(way):len(way)], s)
@@ -49,7 +49,7 @@ func ways(v any, way ...step) (all [][]step) {
 	return all
 }
 
-// edit returns a document with what is at a way changed, or removed if change returns nil.
+// edit returns a document with the value at a path changed, or removed if change returns nil.
 func (s *suite) edit(document []byte, way []step, change func(any) any) []byte {
 	s.Helper()
 	var v any
@@ -63,13 +63,13 @@ func edited(v any, way []step, change func(any) any) any {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		field := way[0].(string) //nolint:forcetypeassert // ways made it
+		field := way[0].(string) //nolint:forcetypeassert // created by ways
 		if v[field] = edited(v[field], way[1:], change); v[field] == nil {
 			delete(v, field)
 		}
 		return v
 	case []any:
-		n := way[0].(int) //nolint:forcetypeassert // ways made it
+		n := way[0].(int) //nolint:forcetypeassert // created by ways
 		if v[n] = edited(v[n], way[1:], change); v[n] == nil {
 			return append(v[:n], v[n+1:]...)
 		}
@@ -78,20 +78,21 @@ func edited(v any, way []step, change func(any) any) any {
 	return v
 }
 
-// at returns what is at a way.
+// at returns the value at a path.
 func (s *suite) at(document []byte, way ...step) (found any) {
 	s.edit(document, way, func(v any) any { found = v; return v })
 	return found
 }
 
-// put returns a document with something else at a way.
+// put returns a document with another value at a path.
 func (s *suite) put(document []byte, value any, way ...step) []byte {
 	return s.edit(document, way, func(any) any { return value })
 }
 
 func remove(any) any { return nil }
 
-// bend changes a leaf a little: a bit of what is encoded, a number by one, a text by a letter.
+// bend slightly changes a leaf: it flips a bit of encoded data, increments a number, or changes a
+// letter of a text.
 func bend(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -111,7 +112,7 @@ func bend(v any) any {
 	return v
 }
 
-// text names a way.
+// text returns a path as text.
 func text(way []step) (name string) {
 	for _, s := range way {
 		name += fmt.Sprintf(".%v", s)
@@ -119,8 +120,8 @@ func text(way []step) (name string) {
 	return name[1:]
 }
 
-// unsaid are parts of a bundle that say nothing: a hint which key to try, and what a log says of an
-// entry that whoever verifies it makes out of the signature and of what the log has signed.
+// unsaid are parts of a bundle that verification does not use: a hint at the key, and fields of a
+// log entry that the verifier computes from the signature and from the data that the log signed.
 var unsaid = map[string]bool{
 	"verificationMaterial.publicKey.hint":                        true,
 	"verificationMaterial.tlogEntries.0.kindVersion.kind":        true,
@@ -131,10 +132,10 @@ var unsaid = map[string]bool{
 	"verificationMaterial.tlogEntries.0.inclusionProof.treeSize": true,
 }
 
-// optional are parts that may be missing: the file that was signed is there.
+// optional are parts that may be missing, because the verifier has the signed file.
 var optional = map[string]bool{"messageSignature.messageDigest.digest": true}
 
-// everyField refuses a bundle with any of its parts changed or missing.
+// everyField adds cases in which one part of a bundle is changed or missing.
 func (x *table) everyField(what string, m signed) {
 	for _, way := range ways(x.document(m.bundle)) {
 		if unsaid[text(way)] {

@@ -38,7 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// Where things are in a bundle.
+// Paths in a bundle.
 var (
 	certificateWay = []step{"verificationMaterial", "certificate", "rawBytes"}
 	entryWay       = []step{"verificationMaterial", "tlogEntries", 0}
@@ -48,7 +48,7 @@ var (
 	}
 )
 
-// document reads JSON.
+// document decodes JSON.
 func (s *suite) document(content []byte) (v any) {
 	require.NoError(s, json.Unmarshal(content, &v))
 	return v
@@ -65,8 +65,8 @@ func (s *suite) signature(bundle []byte) []byte {
 	return content
 }
 
-// timestampOf is what an authority would say if it had seen a signature at a time: the instance's
-// own if keys are its own.
+// timestampOf returns the timestamp that an authority with the keys would issue for a signature at
+// a time.
 func (s *suite) timestampOf(signature []byte, at time.Time, keys *instance.Keys) string {
 	sum := sha256.Sum256(signature)
 	stamp := timestamp.Timestamp{
@@ -80,7 +80,8 @@ func (s *suite) timestampOf(signature []byte, at time.Time, keys *instance.Keys)
 	return base64.StdEncoding.EncodeToString(response)
 }
 
-// certificate is one for an address, by an authority of Fulcio's kind, with a key of its own.
+// certificate returns a certificate with a new key for an email address, issued by an authority
+// like Fulcio's.
 func (s *suite) certificate(keys *instance.Keys, change func(*x509.Certificate)) string {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(s, err)
@@ -102,8 +103,8 @@ func (s *suite) certificate(keys *instance.Keys, change func(*x509.Certificate))
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// materials are bundles whose certificate, log entry or timestamp is another's, or was made at
-// another time.
+// materials adds bundles whose certificate, log entry or timestamp belongs to another signature, or
+// was created at another time.
 func (x *table) materials(b subjects, foreign *instance.Keys) {
 	type subject struct {
 		what       string
@@ -164,7 +165,7 @@ func (x *table) materials(b subjects, foreign *instance.Keys) {
 	}
 }
 
-// demands are of signatures that are good, and not what is demanded.
+// demands adds valid signatures that do not meet the requirements.
 func (x *table) demands(b subjects) {
 	key, mail, flow, file := x.deploy(b.keyBundle), x.deploy(b.emailBundle),
 		x.deploy(b.workflowBundle), x.deploy(b.workflowFile)

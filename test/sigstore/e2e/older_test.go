@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// certified are signatures by identities in the format of cosign 2, with anything that stands
-// beside them changed.
+// certified adds signatures by identities in the format of cosign 2, with one of their materials
+// changed.
 func (x *table) certified(b subjects, foreign *instance.Keys) {
 	for _, of := range []struct {
 		what       string
@@ -94,11 +94,11 @@ func (x *table) certified(b subjects, foreign *instance.Keys) {
 	}
 }
 
-// loggedAt is what the older log would say of an entry if it had been made at another time: the
-// instance's own if keys are.
+// loggedAt returns what the older log with the keys would say about an entry that was created at
+// another time.
 func (s *suite) loggedAt(entry []byte, at time.Time, keys *instance.Keys) []byte {
 	entry = s.put(entry, at.Unix(), "Payload", "integratedTime")
-	// names in order and without blanks, as it is signed
+	// The log signs JSON with sorted names and without spaces.
 	sum := sha256.Sum256([]byte(s.json(s.at(entry, "Payload"))))
 	signature, err := ecdsa.SignASN1(rand.Reader, keys.OlderRekor, sum[:])
 	require.NoError(s, err)

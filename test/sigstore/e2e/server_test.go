@@ -32,12 +32,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// policy is one of a configuration, with a demand of its own.
+// policy is a policy in a configuration, with its own requirements.
 type policy struct {
 	name, module string
-	// demands are all demanded; choice, of which one is demanded, beside them.
+	// All of demands are required, and one of choice.
 	demands, choice []map[string]any
-	// digest is pinned, "" is none.
+	// digest is the pinned digest, or "".
 	digest string
 }
 
@@ -59,8 +59,8 @@ func (s *suite) json(v any) string {
 	return string(content)
 }
 
-// configuration is what a server starts with. Its state is in a new directory unless one is given.
-// More are further fields of the plugin's configuration.
+// configuration returns the admission configuration of a server. If state is empty, the state
+// directory is a new one. more are further fields of the plugin's configuration.
 func (s *suite) configuration(state string, more map[string]any, policies ...policy) string {
 	return s.json(map[string]any{"apiVersion": "apiserver.config.k8s.io/v1",
 		"kind": "AdmissionConfiguration", "plugins": []any{
@@ -71,7 +71,7 @@ func (s *suite) configuration(state string, more map[string]any, policies ...pol
 		}})
 }
 
-// plugin is the plugin's configuration.
+// plugin returns the plugin's configuration.
 func (s *suite) plugin(state string, more map[string]any, policies ...policy) map[string]any {
 	c := map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
@@ -116,7 +116,8 @@ func (s *suite) plugin(state string, more map[string]any, policies ...policy) ma
 	return c
 }
 
-// serves has a server start, and serve with the policies. It stops when the test ends.
+// serves checks that a server starts and enforces the policies. The server stops when the test
+// ends.
 func (s *suite) serves(t *testing.T, options harness.Options) *harness.Server {
 	t.Helper()
 	options.FeatureGate = true
@@ -125,7 +126,7 @@ func (s *suite) serves(t *testing.T, options harness.Options) *harness.Server {
 	return server
 }
 
-// refused has a server refuse to start, and returns its lines.
+// refused checks that a server refuses to start, and returns the problems, one per line.
 func (s *suite) refused(t *testing.T, admission string) []string {
 	t.Helper()
 	code, stderr := harness.StartExpectingFailure(t,
@@ -141,7 +142,7 @@ func (s *suite) refused(t *testing.T, admission string) []string {
 	return lines
 }
 
-// verdict is what a server says of a config map, "" if it is admitted.
+// verdict returns a server's denial of a ConfigMap, or "" if the ConfigMap is admitted.
 func verdict(t *testing.T, server *harness.Server) string {
 	t.Helper()
 	_, err := server.Clientset().CoreV1().ConfigMaps(metav1.NamespaceDefault).Create(t.Context(),
@@ -153,21 +154,21 @@ func verdict(t *testing.T, server *harness.Server) string {
 	return ""
 }
 
-// refusal is a case: a module that must not be served.
+// refusal is a test case: a module that must not be served.
 type refusal struct {
 	what   string
 	module string
-	// demands are what is demanded of it, rather than what all servers here demand.
+	// demands and choice are the module's requirements, instead of the usual ones.
 	demands, choice []map[string]any
-	// want is part of what is said.
+	// want is part of the error.
 	want string
 }
 
-// table has the cases.
+// table holds the test cases.
 type table struct {
 	*suite
 	cases []refusal
-	// started counts those that had a start, or a place in one, of their own.
+	// started counts the cases that were tested with a start of a server.
 	started int
 }
 
@@ -175,15 +176,15 @@ func (x *table) refuse(what, want string, m signed) {
 	x.cases = append(x.cases, refusal{what: what, module: x.deploy(m), want: want})
 }
 
-// unless is a module that is refused because something else is demanded.
+// unless adds a module that is refused because the requirements differ.
 func (x *table) unless(what, want, module string, demands ...map[string]any) {
 	x.cases = append(x.cases, refusal{what: what, module: module, want: want, demands: demands})
 }
 
-// name is that of the policy of a case.
+// name returns the name of a case's policy.
 func name(n int) string { return fmt.Sprintf("case-%03d", n) }
 
-// lineOf returns the line about a policy.
+// lineOf returns the lines about a policy.
 func lineOf(lines []string, policy string) (found []string) {
 	for _, line := range lines {
 		if strings.Contains(line, "["+policy+"]") {

@@ -37,12 +37,12 @@ func TestSigstore(t *testing.T) {
 	s := newSuite(t)
 	x := &table{suite: s}
 	b := x.sign()
-	t.Run("what is signed as demanded is served", func(t *testing.T) { x.testServed(t, b) })
+	t.Run("modules with the required signatures are served", func(t *testing.T) { x.testServed(t, b) })
 	others := t.TempDir()
 	foreign, err := instance.NewKeys(others)
 	require.NoError(t, err)
 	t.Run("trust roots", func(t *testing.T) { x.testRoots(t, b, others) })
-	t.Run("a trust root of Kubewarden's", func(t *testing.T) { x.testClientTrustConfig(t, b) })
+	t.Run("a trust root in Kubewarden's format", func(t *testing.T) { x.testClientTrustConfig(t, b) })
 	t.Run("the store", func(t *testing.T) { x.testStore(t) })
 	t.Run("a tag that moves", func(t *testing.T) { x.testMovedTag(t, b) })
 	t.Run("mirrors", func(t *testing.T) { x.testMirror(t, b) })
@@ -62,10 +62,10 @@ func TestSigstore(t *testing.T) {
 		x.everyField(what, m)
 	}
 	accepted := map[string]bool{}
-	t.Run("no server starts with any of the others", func(t *testing.T) {
+	t.Run("no server starts with any other module", func(t *testing.T) {
 		x.testStart(t, accepted)
 	})
-	t.Run("no server takes any of the others over", func(t *testing.T) {
+	t.Run("no running server accepts any other module", func(t *testing.T) {
 		x.testReload(t, accepted, b)
 	})
 	figure.Print("tamper_cases", float64(len(x.cases)+x.started), "count")
@@ -74,8 +74,9 @@ func TestSigstore(t *testing.T) {
 	require.Empty(t, accepted)
 }
 
-// testServed has a server start with everything that cosign has signed, as it was read and written
-// again for the cases: what refuses them is what was changed.
+// testServed checks that a server starts with all subjects that cosign signed, after they are
+// decoded and encoded as for the test cases. So the test cases are refused only because of their
+// changes.
 func (x *table) testServed(t *testing.T, b subjects) {
 	var policies []policy
 	for what, m := range map[string]signed{
@@ -106,8 +107,8 @@ func (x *table) testServed(t *testing.T, b subjects) {
 		map[string]string{"urlPrefix": "https://github.com/example/policies"})
 	both := b.emailBundle
 	both.layer = b.keyLayer.layer
-	// What the keys of the instance's parts are used for makes signatures that are good, at the
-	// right time.
+	// Materials that the test creates with the keys of the instance's parts are accepted if they
+	// have the right time.
 	again, stamped := b.emailLayer, b.emailFile
 	again.layer = &registry.Layer{
 		Payload:     again.layer.Payload,
@@ -164,7 +165,8 @@ func (x *table) testServed(t *testing.T, b subjects) {
 	figure.Print("sigstore_served_policies", float64(len(policies)), "count")
 }
 
-// testStart has a server start with all cases at once. It says of each in one line why it does not.
+// testStart starts a server with all cases at once. The server must refuse to start, with one line
+// for each case.
 func (x *table) testStart(t *testing.T, accepted map[string]bool) {
 	var policies []policy
 	for n, c := range x.cases {
@@ -179,7 +181,7 @@ func (x *table) testStart(t *testing.T, accepted map[string]bool) {
 		found := lineOf(lines, name(n))
 		if len(found) == 0 {
 			accepted[c.what] = true
-			t.Errorf("%s: %s is not refused", name(n), c.what)
+			t.Errorf("%s: %s was not refused", name(n), c.what)
 			continue
 		}
 		if len(found) != 1 || !strings.Contains(found[0], "not verified: ") ||
@@ -193,8 +195,8 @@ func (x *table) testStart(t *testing.T, accepted map[string]bool) {
 	require.Len(t, lines, len(x.cases))
 }
 
-// testReload has a server run, and cases come one by one: each is a bad change, and what was served
-// before goes on.
+// testReload adds the cases to a running server one by one. Each must be a bad change, and the
+// server must keep serving the previous set.
 func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))
@@ -213,7 +215,7 @@ func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 	count := 0
 	for n, c := range x.cases {
 		if c.demands != nil || c.choice != nil {
-			continue // the directory cannot demand anything else
+			continue // policies in the directory cannot have their own requirements
 		}
 		count++
 		write("case.yaml", name(n), c.module)
@@ -233,7 +235,7 @@ func (x *table) testReload(t *testing.T, accepted map[string]bool, b subjects) {
 	require.Eventually(t, func() bool {
 		status, _, err := server.Get(t.Context(), "/readyz/wasm-admission-policies")
 		return err == nil && status == 200
-	}, time.Minute, 10*time.Millisecond, "what is signed as demanded is taken over")
+	}, time.Minute, 10*time.Millisecond, "a module with the required signature is served")
 	figure.Print("tamper_cases_reloaded", float64(count), "count")
 }
 

@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// testRoots has servers start with trust roots that are none, and with one of others.
+// testRoots starts servers with invalid trust roots, and with the trust root of another instance.
 func (x *table) testRoots(t *testing.T, b subjects, foreign string) {
 	good, err := os.ReadFile(x.instance.Path(instance.TrustedRoot))
 	require.NoError(t, err)
@@ -63,14 +63,14 @@ func (x *table) testRoots(t *testing.T, b subjects, foreign string) {
 		{"without logs and timestamp authorities",
 			"has neither a transparency log nor a timestamp authority",
 			without("tlogs", "timestampAuthorities")},
-		{"with authorities that are over", "is expired: its last certificate authority",
+		{"with expired authorities", "is expired: its last certificate authority",
 			over("certificateAuthorities")},
-		{"with logs and timestamp authorities that are over",
+		{"with expired logs and timestamp authorities",
 			"is expired: its last log or timestamp authority",
 			over("tlogs", "timestampAuthorities")},
 		{"of a newer format", "has media type",
 			x.put(good, "application/vnd.dev.sigstore.trustedroot+json;version=0.2", "mediaType")},
-		{"with something that is unknown", "cannot be read", x.put(good, "x", "unknown")},
+		{"with an unknown field", "cannot be read", x.put(good, "x", "unknown")},
 		{"that is empty", "is empty", nil},
 		{"that is no JSON", "is not JSON", []byte("root")},
 		{"of another instance", "not verified: ", x.foreignRoot(t, foreign)},
@@ -92,7 +92,7 @@ func (x *table) testRoots(t *testing.T, b subjects, foreign string) {
 	}
 }
 
-// foreignRoot is the instance's trust root with the keys of another.
+// foreignRoot returns the instance's trust root with the keys of another instance.
 func (x *table) foreignRoot(t *testing.T, directory string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "root.json")
@@ -102,7 +102,7 @@ func (x *table) foreignRoot(t *testing.T, directory string) []byte {
 	return content
 }
 
-// testClientTrustConfig has a server start with the document that Kubewarden has.
+// testClientTrustConfig starts a server with the document that Kubewarden uses.
 func (x *table) testClientTrustConfig(t *testing.T, b subjects) {
 	x.serves(t,
 		harness.Options{AdmissionConfig: x.configuration("",
@@ -113,15 +113,15 @@ func (x *table) testClientTrustConfig(t *testing.T, b subjects) {
 			}}, policy{name: "signed", module: x.deploy(b.emailBundle)})})
 }
 
-// stored is what a server has kept of a policy below its state directory.
+// stored holds the paths of a policy's files in a server's state directory.
 type stored struct {
-	// tag and manifest are the paths of its entries in the index, of the URI and of what that
-	// stands for. evidence is that of what it was accepted by.
+	// tag and manifest are the index entries for the URI and for the manifest that it refers to.
+	// evidence is the file with the verified signatures.
 	tag, manifest, evidence string
 }
 
-// testStore has a server start from what it has kept, with registries and files gone, and refuse
-// what was changed in there.
+// testStore checks that a server starts from its store when registries and files are gone, and that
+// it refuses entries that were changed.
 func (x *table) testStore(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	state := filepath.Join(t.TempDir(), "state")
@@ -133,7 +133,7 @@ func (x *table) testStore(t *testing.T) {
 	}
 	var policies []policy
 	for n, name := range names {
-		// each has its own file
+		// each policy has its own module
 		wasm := append(x.wasm[:len(x.wasm):len(x.wasm)], 0, 2, 1, byte('a'+n))
 		m := x.image(r, wasm, x.byEmail(email), false)
 		policies = append(policies,
@@ -143,7 +143,7 @@ func (x *table) testStore(t *testing.T) {
 	require.NoError(t, x.serves(t, harness.Options{AdmissionConfig: admission}).Stop())
 	r.Stop()
 	require.NoError(t, x.serves(t, harness.Options{AdmissionConfig: admission}).Stop(),
-		"the registry is gone")
+		"the registry must not be needed")
 
 	files := x.storedFiles(t, state, policies)
 	x.tamperStore(t, state, files)
@@ -156,7 +156,7 @@ func (x *table) testStore(t *testing.T) {
 	}
 	x.started += len(names) - 1
 
-	// With an empty store there is nothing to go by.
+	// With an empty store, the server cannot start.
 	lines = x.refused(t,
 		x.configuration(filepath.Join(t.TempDir(), "empty"), map[string]any{"sources": sources},
 			policies[0]))
@@ -165,14 +165,14 @@ func (x *table) testStore(t *testing.T) {
 	x.started++
 }
 
-// storedFiles finds what the store has of policies, by the URIs in it.
+// storedFiles finds the policies' files in the store, by URI.
 func (x *table) storedFiles(t *testing.T, state string, policies []policy) map[string]stored {
 	t.Helper()
 	byURI := map[string]string{}
 	entries, err := filepath.Glob(filepath.Join(state, "modules", "index", "*"))
 	require.NoError(t, err)
 	for _, path := range entries {
-		uri, _, _ := strings.Cut(x.at(readFile(t, path), "uri").(string), "@") //nolint:forcetypeassert // the store wrote it
+		uri, _, _ := strings.Cut(x.at(readFile(t, path), "uri").(string), "@") //nolint:forcetypeassert // written by the store
 		if strings.HasSuffix(uri, ":v1") {
 			byURI[uri] = path
 		} else {
@@ -190,9 +190,9 @@ func (x *table) storedFiles(t *testing.T, state string, policies []policy) map[s
 	return files
 }
 
-// decoded is what stands in a document in base64.
+// decoded decodes a base64 value in a document.
 func (s *suite) decoded(v any) []byte {
-	content, err := base64.StdEncoding.DecodeString(v.(string)) //nolint:forcetypeassert // the store wrote it
+	content, err := base64.StdEncoding.DecodeString(v.(string)) //nolint:forcetypeassert // written by the store
 	require.NoError(s, err)
 	return content
 }
@@ -204,7 +204,8 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// tamperStore changes what the store has of each policy but the first, as its name says.
+// tamperStore changes the stored files of each policy except the first one. The policy's name says
+// what changes.
 func (x *table) tamperStore(t *testing.T, state string, files map[string]stored) {
 	t.Helper()
 	write := func(path string, content []byte) {
@@ -215,7 +216,7 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 		write(path, x.edit(readFile(t, path), []step{field}, change))
 	}
 	digest := func(name string) string {
-		return x.at(readFile(t, files[name].tag), "digest").(string) //nolint:forcetypeassert // the store wrote it
+		return x.at(readFile(t, files[name].tag), "digest").(string) //nolint:forcetypeassert // written by the store
 	}
 	replace := func(path, old, replacement string) {
 		write(path, []byte(strings.ReplaceAll(string(readFile(t, path)), old, replacement)))
@@ -245,7 +246,7 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 	} {
 		replace(path, digest("index-to-another-module"), digest("untouched"))
 	}
-	other := x.at(readFile(t, files["untouched"].tag), "manifest").(string) //nolint:forcetypeassert // the store wrote it
+	other := x.at(readFile(t, files["untouched"].tag), "manifest").(string) //nolint:forcetypeassert // written by the store
 	own := x.at(readFile(t, files["index-to-another-manifest"].tag), "manifest").(string)
 	for _, path := range []string{
 		files["index-to-another-manifest"].tag, files["index-to-another-manifest"].manifest,
@@ -257,7 +258,7 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 	write(module, append(readFile(t, module), 0, 2, 1, 'z'))
 }
 
-// testMovedTag has a tag stand for something else after it was signed.
+// testMovedTag moves a tag to another image after the first one was signed.
 func (x *table) testMovedTag(t *testing.T, b subjects) {
 	r := registry.Start(t, registry.Options{})
 	admission := func(state string, p policy) string {
@@ -275,7 +276,7 @@ func (x *table) testMovedTag(t *testing.T, b subjects) {
 	x.started++
 }
 
-// testMirror has modules and signatures come from a mirror.
+// testMirror fetches modules and signatures from a mirror.
 func (x *table) testMirror(t *testing.T, b subjects) {
 	source, mirror := registry.Start(t, registry.Options{}),
 		registry.Start(t, registry.Options{InMemory: true, Referrers: true})

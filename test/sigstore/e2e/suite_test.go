@@ -36,7 +36,7 @@ import (
 
 var whole = flag.Bool("sigstore", false, "start a private Sigstore, which takes a minute or two")
 
-// Who signs, as whoever the configuration demands.
+// The identities that the configuration requires.
 const (
 	email      = "releases@example.com"
 	owner      = "example"
@@ -45,14 +45,14 @@ const (
 	ref        = "refs/tags/v1"
 )
 
-// suite has what policies are signed with, and where they are.
+// suite holds the signers and the places of the policies.
 type suite struct {
 	*testing.T
 	instance *instance.Instance
 	cosign   *cosign.Cosign
-	// plain has no referrers API, other has it.
+	// plain has no referrers API, but other does.
 	plain, other *registry.Registry
-	// modules is where modules on disk are.
+	// modules is the directory of the modules on disk.
 	modules string
 	wasm    []byte
 	keys    map[string]string // in PEM
@@ -62,7 +62,7 @@ type suite struct {
 func newSuite(t *testing.T) *suite {
 	t.Helper()
 	if !*whole {
-		t.Skip("takes a minute or two: make e2e-sigstore")
+		t.Skip("takes a minute or two: run make e2e-sigstore")
 	}
 	require.NoError(t, instance.Built(instance.Options{}))
 	private := func() string {
@@ -92,14 +92,14 @@ func newSuite(t *testing.T) *suite {
 	return s
 }
 
-// identity is somebody who signs: arguments of cosign, and of cosign in its older format, and what
-// a verification config says of them.
+// identity is a signer: the arguments for cosign, those for its older format, and the requirement
+// in a verification config.
 type identity struct {
 	arguments, older []string
 	demand           map[string]any
 }
 
-// byKey signs with a key, with a log and timestamps if logged is set.
+// byKey signs with a key. If logged is set, the signature has a log entry and a timestamp.
 func (s *suite) byKey(name string, logged bool) identity {
 	key := []string{"--key", name + ".key"}
 	arguments := append(key[:2:2], "--signing-config", "signing-config.json")
@@ -112,7 +112,7 @@ func (s *suite) byKey(name string, logged bool) identity {
 	return identity{arguments, older, map[string]any{"kind": "pubKey", "key": s.keys[name]}}
 }
 
-// byToken signs with a certificate that Fulcio gives for a token.
+// byToken signs with a certificate that Fulcio issues for a token.
 func (s *suite) byToken(token string, err error, demand map[string]any) identity {
 	require.NoError(s, err)
 	file := fmt.Sprintf("token-%x", sha256.Sum256([]byte(token)))
@@ -153,17 +153,17 @@ func (s *suite) fromGitHub(owner, repo string) map[string]any {
 	return demand
 }
 
-// signed is a module with a signature, of which a copy may be changed.
+// signed is a module with a signature. Test cases change copies of it.
 type signed struct {
 	wasm   []byte
 	isFile bool
 	demand map[string]any
-	// bundle or layer is the signature, as cosign wrote it. None is neither.
+	// bundle or layer is the signature that cosign wrote. An unsigned module has neither.
 	bundle []byte
 	layer  *registry.Layer
 }
 
-// image has cosign sign an image, in the format of cosign 2 if old is set.
+// image signs an image with cosign, in the format of cosign 2 if old is set.
 func (s *suite) image(r *registry.Registry, wasm []byte, who identity, old bool,
 	more ...string) signed {
 	s.count++
@@ -179,7 +179,7 @@ func (s *suite) image(r *registry.Registry, wasm []byte, who identity, old bool,
 	return s.fetch(r, name, signed{wasm: wasm, demand: who.demand})
 }
 
-// attestation has cosign attest something of an image, which is no signature.
+// attestation attests an image with cosign. An attestation is not a signature.
 func (s *suite) attestation(r *registry.Registry, who identity) signed {
 	s.count++
 	name := fmt.Sprintf("signed/%d", s.count)
@@ -217,7 +217,7 @@ const (
 	logAnnotation         = "dev.sigstore.cosign/bundle"
 )
 
-// layerOf writes a candidate again as it was.
+// layerOf converts a candidate back to its layer.
 func layerOf(candidate *verification.Candidate) *registry.Layer {
 	layer := &registry.Layer{Payload: candidate.Payload, Annotations: map[string]string{
 		signatureAnnotation: base64.StdEncoding.EncodeToString(candidate.Signature),
@@ -233,7 +233,7 @@ func layerOf(candidate *verification.Candidate) *registry.Layer {
 	return layer
 }
 
-// file has cosign sign a file.
+// file signs a file with cosign.
 func (s *suite) file(wasm []byte, who identity) signed {
 	s.cosign.Write("file.wasm", wasm)
 	s.cosign.Must(append(append([]string{"sign-blob", "--yes", "--bundle", "file.json"},
@@ -241,13 +241,13 @@ func (s *suite) file(wasm []byte, who identity) signed {
 	return signed{wasm: wasm, isFile: true, demand: who.demand, bundle: s.cosign.Read("file.json")}
 }
 
-// another is a module of another digest.
+// another returns a module with a different digest.
 func (s *suite) another() []byte {
 	return append(s.wasm[:len(s.wasm):len(s.wasm)], 0, 2, 1, 'a') // an empty custom section
 }
 
-// deploy puts a module and its signature into a place of their own, and returns the module's URI.
-// Images go to both registries in turn.
+// deploy writes a module and its signature to a new place, and returns the module's URI. Images
+// alternate between the two registries.
 func (s *suite) deploy(m signed) string {
 	s.count++
 	if !m.isFile {
@@ -269,7 +269,7 @@ func (s *suite) deployTo(r *registry.Registry, m signed) string {
 	return "registry://" + r.Host + "/" + name + ":v1"
 }
 
-// attach puts a signature beside an image.
+// attach attaches a signature to an image.
 func (s *suite) attach(r *registry.Registry, name, manifest string, m signed) {
 	if m.bundle != nil {
 		r.PushReferrer(s, name, manifest, registry.BundleMediaType, m.bundle)

@@ -22,7 +22,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// subjects are what cosign signed as demanded, in all ways.
+// subjects are modules that cosign signed as required, in all ways.
 type subjects struct {
 	keyBundle, keyLogged, keyLayer, keyFile, keyFileLogged signed
 	emailBundle, emailLayer, emailFile                     signed
@@ -39,7 +39,7 @@ func (x *table) sign() (b subjects) {
 	b.keyFile = x.file(x.wasm, own)
 	b.keyFileLogged = x.file(x.wasm, x.byKey("own", true))
 	b.emailBundle = x.image(x.plain, x.wasm, mail, false, "--annotations", "env=prod")
-	// takes index 0 of the log, which would be as good as none
+	// Use up index 0 of the log, which is indistinguishable from no index.
 	x.image(x.plain, x.another(), mail, true)
 	b.emailLayer = x.image(x.other, x.wasm, mail, true, "--annotations", "env=prod")
 	b.workflowLayer = x.image(x.plain, x.wasm, flow, true)
@@ -51,8 +51,8 @@ func (x *table) sign() (b subjects) {
 	return b
 }
 
-// demanded is what all servers here demand: a signature by the key, by the e-mail address, or by
-// the workflow.
+// demanded is the requirement of all servers here: a signature by the key, by the email address, or
+// by the workflow.
 func (x *table) demanded() []map[string]any {
 	return []map[string]any{
 		x.byKey("own", false).demand,
@@ -61,7 +61,7 @@ func (x *table) demanded() []map[string]any {
 	}
 }
 
-// foreign are modules that others signed, or nobody.
+// foreign adds modules that are unsigned, or signed by others.
 func (x *table) foreign() {
 	other := x.another()
 	x.refuse("unsigned image", "none was found at all", signed{wasm: x.wasm})
@@ -126,7 +126,7 @@ func (x *table) foreign() {
 	}
 }
 
-// exchanged are signatures that stand where they do not belong.
+// exchanged adds signatures that are attached to the wrong subject.
 func (x *table) exchanged(b subjects) {
 	as := func(m signed, isFile bool) signed { m.isFile = isFile; return m }
 	x.refuse("bundle of a file, by key, beside an image", "signs a file, not an image",
@@ -148,13 +148,13 @@ func (x *table) exchanged(b subjects) {
 	}
 	file := b.keyFile
 	file.bundle = []byte{}
-	x.refuse("bundle of a file that is empty", "", file)
+	x.refuse("bundle for an empty file", "", file)
 	file = b.keyFile
 	file.wasm = x.another()
 	x.refuse("file changed after it was signed", "", file)
 }
 
-// layers are signatures in the format of cosign 2 with any of their parts changed.
+// layers adds signatures in the format of cosign 2 with one of their parts changed.
 func (x *table) layers(b subjects) {
 	good := b.keyLayer.layer
 	change := func(what, want string, payload []byte, signature string) {
@@ -179,7 +179,7 @@ func (x *table) layers(b subjects) {
 	}
 	change("payload with something behind", "",
 		append(good.Payload[:len(good.Payload):len(good.Payload)], ' '), signature)
-	change("signature changed", "not by key", good.Payload, bend(signature).(string)) //nolint:forcetypeassert // a string is bent into one
+	change("signature changed", "not by key", good.Payload, bend(signature).(string)) //nolint:forcetypeassert // bend turns a string into a string
 	change("signature of another payload", "not by key", good.Payload,
 		x.image(x.plain, x.another(), x.byKey("own", false), true).
 			layer.Annotations[signatureAnnotation])

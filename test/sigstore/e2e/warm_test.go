@@ -34,9 +34,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
-// TestWarmStart measures what verification adds to a start with everything in the store: the same
-// assembly as the server's loads 22 policies, a third by key in the older format, by an address and
-// by a workflow each, with verification and without, in turn. See `make bench-verify`.
+// TestWarmStart measures what verification adds to a start with everything in the store. It loads
+// 22 policies with the server's assembly, with and without verification in turns. A third of the
+// policies is signed by a key in the older format, a third by an email address, and a third by a
+// workflow. See `make bench-verify`.
 func TestWarmStart(t *testing.T) {
 	const count, rounds = 22, 25
 	s := newSuite(t)
@@ -70,7 +71,7 @@ func TestWarmStart(t *testing.T) {
 			"file": s.instance.Path(instance.TrustedRoot),
 		}, "config": config(nil, x.demanded(), 1),
 	})
-	require.NoError(t, verified(), "this one fetches and compiles")
+	require.NoError(t, verified(), "the first load fetches and compiles")
 	cpu, wall, err := figure.Interleave(rounds, 1, start(nil), verified)
 	require.NoError(t, err)
 	milliseconds := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -79,7 +80,7 @@ func TestWarmStart(t *testing.T) {
 	figure.Print("verify_22_policies_warm_ms", milliseconds(wall[1]-wall[0]), "ms")
 }
 
-// load does what a server does with its policies at a start.
+// load loads the policies as a server does at start.
 func load(ctx context.Context, configuration string) error {
 	config, err := assembly.Decode([]byte(configuration))
 	if err != nil {

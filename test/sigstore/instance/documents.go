@@ -27,10 +27,10 @@ import (
 	"time"
 )
 
-// logOrigin is what logs call themselves in what they sign. Clients expect the host of a URL there.
+// logOrigin is the origin that the logs sign. Clients expect the host of the log's URL.
 const logOrigin = "127.0.0.1"
 
-// writeDocuments has cosign write what its clients need.
+// writeDocuments writes the documents that clients need, with cosign.
 func (i *Instance) writeDocuments(ctx context.Context) error {
 	if err := i.WriteTrustedRoot(ctx, i.options.Directory, i.Path(TrustedRoot)); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (i *Instance) writeDocuments(ctx context.Context) error {
 	return os.WriteFile(i.Path(ClientTrustConfig), document, 0o600)
 }
 
-// OlderArguments are those that have cosign sign in its older format with a token.
+// OlderArguments returns the arguments with which cosign signs in its older format with a token.
 func (i *Instance) OlderArguments() []string {
 	return []string{
 		"--use-signing-config=false", "--new-bundle-format=false", "--fulcio-url", i.Fulcio,
@@ -73,8 +73,8 @@ func (i *Instance) OlderArguments() []string {
 	}
 }
 
-// WriteTrustedRoot writes a trusted_root.json for the keys in a directory, of this instance or of
-// another.
+// WriteTrustedRoot writes a trusted_root.json for the keys in a directory, which may belong to
+// another instance.
 func (i *Instance) WriteTrustedRoot(ctx context.Context, keys, path string) error {
 	of := func(name string) string { return filepath.Join(keys, name) + ",start-time=" + since() }
 	return i.cosign(
@@ -87,7 +87,7 @@ func (i *Instance) WriteTrustedRoot(ctx context.Context, keys, path string) erro
 	)
 }
 
-// since is when all parts began to be trusted.
+// since returns the time from which all parts are trusted.
 func since() string { return time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339) }
 
 func (i *Instance) cosign(ctx context.Context, arguments ...string) error {

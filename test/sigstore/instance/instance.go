@@ -14,10 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package instance starts a private instance of Sigstore on loopback, made of the real parts:
-// Fulcio with an authority in files, TesseraCT as its log of certificates, Rekor 2 with a log in
-// files, the timestamp authority, and Rekor 1 for signatures in the format of cosign 2. `make
-// sigstore-parts` builds them. The issuer of tokens is ours, and believes whoever asks. It is for tests, and for trying things out.
+// Package instance starts a private instance of Sigstore on loopback from the real components:
+// Fulcio with an authority in files, TesseraCT as its certificate transparency log, Rekor 2 with a
+// log in files, the timestamp authority, and Rekor 1 for signatures in the format of cosign 2.
+// `make sigstore-parts` builds them. The token issuer is our own, and issues any token that is
+// requested. Use it only for tests and experiments.
 package instance
 
 import (
@@ -32,35 +33,38 @@ import (
 
 // Files that an instance writes for its clients.
 const (
-	// TrustedRoot is what to trust.
+	// TrustedRoot contains the authorities and logs to trust.
 	TrustedRoot = "trusted_root.json"
-	// SigningConfig says where to sign, for cosign.
+	// SigningConfig tells cosign which services to sign with.
 	SigningConfig = "signing_config.json"
-	// ClientTrustConfig is both in one document.
+	// ClientTrustConfig contains both in one document.
 	ClientTrustConfig = "client_trust_config.json"
 )
 
 // Options configure an [Instance].
 type Options struct {
-	// Directory is where keys, documents, the log's entries and what the parts write go. It has to exist, and to be private.
+	// Directory is for keys, documents, log entries, and the output of the parts. It must exist and
+	// be private.
 	Directory string
-	// Parts is the directory with the programs fulcio, rekor-server and timestamp-server; "" is where make puts them.
+	// Parts is the directory with the programs fulcio, rekor-server and timestamp-server. If empty,
+	// it is the directory to which make writes them.
 	Parts string
-	// Cosign is the program that writes the documents; "" is the one that make builds.
+	// Cosign is the program that writes the documents. If empty, it is the one that make builds.
 	Cosign string
 }
 
-// Instance is a running instance of Sigstore. Its methods are safe for concurrent use, but for Stop.
+// Instance is a running instance of Sigstore. Its methods are safe for concurrent use, except Stop.
 type Instance struct {
-	// Fulcio, Rekor and Timestamps are the URLs of its parts. The last is that of requests itself.
+	// Fulcio, Rekor and Timestamps are the URLs of the parts. Timestamps is the URL that requests
+	// go to.
 	Fulcio, Rekor, Timestamps string
 	// OlderRekor is the URL of Rekor 1.
 	OlderRekor string
-	// Certificates is the URL of the log of certificates.
+	// Certificates is the URL of the certificate transparency log.
 	Certificates string
-	// Issuer gives out tokens.
+	// Issuer issues tokens.
 	Issuer *Issuer
-	// Keys are those of the parts.
+	// Keys are the keys of the parts.
 	Keys *Keys
 
 	options Options
@@ -68,14 +72,14 @@ type Instance struct {
 	parts   []*part
 }
 
-// cache is where make puts what is built for tests.
+// cache returns a path below the directory to which make writes programs for tests.
 func cache(parts ...string) string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(append([]string{filepath.Dir(file), "..", "..", "..", ".cache"},
 		parts...)...)
 }
 
-// Built says which of the programs that an instance consists of is missing; nil if none is.
+// Built returns an error if a program that an instance needs is missing.
 func Built(options Options) error {
 	options.complete()
 	paths := []string{options.Cosign}
@@ -87,7 +91,7 @@ func Built(options Options) error {
 	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf(
-				"a part of Sigstore is not built, run `make cosign sigstore-parts`: %w", err)
+				"a part of Sigstore is missing, run `make cosign sigstore-parts`: %w", err)
 		}
 	}
 	return nil
@@ -104,7 +108,8 @@ func (o *Options) complete() {
 
 func (o *Options) program(name string) string { return filepath.Join(o.Parts, name) }
 
-// Start starts an instance, and returns once all of its parts serve. The caller stops it; it also ends with the context.
+// Start starts an instance, and returns once all parts serve. The caller must stop it. It also
+// stops when the context ends.
 func Start(ctx context.Context, options Options) (*Instance, error) {
 	if err := Built(options); err != nil {
 		return nil, err
@@ -126,10 +131,10 @@ func Start(ctx context.Context, options Options) (*Instance, error) {
 	return i, nil
 }
 
-// Path returns the path of a file of the instance.
+// Path returns the path of one of the instance's files.
 func (i *Instance) Path(name string) string { return filepath.Join(i.options.Directory, name) }
 
-// Stop ends all parts, and returns once they are gone.
+// Stop stops all parts, and returns once they have exited.
 func (i *Instance) Stop() error {
 	i.stop()
 	for _, p := range i.parts {
@@ -147,8 +152,8 @@ func (i *Instance) start(ctx context.Context) error {
 		nil {
 		return err
 	}
-	// One after the other: the timestamp authority serves metrics at port 2112 whatever one says, and ends without it; the
-	// older Rekor would take that, and does without.
+	// Start the parts one by one. The timestamp authority always serves metrics on port 2112, and
+	// exits if it cannot. The older Rekor would use this port too, but works without it.
 	for _, p := range append(i.current(ports), i.older(ports)...) {
 		if err := p.start(ctx, i.options); err != nil {
 			return err
@@ -161,7 +166,7 @@ func (i *Instance) start(ctx context.Context) error {
 	return i.writeDocuments(ctx)
 }
 
-// current are the parts that cosign signs with today.
+// current returns the parts that current cosign signs with.
 func (i *Instance) current(ports []int) []*part {
 	port := func(n int) string { return strconv.Itoa(ports[n]) }
 	i.Fulcio, i.Rekor = "http://127.0.0.1:"+port(0), "http://127.0.0.1:"+port(3)
@@ -213,7 +218,7 @@ func (i *Instance) current(ports []int) []*part {
 	}
 }
 
-// older is the log that signatures in the format of cosign 2 are in.
+// older returns the parts for the log of signatures in the format of cosign 2.
 func (i *Instance) older(ports []int) []*part {
 	i.OlderRekor = fmt.Sprintf("http://127.0.0.1:%d", ports[9])
 	return []*part{

@@ -39,16 +39,16 @@ import (
 	"time"
 )
 
-// GitHub is the issuer of the tokens of GitHub's workflows.
+// GitHub is the issuer of tokens for GitHub workflows.
 const GitHub = "https://" + gitHubHost
 
 const gitHubHost = "token.actions.githubusercontent.com"
 
-// Issuer issues tokens for whoever they are asked for. It plays two parts: itself, for e-mail
-// addresses, and GitHub. For Fulcio to ask it in the latter's place it is a proxy, and has a
-// certificate that Fulcio is told to trust.
+// Issuer issues any token that is requested. It acts as two issuers: as itself for email addresses,
+// and as GitHub. To make Fulcio contact it instead of GitHub, it is also Fulcio's proxy, and has a
+// certificate that Fulcio trusts.
 type Issuer struct {
-	// URL is what it calls itself.
+	// URL is the issuer's own URL.
 	URL string
 
 	key         *rsa.PrivateKey
@@ -92,7 +92,7 @@ func newIssuer(directory string) (*Issuer, error) {
 func (i *Issuer) serve(listener net.Listener, handler http.Handler) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	i.servers = append(i.servers, server)
-	go func() { _ = server.Serve(listener) }() // it ends with close
+	go func() { _ = server.Serve(listener) }() // returns after close
 }
 
 func (i *Issuer) close() (err error) {
@@ -102,7 +102,7 @@ func (i *Issuer) close() (err error) {
 	return err
 }
 
-// certify makes the certificate by which the issuer is GitHub to Fulcio.
+// certify creates the certificate with which the issuer poses as GitHub to Fulcio.
 func (i *Issuer) certify() error {
 	root, rootKey, err := certify(authority("issuer"), nil, nil)
 	if err != nil {
@@ -122,17 +122,17 @@ func (i *Issuer) certify() error {
 		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600)
 }
 
-// environment has Fulcio ask the issuer in place of GitHub. What is on loopback is asked without a
-// proxy.
+// environment returns variables that make Fulcio contact the issuer instead of GitHub. Fulcio does
+// not use the proxy for loopback addresses.
 func (i *Issuer) environment() []string {
 	return []string{"SSL_CERT_FILE=" + i.authority, "HTTPS_PROXY=" + i.proxy}
 }
 
-// connect is the proxy. There is one host in its world.
+// connect is the proxy. It only serves the host of GitHub's issuer.
 func (i *Issuer) connect(w http.ResponseWriter, r *http.Request) {
 	hijacker, ok := w.(http.Hijacker)
 	if r.Method != http.MethodConnect || r.Host != gitHubHost+":443" || !ok {
-		http.Error(w, "there is no such host", http.StatusBadGateway)
+		http.Error(w, "unknown host", http.StatusBadGateway)
 		return
 	}
 	server, err := net.Dial("tcp", i.github.Addr().String())
@@ -155,8 +155,8 @@ func pass(to, from net.Conn) {
 	_ = to.Close()
 }
 
-// handler serves what a client of OpenID Connect asks for, and tokens to everybody: at
-// /token?email=ADDRESS, or at /token?repository=OWNER/NAME&workflow=FILE&ref=REF.
+// handler serves the OpenID Connect documents, and tokens without authentication at
+// /token?email=ADDRESS and /token?repository=OWNER/NAME&workflow=FILE&ref=REF.
 func (i *Issuer) handler(issuer string) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(v any) http.HandlerFunc {
@@ -189,13 +189,13 @@ func (i *Issuer) handler(issuer string) http.Handler {
 	return mux
 }
 
-// Email returns a token of whoever has an e-mail address.
+// Email returns a token for an email address.
 func (i *Issuer) Email(address string) (string, error) {
 	return i.sign(i.URL, map[string]any{"sub": address, "email": address, "email_verified": true})
 }
 
-// Workflow returns a token of a workflow on GitHub: its repository as OWNER/NAME, the name of its
-// file, and the ref that it runs at, as refs/heads/main.
+// Workflow returns a token for a GitHub workflow: its repository as OWNER/NAME, its file name, and
+// the ref that it runs at, such as refs/heads/main.
 func (i *Issuer) Workflow(repository, file, ref string) (string, error) {
 	owner, _, _ := strings.Cut(repository, "/")
 	workflow := repository + "/.github/workflows/" + file + "@" + ref
@@ -211,7 +211,7 @@ func (i *Issuer) Workflow(repository, file, ref string) (string, error) {
 	})
 }
 
-// sign makes a token.
+// sign creates a signed token.
 func (i *Issuer) sign(issuer string, claims map[string]any) (string, error) {
 	all := map[string]any{
 		"iss": issuer,
@@ -232,8 +232,8 @@ func (i *Issuer) sign(issuer string, claims map[string]any) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), err
 }
 
-// fulcioConfig says whose tokens Fulcio believes. What it says of GitHub is what the public
-// instance says, but for environments of deployments.
+// fulcioConfig lists the issuers that Fulcio trusts. The entry for GitHub is the one of the public
+// instance, without deployment environments.
 func (i *Issuer) fulcioConfig() string {
 	return strings.ReplaceAll(fulcioConfig, "ISSUER", i.URL)
 }

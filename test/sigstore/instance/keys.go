@@ -32,7 +32,7 @@ import (
 	"time"
 )
 
-// Files with the keys of the parts, and with the certificates that vouch for them.
+// Files with the keys and certificates of the parts.
 const (
 	fulcioKeyFile          = "fulcio.key"
 	fulcioChainFile        = "fulcio.pem"
@@ -46,24 +46,24 @@ const (
 	timestampChainFile     = "timestamps.pem"
 )
 
-// Keys are the keys of an instance's parts: whoever has them can say what the parts would never
-// say.
+// Keys are the keys of an instance's parts. With them, tests can forge statements that the parts
+// would never make.
 type Keys struct {
-	// Fulcio certifies identities, as FulcioAuthority.
+	// Fulcio is the key of FulcioAuthority, which certifies identities.
 	Fulcio          *ecdsa.PrivateKey
 	FulcioAuthority *x509.Certificate
-	// Rekor signs the state of the log.
+	// Rekor signs the log's checkpoints.
 	Rekor ed25519.PrivateKey
-	// OlderRekor signs what the log says of single entries, too.
+	// OlderRekor signs the older log's checkpoints, and its statements about single entries.
 	OlderRekor *ecdsa.PrivateKey
-	// Certificates is that of the log of certificates.
+	// Certificates is the key of the certificate transparency log.
 	Certificates *ecdsa.PrivateKey
-	// Timestamps signs timestamps, as TimestampAuthority.
+	// Timestamps is the key of TimestampAuthority, which signs timestamps.
 	Timestamps         *ecdsa.PrivateKey
 	TimestampAuthority *x509.Certificate
 }
 
-// NewKeys makes keys, and writes them to a directory.
+// NewKeys generates keys, and writes them to a directory.
 func NewKeys(directory string) (*Keys, error) {
 	k := &Keys{}
 	write := func(name, kind string, contents ...[]byte) error {
@@ -110,7 +110,7 @@ func NewKeys(directory string) (*Keys, error) {
 	return k, k.newLogs(write)
 }
 
-// newLogs makes the keys of the logs, in the forms that these want.
+// newLogs generates the keys of the logs, in the formats that the logs need.
 func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) (err error) {
 	if _, k.Rekor, err = ed25519.GenerateKey(rand.Reader); err != nil {
 		return err
@@ -156,8 +156,7 @@ func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) 
 	return nil
 }
 
-// newCodeAuthority makes Fulcio's authority: an intermediate certificate, and the root that is
-// above it.
+// newCodeAuthority creates Fulcio's authority: an intermediate certificate and its root.
 func newCodeAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	root, rootKey, err := certify(authority("root"), nil, nil)
 	if err != nil {
@@ -170,8 +169,8 @@ func newCodeAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	return key, []*x509.Certificate{middle, root}, err
 }
 
-// newTimestampAuthority makes the timestamp authority: its certificate, and those that are above
-// it.
+// newTimestampAuthority creates the timestamp authority: its certificate and the certificate chain
+// above it.
 func newTimestampAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	root, rootKey, err := certify(authority("timestamps root"), nil, nil)
 	if err != nil {
@@ -190,7 +189,7 @@ func newTimestampAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
 	leaf := authority("timestamps")
 	leaf.IsCA, leaf.BasicConstraintsValid, leaf.KeyUsage = false, false,
 		x509.KeyUsageDigitalSignature
-	// It has to be critical.
+	// The extension must be critical.
 	leaf.ExtraExtensions = []pkix.Extension{{
 		Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage,
 	}}
@@ -207,7 +206,7 @@ func authority(name string) *x509.Certificate {
 	}
 }
 
-// certify has a certificate signed by its parent, or by itself.
+// certify signs a certificate with its parent's key, or with its own.
 func certify(template, parent *x509.Certificate,
 	parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -30,22 +30,22 @@ import (
 	"time"
 )
 
-// startTimeout bounds how long a part may take until it serves.
+// startTimeout is the time in which a part must serve.
 const startTimeout = time.Minute
 
-// part is a program that serves.
+// part is a server program.
 type part struct {
 	name        string
 	arguments   []string
 	environment []string
-	// ready is a URL that answers once it serves, tcp:// that of a port.
+	// ready is a URL that responds once the part serves. A tcp:// URL only needs an open port.
 	ready string
 
 	log  string
-	done chan struct{} // closed once it is gone
+	done chan struct{} // closed once the process has exited
 }
 
-// start starts a part, which ends with the context.
+// start starts a part, which stops when the context ends.
 func (p *part) start(ctx context.Context, options Options) error {
 	p.log, p.done = filepath.Join(options.Directory, p.name+".log"), make(chan struct{})
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -56,20 +56,20 @@ func (p *part) start(ctx context.Context, options Options) error {
 	command.Dir, command.Stdout, command.Stderr = options.Directory, log, log
 	command.Env = append([]string{"HOME=" + options.Directory, "PATH=" + os.Getenv("PATH")},
 		p.environment...)
-	// The others would wait half a minute for connections that are kept open.
+	// With another signal, parts would wait half a minute for open connections.
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGKILL) }
 	if err := command.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
 	go func() {
 		defer close(p.done)
-		_ = command.Wait() // it was killed
-		_ = log.Close()    // the part had a descriptor of its own
+		_ = command.Wait() // the process was killed
+		_ = log.Close()    // the part has its own descriptor
 	}()
 	return nil
 }
 
-// serves waits until a part answers.
+// serves waits until a part responds.
 func (p *part) serves(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func (p *part) serves(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-p.done:
-			return fmt.Errorf("%s ended: %s", p.name, p.lastLines())
+			return fmt.Errorf("%s exited: %s", p.name, p.lastLines())
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not serve: %w: %s", p.name, context.Cause(ctx),
 				p.lastLines())
@@ -90,7 +90,7 @@ func (p *part) serves(ctx context.Context) error {
 	}
 }
 
-// answers is whether it serves by now.
+// answers reports whether the part serves.
 func (p *part) answers(ctx context.Context) bool {
 	if address, isPort := strings.CutPrefix(p.ready, "tcp://"); isPort {
 		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -104,7 +104,7 @@ func (p *part) answers(ctx context.Context) bool {
 	return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
-// lastLines returns what a part wrote last.
+// lastLines returns the last lines of a part's output.
 func (p *part) lastLines() string {
 	content, err := os.ReadFile(p.log)
 	if err != nil {
@@ -113,14 +113,15 @@ func (p *part) lastLines() string {
 	return strings.TrimSpace(string(content[max(0, len(content)-2000):]))
 }
 
-// freePorts returns ports that nobody listened at just now: the parts do not say which they took.
+// freePorts returns ports that are currently free. The parts cannot choose a free port, because
+// they do not report it.
 func freePorts(count int) (ports []int, err error) {
 	for range count {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = listener.Close() }() // it has served its purpose
+		defer func() { _ = listener.Close() }() // only needed to reserve the port
 		ports = append(ports, listener.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil

@@ -28,13 +28,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
 )
 
-// digestPart returns the digest of a reference.
+// digestPart returns the digest in a reference.
 func digestPart(reference string) string {
 	_, d, _ := strings.Cut(reference, "@")
 	return d
 }
 
-// images has a key of each kind sign an image in each format, with annotations.
+// images signs an image with a key of each kind, in each format, with annotations.
 func (p *parity) images() {
 	p.key("p256", "foreign")
 	for n, kind := range cosign.Kinds {
@@ -56,7 +56,7 @@ func (p *parity) images() {
 	}
 }
 
-// files has a key of each kind sign a file.
+// files signs a file with a key of each kind.
 func (p *parity) files() {
 	p.cosign.Write("changed", []byte("\x00asm changed"))
 	for _, kind := range cosign.Kinds {
@@ -73,7 +73,7 @@ func (p *parity) files() {
 	p.askFile("file/empty for another", "changed", "empty.sigstore.json", "p256")
 }
 
-// signers has several sign one image.
+// signers signs one image with several keys.
 func (p *parity) signers() {
 	p.key("p256", "second")
 	both(func(old bool) {
@@ -98,7 +98,7 @@ func (p *parity) signers() {
 	p.ask("signers/both formats/nobody", p.registry, "signers/both", "v1", "foreign")
 }
 
-// indexes has an image of two platforms signed, with its parts and without.
+// indexes signs an image for two platforms, with and without its platform images.
 func (p *parity) indexes() {
 	for _, recursive := range []bool{true, false} {
 		both(func(old bool) {
@@ -133,7 +133,7 @@ func (p *parity) indexes() {
 	}
 }
 
-// moved has signatures that are of something else.
+// moved asks about signatures that belong to another artifact.
 func (p *parity) moved() {
 	p.push(p.registry, "moved/unsigned", "v1")
 	p.ask("moved/unsigned", p.registry, "moved/unsigned", "v1", "p256")
@@ -149,7 +149,7 @@ func (p *parity) moved() {
 		p.ask("moved/"+name+"/tag", p.registry, name, "v1", "p256")
 		p.ask("moved/"+name+"/digest", p.registry, name, signed.Digest.String(), "p256")
 		if old {
-			// The signatures of one image at the tag of another.
+			// Copy the signatures of one image to the signature tag of another.
 			repository := p.registry.Repository(p, name)
 			p.copyTag(repository, signatureTag(signed.Digest.String()), repository,
 				signatureTag(moved))
@@ -162,7 +162,7 @@ func (p *parity) moved() {
 				"p256")
 		}
 	})
-	// An attestation is no signature.
+	// An attestation is not a signature.
 	p.cosign.Write("predicate.json", []byte(`{"verdict":"harmless"}`))
 	reference := p.push(p.registry, "moved/attested-older", "v1")
 	p.cosign.Must("attest", "--yes", "--key", "p256.key", "--allow-http-registry",
@@ -180,7 +180,7 @@ func signatureTag(d string) string {
 	return strings.Replace(digest.Digest(d).String(), ":", "-", 1) + ".sig"
 }
 
-// oddKeys are keys that are refused, or not read.
+// oddKeys asks with keys that are refused or cannot be read.
 func (p *parity) oddKeys() {
 	reference := p.push(p.registry, "keys", "v1")
 	p.cosign.Sign("p256", reference, true)

@@ -18,26 +18,26 @@ package parity
 
 import "regexp"
 
-// difference is one that there is on purpose.
+// difference is an intentional difference.
 type difference struct {
 	cases *regexp.Regexp
-	// oursAccepts is our verdict, cosign's is the other.
+	// oursAccepts is our verdict. cosign's is the opposite.
 	oursAccepts bool
 	reason      string
 }
 
-// differences are all that there may be.
+// differences are all allowed differences.
 var differences = []difference{
 	{
 		regexp.MustCompile(`^(image|file)/.*(p384|p521|ed25519)/right`), true,
-		"cosign signs SHA-384, SHA-512 or the content itself by such keys, and looks for a signature of SHA-256 when it verifies: it refuses what it has signed; we try the ways in which such a key may sign",
+		"with such keys, cosign signs SHA-384, SHA-512 or the content itself, but expects a signature of SHA-256 when it verifies, and so refuses its own signatures; we try all ways in which such a key may sign",
 	},
 	{
 		regexp.MustCompile(`^signers/both formats/older key$`), true,
-		"cosign stops at the first format in which it finds a signature, and does not see one in the older format beside it; we look at both",
+		"cosign stops at the first format in which it finds a signature, and ignores a signature in the older format; we check both formats",
 	},
 	{
 		regexp.MustCompile(`^key/two in a file$`), false,
-		"cosign takes the first key of a file without a word; we refuse the file, since whoever wrote it means both",
+		"cosign silently uses the first key in a file; we refuse the file, because its author means both keys",
 	},
 }

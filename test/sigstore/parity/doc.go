@@ -14,6 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package parity holds the verdict of this repository on signatures against that of the real cosign. See `make
-// cosign-parity`.
+// Package parity compares this repository's verdicts on signatures with those of the real cosign.
+// See `make cosign-parity`.
 package parity

@@ -39,17 +39,17 @@ import (
 
 var whole = flag.Bool("parity", false, "compare all verdicts, which takes a minute or two")
 
-// parity has what cases are made of.
+// parity holds what the test cases need.
 type parity struct {
 	*testing.T
 	cosign *cosign.Cosign
-	// registry has no referrers API, other has it.
+	// registry has no referrers API, but other does.
 	registry, other *registry.Registry
 	keys            map[string][]byte
 	cases           []question
 }
 
-// question is put to both.
+// question is a question that both verifiers answer.
 type question struct {
 	name         string
 	ours, theirs func() error
@@ -57,7 +57,7 @@ type question struct {
 
 func TestParity(t *testing.T) {
 	if !*whole {
-		t.Skip("takes a minute or two: make cosign-parity")
+		t.Skip("takes a minute or two: run make cosign-parity")
 	}
 	p := &parity{
 		T: t, cosign: cosign.New(t), keys: map[string][]byte{},
@@ -73,7 +73,7 @@ func TestParity(t *testing.T) {
 	p.compare()
 }
 
-// compare puts all questions, and counts.
+// compare asks both verifiers all questions, and counts the results.
 func (p *parity) compare() {
 	unexplained, used, accepted := 0, map[string]bool{}, 0
 	for _, q := range p.cases {
@@ -99,7 +99,7 @@ func (p *parity) compare() {
 		}
 	}
 	for _, d := range differences {
-		require.True(p, used[d.reason], "this difference is none any more: %s", d.reason)
+		require.True(p, used[d.reason], "this difference no longer exists: %s", d.reason)
 	}
 	figure.Print("cosign_parity_cases", float64(len(p.cases)), "count")
 	figure.Print("cosign_parity_accepted", float64(accepted), "count")
@@ -107,14 +107,14 @@ func (p *parity) compare() {
 	require.GreaterOrEqual(p, len(p.cases), 60)
 }
 
-// key makes a key, once.
+// key generates a key unless it exists.
 func (p *parity) key(kind, name string) {
 	if p.keys[name] == nil {
 		p.keys[name] = p.cosign.Key(kind, name)
 	}
 }
 
-// push pushes an image of its own, and returns its reference by digest.
+// push pushes a unique image, and returns its reference by digest.
 func (p *parity) push(r *registry.Registry, name, tag string) string {
 	layer := r.PushBlob(p, name, ocispec.MediaTypeImageLayer, []byte(name+":"+tag))
 	return r.Host + "/" + name + "@" + r.PushManifest(p, name, tag, image(layer))
@@ -126,7 +126,7 @@ func image(layers ...ocispec.Descriptor) ocispec.Manifest {
 	return m
 }
 
-// ask adds a question about an image: has a key signed it, with annotations?
+// ask adds the question whether a key signed an image, with annotations.
 func (p *parity) ask(name string, r *registry.Registry, repository, reference, key string,
 	annotations ...string) {
 	p.cases = append(p.cases, question{
@@ -149,7 +149,7 @@ func (p *parity) ask(name string, r *registry.Registry, repository, reference, k
 	})
 }
 
-// judge is our verdict on an image, as that of a policy that demands a key.
+// judge returns our verdict on an image, for a policy that requires a signature by a key.
 func judge(ctx context.Context, repository *remote.Repository, reference string, key []byte,
 	annotations []string) error {
 	manifest, err := repository.Resolve(ctx, reference)
@@ -178,7 +178,7 @@ func judge(ctx context.Context, repository *remote.Repository, reference string,
 		verification.Demand{Name: "demand", Config: config})
 }
 
-// askFile adds a question about a file: has a key signed it?
+// askFile adds the question whether a key signed a file.
 func (p *parity) askFile(name, file, bundle, key string) {
 	p.cases = append(p.cases, question{
 		name: name,
@@ -197,12 +197,12 @@ func (p *parity) askFile(name, file, bundle, key string) {
 	})
 }
 
-// copyTag has a tag stand for what another repository has at another.
+// copyTag copies a tag and its content from one repository to another.
 func (p *parity) copyTag(from *remote.Repository, reference string, to *remote.Repository,
 	tag string) {
 	descriptor, content, err := from.Manifests().FetchReference(p.Context(), reference)
 	require.NoError(p, err)
-	defer func() { _ = content.Close() }() // it was only read
+	defer func() { _ = content.Close() }() // only read from
 	var body bytes.Buffer
 	_, err = body.ReadFrom(content)
 	require.NoError(p, err)
@@ -218,7 +218,7 @@ func (p *parity) copyTag(from *remote.Repository, reference string, to *remote.R
 		to.Manifests().PushReference(p.Context(), descriptor, bytes.NewReader(body.Bytes()), tag))
 }
 
-// format names a format in cases.
+// format returns the name of a format in test cases.
 func format(old bool) string {
 	if old {
 		return "older"

@@ -34,7 +34,7 @@ import (
 var writeSample = flag.Bool("write-sample", false,
 	"write the sample in pkg/sigstore/testdata/cosign")
 
-// sample is what cosign made with one key: signatures of an image in both formats, and one of a
+// sample holds signatures that cosign created with one key: of an image in both formats, and of a
 // file.
 type sample struct {
 	Key        string          `json:"key"`
@@ -48,7 +48,7 @@ type sample struct {
 
 func TestWriteSample(t *testing.T) {
 	if !*writeSample {
-		t.Skip("writes the sample: make cosign-sample")
+		t.Skip("writes the sample: run make cosign-sample")
 	}
 	p := &parity{
 		T:        t,

@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command trillian is the log that Rekor 1 keeps its entries in: Trillian's own log server and
-// sequencer, over storage in memory. Its own programs want a database. It has a module of its own
-// so that nobody who imports the library gets what Trillian depends on.
+// Command trillian is the log in which Rekor 1 keeps its entries. It runs Trillian's log server and
+// sequencer with in-memory storage, because Trillian's own programs need a database. It has its own
+// module, so that importers of the library do not get Trillian's dependencies.
 //
-// It serves on loopback until it is killed, and forgets everything then.
+// It serves on loopback until it is killed. All entries are then lost.
 package main
 
 import (

@@ -28,15 +28,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// The two sets. Both have the policies a and b, which deny all config maps with a
-// message that names the set: a request that was judged by half a set has both messages,
-// or one of them only. The modules differ, so that they come and go too.
+// The two sets. Both have the policies a and b, which deny all ConfigMaps with a message that names
+// the set. If half a set judged a request, its response names both sets, or has only one message.
+// The sets use different modules, so that modules also come and go.
 var (
 	guests   = [2]string{"deny", "obedient"}
 	verdicts = [2]string{verdict(1), verdict(2)}
 )
 
-// fillers are policies that do nothing, so that there are twenty of them.
+// fillers is the number of policies that do nothing. They make it twenty policies in total.
 const fillers = 18
 
 func verdict(set int) string {
@@ -99,8 +99,8 @@ func (p *policies) names() []string {
 	return names
 }
 
-// put exchanges all manifests for those of a set, with other settings than before, as
-// Kubernetes exchanges a volume's content. The content can be broken.
+// put replaces all manifests with those of a set, with new settings, in the way that Kubernetes
+// replaces a volume's content. If broken is set, the content is invalid.
 func (p *policies) put(set int, broken bool) error {
 	before := p.path("policies.d", fmt.Sprintf("..v%d", p.version))
 	p.version++
@@ -148,9 +148,9 @@ spec:
 `, name, filepath.Join(p.modules, guest+".wasm"), settings, set+1, group, resource)
 }
 
-// change changes the policies until the requests are enough and the changes are: in turn
-// to the other set and to other settings of the same, and each tenth time to something
-// broken. Every change is waited for.
+// change changes the policies until there were enough requests and enough changes. It alternates
+// between switching to the other set and changing the settings of the same set, and every tenth
+// change is broken. It waits for every change to take effect.
 func (p *policies) change(ctx context.Context, server *harness.Server, report *Report, least int,
 	enough <-chan struct{}) error {
 	set := 0
@@ -188,10 +188,10 @@ func (p *policies) change(ctx context.Context, server *harness.Server, report *R
 	}
 }
 
-// observation is what the server says of its reloads.
+// observation holds the server's metrics about reloads.
 type observation struct {
 	succeeded, failed int
-	took              time.Duration // all that succeeded
+	took              time.Duration // of all successful reloads
 }
 
 func observe(ctx context.Context, server *harness.Server) (o observation, err error) {
@@ -201,7 +201,7 @@ func observe(ctx context.Context, server *harness.Server) (o observation, err er
 	}
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		number, _ := strconv.ParseFloat(value, 64) // what is no number is not looked at
+		number, _ := strconv.ParseFloat(value, 64) // values that are not numbers are not used
 		switch name {
 		case `apiserver_wasm_admission_reload_duration_seconds_count{result="succeeded"}`:
 			o.succeeded = int(number)
@@ -214,7 +214,7 @@ func observe(ctx context.Context, server *harness.Server) (o observation, err er
 	return o, nil
 }
 
-// changed waits until the server has taken over a change, or refused it.
+// changed waits until the server has applied or refused a change.
 func (o observation) changed(ctx context.Context, server *harness.Server,
 	broken bool) (observation, error) {
 	timeout, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -229,7 +229,7 @@ func (o observation) changed(ctx context.Context, server *harness.Server,
 		}
 		select {
 		case <-timeout.Done():
-			return now, fmt.Errorf("the server does not take it over: %w", timeout.Err())
+			return now, fmt.Errorf("the server did not apply the change: %w", timeout.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package reload sends requests to a real apiserver whose policies come and go, and
-// judges every answer.
+// Package reload sends requests to a real apiserver while its policies change, and checks every
+// response.
 package reload
 
 import (
@@ -36,38 +36,39 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// Options say how much is done. All fields are required.
+// Options set the amount of load. All fields are required.
 type Options struct {
-	// Requests is how many are sent.
+	// Requests is the number of requests to send.
 	Requests int
-	// Clients is how many of them are under way at the same time.
+	// Clients is the number of concurrent requests.
 	Clients int
-	// Changes is how many changes of the policies there are at least.
+	// Changes is the minimum number of policy changes.
 	Changes int
-	// Modules is a directory with the modules of test/wat, which only this user can write.
+	// Modules is a directory with the modules of test/wat. Only the current user may be able to
+	// write to it.
 	Modules string
 }
 
-// Report is what came of it.
+// Report is the result of a run.
 type Report struct {
-	// Requests is how many were sent.
+	// Requests is the number of requests sent.
 	Requests int
-	// Wrong are those that were admitted, or whose verdict is of no set or of two.
+	// Wrong is the number of requests that were admitted, or whose verdict comes from no set or
+	// from two.
 	Wrong int
-	// Lost are those that have no verdict.
+	// Lost is the number of requests without a verdict.
 	Lost int
-	// Sets is how many verdicts there are of each set.
+	// Sets is the number of verdicts from each set.
 	Sets [2]int
-	// Changes is how often the policies changed, and Bad how many of them were bad.
+	// Changes is the number of policy changes, and Bad is the number of bad ones among them.
 	Changes, Bad int
-	// Settings are the times that it took the server to take over new settings, in
-	// order.
+	// Settings are the times that the server took to apply new settings, sorted.
 	Settings []time.Duration
-	// Examples are some answers that were wrong, or errors of requests that were lost.
+	// Examples are some wrong responses, and errors of lost requests.
 	Examples []string
 }
 
-// Percentile returns a percentile of times that are in order; of none it is 0.
+// Percentile returns a percentile of sorted times. It is 0 if there are none.
 func Percentile(times []time.Duration, percent int) time.Duration {
 	if len(times) == 0 {
 		return 0
@@ -75,8 +76,8 @@ func Percentile(times []time.Duration, percent int) time.Duration {
 	return times[(len(times)*percent-1)/100]
 }
 
-// Run starts a server and sends requests to it while its policies change between two
-// sets, and every tenth time to something that cannot be loaded.
+// Run starts a server, and sends requests to it while its policies change between two sets. Every
+// tenth change cannot be loaded.
 func Run(ctx context.Context, o Options) (report Report, err error) {
 	policies, err := newPolicies(o.Modules)
 	if err != nil {
@@ -117,7 +118,7 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	return report, err
 }
 
-// request asks for something that both sets deny.
+// request sends a request that both sets deny.
 func request(ctx context.Context, client corev1client.ConfigMapInterface) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -127,7 +128,7 @@ func request(ctx context.Context, client corev1client.ConfigMapInterface) error 
 	return err
 }
 
-// tally counts answers. It is safe for concurrent use.
+// tally counts responses. It is safe for concurrent use.
 type tally struct {
 	mu                    sync.Mutex
 	requests, wrong, lost int

@@ -1,4 +1,4 @@
-;; Has its arguments written outside its memory, and over what it prints.
+;; Asks for its arguments outside its memory, and over its output.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -13,7 +13,7 @@
   (func $attack
     (drop (call $args_get (i32.const -4) (i32.const -4)))
     (drop (call $args_get (i32.const 262140) (i32.const 262140))))
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

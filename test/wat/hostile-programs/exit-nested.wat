@@ -1,4 +1,4 @@
-;; Exits from deep within calls of its own main function.
+;; Exits from deeply nested calls of its own main function.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -16,7 +16,7 @@
     (if (i32.lt_u (local.tee 0 (i32.load (i32.const 512))) (i32.const 500))
       (then (i32.store (i32.const 512) (i32.add (local.get 0) (i32.const 1))) (call $main)))
     (call $proc_exit (i32.const 7)))
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

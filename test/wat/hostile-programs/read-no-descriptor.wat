@@ -1,5 +1,5 @@
-;; Reads from descriptors that there are not, among them the one by which the host is asked
-;; to resume a program, before and after it reads its input.
+;; Reads from descriptors that do not exist, including the one that asks the host to resume
+;; a program, before and after it reads its input.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -17,7 +17,7 @@
     (loop $more
       (drop (call $fd_read (local.get 0) (i32.const 16) (i32.const 1) (i32.const 8)))
       (br_if $more (local.tee 0 (i32.add (local.get 0) (i32.const 1))))))
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

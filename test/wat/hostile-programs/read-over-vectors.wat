@@ -1,5 +1,5 @@
-;; Has its input written over the list of buffers that it is to be written to, behind a
-;; host call whose answer there is to read.
+;; Reads its input into the list of buffers itself, after a host call whose answer must
+;; be read.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -17,7 +17,7 @@
     (drop (call $host_call (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
     (drop (call $fd_read (i32.const 0) (i32.const 256) (i32.const 2) (i32.const 8)))
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8))))
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

@@ -1,4 +1,4 @@
-;; Takes all the memory that it gets once it was resumed, and writes to it.
+;; After it is resumed, allocates all available memory and writes to it.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -14,7 +14,7 @@
     (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
     (memory.fill (i32.const 262144) (i32.const 1) (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 262144)))
     unreachable)
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

@@ -1,4 +1,4 @@
-;; Does nothing for ever before it reads, so that it can wait nowhere.
+;; Loops forever before it reads, so that it never waits.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -12,7 +12,7 @@
   (data (i32.const 128) "{\"valid\":true,\"accepted\":true}")
   (func $attack
     nop)
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

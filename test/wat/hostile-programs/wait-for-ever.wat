@@ -1,4 +1,4 @@
-;; Waits for a time that never comes.
+;; Waits for a time that never arrives.
 (module
   (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
@@ -13,7 +13,7 @@
   (func $attack
     (i64.store (i32.const 280) (i64.const 0x7fffffffffffffff))
     (drop (call $poll_oneoff (i32.const 256) (i32.const 4096) (i32.const 1) (i32.const 8))))
-  ;; reads its input and attacks if that is long; accepts
+  ;; reads its input, attacks if the input is long, and accepts
   (func $run
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))

@@ -13,7 +13,7 @@
 ;; limitations under the License.
 
 ;; Attack: data segments that fill 64 MiB of memory with one byte at its end.
-;; Must happen: it runs.
+;; Must happen: the guest runs.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1024)
@@ -23,9 +23,9 @@
 
   (data (i32.const 0x3ffffff) "x")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,8 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: an element segment that lies across the end of its table.
-;; Must happen: it runs, as the runtime leaves such a segment out: nothing is written.
+;; Attack: an element segment across the end of its table.
+;; Must happen: the guest runs, because the runtime ignores such a segment and writes
+;; nothing.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
@@ -25,9 +26,9 @@
   (elem (i32.const 1) $f)
   (func $f)
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: exits with status 0 without an answer.
-;; Must happen: the evaluation ends, and it is no verdict.
+;; Attack: exits with status 0 without a response.
+;; Must happen: the evaluation ends without a verdict.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
@@ -22,9 +22,9 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

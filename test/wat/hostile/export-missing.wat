@@ -12,6 +12,6 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: does not export what the host calls.
+;; Attack: does not export the function that the host calls.
 ;; Must happen: the module is refused.
 (module (memory (export "memory") 1))

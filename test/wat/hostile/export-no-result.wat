@@ -13,5 +13,5 @@
 ;; limitations under the License.
 
 ;; Attack: __guest_call returns nothing.
-;; Must happen: no verdict.
+;; Must happen: there is no verdict.
 (module (memory (export "memory") 1) (func (export "__guest_call") (param i32 i32)))

@@ -12,6 +12,6 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: exports a memory by the name of the function that the host calls.
+;; Attack: exports a memory with the name of the function that the host calls.
 ;; Must happen: the module is refused.
 (module (memory (export "__guest_call") 1))

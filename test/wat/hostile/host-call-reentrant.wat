@@ -13,9 +13,9 @@
 ;; limitations under the License.
 
 ;; Attack: calls the host functions through a table, from a function that the guest's
-;; own export reaches again and again.
-;; Must happen: the evaluation ends: the stack overflows, the deadline comes, or host
-;; calls run out.
+;; own export calls repeatedly.
+;; Must happen: the evaluation ends: the stack overflows, the deadline expires, or
+;; the limit on host calls is reached.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wapc" "__host_call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
@@ -29,9 +29,9 @@
   (table 2 funcref)
   (elem (i32.const 0) $host_call 2)
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -13,7 +13,7 @@
 ;; limitations under the License.
 
 ;; Attack: wapc_init sleeps for an hour.
-;; Must happen: the module is refused when its time is up.
+;; Must happen: the module is refused at the deadline.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
@@ -26,9 +26,9 @@
     (i64.store (i32.const 1048) (i64.const 3600000000000))
     (drop (call $poll_oneoff (i32.const 1024) (i32.const 2048) (i32.const 1) (i32.const 600))))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: declares nearly all the memory that it may have, and writes to each page of it.
-;; Must happen: it runs, and the next evaluation finds zeros.
+;; Attack: declares almost all of the allowed memory, and writes to every page.
+;; Must happen: the guest runs, and the next evaluation finds zeros.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 2000)
@@ -21,9 +21,9 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,7 +12,7 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: has no memory, and calls functions of WASI that read and write it.
+;; Attack: has no memory, and calls WASI functions that read and write memory.
 ;; Must happen: the evaluation ends with an error.
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))

@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: has no memory, and yet answers with a part of it.
-;; Must happen: the evaluation ends, as the address is outside of memory.
+;; Attack: has no memory, but responds with a range of it.
+;; Must happen: the evaluation ends, because the address is outside memory.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)

@@ -12,6 +12,6 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: a memory of 64-bit addresses.
+;; Attack: declares a memory with 64-bit addresses.
 ;; Must happen: the module is refused, and the proposal is named.
 (module (memory (export "memory") i64 1) (func (export "__guest_call") (param i32 i32) (result i32) (i32.const 1)))

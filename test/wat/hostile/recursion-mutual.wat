@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: two functions that call one another for ever.
-;; Must happen: the stack overflows or the deadline comes.
+;; Attack: two functions that call each other forever.
+;; Must happen: the stack overflows or the deadline expires.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
@@ -24,9 +24,9 @@
   (func $ping (call $pong))
   (func $pong (call $ping))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

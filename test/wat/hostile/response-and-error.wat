@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: accepts, reports an error, and says that it failed.
-;; Must happen: an error of the guest: no verdict.
+;; Attack: accepts, reports an error, and returns that it failed.
+;; Must happen: a guest error without a verdict.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wapc" "__guest_error" (func $guest_error (param i32 i32)))
@@ -22,8 +22,8 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

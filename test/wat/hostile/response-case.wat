@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: accepts by a field whose name differs in case.
-;; Must happen: an error: the field is missing.
+;; Attack: accepts with a field name in another case.
+;; Must happen: an error, because the field is missing.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 2)
@@ -22,8 +22,8 @@
   (data (i32.const 512) "\"v1\"")
   (data (i32.const 1024) "{\"Accepted\":true}")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: answers in its start function, and not when it is asked.
-;; Must happen: an error of the guest: what was said at the start is no verdict.
+;; Attack: responds in its start function, but not to the request.
+;; Must happen: a guest error, because a response at start is not a verdict.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 2)
@@ -22,8 +22,8 @@
   (data (i32.const 512) "\"v1\"")
   (func (export "wapc_init") (call $response (i32.const 0) (i32.const 17)))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

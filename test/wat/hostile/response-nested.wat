@@ -12,8 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: answers with 100000 opening brackets, to overflow the stack of a parser.
-;; Must happen: an error: no verdict.
+;; Attack: responds with 100000 opening brackets, to overflow the stack of a
+;; parser.
+;; Must happen: an error without a verdict.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 2)
@@ -22,8 +23,8 @@
   (data (i32.const 512) "\"v1\"")
   (data (i32.const 600) "{\"object\":")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

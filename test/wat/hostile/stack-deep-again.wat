@@ -12,8 +12,8 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: goes down 20000 calls and comes back, for ever, so that stacks are grown
-;; and unwound without overflowing.
+;; Attack: forever descends 20000 calls and returns, so that stacks grow and unwind
+;; without overflowing.
 ;; Must happen: the evaluation ends at its deadline.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -25,9 +25,9 @@
   (func $down (param $n i32)
     (if (local.get $n) (then (call $down (i32.sub (local.get $n) (i32.const 1))))))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -13,7 +13,7 @@
 ;; limitations under the License.
 
 ;; Attack: _start never ends.
-;; Must happen: the module is refused when its time is up.
+;; Must happen: the module is refused at the deadline.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
@@ -23,9 +23,9 @@
 
   (func (export "_start") (loop $forever (br $forever)))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

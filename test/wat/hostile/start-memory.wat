@@ -12,8 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: a start section that takes all memory it gets, writes to it, and never ends.
-;; Must happen: the module is refused, and the memory is given back.
+;; Attack: a start section that allocates all available memory, writes to it, and never
+;; ends.
+;; Must happen: the module is refused, and the memory is released.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (memory (export "memory") 1)
@@ -26,9 +27,9 @@
     (loop $forever (memory.fill (i32.const 65536) (i32.const 1) (i32.const 0x2000000)) (br $forever)))
   (start $begin)
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -13,8 +13,8 @@
 ;; limitations under the License.
 
 ;; Attack: keeps state from one evaluation to the next in memory that it grew.
-;; Must happen: every evaluation finds memory of the size it was at the start, and what
-;; it grows is zero.
+;; Must happen: every evaluation finds memory with its initial size, and new memory is
+;; zero.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
@@ -23,9 +23,9 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,9 +12,9 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: keeps state from one evaluation to the next in the payloads of numbers that
-;; are none, in globals that a host sets back as floats.
-;; Must happen: every evaluation finds the very bits that it started with.
+;; Attack: keeps state from one evaluation to the next in NaN payloads of globals,
+;; which a host might reset as floats.
+;; Must happen: every evaluation finds the exact initial bits.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
@@ -26,9 +26,9 @@
   (global $c (mut f32) (f32.const nan:0x1))
   (global $d (mut f64) (f64.const nan:0x1))
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

@@ -12,9 +12,10 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: wants the same randomness and time in every evaluation, as if they were
-;; part of what it starts from.
-;; Must happen: what validate draws is drawn anew: memory that held it is zero again.
+;; Attack: wants the same random numbers and time in every evaluation, as part of its
+;; initial state.
+;; Must happen: validate gets new random numbers, and the memory that held the old
+;; ones is zero again.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
@@ -24,9 +25,9 @@
   (data (i32.const 256) "{\"valid\":true}")
   (data (i32.const 512) "\"v1\"")
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

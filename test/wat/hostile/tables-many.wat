@@ -12,7 +12,7 @@
 ;; See the License for the specific language governing permissions and
 ;; limitations under the License.
 
-;; Attack: declares 2000 tables, each of the largest size that is allowed: 16 GiB.
+;; Attack: declares 2000 tables, each of the maximum size: 16 GiB.
 ;; Must happen: the module is refused.
 (module
   (import "wapc" "__guest_response" (func $response (param i32 i32)))
@@ -2022,9 +2022,9 @@
   (table 1048576 funcref)
   (table 1048576 funcref)
 
-  ;; An operation is told by the length of its name: "validate" has 8 letters,
-  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
-  ;; to attack.
+  ;; An operation is recognized by the length of its name: "validate" has 8
+  ;; letters, "validate_settings" 17, "protocol_version" 16. The guest does not
+  ;; attack on short requests.
   (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
     (if (i32.eq (local.get $op_len) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))

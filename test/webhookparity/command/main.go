@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command parity counts the cases in which a mutating policy makes something else of an
-// object in process than behind a webhook, on the kube-apiserver of this repository.
+// Command command counts the cases in which a mutating policy produces different objects in process
+// and behind a webhook, on the kube-apiserver of this repository.
 package main
 
 import (
@@ -42,7 +42,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(modules) }() // in the system's directory for temporary files
+	defer func() { _ = os.RemoveAll(modules) }() // in the system's temporary directory
 	for _, module := range []string{"bin/policies/add-defaults.wasm", "test/wat/answer.wasm"} {
 		wasm, err := os.ReadFile(module)
 		if err != nil {

@@ -177,7 +177,7 @@ func TestPluginsOfOneRegistrationSharePolicies(t *testing.T) {
 	require.ErrorContains(t, err, "plugins of one registration must have the same configuration")
 }
 
-func TestEveryProblemIsALine(t *testing.T) {
+func TestEveryProblemIsReported(t *testing.T) {
 	plugins := admission.NewPlugins()
 	checks := Register(plugins)
 	_, err := newApiserver(t, true).

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package idle says what memory a process takes that does nothing.
+// Package idle prints the memory of an idle process.
 package idle
 
 import (
@@ -26,8 +26,7 @@ import (
 	"strings"
 )
 
-// Print prints the resident set of this process in bytes, after everything was given back that can
-// be.
+// Print frees as much memory as possible, and prints the resident memory of this process in bytes.
 func Print() {
 	debug.FreeOSMemory()
 	size, err := resident()
@@ -38,7 +37,7 @@ func Print() {
 	fmt.Println(size)
 }
 
-// resident reads the exact size: what /proc/self/statm says may be some hundred pages behind.
+// resident returns the exact size. /proc/self/statm may be off by a few hundred pages.
 func resident() (int, error) {
 	content, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command with links the plugin and what verifies signatures, ready to do so.
+// Command with links the plugin and signature verification, with a trust root loaded.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
-	_ "github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm" // it is what is measured
+	_ "github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm" // linked to be measured
 	"github.com/wasm-admission/wasm-admission/test/bench/linking/idle"
 )
 
@@ -36,13 +36,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// Asked once, so that nothing of it is left out of the program, and the libraries have their
+	// Verify once, so that the linker keeps all of the code, and the libraries initialize their
 	// tables.
 	var checker verification.Checker = sigstore.New(root.Current)
 	artifact := verification.Artifact{Digest: "sha256:" + strings.Repeat("0", 64)}
 	if _, err := checker.Keyless(context.Background(),
 		&verification.Candidate{Bundle: []byte("{}")}, artifact); err == nil {
-		fmt.Fprintln(os.Stderr, "an empty bundle is accepted")
+		fmt.Fprintln(os.Stderr, "an empty bundle was accepted")
 		os.Exit(1)
 	}
 	idle.Print()

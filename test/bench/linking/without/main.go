@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command without links the plugin as an embedder does that verifies no signatures.
+// Command without links the plugin without signature verification.
 package main
 
 import (
-	_ "github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm" // it is what is measured
+	_ "github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm" // linked to be measured
 	"github.com/wasm-admission/wasm-admission/test/bench/linking/idle"
 )
 

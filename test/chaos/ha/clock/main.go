@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command clock writes an overlay for go build by which a program's clock of the day is
-// off by as many seconds as the environment variable TEST_CLOCK_OFFSET says.
+// Command clock writes an overlay for go build that shifts a program's wall clock by the number of
+// seconds in the environment variable TEST_CLOCK_OFFSET.
 //
-// Neither a time namespace nor a preloaded library shifts the clock of a static Go
-// program: so time.Now itself is changed, in a copy of the standard library's file. The
-// monotonic clock, by which timers and durations go, stays as it is. The overlay is for
-// servers in tests and never for what is shipped.
+// Neither a time namespace nor a preloaded library can shift the wall clock of a static Go program.
+// So the overlay changes time.Now itself, in a copy of the standard library's file. The monotonic
+// clock, which timers and durations use, does not change. The overlay is only for servers in tests,
+// never for releases.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 	"strings"
 )
 
-// reading is how time.Now reads the clock; it is the only place in time.go that does.
+// reading is the line with which time.Now reads the clock. It must occur only once in time.go.
 const reading = "\tsec, nsec, mono := runtimeNow()\n"
 
 // offsetFile is added to package time.
@@ -39,7 +39,7 @@ const offsetFile = `package time
 
 import "syscall"
 
-// testClockOffset is added to the clock of the day, in seconds.
+// testClockOffset is added to the wall clock, in seconds.
 var testClockOffset = readTestClockOffset()
 
 func readTestClockOffset() int64 {
@@ -49,7 +49,7 @@ func readTestClockOffset() int64 {
 	}
 	seconds, err := atoi(text)
 	if err != nil {
-		panic("TEST_CLOCK_OFFSET is no number of seconds")
+		panic("TEST_CLOCK_OFFSET is not a number of seconds")
 	}
 	return int64(seconds)
 }
@@ -66,8 +66,8 @@ func main() {
 	}
 }
 
-// write writes the overlay and the files that it names. They are the same at every run,
-// so that what was compiled with them stays compiled.
+// write writes the overlay and the files that it names. They are the same on every run, so that the
+// build cache stays valid.
 func write(goroot, directory string) error {
 	directory, err := filepath.Abs(directory)
 	if err != nil {
@@ -80,7 +80,7 @@ func write(goroot, directory string) error {
 	}
 	if n := strings.Count(string(text), reading); n != 1 {
 		return fmt.Errorf(
-			"%s reads the clock in %d places, not in one: this Go is not the one that was looked at",
+			"%s reads the clock in %d places instead of one: the overlay does not support this version of Go",
 			source, n)
 	}
 	shifted := filepath.Join(directory, "time.go")

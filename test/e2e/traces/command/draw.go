@@ -28,11 +28,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/traces"
 )
 
-// The picture, in pixels.
+// Sizes in the picture, in pixels.
 const (
 	width, margin = 1200, 12
-	labels        = 560 // where the bars begin
-	bars          = 520 // how long that of the whole trace is
+	labels        = 560 // the left edge of the bars
+	bars          = 520 // the length of the bar for the whole trace
 	row, indent   = 20, 14
 )
 
@@ -42,8 +42,8 @@ type line struct {
 	depth int
 }
 
-// draw returns a picture of a trace: a line for each span, below the one that it is in, in
-// the order in which they began. It is the same for the same trace.
+// draw returns a picture of a trace, with a line for each span. Spans are below their parents, in
+// the order of their start times. The same trace gives the same picture.
 func draw(title string, trace []traces.Span) []byte {
 	lines, start, end := layout(trace, "", 0), trace[0].Start, trace[0].End
 	for _, l := range lines {
@@ -80,8 +80,7 @@ func draw(title string, trace []traces.Span) []byte {
 	return b.Bytes()
 }
 
-// layout returns what is inside a span, and inside of that. Spans come in the order in
-// which they began.
+// layout returns the descendants of a span, in the order of their start times.
 func layout(trace []traces.Span, parent string, depth int) (lines []line) {
 	for _, span := range trace {
 		if span.Parent == parent {
@@ -91,7 +90,7 @@ func layout(trace []traces.Span, parent string, depth int) (lines []line) {
 	return lines
 }
 
-// label is a span's name, and what is worth knowing of it.
+// label returns a span's name and its most useful attributes.
 func label(s traces.Span) string {
 	parts := []string{s.Name}
 	for _, key := range []string{spans.PolicyName, spans.Capability, spans.Verdict, spans.Mode} {
@@ -111,6 +110,6 @@ func label(s traces.Span) string {
 
 func escape(text string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a Builder does not fail
+	_ = xml.EscapeText(&b, []byte(text)) // a Builder never fails
 	return b.String()
 }

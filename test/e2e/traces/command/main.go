@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command traces has a server with policies trace a request through an OpenTelemetry
-// collector, and draws the trace.
+// Command traces traces a request to a server with policies through an OpenTelemetry collector, and
+// draws the trace.
 package main
 
 import (
@@ -53,7 +53,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(directory) }() // in the system's directory for temporary files
+	defer func() { _ = os.RemoveAll(directory) }() // in the system's temporary directory
 	receiver, err := traces.Receive(ctx)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, scene.Stop()) }()
 	var auditID string
-	// the first finds nothing in the server's caches
+	// the server's caches are empty on the first request
 	for _, name := range []string{"first", "second"} {
 		if auditID, _, err = scene.CreatePod(ctx, name, "registry.example.com/web:latest",
 			false); err != nil {
@@ -89,8 +89,8 @@ func run(ctx context.Context) (err error) {
 		0o644)
 }
 
-// collect starts a collector that passes on to an address what it gets, and returns where it
-// listens.
+// collect starts a collector that forwards spans to an address, and returns the collector's own
+// address.
 func collect(ctx context.Context, directory, to string) (address string, stop func(), err error) {
 	if address, err = freeAddress(ctx); err != nil {
 		return "", nil, err
@@ -111,12 +111,12 @@ service:
 		return "", nil, fmt.Errorf("starting the collector: %w", err)
 	}
 	return address, func() {
-		_ = command.Process.Kill() // fails only if it has ended
+		_ = command.Process.Kill() // fails only if the process has exited
 		_ = command.Wait()
 	}, nil
 }
 
-// freeAddress returns an address that nobody listens at.
+// freeAddress returns a free address.
 func freeAddress(ctx context.Context) (string, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

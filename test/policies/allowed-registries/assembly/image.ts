@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Image references, as container runtimes read them.
+// Image references, as container runtimes parse them.
 
 const DOCKER_HUB = "docker.io";
 

@@ -12,8 +12,8 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that admits images of the allowed registries only, in
-// Pods and in the pod templates of workloads.
+// A Kubewarden policy that only admits images from the allowed
+// registries, in Pods and in the Pod templates of workloads.
 
 import { JSON } from "assemblyscript-json/assembly";
 import { Result } from "@wapc/as-guest";
@@ -38,7 +38,7 @@ function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   }
   const object = request.getObj("object");
   if (object == null) {
-    return accept(); // DELETE and CONNECT bring no image.
+    return accept(); // DELETE and CONNECT have no image.
   }
 
   const images = imagesOf(object);

@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Where a Kubernetes object keeps its images.
+// Finds the images in a Kubernetes object.
 
 import { JSON } from "assemblyscript-json/assembly";
 
@@ -57,8 +57,8 @@ function collect(pod: JSON.Obj, field: string, images: string[]): void {
     if (!(container instanceof JSON.Obj)) {
       continue;
     }
-    // A container without an image is the server's to refuse, or a template's
-    // to fill in: the empty reference below is in no registry.
+    // The server refuses a container without an image, unless a
+    // controller sets it. The empty reference below is in no registry.
     const image = (container as JSON.Obj).getString("image");
     images.push(image == null ? "" : image.valueOf());
   }

@@ -12,14 +12,14 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Settings of the policy: {"registries": ["registry.k8s.io", "ghcr.io/acme"]}.
+// The settings of the policy: {"registries": ["registry.k8s.io", "ghcr.io/acme"]}.
 
 import { JSON } from "assemblyscript-json/assembly";
 import { quote } from "../../internal/assemblyscript/response";
 
 export class Settings {
   registries: string[] = [];
-  /** What is wrong with the settings; empty when nothing is. */
+  /** The problem with the settings; empty if they are valid. */
   fault: string = "";
 }
 

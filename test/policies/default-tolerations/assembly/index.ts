@@ -12,8 +12,8 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that adds tolerations to Pods. A Pod that has one for the
-// same key and effect keeps it: it was meant.
+// A Kubewarden policy that adds tolerations to Pods. A Pod
+// keeps its own toleration for the same key and effect.
 
 import { JSON } from "assemblyscript-json/assembly";
 import { Result } from "@wapc/as-guest";
@@ -37,7 +37,7 @@ function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   }
   const object = request.getObj("object");
   if (object == null) {
-    return accept(); // DELETE and CONNECT bring none.
+    return accept(); // DELETE and CONNECT have none.
   }
   const spec = object.getObj("spec");
   if (spec == null) {
@@ -50,7 +50,7 @@ function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   return add(String.UTF8.decode(payload), missing.join(","));
 }
 
-/** Lists those of the tolerations, as JSON, that a Pod has not. */
+/** Lists the tolerations, as JSON, that a Pod does not have. */
 function missingFrom(spec: JSON.Obj, tolerations: Toleration[]): string[] {
   const present = new Array<string>();
   const list = spec.getArr("tolerations");
@@ -72,7 +72,7 @@ function missingFrom(spec: JSON.Obj, tolerations: Toleration[]): string[] {
   return missing;
 }
 
-/** Answers with the object of a review and tolerations that are put into its text. */
+/** Accepts the object of a review with tolerations inserted into its text. */
 function add(review: string, tolerations: string): Result<ArrayBuffer> {
   const request = fieldOf(review, review.indexOf("{"), "request");
   const at = request < 0 ? -1 : fieldOf(review, request, "object");

@@ -15,19 +15,19 @@
 import { JSON } from "assemblyscript-json/assembly";
 import { quote } from "../../internal/assemblyscript/response";
 
-/** A toleration of the settings. */
+/** A toleration in the settings. */
 export class Toleration {
   constructor(
     public key: string,
     public effect: string,
-    /** The whole of it as JSON. */
+    /** The toleration as JSON. */
     public json: string,
   ) {}
 }
 
 export class Settings {
   tolerations: Toleration[] = [];
-  /** What is wrong with the settings; empty when nothing is. */
+  /** The problem with the settings; empty if they are valid. */
   fault: string = "";
 }
 
@@ -109,7 +109,7 @@ function parseToleration(value: JSON.Value, into: Toleration[]): string {
   return "";
 }
 
-/** Says whether one of the tolerations has a key and an effect. */
+/** Returns whether one of the tolerations has the key and the effect. */
 function has(tolerations: Toleration[], key: string, effect: string): bool {
   for (let i = 0; i < tolerations.length; i++) {
     if (tolerations[i].key == key && tolerations[i].effect == effect) {
@@ -119,7 +119,7 @@ function has(tolerations: Toleration[], key: string, effect: string): bool {
   return false;
 }
 
-/** Returns a text field; what is given if there is none, and no valid text if it is no string. */
+/** Returns a text field. Returns missing if there is none, and an invalid text if it is not a string. */
 export function textOf(object: JSON.Obj, field: string, missing: string): string {
   if (!object.has(field)) {
     return missing;
@@ -128,7 +128,7 @@ export function textOf(object: JSON.Obj, field: string, missing: string): string
   return text == null ? "not a string" : text.valueOf();
 }
 
-/** Returns the first key that is not known, quoted; "" if there is none. */
+/** Returns the first unknown key, quoted, or "" if there is none. */
 function unknownKey(object: JSON.Obj, known: string[]): string {
   const keys = object.keys;
   for (let i = 0; i < keys.length; i++) {

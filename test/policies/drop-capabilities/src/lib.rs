@@ -12,10 +12,10 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! A Kubewarden policy that takes capabilities from the containers and init containers of Pods, and of workloads'
-//! pod templates. A container that adds one of them on purpose is refused: it would get less than it asks for.
+//! A Kubewarden policy that drops capabilities from the containers and init containers of Pods and of workloads' Pod
+//! templates. It denies a container that adds one of them, because the container would get less than it asks for.
 //!
-//! It works on JSON and not on types, which would lose the fields that they do not know.
+//! It works on JSON instead of types, because types would lose unknown fields.
 
 mod settings;
 
@@ -45,15 +45,15 @@ fn validate(payload: &[u8]) -> CallResult {
     }
 }
 
-/// Where kinds have the specification of their Pods.
+/// The paths of the Pod specification in the different kinds.
 const POD_SPECS: [&str; 3] = [
     "/spec/jobTemplate/spec/template/spec",
     "/spec/template/spec",
     "/spec",
 ];
 
-/// Has the containers of an object drop capabilities, and says whether any did not before. An object that brings no
-/// containers is left alone.
+/// Makes the containers of an object drop capabilities, and returns whether
+/// that changed the object. Objects without containers do not change.
 fn change(object: &mut Value, drop: &[String]) -> Result<bool, String> {
     let Some(path) = POD_SPECS.iter().find(|path| object.pointer(path).is_some()) else {
         return Ok(false);
@@ -89,20 +89,20 @@ fn change_container(container: &mut Value, drop: &[String]) -> Result<bool, Stri
     }
     let changed = dropped.len() > before;
     if changed {
-        // What is missing on the way is made.
+        // This creates missing parents.
         container["securityContext"]["capabilities"]["drop"] = json!(dropped);
     }
     Ok(changed)
 }
 
-/// Lists the capabilities that a container adds or drops. The server has made sure that they are texts.
+/// Lists the capabilities that a container adds or drops. The server has already checked that they are texts.
 fn names(container: &Value, field: &str) -> Vec<String> {
     let list = container["securityContext"]["capabilities"][field].as_array();
     let texts = list.into_iter().flatten().filter_map(Value::as_str);
     texts.map(str::to_owned).collect()
 }
 
-/// Says whether a list names a capability, or all of them.
+/// Returns whether a list names a capability, or all of them.
 fn is_in(list: &[String], capability: &str) -> bool {
     list.iter().any(|c| c == capability || c == "ALL")
 }

@@ -12,16 +12,16 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! Settings of the policy.
+//! The settings of the policy.
 
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::{Deserialize, Serialize};
 
-/// What the author of a policy manifest has to set.
+/// The settings in a policy manifest. All are required.
 #[derive(Serialize, Deserialize, Debug, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The capabilities that every container drops, by their names without `CAP_`, or `ALL`.
+    /// The capabilities that every container must drop: names without `CAP_`, or `ALL`.
     pub drop: Vec<String>,
 }
 

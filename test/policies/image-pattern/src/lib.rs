@@ -12,8 +12,8 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! Holds the images of all containers of a Pod against regular expressions: each has to match one of them from its
-//! beginning to its end.
+//! A Kubewarden policy that compares the images of all containers of a Pod
+//! with regular expressions. Each image must completely match one of them.
 
 use kubewarden_policy_sdk::request::ValidationRequest;
 use kubewarden_policy_sdk::settings::Validatable;
@@ -33,13 +33,13 @@ pub extern "C" fn wapc_init() {
     register_function("protocol_version", protocol_version_guest);
 }
 
-/// What the author of a policy manifest sets.
+/// The settings in a policy manifest.
 #[derive(Serialize, Deserialize, Debug, Default)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     /// The expressions.
     images: Vec<String>,
-    /// Who may run any image.
+    /// The service accounts that may run any image.
     exceptions: Vec<Exception>,
 }
 
@@ -47,7 +47,7 @@ struct Settings {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Exception {
     namespace: String,
-    /// Names of service accounts; none stands for all of the namespace.
+    /// Names of service accounts. An empty list means all in the namespace.
     #[serde(default)]
     service_accounts: Vec<String>,
 }
@@ -108,7 +108,7 @@ fn validate(payload: &[u8]) -> CallResult {
     }
 }
 
-/// Decodes the specification of the Pods that an object of a kind is or makes.
+/// Decodes the Pod specification in an object of a kind.
 fn pod_spec(kind: &str, object: &Value) -> Result<PodSpec, String> {
     let path = match kind {
         "Pod" => "/spec",

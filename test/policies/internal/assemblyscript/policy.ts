@@ -12,11 +12,11 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// What every policy does alike: it serves the operations of a Kubewarden host over waPC.
+// Shared by all policies: serves the operations of a Kubewarden host over waPC.
 //
-// A policy exports wapc_init, which calls serve, and this module's __guest_call; its
-// asconfig.json has the compiler take abort from here, and find packages where the
-// policy has them.
+// A policy exports wapc_init, which calls serve, and this
+// module's __guest_call. Its asconfig.json makes the compiler use
+// abort from here, and find packages in the policy's directory.
 
 import { consoleLog, handleAbort, handleCall, register, Result } from "@wapc/as-guest";
 
@@ -37,7 +37,7 @@ export function __guest_call(operationSize: usize, payloadSize: usize): bool {
   return handleCall(operationSize, payloadSize);
 }
 
-/** Tells the host what failed before AssemblyScript's runtime traps. */
+/** Reports a failure to the host before AssemblyScript's runtime traps. */
 export function abort(message: string | null, fileName: string | null, line: u32, column: u32): void {
   consoleLog("aborted: " + (message == null ? "no reason given" : message));
   handleAbort(message, fileName, line, column);

@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// The answers that a Kubewarden host understands.
+// The responses that a Kubewarden host understands.
 
 import { Result } from "@wapc/as-guest";
 
@@ -20,7 +20,7 @@ export function accept(): Result<ArrayBuffer> {
   return Result.ok(String.UTF8.encode('{"accepted":true}'));
 }
 
-/** Accepts a request and changes its object to one that is given as JSON. */
+/** Accepts a request with a mutated object, given as JSON. */
 export function mutate(object: string): Result<ArrayBuffer> {
   return Result.ok(String.UTF8.encode('{"accepted":true,"mutated_object":' + object + "}"));
 }
@@ -37,7 +37,7 @@ export function refuse(code: i32, message: string): Result<ArrayBuffer> {
   );
 }
 
-/** Fails, which is no verdict. */
+/** Fails without a verdict. */
 export function failure(message: string): Result<ArrayBuffer> {
   return Result.error<ArrayBuffer>(new Error(message));
 }
@@ -50,7 +50,7 @@ export function settingsRefused(message: string): Result<ArrayBuffer> {
   return Result.ok(String.UTF8.encode('{"valid":false,"message":' + quote(message) + "}"));
 }
 
-/** Renders a text as a JSON string. */
+/** Returns a text as a JSON string. */
 export function quote(text: string): string {
   let quoted = '"';
   for (let i = 0; i < text.length; i++) {

@@ -12,12 +12,12 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Places in JSON text. The parser of assemblyscript-json takes integers through
-// floating point and its writer does not escape control characters, so an object
-// that is parsed and written again may be another. What changes is put into the
-// text instead, and all else stays as it is.
+// Positions in JSON text. The parser of assemblyscript-json converts
+// integers to floating point, and its writer does not escape control
+// characters. So parsing and writing an object may change it.
+// Instead, insert changes into the text, which keeps everything else.
 //
-// The text has been parsed before, so that it is known to be JSON.
+// The text was parsed before, so it is known to be JSON.
 
 const QUOTE: i32 = 0x22;
 const COMMA: i32 = 0x2c;
@@ -31,7 +31,7 @@ function isSpace(code: i32): bool {
   return code == 0x20 || code == 0x0a || code == 0x0d || code == 0x09;
 }
 
-/** Returns the first place at or behind another that is no white space. */
+/** Returns the first position at or after another that is not white space. */
 export function skipSpace(text: string, at: i32): i32 {
   while (at < text.length && isSpace(text.charCodeAt(at))) {
     at++;
@@ -48,7 +48,7 @@ function endOfString(text: string, at: i32): i32 {
   return at + 1;
 }
 
-/** Returns the place behind the value at a place. */
+/** Returns the position after the value at a position. */
 export function endOf(text: string, at: i32): i32 {
   let depth = 0;
   while (at < text.length) {
@@ -60,7 +60,7 @@ export function endOf(text: string, at: i32): i32 {
       at++;
     } else if (code == BRACE_END || code == BRACKET_END) {
       if (depth == 0) {
-        return at; // behind a number, true, false or null
+        return at; // after a number, true, false or null
       }
       depth--;
       at++;
@@ -77,12 +77,12 @@ export function endOf(text: string, at: i32): i32 {
   return at;
 }
 
-/** Returns the place of a field's value in the object at a place; -1 if it has none. */
+/** Returns the position of a field's value in the object at a position, or -1. */
 export function fieldOf(text: string, at: i32, name: string): i32 {
   at = skipSpace(text, at + 1);
   while (at < text.length && text.charCodeAt(at) == QUOTE) {
     const end = endOfString(text, at);
-    const value = skipSpace(text, skipSpace(text, end) + 1); // over the colon
+    const value = skipSpace(text, skipSpace(text, end) + 1); // past the colon
     if (text.substring(at + 1, end - 1) == name) {
       return value;
     }
@@ -94,7 +94,7 @@ export function fieldOf(text: string, at: i32, name: string): i32 {
   return -1;
 }
 
-/** Puts something before the first element of the array, or field of the object, at a place. */
+/** Inserts text before the first element of the array or field of the object at a position. */
 export function putFirst(text: string, at: i32, element: string): string {
   const first = skipSpace(text, at + 1);
   const code = text.charCodeAt(first);

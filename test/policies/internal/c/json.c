@@ -32,14 +32,14 @@ static void skip_space(struct json *in) {
     in->at++;
 }
 
-// peek returns the next character that is no white space; '\0', which JSON has
-// nowhere, at the end of the text.
+// peek returns the next character that is not white space. At the
+// end of the text it returns '\0', which never occurs in JSON.
 static char peek(struct json *in) {
   skip_space(in);
   return in->at < in->end ? *in->at : '\0';
 }
 
-// take_one moves over a character that must come next.
+// take_one moves past a character that must come next.
 static bool take_one(struct json *in, char c) {
   if (peek(in) != c) {
     give_up(in);
@@ -49,17 +49,17 @@ static bool take_one(struct json *in, char c) {
   return true;
 }
 
-// matches marks those of eight characters that are c in their highest bits. Behind
-// the first, the marks are not reliable.
+// matches marks, in their highest bits, those of eight
+// characters that equal c. Only the first mark is reliable.
 static uint64_t matches(uint64_t eight, unsigned char c) {
   const uint64_t lowest = 0x0101010101010101, highest = 0x8080808080808080;
   uint64_t zero_where_equal = eight ^ (lowest * c);
   return (zero_where_equal - lowest) & ~zero_where_equal & highest;
 }
 
-// behind_string returns the place behind a string, from the one behind its first
-// quote; NULL when it has no end. Most of a review is strings: looking at eight
-// characters at a time halves the time that a policy takes.
+// behind_string returns the place after a string, given the place after its
+// first quote, or NULL if it has no end. Most of a review consists of strings,
+// so reading eight characters at a time halves the time that a policy takes.
 static const char *behind_string(const char *at, const char *end) {
   while (end - at >= 8) {
     uint64_t eight;
@@ -83,10 +83,10 @@ static const char *behind_string(const char *at, const char *end) {
   return NULL;
 }
 
-// behind_brackets returns the place where so many brackets have been closed, which
-// is where the reader is no longer in the objects and arrays that they belong to;
-// NULL when the text ends before. Counting instead of recursing keeps deep nesting
-// from exhausting the stack.
+// behind_brackets returns the place after the given number of closing
+// brackets, where the reader has left the objects and arrays that they
+// belong to. It returns NULL if the text ends before. It counts
+// instead of recursing, so that deep nesting cannot exhaust the stack.
 static const char *behind_brackets(const char *at, const char *end, size_t depth) {
   while (depth > 0) {
     if (at >= end)
@@ -113,8 +113,8 @@ static bool is_scalar(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'E';
 }
 
-// behind_scalar returns the place behind a number, true, false or null; NULL when
-// there is nothing of the kind.
+// behind_scalar returns the place after a number, true,
+// false or null, or NULL if there is none of them.
 static const char *behind_scalar(const char *at, const char *end) {
   const char *from = at;
   while (at < end && is_scalar(*at))
@@ -169,8 +169,8 @@ static bool enter(struct json *in, char bracket) {
   return true;
 }
 
-// next moves to the next member of an object or array, over the comma in front of
-// it; or behind the bracket at its end, and returns false.
+// next moves past the comma to the next member of an object or
+// array. At the end, it moves past the bracket and returns false.
 static bool next(struct json *in, char bracket) {
   bool first = in->first;
   in->first = false;
@@ -204,8 +204,8 @@ bool json_member(struct json *in, struct span *name) {
   return true;
 }
 
-// is_escaped compares a string value that has escapes. Long ones are not equal to
-// any name that policies here ask for.
+// is_escaped compares a string value that has escapes. A long
+// value cannot equal any name that these policies look for.
 static bool is_escaped(struct span string, const char *text) {
   char decoded[64];
   long n = json_string(string, decoded, sizeof decoded);
@@ -213,7 +213,7 @@ static bool is_escaped(struct span string, const char *text) {
 }
 
 bool json_is(struct span string, const char *text) {
-  const char *at = string.at + 1; // behind the quote
+  const char *at = string.at + 1; // after the quote
   size_t i = 0;
   while (at[i] == text[i] && text[i] != '\0' && at[i] != '"' && at[i] != '\\')
     i++;
@@ -268,7 +268,7 @@ static int hex_digit(char c) {
   return -1;
 }
 
-// unicode_escape decodes the four digits of \uXXXX; -1 when they are not.
+// unicode_escape decodes the four digits of \uXXXX, or returns -1.
 static int unicode_escape(const char *digits, const char *end) {
   int code = 0;
   if (end - digits < 4)
@@ -282,8 +282,8 @@ static int unicode_escape(const char *digits, const char *end) {
   return code < 0x80 ? code : '?';
 }
 
-// simple_escape decodes the character after a backslash; -1 when there is no
-// such escape.
+// simple_escape decodes the character after a
+// backslash. It returns -1 if there is no such escape.
 static int simple_escape(char c) {
   switch (c) {
   case '"':
@@ -305,7 +305,7 @@ static int simple_escape(char c) {
   }
 }
 
-// escape decodes what comes behind a backslash and moves over it.
+// escape decodes the text after a backslash, and moves past it.
 static int escape(const char **at, const char *end) {
   if (*at == end)
     return -1;

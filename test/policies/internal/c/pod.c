@@ -14,7 +14,7 @@
 
 #include "pod.h"
 
-// The fields of a spec that lead to containers, whatever kind it is of.
+// The fields that lead to containers in a spec of any kind.
 enum { job_template, template, init_containers, containers, ephemeral_containers, field_count };
 
 struct spec {

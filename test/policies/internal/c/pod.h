@@ -12,23 +12,23 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Where Kubernetes objects keep their containers.
+// Finds the containers in Kubernetes objects.
 
 #ifndef POLICIES_POD_H
 #define POLICIES_POD_H
 
 #include "json.h"
 
-// The lists of containers of a Pod, or of a workload's pod template; absent are
-// those that it does not have.
+// The lists of containers in a Pod or in a
+// workload's Pod template. Missing lists are absent.
 struct pod {
   struct span init_containers;
   struct span containers;
   struct span ephemeral_containers;
 };
 
-// pod_read moves past an object and returns its lists. An object that is no Pod
-// and makes none has none of them.
+// pod_read moves past an object and returns its lists. They are
+// all absent if the object is neither a Pod nor a workload.
 struct pod pod_read(struct json *object);
 
 #endif

@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A piece of text that lies somewhere else.
+// A part of a text that is stored elsewhere.
 
 #ifndef POLICIES_SPAN_H
 #define POLICIES_SPAN_H
@@ -20,13 +20,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// at == NULL says that there is none.
+// at == NULL means that the span is absent.
 struct span {
   const char *at;
   size_t len;
 };
 
-// literal returns a text that ends with '\0' as a span.
+// literal returns a null-terminated text as a span.
 static inline struct span literal(const char *text) {
   size_t n = 0;
   while (text[n] != '\0')

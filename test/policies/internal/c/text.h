@@ -12,16 +12,16 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Text that a policy writes, an answer or a question to the host. It grows in free
-// memory, so that nothing else may take memory before it is finished.
+// Text that a policy writes, as a response or for a host call. It grows
+// in free memory, so nothing else may take memory until it is finished.
 
 #ifndef POLICIES_TEXT_H
 #define POLICIES_TEXT_H
 
 #include "span.h"
 
-// Begin with {0}. at == NULL says that nothing was written yet, and failed that
-// memory did not suffice.
+// Start with {0}. at == NULL means that nothing was written
+// yet, and failed means that there was not enough memory.
 struct text {
   char *at;
   size_t len;
@@ -31,11 +31,11 @@ struct text {
 void put(struct text *text, const char *more);
 void put_span(struct text *text, struct span from);
 
-// put_escaped writes the inside of a JSON string. Control characters become '?'.
+// put_escaped writes the content of a JSON string. Control characters become '?'.
 void put_escaped(struct text *text, struct span from);
 
-// text_respond answers the host with the text, text_ask asks it: respond_with and
-// ask of wapc.h.
+// text_respond sends the text as the response, and text_ask
+// as a host call. See respond_with and ask in wapc.h.
 int text_respond(const struct text *text);
 bool text_ask(const char *namespace, const char *operation, const struct text *question, struct span *answer);
 

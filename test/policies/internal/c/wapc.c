@@ -29,12 +29,12 @@ WAPC("__host_response") void host_response(char *at);
 WAPC("__host_error_len") size_t host_error_len(void);
 WAPC("__host_error") void host_error(char *at);
 
-// Set by the linker: where static data ends and free memory begins.
+// Set by the linker: the end of static data, where free memory starts.
 extern char __heap_base;
 
 enum { wasm_page = 65536 };
 
-// Where free memory begins in this call, behind what was taken.
+// The start of free memory in this call, after the memory that was taken.
 static char *unused;
 
 char *take(size_t bytes) {
@@ -79,9 +79,9 @@ bool ask(const char *namespace, const char *operation, struct span payload, stru
   return ok;
 }
 
-// The host calls this once per operation. Operation, payload and what is made of
-// them lie one after the other in free memory, from its beginning each time:
-// nothing outlives a call.
+// The host calls this once per operation. Operation,
+// payload and all derived data are stored in free memory,
+// from its start each time. Nothing outlives a call.
 __attribute__((export_name("__guest_call"))) int guest_call(size_t operation_len, size_t payload_len) {
   unused = &__heap_base;
   char *name = take(operation_len), *payload = take(payload_len);

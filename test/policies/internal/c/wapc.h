@@ -12,29 +12,29 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// The guest side of waPC, and of Kubewarden's operations on top of it.
+// The guest side of waPC and of Kubewarden's operations.
 
 #ifndef POLICIES_WAPC_H
 #define POLICIES_WAPC_H
 
 #include "span.h"
 
-// What a policy is made of. Both return what respond or fail does.
+// A policy implements both. They return the result of respond or fail.
 int validate(struct span payload);
 int validate_settings(struct span payload);
 
-// respond answers the host; fail tells it why there is no answer. What they
-// return says which of the two it is.
+// respond sends a response to the host, and fail sends an
+// error. The return value tells the host which of them it is.
 int respond(const char *json);
 int respond_with(struct span json);
 int fail(const char *message);
 
-// take returns so many bytes of free memory; NULL when there are none. They are
-// not aligned, and the next ones lie right behind them. The end of the call frees
-// them.
+// take returns the given number of bytes of free memory, or NULL
+// if there is not enough. They are not aligned, and the next
+// ones follow directly. They are freed at the end of the call.
 char *take(size_t bytes);
 
-// ask calls the host. What it answers, or why it does not, is put into answer.
+// ask makes a host call. It stores the host's answer or error in answer.
 bool ask(const char *namespace, const char *operation, struct span payload, struct span *answer);
 
 #endif

@@ -31,7 +31,7 @@ type settings struct {
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
 func validate(_ *policy.Request, s settings) (policy.Response, error) {

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rawjson finds its way through JSON text without decoding it: what a policy
-// does not touch stays byte for byte, and encoding/json, a third of a module that
-// the Go toolchain makes, is not linked. It trusts its input to be JSON, as hosts
-// send nothing else; text that is not makes it find nothing.
+// Package rawjson reads and changes JSON text without decoding it. So everything
+// that a policy does not change stays the same byte for byte, and encoding/json,
+// a third of a Go module, is not linked. The input should be JSON, because hosts
+// send nothing else. In any other text, the package finds nothing.
 package rawjson
 
 import (
@@ -26,8 +26,8 @@ import (
 	"unicode/utf16"
 )
 
-// Find returns where in an object the value at a path of member names stands, from
-// its first byte to behind its last.
+// Find returns the position of the value at a path of member
+// names in an object, from its first byte to after its last.
 func Find(text string, path ...string) (start, end int, found bool) {
 	start = skipSpace(text, 0)
 	for _, name := range path {
@@ -53,8 +53,8 @@ func String(text string, path ...string) (value string, ok bool) {
 	return unquote(Get(text, path...))
 }
 
-// Add returns an object with one more member in the object at a path. If there is none,
-// or null, that one is made; the object that it is a member of must be there.
+// Add returns an object with a member added to the object at a path. If the object
+// at the path is missing or null, Add creates it, but its parent must exist.
 func Add(text, name, value string, path ...string) string {
 	member := Quote(name) + ":" + value
 	start, end, found := Find(text, path...)
@@ -68,7 +68,7 @@ func Add(text, name, value string, path ...string) string {
 	return addFirst(text, member, path)
 }
 
-// addFirst puts a member before the others of the object at a path.
+// addFirst inserts a member before the others in the object at a path.
 func addFirst(text, member string, path []string) string {
 	start, _, found := Find(text, path...)
 	if !found || text[start] != '{' {
@@ -102,7 +102,7 @@ func Quote(s string) string {
 	return b.String()
 }
 
-// member returns where the value of a member of the object at start stands.
+// member returns the position of a member's value in the object at start.
 func member(text string, start int, name string) (int, bool) {
 	if start >= len(text) || text[start] != '{' {
 		return 0, false
@@ -135,7 +135,7 @@ func skipSpace(text string, at int) int {
 	return at
 }
 
-// skipValue returns where the value at start ends.
+// skipValue returns the end of the value at start.
 func skipValue(text string, start int) int {
 	depth := 0
 	for at := start; at < len(text); {
@@ -207,7 +207,7 @@ func unquote(text string) (string, bool) {
 	return b.String(), true
 }
 
-// unicodeEscape reads "uXXXX", or two of them that are one character.
+// unicodeEscape reads "uXXXX", or a pair of them that is one character.
 func unicodeEscape(text string) (r rune, size int) {
 	first, ok := unit(text)
 	if !ok {

@@ -12,8 +12,8 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses everything, and says all that it sees of the cluster: as a policy for the Open
-# Policy Agent by main, for Gatekeeper by violation.
+# Denies every request, and reports everything that it sees of the cluster. The
+# entrypoint for the Open Policy Agent is main, and for Gatekeeper it is violation.
 package policy
 
 main := {"response": {

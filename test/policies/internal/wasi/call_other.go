@@ -18,5 +18,5 @@ limitations under the License.
 
 package wasi
 
-// hostCall is for tools that look at the package on another system.
+// hostCall lets tools check the package on other systems.
 func hostCall(string, string, string, string) (failed bool) { return true }

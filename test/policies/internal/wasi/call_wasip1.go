@@ -18,8 +18,8 @@ package wasi
 
 import "unsafe"
 
-// call is the one import of a policy beside WASI. Unlike that of waPC it returns 0 for
-// success, and it leaves its answer on standard input.
+// call is a policy's only import besides WASI. Unlike waPC's import,
+// it returns 0 for success, and the answer arrives on standard input.
 //
 //go:wasmimport host call
 func call(

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wasi is what a Kubewarden policy needs that is a WASI command: the
-// operation is its first argument, the payload comes on standard input, and what it
-// prints to standard output is the answer.
+// Package wasi helps to write Kubewarden policies as WASI
+// commands. The operation is the first argument, the payload comes
+// on standard input, and the standard output is the response.
 package wasi
 
 import (
@@ -25,8 +25,8 @@ import (
 	"os"
 )
 
-// Run runs a policy and does not return. An error is a failure of the policy, which
-// the host reports in the error's words.
+// Run runs a policy and does not return. An error is a failure
+// of the policy, which the host reports with the error's text.
 func Run(validate, validateSettings func(payload string) (answer string, err error)) {
 	answer, err := run(validate, validateSettings)
 	if err == nil {
@@ -43,7 +43,7 @@ func run(validate, validateSettings func(string) (string, error)) (string, error
 	if len(os.Args) != 2 {
 		return "", errors.New("the policy wants one argument: validate or validate-settings")
 	}
-	// All of it has to be read before the first host call: the answer comes behind it.
+	// Read all input before the first host call, because answers follow the payload.
 	payload, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return "", err
@@ -57,7 +57,7 @@ func run(validate, validateSettings func(string) (string, error)) (string, error
 	return "", errors.New("unknown operation " + os.Args[1])
 }
 
-// HostCall asks a capability of the host. An error is in the host's words.
+// HostCall calls a host capability. An error has the host's text.
 func HostCall(binding, namespace, operation, payload string) (string, error) {
 	failed := hostCall(binding, namespace, operation, payload)
 	answer, err := io.ReadAll(os.Stdin)

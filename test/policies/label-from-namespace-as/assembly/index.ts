@@ -12,9 +12,9 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// A Kubewarden policy that gives objects a label of their namespace. It looks the
-// namespace up in the cluster, refuses objects of one without the label or that
-// cannot be looked up, and logs what it did.
+// A Kubewarden policy that copies a label from the namespace to objects. It
+// looks the namespace up in the cluster, and logs what it does. It denies an
+// object if the lookup fails, or if the namespace does not have the label.
 
 import { JSON } from "assemblyscript-json/assembly";
 import { hostCall, Result } from "@wapc/as-guest";
@@ -24,18 +24,18 @@ import { endOf, fieldOf, putFirst } from "../../internal/assemblyscript/text";
 
 const FAULT = "label: the name of a label is required";
 
-/** Returns the one setting; "" if it is none. */
+/** Returns the only setting, or "" if it is invalid. */
 function labelOf(settings: JSON.Value | null): string {
   return settings != null && settings instanceof JSON.Obj ? textOf(settings as JSON.Obj, "label") : "";
 }
 
-/** Returns a text field; "" if there is none. */
+/** Returns a text field, or "" if there is none. */
 function textOf(object: JSON.Obj, field: string): string {
   const text = object.getString(field);
   return text == null ? "" : text.valueOf();
 }
 
-/** Returns a label of an object; null if it has none of that name. */
+/** Returns a label of an object, or null if it does not have the label. */
 function labelled(object: JSON.Obj, name: string): JSON.Value | null {
   const metadata = object.getObj("metadata");
   if (metadata == null) {
@@ -96,12 +96,12 @@ function lookUp(namespace: string): Result<ArrayBuffer> {
   return hostCall("kubewarden", "kubernetes", "get_resource", String.UTF8.encode(question));
 }
 
-/** Logs what is done. A log that fails is no reason to refuse anything. */
+/** Logs a change. A failed log is not a reason to deny a request. */
 function trace(message: string): void {
   hostCall("kubewarden", "tracing", "log", String.UTF8.encode('{"level":"info","message":' + quote(message) + "}"));
 }
 
-/** Answers with the object of a review and a label that is put into its text. */
+/** Accepts the object of a review with a label inserted into its text. */
 function add(review: string, label: string, value: string): Result<ArrayBuffer> {
   const request = fieldOf(review, review.indexOf("{"), "request");
   const at = request < 0 ? -1 : fieldOf(review, request, "object");

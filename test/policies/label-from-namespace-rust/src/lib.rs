@@ -12,11 +12,11 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! A Kubewarden policy that gives objects a label of their namespace. It looks the namespace up in the cluster, refuses
-//! objects of one without the label or that cannot be looked up, and logs what it did.
+//! A Kubewarden policy that copies a label from the namespace to objects. It looks the namespace up in the cluster,
+//! and logs what it does. It denies an object if the lookup fails, or if the namespace does not have the label.
 //!
-//! The namespace comes as a type, of which only the labels are wanted. The object stays JSON: a type would lose the
-//! fields that it does not know.
+//! The namespace is decoded into a type, because only its labels are
+//! needed. The object stays JSON, because a type would lose unknown fields.
 
 mod settings;
 
@@ -85,12 +85,12 @@ fn look_up(name: &str) -> kubewarden_policy_sdk::Result<Namespace> {
     })
 }
 
-/// Gives an object a label, and says whether it had none of that name.
+/// Adds a label to an object unless it exists, and returns whether it was added.
 fn add_label(object: &mut Value, label: &str, value: &str) -> bool {
     if object["metadata"]["labels"].get(label).is_some() {
         return false;
     }
-    // What is missing on the way is made.
+    // This creates missing parents.
     object["metadata"]["labels"][label] = json!(value);
     true
 }

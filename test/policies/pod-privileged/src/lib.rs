@@ -12,9 +12,9 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! A Kubewarden policy that refuses privileged containers, in Pods and in the pod templates of workloads.
+//! A Kubewarden policy that denies privileged containers in Pods and in the Pod templates of workloads.
 //!
-//! Of an object it decodes what it looks at and nothing else.
+//! It only decodes the parts of an object that it needs.
 
 mod pod;
 mod review;
@@ -45,7 +45,7 @@ fn validate(payload: &[u8]) -> CallResult {
 
     match pod_of(&review.request) {
         Ok(pod) => verdict(&pod, &review.settings),
-        // An object that cannot be read cannot be vouched for.
+        // An object that cannot be decoded cannot be accepted.
         Err(error) => reject_request(
             Some(format!("Cannot look for privileged containers: {error}")),
             None,
@@ -76,7 +76,7 @@ fn verdict(pod: &PodSpec, settings: &Settings) -> CallResult {
     )
 }
 
-/// Names the privileged containers of a pod in the order in which the kubelet would start them.
+/// Lists the privileged containers of a Pod in the order in which the kubelet would start them.
 fn privileged_containers(pod: &PodSpec, settings: &Settings) -> Vec<String> {
     let mut offenders = Vec::new();
     if !settings.skip_init_containers {

@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! As much of a Pod's specification as the policy looks at.
+//! The parts of a Pod's specification that the policy reads.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ impl Container {
     }
 }
 
-/// An object with a specification: a Pod, what makes Pods, or the template for them in it.
+/// An object with a specification: a Pod, a workload, or the Pod template in a workload.
 #[derive(Deserialize)]
 struct Object<S> {
     spec: Option<S>,
@@ -68,7 +68,7 @@ fn spec_of<'a, S: Deserialize<'a>>(object: &'a RawValue) -> Result<Option<S>, St
         .map_err(|error| error.to_string())
 }
 
-/// Decodes the specification of the Pods that an object of a kind is or makes.
+/// Decodes the Pod specification in an object of a kind.
 pub fn pod_spec(kind: &str, object: &RawValue) -> Result<PodSpec, String> {
     let spec = match kind {
         "Pod" => spec_of(object)?,

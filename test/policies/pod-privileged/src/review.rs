@@ -12,17 +12,17 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! As much of a review as the policy looks at.
+//! The parts of a review that the policy reads.
 //!
-//! The SDK's `ValidationRequest` makes a `serde_json::Value` of the whole object, a tree with a text for every name in
-//! it. Here the object stays text until its kind says what to read of it.
+//! The SDK's `ValidationRequest` decodes the whole object into a `serde_json::Value`, a tree with a
+//! text for every name. Here, the object stays text until its kind determines which parts to read.
 
 use crate::settings::Settings;
 use kubewarden_policy_sdk::request::GroupVersionKind;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// What the host asks.
+/// The review from the host.
 #[derive(Deserialize)]
 pub struct Review<'a> {
     pub settings: Settings,
@@ -36,7 +36,7 @@ pub struct Review<'a> {
 pub struct Request<'a> {
     pub operation: String,
     pub kind: GroupVersionKind,
-    /// The object as it would be stored; none on DELETE.
+    /// The object to be stored. None on DELETE.
     #[serde(borrow)]
     pub object: Option<&'a RawValue>,
 }

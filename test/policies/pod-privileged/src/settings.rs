@@ -12,12 +12,12 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! Settings of the policy.
+//! The settings of the policy.
 
 use kubewarden_policy_sdk::settings::Validatable;
 use serde::{Deserialize, Serialize};
 
-/// What the author of a policy manifest may set; every field may be left out.
+/// The settings in a policy manifest. All fields are optional.
 #[derive(Serialize, Deserialize, Debug, Default)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -28,7 +28,7 @@ pub struct Settings {
 }
 
 impl Validatable for Settings {
-    /// Every combination is valid; wrong types and unknown fields have failed in deserialisation before.
+    /// Every combination is valid. Decoding has already refused wrong types and unknown fields.
     fn validate(&self) -> Result<(), String> {
         Ok(())
     }

@@ -12,13 +12,13 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! A Kubewarden policy in the style of the official `verify-image-signatures`: the images of Pods and of workloads' pod
-//! templates have to be signed by whom the settings name, and are pinned to the digest that was verified.
+//! A Kubewarden policy similar to the official `verify-image-signatures`. The images of Pods and of
+//! workloads' Pod templates must be signed as the settings require, and are pinned to the verified digest.
 //!
-//! An image that is not signed is refused. If its registry cannot say what it is, the policy fails, and the failure policy
-//! decides: with `Ignore`, patterns should name registries, or anybody's registry that is down lets an image pass.
+//! The policy denies unsigned images. If a registry does not return an image's digest, the policy fails, and the failure
+//! policy decides. With `Ignore`, patterns should name registries, or an image passes from any registry that is down.
 //!
-//! The object stays JSON: a type would lose the fields that it does not know.
+//! The object stays JSON, because a type would lose unknown fields.
 
 mod settings;
 
@@ -42,9 +42,9 @@ pub extern "C" fn wapc_init() {
 
 /// Why a request is not accepted.
 enum Problem {
-    /// An image is not signed as it has to be.
+    /// An image does not have the required signatures.
     Refused(String),
-    /// It cannot be found out whether it is.
+    /// The signatures of an image cannot be checked.
     Unknown(String),
 }
 
@@ -64,15 +64,15 @@ fn validate(payload: &[u8]) -> CallResult {
     }
 }
 
-/// Where kinds have the specification of their Pods.
+/// The paths of the Pod specification in the different kinds.
 const POD_SPECS: [&str; 3] = [
     "/spec/jobTemplate/spec/template/spec",
     "/spec/template/spec",
     "/spec",
 ];
 
-/// Verifies the images of an object and pins them if that is set. It says whether any was not pinned before. An object
-/// that brings no images is left alone.
+/// Verifies the images of an object and, if configured, pins them. Returns
+/// whether that changed the object. Objects without images do not change.
 fn change(
     object: &mut Value,
     settings: &Settings,
@@ -93,7 +93,7 @@ fn change(
     Ok(changed)
 }
 
-/// Returns the places of the images in the specification of a Pod: those of containers, and those of volumes.
+/// Returns the images in a Pod specification, which belong to containers and to volumes.
 fn images(spec: &mut Value) -> Vec<&mut Value> {
     let mut found = Vec::new();
     for (field, list) in spec.as_object_mut().into_iter().flatten() {
@@ -115,8 +115,8 @@ fn verify(settings: &Settings, image: &str) -> Result<String, Problem> {
     for signature in settings.signatures.iter().filter(|s| s.covers(image)) {
         let answer = match signature.verify(image) {
             Ok(answer) => answer,
-            // The host says in one way that a signature is missing and that a registry is. Whoever does not say what the
-            // image is has said nothing of its signatures.
+            // The host returns the same error for a missing signature and for a missing registry. If the
+            // digest is not available either, the registry is missing, and nothing is known about signatures.
             Err(error) => match get_manifest_digest(image) {
                 Ok(_) => return Err(refuse(error.to_string())),
                 Err(_) => {
@@ -129,7 +129,7 @@ fn verify(settings: &Settings, image: &str) -> Result<String, Problem> {
         if !answer.is_trusted {
             return Err(refuse("it is not trusted".into()));
         }
-        // The tag may move between two questions.
+        // The tag may move between two host calls.
         if *verified.get_or_insert(answer.digest.clone()) != answer.digest {
             return Err(refuse("it changes while it is verified".into()));
         }

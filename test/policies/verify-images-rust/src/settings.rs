@@ -12,7 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-//! Settings of the policy, in the terms of the official one.
+//! The settings of the policy, with the names of the official policy.
 
 use std::collections::BTreeMap;
 
@@ -26,13 +26,13 @@ use kubewarden_policy_sdk::settings::Validatable;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-/// What the author of a policy manifest sets.
+/// The settings in a policy manifest.
 #[derive(Serialize, Deserialize, Debug, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
-    /// Who has to have signed which images. An image has to meet all that cover it, and at least one has to.
+    /// The required signatures. An image must have all whose pattern matches it, and at least one must match.
     pub signatures: Vec<Signature>,
-    /// Whether images without a digest get the one that was verified.
+    /// Whether images without a digest get the verified digest.
     #[serde(default = "yes")]
     pub modify_images_with_digest: bool,
 }
@@ -41,17 +41,17 @@ fn yes() -> bool {
     true
 }
 
-/// Who has to have signed images.
+/// A required signature.
 #[derive(Serialize, Deserialize, Debug)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Signature {
-    /// A pattern of images as they are written in Pods: `*` stands for any text, `?` for one character.
+    /// A pattern for images as written in Pods. `*` matches any text, and `?` one character.
     image: String,
-    /// What must have been signed along.
+    /// Annotations that must be signed too.
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<BTreeMap<String, String>>,
 
-    // Exactly one of these says who.
+    // Exactly one of these names the signer.
     #[serde(default)]
     pub_keys: Vec<String>,
     #[serde(default)]
@@ -62,7 +62,7 @@ pub struct Signature {
     certificate: Option<Certificate>,
 }
 
-/// An issuer, and what the subject begins with.
+/// An issuer, and the prefix of the subject.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct KeylessPrefix {
@@ -77,7 +77,7 @@ struct GithubActions {
     repo: Option<String>,
 }
 
-/// A certificate in PEM, who signed it, and whether the log has to have seen the signature.
+/// A certificate in PEM, its chain, and whether a log entry is required for the signature.
 #[derive(Serialize, Deserialize, Debug, Clone)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Certificate {
@@ -87,12 +87,12 @@ struct Certificate {
 }
 
 impl Signature {
-    /// Says whether it is about an image.
+    /// Returns whether the pattern matches an image.
     pub fn covers(&self, image: &str) -> bool {
         WildMatch::new(&self.image).matches(image)
     }
 
-    /// Has the host verify an image.
+    /// Makes the host verify an image.
     pub fn verify(&self, image: &str) -> Result<VerificationResponse> {
         let annotations = self.annotations.clone();
         if let Some(c) = &self.certificate {

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command serve serves a private instance of Sigstore on loopback until it is interrupted. See
-// `make sigstore`.
+// Command serve runs a private instance of Sigstore on loopback until it is interrupted. See `make
+// sigstore`.
 package main
 
 import (

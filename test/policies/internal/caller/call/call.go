@@ -14,13 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package call is what the guests here have in common: they make any host calls for whoever
-// asks, and refuse every request with what came of them.
+// Package call is shared by the guests here. They make any host calls that a
+// request asks for, and deny every request with the outcomes of the calls.
 package call
 
 import "encoding/json"
 
-// Call is a host call. Its parts may be any bytes, and are in base64 where it is asked for.
+// Call is a host call. Its parts may be any bytes, and are encoded in base64 in a request.
 type Call struct {
 	Binding   []byte `json:"binding"`
 	Namespace []byte `json:"namespace"`
@@ -28,9 +28,9 @@ type Call struct {
 	Payload   []byte `json:"payload"`
 }
 
-// Outcomes makes the calls that the object of a request asks for, and returns what the host
-// answered or how it failed, in its words: the one call that a ConfigMap has as its binary
-// data, or those of a list, with a list in JSON.
+// Outcomes makes the calls that a request's object asks for, and returns
+// the host's answers or errors. A ConfigMap contains one call in its binary
+// data. A list contains several calls, and the result is a JSON list.
 func Outcomes(object []byte, call func(Call) (string, error)) (string, error) {
 	var asked struct {
 		BinaryData Call   `json:"binaryData"`

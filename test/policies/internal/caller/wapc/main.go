@@ -24,7 +24,7 @@ import (
 
 func init() { policy.Register(validate) }
 
-// main is never called in a reactor, but the linker wants it.
+// main is never called in a reactor, but the linker needs it.
 func main() {}
 
 func validate(r *policy.Request, _ policy.NoSettings) (policy.Response, error) {

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses Services of type LoadBalancer.
+# Denies Services of type LoadBalancer.
 package policy
 
 violation contains {"msg": "Service of type LoadBalancer are not allowed"} if {

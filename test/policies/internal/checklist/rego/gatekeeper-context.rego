@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses with what it sees of the cluster.
+# Denies every request, and reports what it sees of the cluster.
 package policy
 
 violation contains {"msg": json.marshal(seen)} if {

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses objects in other namespaces than that of the parameters.
+# Denies objects outside the namespace in the parameters.
 package policy
 
 violation contains {"msg": sprintf("object created under an invalid namespace: %s", [input.review.object.metadata.namespace])} if {

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Has no result at all.
+# Has an undefined result.
 package policy
 
 violation := [{"msg": "never"}] if false

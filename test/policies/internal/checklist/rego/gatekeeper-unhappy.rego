@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Has two violations, and one without a word.
+# Has two violations, and another one without a message.
 package policy
 
 violation contains {"msg": "first"}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Says what built-in functions make of something: the one that the settings name.
+# Returns the result of the built-in function that the settings name.
 package policy
 
 main := {"response": {"uid": "", "allowed": false, "status": {"message": json.marshal(results[data.check])}}}

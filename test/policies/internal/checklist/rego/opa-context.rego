@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Refuses with what it sees of the cluster, and of its settings.
+# Denies every request, and reports what it sees of the cluster and its settings.
 package policy
 
 main := {"response": {"uid": "", "allowed": false, "status": {"message": json.marshal(seen)}}}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Wants a function that hosts do not lend.
+# Needs a function that hosts do not provide.
 package policy
 
 main := {"response": {"uid": "", "allowed": http.send({"method": "GET", "url": "http://example.com"}).status_code == 200}}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Allows raw requests whose fields are among what the settings list.
+# Allows raw requests whose fields are listed in the settings.
 package policy
 
 main := {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Has a result that is no response.
+# Has a result that is not a response.
 package policy
 
 main := {"allowed": true}

@@ -12,7 +12,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Traces what its settings say, and refuses if that is no text.
+# Traces the text in its settings, and denies the request if it is not a text.
 package policy
 
 main := {"response": {"uid": "", "allowed": allowed, "status": {"message": message}}}

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package script is a policy that does what its settings say. The checklist of
-// test/conformance tries hosts with it: in execution mode kubewarden-wapc and in wasi.
+// Package script is a policy that does what its settings say. The checklist in
+// test/conformance tests hosts with it, in execution modes kubewarden-wapc and wasi.
 package script
 
 import (
@@ -27,28 +27,28 @@ import (
 	"time"
 )
 
-// HostCall asks a capability of the host. An error is in the host's words.
+// HostCall calls a host capability. An error has the host's text.
 type HostCall func(binding, namespace, operation, payload string) (string, error)
 
-// Settings are what is to be done. The first that is set is done, from the top.
+// Settings say what to do. Only the first field that is set takes effect.
 type Settings struct {
-	// Invalid is what is wrong with the settings.
+	// Invalid is the problem to report with the settings.
 	Invalid string `json:"invalid"`
 	// Fail is the text of an error.
 	Fail string `json:"fail"`
-	// Busy is how long the processor is kept busy before the rest is done.
+	// Busy is how long to keep the processor busy before anything else.
 	Busy string `json:"busy"`
-	// Answer is the response as it is.
+	// Answer is the verbatim response.
 	Answer json.RawMessage `json:"answer"`
-	// Echo refuses with the request as the message.
+	// Echo denies the request with the request as the message.
 	Echo bool `json:"echo"`
-	// Calls are made of the host, one after the other. The request is refused with what
-	// they are answered, in the order of the calls.
+	// Calls are host calls to make, in order. The request
+	// is denied with their answers, in the same order.
 	Calls []call `json:"calls"`
-	// Replace has, by the names of a request's fields, what takes the place of texts in
-	// them. The request with that in place is the mutated object.
+	// Replace has replacements for texts, by the names of a request's
+	// fields. The request with the replacements is the mutated object.
 	Replace map[string]map[string]string `json:"replace"`
-	// Allow has, by the names of a request's fields, the texts that are allowed in them.
+	// Allow has the allowed texts, by the names of a request's fields.
 	Allow map[string][]string `json:"allow"`
 }
 
@@ -59,17 +59,17 @@ type call struct {
 	Payload   json.RawMessage `json:"payload"`
 }
 
-// Response is what is answered.
+// Response is the response of the policy.
 type Response struct {
 	Accepted bool   `json:"accepted"`
 	Message  string `json:"message,omitempty"`
-	// MutatedObject is nil unless it is to be changed.
+	// MutatedObject is nil unless the object changes.
 	MutatedObject any `json:"mutated_object,omitempty"`
-	// Answer, if there is one, stands for all of the above.
+	// Answer, if set, replaces all of the above.
 	Answer json.RawMessage `json:"-"`
 }
 
-// Validate returns what is wrong with the settings.
+// Validate returns the problem with the settings, if any.
 func (s Settings) Validate() error {
 	if s.Invalid != "" {
 		return errors.New(s.Invalid)
@@ -112,7 +112,7 @@ func keepBusy(text string) error {
 	return nil
 }
 
-// converse makes the calls and returns what became of them.
+// converse makes the calls and returns their outcomes.
 func converse(calls []call, host HostCall) string {
 	var answers []string
 	for _, c := range calls {

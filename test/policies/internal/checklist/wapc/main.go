@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command wapc is the policy that does what its settings say, made with the SDK for Go: what the
-// checklist demands of hosts with this guest, policies of the SDK can do.
+// Command wapc is the policy that does what its settings say, built with the Go SDK.
+// So policies with the SDK can do everything that the checklist tests with this guest.
 package main
 
 import (
@@ -25,10 +25,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/checklist/script"
 )
 
-// Requests of Kubernetes are not told from others: some of the checklist are none.
+// Register for raw requests, because some requests in the checklist are not from Kubernetes.
 func init() { policy.RegisterRaw(validate) }
 
-// main is never called: the module is a reactor.
+// main is never called, because the module is a reactor.
 func main() {}
 
 func validate(request json.RawMessage, s script.Settings) (policy.Response, error) {

@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rule is the rule of which the guests here are an implementation each: a Pod must
-// not have privileged containers.
+// Package rule is the rule that the guests here
+// implement: a Pod must not have privileged containers.
 package rule
 
-// Pod is what the rule looks at of a Pod.
+// Pod is the part of a Pod that the rule reads.
 type Pod struct {
 	Spec struct {
 		InitContainers []container `json:"initContainers"`
