@@ -207,7 +207,7 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	desired.Warnings = manifests.Warnings
 	if len(files) == 0 {
 		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+
-			" holds no manifest")
+			" contains no manifest")
 	}
 	desired.Warnings = append(desired.Warnings, c.warnings(desired)...)
 	return desired, nil
