@@ -173,7 +173,8 @@ func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired,
 			fmt.Sprintf("… and %d more", len(withoutEffect)-most))
 	}
 	if len(withoutEffect) > 0 {
-		err = fmt.Errorf("%w; files and objects without effect: %s", err, strings.Join(withoutEffect, "; "))
+		err = fmt.Errorf("%w; files and objects without effect: %s", err,
+			strings.Join(withoutEffect, "; "))
 	}
 	return &Desired{Hash: desired.Hash, Warnings: desired.Warnings}, err
 }
