@@ -100,9 +100,10 @@ policies:
 		panic(err)
 	}
 	fmt.Println(answer.Response.Allowed)
-	fmt.Println(answer.Response.Result.Message)
+	// The message is long, so it goes on two lines.
+	fmt.Println(strings.Replace(answer.Response.Result.Message, ": ", ":\n", 1))
 	// Output:
 	// false
-	// WasmAdmission policy "no-latest-tag" denied the request: image 'ghcr.io/acme/web:latest' must
-	// have a tag other than 'latest', or a digest
+	// WasmAdmission policy "no-latest-tag" denied the request:
+	// image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest
 }

@@ -524,7 +524,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest,
 			`"never" is not a positive duration`},
 		{"negative timeout", "/validate/p?timeout=-1s", good, http.StatusBadRequest,
-			"no positive duration"},
+			"not a positive duration"},
 		{"too large", "/validate/p", good + strings.Repeat(" ", 4<<10),
 			http.StatusRequestEntityTooLarge, "more than 4096 bytes"},
 	} {

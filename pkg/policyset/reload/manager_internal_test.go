@@ -341,7 +341,7 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 			func(w *workspace) {
 				require.NoError(w, os.Remove(w.path("policies.d", "again.json")))
 			},
-			`metadata.name: makes "clusterwide-a" the name of the policy`,
+			`metadata.name: gives the policy the name "clusterwide-a"`,
 		},
 		{
 			"a module that is missing",
@@ -505,7 +505,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 			}
 			w.manifest("a", "accept", `{"n":2}`)
 			w.takeOver()
-			w.requireBad("again and again")
+			w.requireBad("keep changing while they are read")
 		})
 	}
 }

@@ -173,7 +173,8 @@ func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired,
 			fmt.Sprintf("… and %d more", len(withoutEffect)-most))
 	}
 	if len(withoutEffect) > 0 {
-		err = fmt.Errorf("%w; files and objects without effect: %s", err, strings.Join(withoutEffect, "; "))
+		err = fmt.Errorf("%w; files and objects without effect: %s", err,
+			strings.Join(withoutEffect, "; "))
 	}
 	return &Desired{Hash: desired.Hash, Warnings: desired.Warnings}, err
 }
@@ -207,7 +208,7 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	desired.Warnings = manifests.Warnings
 	if len(files) == 0 {
 		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+
-			" holds no manifest")
+			" contains no manifest")
 	}
 	desired.Warnings = append(desired.Warnings, c.warnings(desired)...)
 	return desired, nil

@@ -191,7 +191,7 @@ func TestTooFewPoliciesNamesFilesWithoutEffect(t *testing.T) {
 	// Warnings about skipped files are not part of the hash.
 	require.NoError(t, os.Remove(w.path("policies.d", "a.YAML")))
 	_, err = w.manager.options.Source.Policies(t.Context())
-	require.ErrorContains(t, err, "without effect are: "+want[1])
+	require.ErrorContains(t, err, "files and objects without effect: "+want[1])
 
 	for n := range 20 {
 		w.file(fmt.Sprint(n), "")
