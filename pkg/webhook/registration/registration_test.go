@@ -264,7 +264,8 @@ func TestConfigurationsAreWrittenOnceAndMended(t *testing.T) {
 	require.Equal(t, []string{"/validate/p"}, paths(validatingOf(t, client)))
 }
 
-// Whoever replaces a configuration loses its annotations, too. It is not taken for another server's.
+// Whoever replaces a configuration loses its annotations, too. It is not taken for that of another
+// server.
 func TestReplacedConfigurationsAreMended(t *testing.T) {
 	client := fake.NewClientset()
 	w := server(client, target(), newPolicy("p"))

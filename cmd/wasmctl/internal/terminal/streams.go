@@ -79,8 +79,8 @@ var overrides = &unicode.RangeTable{R16: []unicode.Range16{
 	{Lo: '\u202a', Hi: '\u202e', Stride: 1}, {Lo: '\u2066', Hi: '\u2069', Stride: 1},
 }}
 
-// Plain removes from a foreign text all characters that could control the terminal, or show the text
-// as another one. It keeps line breaks and tabs.
+// Plain removes from a foreign text all characters that could control the terminal, or show the
+// text as another one. It keeps line breaks and tabs.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(overrides, r) {
