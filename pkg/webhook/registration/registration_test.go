@@ -264,6 +264,32 @@ func TestConfigurationsAreWrittenOnceAndMended(t *testing.T) {
 	require.Equal(t, []string{"/validate/p"}, paths(validatingOf(t, client)))
 }
 
+// Whoever replaces a configuration loses its annotations, too. It is not taken for that of another
+// server.
+func TestReplacedConfigurationsAreMended(t *testing.T) {
+	client := fake.NewClientset()
+	w := server(client, target(), newPolicy("p"))
+	require.NoError(t, w.Write(t.Context()))
+	want := validatingOf(t, client)
+	for _, annotations := range []map[string]string{
+		nil, {"example.com/other": "x"}, {hashAnnotation: ""}, {hashAnnotation: "none"},
+	} {
+		is := validatingOf(t, client)
+		is.Annotations, is.Webhooks = annotations, nil
+		_, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+			Update(t.Context(), is, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		require.NoError(t, w.Write(t.Context()))
+		now := validatingOf(t, client)
+		require.Equal(t, want.Webhooks, now.Webhooks, annotations)
+		require.Equal(t, want.Annotations[hashAnnotation], now.Annotations[hashAnnotation])
+		require.Equal(t, annotations["example.com/other"], now.Annotations["example.com/other"])
+	}
+	writes(client)
+	require.NoError(t, w.Write(t.Context()))
+	require.Zero(t, writes(client))
+}
+
 func TestNothingIsWrittenBeforeThePoliciesAreKnown(t *testing.T) {
 	client := fake.NewClientset()
 	w := NewWriter(Options{Client: client, Target: target()})

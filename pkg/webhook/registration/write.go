@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -106,6 +107,10 @@ func (k *kind[T, W]) names(configuration T) sets.Set[string] {
 	return names
 }
 
+// hashValue matches the values that servers give to hashAnnotation. No server wrote a configuration
+// with another value or without one: somebody replaced it.
+var hashValue = regexp.MustCompile(`^[0-9a-f]{16}$`)
+
 // write updates or creates a configuration. It keeps the existing webhooks with the names in stay.
 func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.Set[string]) error {
 	is, err := k.api.Get(ctx, want.GetName(), metav1.GetOptions{})
@@ -121,9 +126,10 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 			"it belongs to another program, because it lacks label %s=%s: remove it, or choose another name with --configuration-name",
 			managedByLabel, managedBy)
 	}
-	own := is.GetAnnotations()[hashAnnotation] == want.GetAnnotations()[hashAnnotation]
-	if !own && !changed.policies {
-		return nil
+	found := is.GetAnnotations()[hashAnnotation]
+	own := found == want.GetAnnotations()[hashAnnotation]
+	if !own && hashValue.MatchString(found) && !changed.policies {
+		return nil // it is that of a server with other policies
 	}
 	k.keep(is, want, changed, stay)
 	if own && equality.Semantic.DeepEqual(k.webhooks(is), k.webhooks(want)) {

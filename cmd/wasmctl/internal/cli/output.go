@@ -120,7 +120,7 @@ func (c *command) printResponse(f *outputFlag, policy string, oneOfSeveral bool,
 }
 
 func (c *command) writeResponse(w io.Writer, policy string, response *review.Response) {
-	fmt.Fprintf(w, "POLICY\t%s\n", policy)
+	fmt.Fprintf(w, "POLICY\t%s\n", cell(policy))
 	if response.Allowed {
 		fmt.Fprintf(w, "VERDICT\t%s\n", c.Paint(terminal.Green, "allowed"))
 	} else {
@@ -128,10 +128,10 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 	}
 	if s := response.Status; s != nil {
 		if s.Message != "" {
-			fmt.Fprintf(w, "MESSAGE\t%s\n", terminal.Plain(s.Message))
+			fmt.Fprintf(w, "MESSAGE\t%s\n", cell(s.Message))
 		}
 		if s.Reason != "" {
-			fmt.Fprintf(w, "REASON\t%s\n", terminal.Plain(s.Reason))
+			fmt.Fprintf(w, "REASON\t%s\n", cell(s.Reason))
 		}
 		if s.Code != 0 {
 			fmt.Fprintf(w, "CODE\t%d\n", s.Code)
@@ -139,19 +139,25 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 		if s.Details != nil {
 			for _, cause := range s.Details.Causes {
 				fmt.Fprintf(w, "CAUSE\t%s\n",
-					terminal.Plain(strings.TrimPrefix(cause.Field+": "+cause.Message, ": ")))
+					cell(strings.TrimPrefix(cause.Field+": "+cause.Message, ": ")))
 			}
 		}
 	}
 	for _, warning := range response.Warnings {
-		fmt.Fprintf(w, "WARNING\t%s\n", terminal.Plain(warning))
+		fmt.Fprintf(w, "WARNING\t%s\n", cell(warning))
 	}
 	for _, name := range sortedKeys(response.AuditAnnotations) {
-		fmt.Fprintf(w, "ANNOTATION\t%s\n", terminal.Plain(name+"="+response.AuditAnnotations[name]))
+		fmt.Fprintf(w, "ANNOTATION\t%s\n", cell(name+"="+response.AuditAnnotations[name]))
 	}
 	if response.Patch != nil {
-		fmt.Fprintf(w, "PATCH\t%s\n", terminal.Plain(string(response.Patch)))
+		fmt.Fprintf(w, "PATCH\t%s\n", cell(string(response.Patch)))
 	}
+}
+
+// cell returns a foreign text as the last cell of a row. Further lines stay in its column: a guest
+// must not be able to make rows, such as one with another verdict.
+func cell(text string) string {
+	return strings.NewReplacer("\n", "\n\t", "\t", "    ").Replace(terminal.Plain(text))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -185,6 +185,17 @@ func TestSyncPutsBack(t *testing.T) {
 		"writable by others": func() {
 			require.NoError(t, os.Chmod(filepath.Join(s.directory, "one.yaml"), 0o666))
 		},
+		"not readable by others": func() {
+			require.NoError(t, os.Chmod(filepath.Join(s.directory, "one.yaml"), 0o600))
+		},
+		"in a directory that others cannot read": func() {
+			require.NoError(t, os.Chmod(s.directory+"/.", 0o700)) //nolint:gosec // a directory
+		},
+		"a link to a copy": func() {
+			at := filepath.Join(s.directory, "one.yaml")
+			require.NoError(t, os.Rename(at, s.versions+"/copy"))
+			require.NoError(t, os.Symlink(s.versions+"/copy", at))
+		},
 		"no link": func() { require.NoError(t, os.Remove(s.directory)) },
 		"a link to nothing": func() {
 			require.NoError(t, os.Remove(s.directory))
@@ -216,7 +227,7 @@ func TestSyncRefusesWhatTheServerWould(t *testing.T) {
 		return digest
 	}
 	bad("kind: [")
-	s.requireRefused("the server would refuse it: ")
+	s.requireRefused("/policies/set:prod: the server would refuse it: bad.yaml")
 	bad(manifest("Upper", "registry://registry.example.com/one:v1"))
 	s.requireRefused("the server would refuse it: ")
 	bad("# nothing\n")
@@ -241,6 +252,20 @@ func TestSyncRefusesWhatTheServerWould(t *testing.T) {
 	s.requireRefused("one.yaml: ")
 	_, err := oras.Resolve(t.Context(), u, "prod", oras.DefaultResolveOptions)
 	require.NoError(t, err)
+}
+
+// What fails on this machine is not blamed on the registry, and no other one is asked.
+func TestSyncTellsWhatIsInTheWay(t *testing.T) {
+	s := newSynced(t)
+	s.sign(s.first)
+	s.sync()
+	s.sign(s.push("second"))
+	require.NoError(t, os.MkdirAll(s.directory+".new/full", 0o700))
+	s.requireRefused("Error: " + s.directory +
+		".new is there and is no symbolic link: move it away\n")
+	require.NoError(t, os.RemoveAll(s.directory+".new"))
+	s.sync()
+	s.requireVersions(2)
 }
 
 // Sets that oras pushes are sets: it gives layers another type, and their names.

@@ -243,13 +243,17 @@ func layersOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
 	}
-	if mediaType != ocispec.MediaTypeImageManifest || manifest.MediaType != mediaType ||
+	if manifest.MediaType != ocispec.MediaTypeImageManifest ||
 		manifest.ArtifactType != ArtifactType {
 		return nil,
 			fmt.Errorf(
 				"it is no set of policies: its mediaType is %.100q and its artifactType %.100q, not %s and %s: push it with wasmctl push DIRECTORY URI",
 				manifest.MediaType, manifest.ArtifactType, ocispec.MediaTypeImageManifest,
 				ArtifactType)
+	}
+	if mediaType != manifest.MediaType {
+		return nil, fmt.Errorf("its mediaType is %s, but the registry says that it is %.100q",
+			manifest.MediaType, mediaType)
 	}
 	if n := len(manifest.Layers); n == 0 || n > maxFiles {
 		return nil, fmt.Errorf("it has %d files, from 1 to %d are allowed", n, maxFiles)

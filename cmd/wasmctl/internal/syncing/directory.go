@@ -22,11 +22,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
+)
+
+// Servers of other users read what is written, whatever the umask is.
+const (
+	directoryMode = fs.FileMode(0o755)
+	fileMode      = fs.FileMode(0o644)
 )
 
 // directory is a policy directory that is a symbolic link to a version. The versions lie beside it,
@@ -53,10 +61,14 @@ func openDirectory(path string) (*directory, error) {
 		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}
 	if err := makeDirectory(d.versions()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}
-	if d.lock, err = safefile.Lock(filepath.Join(d.versions(), ".lock")); err != nil {
+	d.lock, err = safefile.Lock(filepath.Join(d.versions(), ".lock"))
+	switch {
+	case errors.Is(err, safefile.ErrLocked):
 		return nil, fmt.Errorf("somebody else syncs %s: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}
 	return d, nil
 }
@@ -67,11 +79,16 @@ func (d *directory) versions() string { return d.path + ".versions" }
 
 // makeDirectory makes a directory that others can read, whatever the umask is.
 func makeDirectory(path string) error {
-	err := os.Mkdir(path, 0o755)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	switch err := os.Mkdir(path, directoryMode); {
+	case err == nil:
+		return os.Chmod(path, directoryMode)
+	case !errors.Is(err, fs.ErrExist):
+		return err
 	}
-	return errors.Join(err, os.Chmod(path, 0o755)) //nolint:gosec // servers of other users read it
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return errors.Join(err, fmt.Errorf("%s is there and is no directory: move it away", path))
+	}
+	return nil
 }
 
 // current is the version that the link names, "" if there is none.
@@ -83,7 +100,8 @@ func (d *directory) current() string {
 	return filepath.Base(target)
 }
 
-// holds says whether the current version is a set: with all of its files, unchanged, and no others.
+// holds says whether the current version is a set: with all of its files, unchanged, and no others,
+// and that servers of other users can read it.
 func (d *directory) holds(s *set) bool {
 	entries, err := os.ReadDir(d.path)
 	if err != nil || len(entries) != len(s.layers) {
@@ -94,9 +112,17 @@ func (d *directory) holds(s *set) bool {
 		if err != nil || digest.FromBytes(content) != layer.Digest {
 			return false
 		}
+		info, err := os.Lstat(filepath.Join(d.path, nameOf(layer)))
+		if err != nil || !info.Mode().IsRegular() || !allows(info, 0o444) {
+			return false
+		}
 	}
-	return true
+	info, err := os.Stat(d.path)
+	return err == nil && allows(info, 0o555)
 }
+
+// allows says whether a file has all of these bits of a mode.
+func allows(info fs.FileInfo, bits fs.FileMode) bool { return info.Mode().Perm()&bits == bits }
 
 // write writes a version that nothing names yet, and returns its path.
 func (d *directory) write(manifest ocispec.Descriptor, files []file) (path string, err error) {
@@ -104,49 +130,57 @@ func (d *directory) write(manifest ocispec.Descriptor, files []file) (path strin
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(path))
-		}
-	}()
+	if err := d.fill(path, files); err != nil {
+		return "", errors.Join(err, os.RemoveAll(path))
+	}
+	return path, nil
+}
+
+// fill writes the files of a version. They are on the disk when it returns.
+func (d *directory) fill(version string, files []file) error {
 	for _, f := range files {
-		if err := writeFile(filepath.Join(path, f.name), f.content); err != nil {
-			return "", err
+		if err := writeFile(filepath.Join(version, f.name), f.content); err != nil {
+			return err
 		}
 	}
-	if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // servers of other users read it
-		return "", err
+	if err := os.Chmod(version, directoryMode); err != nil {
+		return err
 	}
-	return path, errors.Join(safefile.SyncDirectory(path), safefile.SyncDirectory(d.versions()))
+	return errors.Join(safefile.SyncDirectory(version), safefile.SyncDirectory(d.versions()))
 }
 
 // writeFile writes a file that is on the disk when it returns.
 func writeFile(path string, content []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(fileMode), f.Sync(), f.Close())
 }
 
-// change has the link name another version, at one moment, and removes the versions before the
-// last.
+// change has the link name another version, at one moment.
 func (d *directory) change(version string) error {
-	before, now := d.current(), filepath.Base(version)
 	link := d.path + ".new"
-	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // what an earlier attempt has left
+	switch info, err := os.Lstat(link); {
+	case err == nil && info.Mode().Type() != fs.ModeSymlink:
+		return fmt.Errorf("%s is there and is no symbolic link: move it away", link)
+	case err == nil: // an earlier attempt has left it
+		if err := os.Remove(link); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	// It is relative, so that it means the same where the directory is mounted elsewhere.
-	err := os.Symlink(filepath.Join(filepath.Base(d.versions()), now), link)
+	err := os.Symlink(filepath.Join(filepath.Base(d.versions()), filepath.Base(version)), link)
 	if err == nil {
 		err = os.Rename(link, d.path)
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(safefile.SyncDirectory(filepath.Dir(d.path)), d.removeBut(now, before))
+	return safefile.SyncDirectory(filepath.Dir(d.path))
 }
 
 // discard removes a version, unless the link names it: a change may fail after the rename.
@@ -157,11 +191,16 @@ func (d *directory) discard(version string) error {
 	return os.RemoveAll(version)
 }
 
-// removeBut removes all versions but these.
+// versionName are the names that write gives to versions.
+var versionName = regexp.MustCompile(`^[0-9a-f]{12}-[0-9]+$`)
+
+// removeBut removes all versions but these. What has no name of a version is somebody else's, and
+// stays.
 func (d *directory) removeBut(keep ...string) error {
 	entries, err := os.ReadDir(d.versions())
 	for _, entry := range entries {
-		if name := entry.Name(); entry.IsDir() && name != keep[0] && name != keep[1] {
+		name := entry.Name()
+		if entry.IsDir() && versionName.MatchString(name) && !slices.Contains(keep, name) {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.versions(), name)))
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"oras.land/oras-go/v2/registry/remote"
@@ -55,7 +56,7 @@ type Result struct {
 	Changed bool
 	// Files are how many manifests the set has.
 	Files int
-	// Warnings are what the server will say of them.
+	// Warnings are what the server will say of them, and what could not be cleaned up.
 	Warnings []string
 }
 
@@ -84,47 +85,64 @@ func Sync(ctx context.Context, w *Wanted) (result *Result, err error) {
 	defer func() { err = errors.Join(err, d.close()) }()
 	ctx, cancel := context.WithTimeout(ctx, w.Config.Sources.Timeout.Duration)
 	defer cancel()
+	var got *fetched
 	err = w.Registries.Each(ctx, w.URI, func(from *remote.Repository, name string) error {
-		result, err = w.from(ctx, from, name, ref, d)
+		got, err = w.from(ctx, from, name, ref, d)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return result, nil
+	return w.take(ctx, got, d)
 }
 
-// from brings the set from one repository: that of the mirror, or the registry's own.
+// fetched is a set that may be used.
+type fetched struct {
+	*set
+	files []file
+	// held is whether the directory has it already. Then no file was fetched.
+	held bool
+}
+
+// from fetches the set from one repository: that of the mirror, or the registry's own.
 func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string,
-	ref moduleuri.Reference, d *directory) (*Result, error) {
+	ref moduleuri.Reference, d *directory) (*fetched, error) {
 	s, err := fetchSet(ctx, from, name)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Digest: s.manifest.Digest.String(), Files: len(s.layers)}
 	if d.holds(s) {
-		return result, nil
+		return &fetched{set: s, held: true}, nil
 	}
 	if w.Verifier != nil {
+		digest := s.manifest.Digest.String()
 		_, err := w.Verifier.Verify(ctx, module.Artifact{
-			URI: w.URI, Digest: result.Digest, Repository: ref.Registry + "/" + ref.Repository,
+			URI: w.URI, Digest: digest, Repository: ref.Registry + "/" + ref.Repository,
 			Manifest: s.manifest, Source: from,
 		})
 		if err != nil {
 			return nil, &module.Error{
 				Cause: module.CauseUnverified,
-				Err:   fmt.Errorf("%s is not verified: %w", result.Digest, err),
+				Err:   fmt.Errorf("%s is not verified: %w", digest, err),
 			}
 		}
 	}
 	files, err := s.fetch(ctx, from)
-	if err != nil {
-		return nil, err
+	return &fetched{set: s, files: files}, err
+}
+
+// take writes what was fetched, and has the policy directory become that. Its errors are of this
+// machine, or of what the set says: no other registry would help.
+func (w *Wanted) take(ctx context.Context, got *fetched, d *directory) (*Result, error) {
+	result := &Result{Digest: got.manifest.Digest.String(), Files: len(got.layers)}
+	if got.held {
+		return result, nil
 	}
-	version, err := d.write(s.manifest, files)
+	version, err := d.write(got.manifest, got.files)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}
+	before := d.current()
 	if result.Warnings, err = w.read(ctx, version); err == nil {
 		err = d.change(version)
 	}
@@ -132,6 +150,9 @@ func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string,
 		return nil, errors.Join(err, d.discard(version))
 	}
 	result.Changed = true
+	if err := d.removeBut(filepath.Base(version), before); err != nil {
+		result.Warnings = append(result.Warnings, "old versions cannot be removed: "+err.Error())
+	}
 	return result, nil
 }
 
@@ -141,7 +162,9 @@ func (w *Wanted) read(ctx context.Context, version string) (warnings []string, e
 	config.PolicyDirectory = version
 	desired, err := reload.NewSource(&config).Policies(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the server would refuse it: %w", err)
+		// The version is removed: its path would lead nowhere.
+		return nil, fmt.Errorf("%s: the server would refuse it: %s", module.Redact(w.URI),
+			strings.ReplaceAll(err.Error(), version+string(filepath.Separator), ""))
 	}
 	return desired.Warnings, nil
 }

@@ -102,6 +102,10 @@ func TestLayersRefused(t *testing.T) {
 	}
 	_, err := layersOf(ocispec.MediaTypeImageManifest, []byte("{"))
 	require.ErrorContains(t, err, "its manifest cannot be read")
+	content, err := json.Marshal(set(layer("a.yaml", 1)))
+	require.NoError(t, err)
+	_, err = layersOf("text/html", content)
+	require.ErrorContains(t, err, `but the registry says that it is "text/html"`)
 }
 
 func TestReadDirectory(t *testing.T) {
@@ -227,4 +231,62 @@ func TestDiscard(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(d.path, "a.yaml"))
 	require.NoError(t, err)
 	require.Equal(t, "a", string(content))
+}
+
+// What sync did not make, it does not remove.
+func TestOthersFilesStay(t *testing.T) {
+	d, err := openDirectory(filepath.Join(t.TempDir(), "policies.d"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.close()) })
+	mine := filepath.Join(d.versions(), "mine", "deep")
+	require.NoError(t, os.MkdirAll(mine, 0o700))
+	old := filepath.Join(d.versions(), "0123456789ab-42")
+	require.NoError(t, os.Mkdir(old, 0o700))
+	require.NoError(t, d.removeBut())
+	require.DirExists(t, mine)
+	require.NoDirExists(t, old)
+
+	version, err := d.write(layer("manifest", 1), []file{{"a.yaml", []byte("a")}})
+	require.NoError(t, err)
+	for name, make := range map[string]func(path string) error{
+		"a file":      func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		require.NoError(t, make(d.path+".new"))
+		require.ErrorContains(t, d.change(version),
+			d.path+".new is there and is no symbolic link: move it away", name)
+		require.NoError(t, os.Remove(d.path+".new"))
+	}
+	require.NoError(t, d.change(version))
+}
+
+// A version that cannot be written leaves nothing behind, or a full disk would become fuller with
+// each attempt.
+func TestHalfAVersionIsRemoved(t *testing.T) {
+	d, err := openDirectory(filepath.Join(t.TempDir(), "policies.d"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.close()) })
+	_, err = d.write(layer("manifest", 1),
+		[]file{{"a.yaml", []byte("a")}, {"a.yaml", []byte("twice")}})
+	require.ErrorIs(t, err, os.ErrExist)
+	entries, err := os.ReadDir(d.versions())
+	require.NoError(t, err)
+	require.Len(t, entries, 1) // the lock
+}
+
+// What is in the way is named, and is not taken for another that syncs.
+func TestInTheWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policies.d")
+	require.NoError(t, os.WriteFile(path+".versions", nil, 0o600))
+	_, err := openDirectory(path)
+	require.EqualError(t, err,
+		"policyDirectory: "+path+".versions is there and is no directory: move it away")
+	require.NoError(t, os.Remove(path+".versions"))
+	require.NoError(t, os.MkdirAll(path+".versions/.lock", 0o700))
+	_, err = openDirectory(path)
+	require.ErrorContains(t, err, ".lock: is a directory")
+	require.NotContains(t, err.Error(), "somebody else")
+	_, err = openDirectory(filepath.Join(filepath.Dir(path), "none", "policies.d"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NotContains(t, err.Error(), "\n")
 }

@@ -73,11 +73,17 @@ func paint(color Color, text string) string {
 	return "\x1b[" + string(color) + "m" + text + "\x1b[0m"
 }
 
-// Plain removes from a foreign text all characters that could control the terminal. It keeps line
-// breaks and tabs.
+// overrides are the characters that change the order in which a terminal shows others: a text could
+// show as another one.
+var overrides = &unicode.RangeTable{R16: []unicode.Range16{
+	{Lo: '\u202a', Hi: '\u202e', Stride: 1}, {Lo: '\u2066', Hi: '\u2069', Stride: 1},
+}}
+
+// Plain removes from a foreign text all characters that could control the terminal, or show the
+// text as another one. It keeps line breaks and tabs.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(overrides, r) {
 			return unicode.ReplacementChar
 		}
 		return r

@@ -64,4 +64,6 @@ func TestProgress(t *testing.T) {
 func TestPlain(t *testing.T) {
 	require.Equal(t, "a\n\tb", Plain("a\n\tb"))
 	require.Equal(t, "\uFFFD[31mred\uFFFD\uFFFD\uFFFD2J", Plain("\x1b[31mred\r\x7f\u009b2J"))
+	require.Equal(t, "\uFFFDdewolla\uFFFD\uFFFD\uFFFD", Plain("\u202edewolla\u202c\u2066\u2069"))
+	require.Equal(t, "\u05d0\u200f\u200d", Plain("\u05d0\u200f\u200d"))
 }
