@@ -67,5 +67,6 @@ func TestNoSeriesOfAPolicyStays(t *testing.T) {
 	}
 	require.Contains(t, labels(), "policy")
 	p.PolicyFreed("")
-	require.NotContains(t, labels(), "policy")
+	require.NotContains(t, labels(), "policy",
+		"NewPolicies removes the series of a policy that is gone: enter the metric in policySeries")
 }

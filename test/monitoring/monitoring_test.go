@@ -65,7 +65,8 @@ func TestQueriesMatchTheMetrics(t *testing.T) {
 		used += q.expr + "\n"
 	}
 	for name := range metrics {
-		require.Contains(t, used, name, "no rule and no panel shows it")
+		require.True(t, strings.Contains(used, name),
+			"no rule and no panel of deploy/monitoring shows %s", name)
 	}
 }
 

@@ -62,3 +62,22 @@ func TestSDKIsCurrent(t *testing.T) {
 			}))
 	require.Equal(t, wanted, embedded, "run make generate")
 }
+
+// TestMakefilesWriteTheModuleOnce checks that policy.wasm is never there without metadata: a
+// server that watches it would refuse it, and make would take it for finished.
+func TestMakefilesWriteTheModuleOnce(t *testing.T) {
+	for _, language := range []string{"go", "rego", "rust"} {
+		t.Run(language, func(t *testing.T) {
+			makefile, err := policyFiles.ReadFile("policy/" + language + "/Makefile")
+			require.NoError(t, err)
+			var writers []string
+			for line := range strings.Lines(string(makefile)) {
+				if strings.HasPrefix(line, "\t") && strings.Contains(line, "$@") {
+					writers = append(writers, strings.TrimSpace(line))
+				}
+			}
+			require.Len(t, writers, 1)
+			require.Regexp(t, `^\$\(WASMCTL\) annotate .* --output-path \$@ [^$]+$`, writers[0])
+		})
+	}
+}
