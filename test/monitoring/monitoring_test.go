@@ -65,8 +65,9 @@ func TestQueriesMatchTheMetrics(t *testing.T) {
 		used += q.expr + "\n"
 	}
 	for name := range metrics {
-		require.True(t, strings.Contains(used, name),
-			"no rule and no panel of deploy/monitoring shows %s", name)
+		if !strings.Contains(used, name) { // require.Contains would print all queries
+			t.Errorf("no rule and no panel of deploy/monitoring shows %s", name)
+		}
 	}
 }
 
