@@ -37,13 +37,14 @@ import (
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // registers itself
 	"github.com/distribution/distribution/v3/registry/handlers"
-	// registers itself
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/bcrypt"
+
+	// These register themselves.
+	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 )
 
 func main() {
