@@ -438,7 +438,7 @@ conformance-webhook: build webhook policies checklist-guests registry
 ARM64_MINUTES ?= 2
 
 ## test-arm64: run the engine's tests and the server for arm64 under qemu-aarch64, and compare compiled with interpreted code for ARM64_MINUTES (2)
-test-arm64: policies
+test-arm64: policies registry
 	$(MAKE) programs PLATFORMS=linux/arm64
 	KUBE_APISERVER=$(CURDIR)/bin/release/linux-arm64/kube-apiserver $(GO) test -count=1 -v -run TestServer ./test/arm64 -server
 	$(GO) build -o $(CURDIR)/bin/test-arm64 ./test/arm64

@@ -102,6 +102,8 @@ func Binary(t testing.TB) string {
 	command := exec.CommandContext(t.Context(), "go", "build", "-o",
 		filepath.Join(temporary, "registry"), ".")
 	command.Dir = filepath.Join(filepath.Dir(file), "server")
+	// For this machine, even if the processor of the tests is emulated.
+	command.Env = append(os.Environ(), "GOOS=", "GOARCH=")
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
 	require.NoError(t, os.Rename(filepath.Join(temporary, "registry"), binary))
