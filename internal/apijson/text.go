@@ -17,8 +17,10 @@ limitations under the License.
 package apijson
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -90,7 +92,7 @@ func (e *encoder) text(s string) {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			e.out = append(e.out, s[start:n]...)
-			e.out = append(e.out, `\ufffd`...)
+			e.out = append(e.out, replacement...)
 			start = n + size
 		case r == '\u2028' || r == '\u2029':
 			e.out = append(e.out, s[start:n]...)
@@ -102,6 +104,15 @@ func (e *encoder) text(s string) {
 	}
 	e.out = append(e.out, s[start:]...)
 	e.out = append(e.out, '"')
+}
+
+// replacement is what encoding/json writes for a byte that is not valid UTF-8: an escape up to Go
+// 1.26, and the replacement character itself since Go 1.27.
+var replacement = invalidAsJSON()
+
+func invalidAsJSON() string {
+	text, _ := json.Marshal("\xff")
+	return strings.Trim(string(text), `"`)
 }
 
 // escape writes an ASCII character that needs an escape.
