@@ -64,8 +64,8 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 	if err := server.GenericAPIServer.AddReadyzChecks(readyz...); err != nil {
 		return err
 	}
-	if err := tellStatus(server.GenericAPIServer, completed.Aggregator.GenericConfig, told); err !=
-		nil {
+	err = tellStatus(server.GenericAPIServer, completed.Aggregator.GenericConfig, told)
+	if err != nil {
 		return err
 	}
 	prepared, err := server.PrepareRun()

@@ -91,9 +91,9 @@ func renewEvery(text string) (time.Duration, error) {
 	}
 	every, err := time.ParseDuration(text)
 	if err != nil || every < leastRenewEvery || every > mostRenewEvery {
-		return 0,
-			fmt.Errorf("environment variable %s: %q is not a duration from %s to %s, such as 40s",
-				renewVariable, text, leastRenewEvery, mostRenewEvery)
+		return 0, fmt.Errorf(
+			"environment variable %s: %q is not a duration from %s to %s, such as 40s",
+			renewVariable, text, leastRenewEvery, mostRenewEvery)
 	}
 	return every, nil
 }

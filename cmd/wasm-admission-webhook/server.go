@@ -151,8 +151,8 @@ func (s *server) load(ctx, working context.Context, end context.CancelFunc) erro
 	if err != nil {
 		return err
 	}
-	if s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster); err !=
-		nil {
+	s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster)
+	if err != nil {
 		return err
 	}
 	s.leases = cluster.Client.CoordinationV1()

@@ -118,8 +118,8 @@ func (s *source) check() (map[string]box, error) {
 		case cells[b.At] != "":
 			return nil, fmt.Errorf("boxes %q and %q are in the same cell: move one", cells[b.At], b.ID)
 		case len(b.Text) == 0 || len(b.Text) > 2:
-			return nil,
-				fmt.Errorf("box %q has %d lines of text: write one or two", b.ID, len(b.Text))
+			return nil, fmt.Errorf(
+				"box %q has %d lines of text: write one or two", b.ID, len(b.Text))
 		}
 		for _, line := range append([]string{b.Note}, b.Text...) {
 			if len(line) > longestLine {

@@ -32,8 +32,8 @@ func certificateAuthorities() ([]byte, error) {
 		if root.Constraint != nil {
 			continue
 		}
-		if err := pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}); err !=
-			nil {
+		err := pem.Encode(&b, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate})
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -72,8 +72,8 @@ func (r *release) writeImage(ctx context.Context, n imageName) error {
 		}
 		image = mutate.Annotations(image, annotations).(v1.Image)
 		file := fmt.Sprintf("%s-%s-%s.docker.tar", n.program, n.tag, directory(platform))
-		if err := tarball.WriteToFile(filepath.Join(r.output, "images", file), tag, image); err !=
-			nil {
+		err = tarball.WriteToFile(filepath.Join(r.output, "images", file), tag, image)
+		if err != nil {
 			return err
 		}
 		index = mutate.AppendManifests(index,

@@ -113,9 +113,8 @@ func parse(arguments []string) (*release, error) {
 	}
 	if r.programs == "" || r.sboms == "" || r.manifests == "" || r.output == "" ||
 		r.version == "" || len(r.images) == 0 {
-		return nil,
-			errors.New(
-				"-programs, -sboms, -manifests, -output, -version and at least one PROGRAM:TAG are required")
+		return nil, errors.New(
+			"-programs, -sboms, -manifests, -output, -version and at least one PROGRAM:TAG are required")
 	}
 	return r, nil
 }

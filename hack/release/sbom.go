@@ -119,8 +119,8 @@ func normalize(document []byte, namespace string, date time.Time) ([]byte, error
 	}
 	creation, ok := all["creationInfo"].(map[string]any)
 	if !ok || all["documentNamespace"] == nil {
-		return nil,
-			errors.New("it is no SPDX document: it has no creationInfo or documentNamespace")
+		return nil, errors.New(
+			"it is no SPDX document: it has no creationInfo or documentNamespace")
 	}
 	creation["created"] = date.Format(time.RFC3339)
 	all["documentNamespace"] = namespace

@@ -99,8 +99,8 @@ func TestTypesOfTheAPI(t *testing.T) {
 			object.GetObjectKind().SetGroupVersionKind(kind)
 			requireSame(t, object, true)
 			requireSame(t, reflect.ValueOf(object).Elem().Interface(), false)
-			if custom, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object); err ==
-				nil {
+			custom, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+			if err == nil {
 				requireSame(t, &unstructured.Unstructured{Object: custom}, true)
 			}
 		}

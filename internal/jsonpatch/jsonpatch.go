@@ -124,8 +124,8 @@ func (d *diff) objects(before, after map[string]any) error {
 func (d *diff) arrays(before, after []any) error {
 	both := min(len(before), len(after))
 	for n := range both {
-		if err := d.at(element(n), func() error { return d.values(before[n], after[n]) }); err !=
-			nil {
+		err := d.at(element(n), func() error { return d.values(before[n], after[n]) })
+		if err != nil {
 			return err
 		}
 	}

@@ -95,18 +95,16 @@ func Decode(input []byte) (*Module, error) {
 	}
 	m := d.module
 	if len(m.Functions) != len(m.Bodies) {
-		return nil,
-			&Error{Offset: r.end,
-				Message: fmt.Sprintf(
-					"%d functions are declared, but the code section has %d bodies",
-					len(m.Functions), len(m.Bodies))}
+		return nil, &Error{Offset: r.end,
+			Message: fmt.Sprintf(
+				"%d functions are declared, but the code section has %d bodies",
+				len(m.Functions), len(m.Bodies))}
 	}
 	if m.DataCount != nil && int(*m.DataCount) != len(m.Data) {
-		return nil,
-			&Error{Offset: r.end,
-				Message: fmt.Sprintf(
-					"the data count section promises %d segments, the data section has %d",
-					*m.DataCount, len(m.Data))}
+		return nil, &Error{Offset: r.end,
+			Message: fmt.Sprintf(
+				"the data count section promises %d segments, the data section has %d",
+				*m.DataCount, len(m.Data))}
 	}
 	return m, nil
 }

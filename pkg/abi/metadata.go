@@ -107,10 +107,9 @@ func ReadMetadata(binary []byte) (*Metadata, error) {
 		return c.Name == MetadataSection
 	})
 	if n < 0 {
-		return nil,
-			fmt.Errorf(
-				"the module has no metadata (custom section %q): annotate it, for example with wasmctl annotate",
-				MetadataSection)
+		return nil, fmt.Errorf(
+			"the module has no metadata (custom section %q): annotate it, for example with wasmctl annotate",
+			MetadataSection)
 	}
 	metadata, err := decodeMetadata(module.Custom[n].Payload)
 	if err != nil {

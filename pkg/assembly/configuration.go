@@ -40,8 +40,8 @@ func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	}
 	config, err := load.LoadFromData(data)
 	if err != nil && config != nil {
-		return nil,
-			errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config), nil))
+		problems := policyset.JoinProblems(validation.ValidateConfiguration(config), nil)
+		return nil, errors.Join(err, problems)
 	}
 	return config, err
 }
@@ -92,8 +92,8 @@ func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfigur
 	var store *module.Store
 	if config.StateDirectory != "" {
 		var err error
-		if store, err = module.OpenStore(filepath.Join(config.StateDirectory, "modules")); err !=
-			nil {
+		store, err = module.OpenStore(filepath.Join(config.StateDirectory, "modules"))
+		if err != nil {
 			klog.FromContext(ctx).
 				Error(err,
 					"Modules are not kept: those from registries and servers have to be fetched at every start")

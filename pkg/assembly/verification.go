@@ -60,10 +60,9 @@ func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfi
 		return nil, nil
 	}
 	if newChecker == nil {
-		return nil,
-			errors.New(
-				"verification: this program was built without the code that verifies signatures: " +
-					"use one that has it, or remove verification from the configuration and its policies")
+		return nil, errors.New(
+			"verification: this program was built without the code that verifies signatures: " +
+				"use one that has it, or remove verification from the configuration and its policies")
 	}
 	s := &signatures{demands: config.Verification, changed: make(chan struct{}, 1)}
 	document, err := s.read()

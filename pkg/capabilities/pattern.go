@@ -83,17 +83,15 @@ type Pattern struct {
 // repeat the text.
 func ParsePattern(text string) (Pattern, error) {
 	if text == "" {
-		return Pattern{},
-			errors.New(
-				`is empty: write a path such as "oci/v1/verify", a prefix such as "oci/*", or "*" for all`)
+		return Pattern{}, errors.New(
+			`is empty: write a path such as "oci/v1/verify", a prefix such as "oci/*", or "*" for all`)
 	}
 	if text == wildcard {
 		return Pattern{text: text}, nil
 	}
 	path, all := strings.CutSuffix(text, "/"+wildcard)
 	if strings.Contains(path, wildcard) {
-		return Pattern{},
-			errors.New(`"*" may only stand alone or be the last segment, as in "oci/*"`)
+		return Pattern{}, errors.New(`"*" may only stand alone or be the last segment, as in "oci/*"`)
 	}
 	segments := strings.Split(path, "/")
 	at := tree
@@ -112,9 +110,9 @@ func ParsePattern(text string) (Pattern, error) {
 		return Pattern{}, endsAt(path)
 	}
 	if !all && at != nil {
-		return Pattern{},
-			fmt.Errorf("names a group of capabilities: write %q for all of it, or add one of %s",
-				text+"/"+wildcard, names(at))
+		return Pattern{}, fmt.Errorf(
+			"names a group of capabilities: write %q for all of it, or add one of %s",
+			text+"/"+wildcard, names(at))
 	}
 	return Pattern{text: text}, nil
 }

@@ -76,9 +76,8 @@ func (m *matcher) match(ctx context.Context, r *request,
 		return nil, nil
 	}
 	if h.needsNamespaces && !m.waitForNamespaces(ctx) {
-		return nil,
-			admission.NewForbidden(r.attr,
-				errors.New("not yet ready to handle request: namespaces are not known yet"))
+		return nil, admission.NewForbidden(r.attr,
+			errors.New("not yet ready to handle request: namespaces are not known yet"))
 	}
 	call, status := m.hooks.ShouldCallHook(ctx, h.accessor, r.attributes(), r.interfaces, r)
 	if status != nil {

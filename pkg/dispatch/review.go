@@ -125,10 +125,9 @@ func (r *request) remoteReview(remote RemoteAttributes,
 	call *generic.WebhookInvocation) (*review, error) {
 	request, ok := remote.Review(call.Kind, call.Resource)
 	if !ok {
-		return nil,
-			fmt.Errorf(
-				"the policy wants the object as %s of %s, but the admission review has it in another version",
-				call.Kind, call.Resource)
+		return nil, fmt.Errorf(
+			"the policy wants the object as %s of %s, but the admission review has it in another version",
+			call.Kind, call.Resource)
 	}
 	return r.write(request)
 }

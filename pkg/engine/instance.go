@@ -154,11 +154,10 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	}
 	t := i.module.rewritten.FunctionExports[function]
 	if want := len(t.Params); want != len(params) || len(t.Results) > 1 || want > len(i.stack) {
-		return 0,
-			i.misuse(function,
-				fmt.Errorf(
-					"function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
-					want, len(t.Results), len(params)))
+		return 0, i.misuse(function,
+			fmt.Errorf(
+				"function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
+				want, len(t.Results), len(params)))
 	}
 	if s := i.meter.check(); s != nil {
 		return 0, i.failure(i.phase, function, s)

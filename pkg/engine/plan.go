@@ -100,9 +100,9 @@ func (p *plan) rewrite(binary []byte) (*rewrite.Result, error) {
 	described := r.Memory
 	if p.abi != nil && described.Imported &&
 		p.abi.Memory != (MemoryImport{described.ImportModule, described.ImportName}) {
-		return nil,
-			fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests",
-				described.ImportModule, described.ImportName, p.abi.Name)
+		return nil, fmt.Errorf(
+			"module imports memory %s.%s, which the host does not provide to %s guests",
+			described.ImportModule, described.ImportName, p.abi.Name)
 	}
 	if size := int64(described.MinPages) * PageSize; size > p.limits.MemoryBytes {
 		return nil, &LimitError{

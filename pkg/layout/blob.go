@@ -45,8 +45,8 @@ func blobName(digest string) string {
 func (l *Layout) Fetch(_ context.Context, target ocispec.Descriptor) (io.ReadCloser, error) {
 	digest := target.Digest.String()
 	if !moduleuri.IsDigest(digest) {
-		return nil,
-			fmt.Errorf("layout %s: digest %.100q: only SHA-256 is supported", l.path, digest)
+		return nil, fmt.Errorf(
+			"layout %s: digest %.100q: only SHA-256 is supported", l.path, digest)
 	}
 	file, size, err := l.place.open(blobName(digest))
 	switch {

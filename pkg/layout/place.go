@@ -156,8 +156,7 @@ func (a *archive) open(name string) (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	if info, err := file.Stat(); err != nil || !same(info, a.info) {
-		return nil, 0,
-			errors.Join(fmt.Errorf("%s has changed while it was read", a.path), err, file.Close())
+		return nil, 0, errors.Join(fmt.Errorf("%s has changed while it was read", a.path), err, file.Close())
 	}
 	return &sectionReader{io.NewSectionReader(file, s.offset, s.size), file}, s.size, nil
 }

@@ -59,8 +59,8 @@ func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descr
 				return plain(entry), nil
 			}
 		}
-		return ocispec.Descriptor{},
-			fmt.Errorf("layout %s: %s: %w", r.path, reference, errdef.ErrNotFound)
+		return ocispec.Descriptor{}, fmt.Errorf(
+			"layout %s: %s: %w", r.path, reference, errdef.ErrNotFound)
 	}
 	name := reference
 	if r.name != "" {
@@ -68,8 +68,8 @@ func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descr
 	}
 	entry, ok := r.names[name]
 	if !ok {
-		return ocispec.Descriptor{},
-			fmt.Errorf("layout %s: %s: %w", r.path, name, errdef.ErrNotFound)
+		return ocispec.Descriptor{}, fmt.Errorf(
+			"layout %s: %s: %w", r.path, name, errdef.ErrNotFound)
 	}
 	return plain(entry), nil
 }

@@ -45,8 +45,7 @@ type Writer struct {
 
 // NewWriter returns a writer for an empty directory.
 func NewWriter(directory string) (*Writer, error) {
-	return &Writer{directory: directory},
-		os.MkdirAll(filepath.Join(directory, ocispec.ImageBlobsDir, "sha256"), 0o755)
+	return &Writer{directory: directory}, os.MkdirAll(filepath.Join(directory, ocispec.ImageBlobsDir, "sha256"), 0o755)
 }
 
 // Blob adds content and returns its descriptor.
@@ -67,9 +66,9 @@ func (w *Writer) Blob(mediaType string, content []byte) (ocispec.Descriptor, err
 // Entry adds a manifest to the index. It returns an error if its name already names another one.
 func (w *Writer) Entry(entry ocispec.Descriptor) error {
 	same := func(other ocispec.Descriptor) bool {
-		return other.Annotations[ocispec.AnnotationRefName] ==
-			entry.Annotations[ocispec.AnnotationRefName] &&
-			other.Annotations[AnnotationURI] == entry.Annotations[AnnotationURI]
+		a, b := other.Annotations, entry.Annotations
+		return a[ocispec.AnnotationRefName] == b[ocispec.AnnotationRefName] &&
+			a[AnnotationURI] == b[AnnotationURI]
 	}
 	for _, other := range w.entries {
 		switch {

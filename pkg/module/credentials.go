@@ -66,10 +66,9 @@ func readCredentials(file string) (keychain, error) {
 		return nil, errors.New("read credentials: " + file + " is not a Docker config.json")
 	}
 	if config.Store != "" || len(config.Helpers) > 0 {
-		return nil,
-			fmt.Errorf(
-				"read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
-					"put the credentials under auths and remove the helpers", file)
+		return nil, fmt.Errorf(
+			"read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
+				"put the credentials under auths and remove the helpers", file)
 	}
 	// Do not wrap errors about the content of auths: they may contain the credentials.
 	malformed :=

@@ -44,8 +44,7 @@ func download(body io.Reader, what string, size, most int64, p *progress) ([]byt
 	case n > most:
 		return nil, tooLarge(what, n, most)
 	case size >= 0 && n > size:
-		return nil,
-			fail(CauseAnswer, "sends more than the %d bytes of %s that were announced", size, what)
+		return nil, fail(CauseAnswer, "sends more than the %d bytes of %s that were announced", size, what)
 	case size >= 0 && n < size:
 		return nil, fail(CauseUnreachable, "sent only %d of %d bytes of %s", n, size, what)
 	}

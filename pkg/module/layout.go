@@ -114,10 +114,9 @@ func (r *puller) inLayout(ctx context.Context, request Request, p *progress) (*M
 	in, err :=
 		moduleuri.ParseInLayout(strings.TrimPrefix(request.URI, moduleuri.LayoutScheme+"://"))
 	if err != nil {
-		return nil,
-			fail(CauseInvalid,
-				"%w: write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…",
-				err)
+		return nil, fail(CauseInvalid,
+			"%w: write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…",
+			err)
 	}
 	return r.fromLayout(ctx, request, in, p)
 }

@@ -42,10 +42,9 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		Layers    []ocispec.Descriptor `json:"layers"`
 	}
 	if mediaType != ocispec.MediaTypeImageManifest {
-		return ocispec.Descriptor{},
-			fail(CauseMediaType,
-				"it has media type %.100q: a policy is a manifest of type %s, not an index",
-				mediaType, ocispec.MediaTypeImageManifest)
+		return ocispec.Descriptor{}, fail(CauseMediaType,
+			"it has media type %.100q: a policy is a manifest of type %s, not an index",
+			mediaType, ocispec.MediaTypeImageManifest)
 	}
 	err := jsonparts.Check(content, jsonparts.MaxManifest)
 	if err == nil {
@@ -56,8 +55,7 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	}
 	// A document must not have one meaning here and another for its signer.
 	if manifest.MediaType != "" && manifest.MediaType != mediaType || manifest.Manifests != nil {
-		return ocispec.Descriptor{},
-			fail(CauseMediaType, "it is served as %s but declares another type", mediaType)
+		return ocispec.Descriptor{}, fail(CauseMediaType, "it is served as %s but declares another type", mediaType)
 	}
 	var found []ocispec.Descriptor
 	for _, layer := range manifest.Layers {
@@ -66,20 +64,17 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		}
 	}
 	if len(found) != 1 {
-		return ocispec.Descriptor{},
-			fail(CauseMediaType, "its manifest has %d layers, and %d of type %s: a policy has one",
-				len(manifest.Layers), len(found), layerMediaType)
+		return ocispec.Descriptor{}, fail(CauseMediaType, "its manifest has %d layers, and %d of type %s: a policy has one",
+			len(manifest.Layers), len(found), layerMediaType)
 	}
 	layer := found[0]
 	if !moduleuri.IsDigest(layer.Digest.String()) {
-		return ocispec.Descriptor{},
-			fail(CauseAnswer,
-				"its manifest names the module by digest %.100q: only SHA-256 is supported",
-				layer.Digest)
+		return ocispec.Descriptor{}, fail(CauseAnswer,
+			"its manifest names the module by digest %.100q: only SHA-256 is supported",
+			layer.Digest)
 	}
 	if layer.Size <= 0 {
-		return ocispec.Descriptor{},
-			fail(CauseAnswer, "its manifest says that the module has %d bytes", layer.Size)
+		return ocispec.Descriptor{}, fail(CauseAnswer, "its manifest says that the module has %d bytes", layer.Size)
 	}
 	return layer, nil
 }

@@ -96,15 +96,13 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 			moduleuri.MaxBytes)
 	}
 	if request.Digest != "" && !moduleuri.IsDigest(request.Digest) {
-		return nil,
-			fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits",
-				request.Digest)
+		return nil, fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits",
+			request.Digest)
 	}
 	fetch := r.fetchOf(request.URI)
 	if fetch == nil {
-		return nil,
-			fail(CauseInvalid,
-				"it begins with none of file://, registry://, https:// and oci-layout://")
+		return nil, fail(CauseInvalid,
+			"it begins with none of file://, registry://, https:// and oci-layout://")
 	}
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("uri", Redact(request.URI)))
 	var m *Module
@@ -180,8 +178,7 @@ func (r *puller) acquire(ctx context.Context, uri string) (release func(), err e
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return nil,
-				fail(CauseUnreachable, "another request for it takes too long: %w", ctx.Err())
+			return nil, fail(CauseUnreachable, "another request for it takes too long: %w", ctx.Err())
 		}
 	}
 }

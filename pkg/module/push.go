@@ -151,10 +151,9 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 	}
 	manifest := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(manifest) > maxManifestBytes {
-		return nil,
-			fail(CauseInvalid,
-				"its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata",
-				len(manifest), maxManifestBytes)
+		return nil, fail(CauseInvalid,
+			"its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata",
+			len(manifest), maxManifestBytes)
 	}
 	a.manifest = newContent(ocispec.MediaTypeImageManifest, manifest)
 	return a, nil

@@ -163,16 +163,14 @@ func (r *puller) checkURL(uri string) (host string, err error) {
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
 		return "", fail(CauseInvalid, "the URL has no host")
 	case u.User != nil:
-		return "",
-			fail(CauseInvalid,
-				"the URL contains credentials, which everyone who reads the configuration would see: remove them")
+		return "", fail(CauseInvalid,
+			"the URL contains credentials, which everyone who reads the configuration would see: remove them")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return "", fail(CauseInvalid, "the URL has a fragment: remove it")
 	case u.Scheme == "http" && !r.hosts.isInsecure(u.Scheme, u.Host):
-		return "",
-			fail(CauseInvalid,
-				"%s would be contacted without TLS: write https, or name the host in sources.insecure",
-				u.Host)
+		return "", fail(CauseInvalid,
+			"%s would be contacted without TLS: write https, or name the host in sources.insecure",
+			u.Host)
 	}
 	return u.Host, nil
 }

@@ -114,9 +114,8 @@ func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
 		return nil, err
 	}
 	if got := engine.Digest(bytes); got != digest {
-		return nil,
-			errors.Join(fmt.Errorf("%s is damaged, its digest is %s: %w", path, got,
-				fs.ErrNotExist), os.Remove(path))
+		return nil, errors.Join(fmt.Errorf("%s is damaged, its digest is %s: %w", path, got,
+			fs.ErrNotExist), os.Remove(path))
 	}
 	return bytes, nil
 }
@@ -134,8 +133,8 @@ func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
 
 func (s *Store) path(digest string) (string, error) {
 	if !moduleuri.IsDigest(digest) {
-		return "",
-			fmt.Errorf("digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
+		return "", fmt.Errorf(
+			"digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
 	}
 	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil
 }

@@ -100,9 +100,8 @@ func (l *Loader) environment(spec *wasmadmission.Policy,
 type noInventory struct{}
 
 func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
-	return nil, 0,
-		fmt.Errorf(
-			"the policy was granted resources of the cluster, which this server cannot read")
+	return nil, 0, fmt.Errorf(
+		"the policy was granted resources of the cluster, which this server cannot read")
 }
 
 // tracedInventory records the reads of the cluster in the request's trace.

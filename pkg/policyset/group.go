@@ -152,8 +152,8 @@ func (g *group) compile(ctx context.Context, expression string, members []string
 	if g.expression, err = groupexpression.Compile(expression, members); err != nil {
 		return err
 	}
-	if _, err = g.expression.Evaluate(ctx, func(string) (bool, error) { return true, nil }); err !=
-		nil {
+	_, err = g.expression.Evaluate(ctx, func(string) (bool, error) { return true, nil })
+	if err != nil {
 		return fmt.Errorf("evaluating it with members that all accept: %w", err)
 	}
 	return nil

@@ -97,8 +97,8 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode,
 	if load := l.Guests[mode]; load != nil {
 		return load(ctx, l.Engine, wasm)
 	}
-	return nil,
-		fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
+	return nil, fmt.Errorf(
+		"the policy's execution mode is %q, which this server was built without", mode)
 }
 
 // concurrentFetches is how many modules are fetched at a time. A fetch from a registry that does

@@ -56,8 +56,8 @@ func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration,
 	why func(module.Request) error) (errs field.ErrorList) {
 	for _, w := range wantedPolicies(config) {
-		if err := why(ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification)); err !=
-			nil {
+		err := why(ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification))
+		if err != nil {
 			errs = append(errs, fetchProblem(w.path, w.spec, err))
 		}
 	}

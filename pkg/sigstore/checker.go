@@ -129,9 +129,8 @@ func (c *Checker) Certificate(
 	defer guard(&signed, &err)
 	trusted := c.current()
 	if rekor && (trusted == nil || len(trusted.material.RekorLogs()) == 0) {
-		return nil,
-			fmt.Errorf("the log that must have an entry is not known: %w",
-				verification.ErrNoTrustRoot)
+		return nil, fmt.Errorf("the log that must have an entry is not known: %w",
+			verification.ErrNoTrustRoot)
 	}
 	authority, leaf, err := parseChain(certificate, chain)
 	if err != nil {

@@ -68,18 +68,17 @@ func payloadClaims(content []byte, digest string) (map[string]string, error) {
 // count.
 func statementClaims(statement *intoto.Statement, digest string) (map[string]string, error) {
 	if statement.GetPredicateType() != signaturePredicate {
-		return nil,
-			fmt.Errorf(
-				"the statement is an attestation, not a signature: its predicate type is %q, not %q",
-				statement.GetPredicateType(), signaturePredicate)
+		return nil, fmt.Errorf(
+			"the statement is an attestation, not a signature: its predicate type is %q, not %q",
+			statement.GetPredicateType(), signaturePredicate)
 	}
 	if statement.GetType() != intoto.StatementTypeUri {
 		return nil, fmt.Errorf("the statement has type %q, not %q", statement.GetType(),
 			intoto.StatementTypeUri)
 	}
 	if len(statement.GetSubject()) != 1 {
-		return nil,
-			fmt.Errorf("the statement has %d subjects, not one", len(statement.GetSubject()))
+		return nil, fmt.Errorf(
+			"the statement has %d subjects, not one", len(statement.GetSubject()))
 	}
 	subject := statement.GetSubject()[0]
 	if signed := "sha256:" + subject.GetDigest()["sha256"]; signed != digest {

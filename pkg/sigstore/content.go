@@ -75,8 +75,8 @@ func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate
 	var all []*x509.Certificate
 	for ; block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
-			return nil,
-				fmt.Errorf("%s has a %q in PEM, not a CERTIFICATE", what, oneLine(block.Type))
+			return nil, fmt.Errorf(
+				"%s has a %q in PEM, not a CERTIFICATE", what, oneLine(block.Type))
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -132,9 +132,8 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 	envelope := e.signature.EnvelopeContent()
 	switch {
 	case artifact.IsFile && envelope != nil:
-		return nil,
-			errors.New(
-				"the bundle has a statement, not a signature of the file (cosign sign-blob makes one)")
+		return nil, errors.New(
+			"the bundle has a statement, not a signature of the file (cosign sign-blob makes one)")
 	case !artifact.IsFile && envelope == nil:
 		return nil, errors.New("the bundle signs a file, not an image")
 	case artifact.IsFile:
@@ -179,10 +178,9 @@ func parseDigest(artifact verification.Artifact) ([]byte, error) {
 	text, found := strings.CutPrefix(artifact.Digest, "sha256:")
 	digest, err := hex.DecodeString(text)
 	if !found || err != nil || len(digest) != sha256.Size || strings.ToLower(text) != text {
-		return nil,
-			fmt.Errorf(
-				"the artifact's digest is not sha256: and 64 hexadecimal digits in lower case: %q",
-				oneLine(artifact.Digest))
+		return nil, fmt.Errorf(
+			"the artifact's digest is not sha256: and 64 hexadecimal digits in lower case: %q",
+			oneLine(artifact.Digest))
 	}
 	if artifact.Content == nil {
 		return digest, nil

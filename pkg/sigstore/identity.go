@@ -119,9 +119,8 @@ func subjects(c *x509.Certificate) ([]string, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil,
-			errors.New(
-				"the certificate has neither an e-mail address nor a URI as subject alternative name")
+		return nil, errors.New(
+			"the certificate has neither an e-mail address nor a URI as subject alternative name")
 	}
 	return all, nil
 }

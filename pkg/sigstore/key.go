@@ -76,9 +76,8 @@ func verifiers(key crypto.PublicKey, digestOnly bool) ([]signature.Verifier, err
 		add(signature.LoadECDSAVerifier(key, crypto.SHA256))
 	case ed25519.PublicKey:
 		if digestOnly {
-			return nil,
-				errors.New(
-					"a signature by Ed25519 of a file can only be verified with the file's content")
+			return nil, errors.New(
+				"a signature by Ed25519 of a file can only be verified with the file's content")
 		}
 		add(signature.LoadED25519Verifier(key))
 		add(signature.LoadED25519phVerifier(key))

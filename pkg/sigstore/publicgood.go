@@ -295,8 +295,8 @@ func (p *PublicGood) readCache() (*Root, time.Time, error) {
 		return nil, time.Time{}, wrap("the kept trust root", err)
 	}
 	if k.Since.After(time.Now()) {
-		return nil, time.Time{},
-			fmt.Errorf("the kept trust root is from the future, %s", k.Since.Format(time.RFC3339))
+		return nil, time.Time{}, fmt.Errorf(
+			"the kept trust root is from the future, %s", k.Since.Format(time.RFC3339))
 	}
 	r, err := ParseRoot(k.TrustedRoot, time.Now())
 	if err != nil {

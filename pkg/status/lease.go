@@ -176,8 +176,8 @@ func Decode(lease *coordinationv1.Lease) (*Report, error) {
 	case !found:
 		return nil, errors.New("it has no annotation " + Annotation)
 	case len(text) > maxReportBytes:
-		return nil,
-			fmt.Errorf("its annotation %s is longer than %d bytes", Annotation, maxReportBytes)
+		return nil, fmt.Errorf(
+			"its annotation %s is longer than %d bytes", Annotation, maxReportBytes)
 	}
 	r := &Report{}
 	if err := json.Unmarshal([]byte(text), r); err != nil {

@@ -60,8 +60,8 @@ func look(t *testing.T, most time.Duration,
 	looks := 0
 	client.PrependReactor("list", "leases",
 		func(action kubetesting.Action) (bool, runtime.Object, error) {
-			if action.(kubetesting.ListAction).GetListRestrictions().Labels.String() ==
-				status.Selector {
+			labels := action.(kubetesting.ListAction).GetListRestrictions().Labels
+			if labels.String() == status.Selector {
 				if step != nil {
 					step(looks, all)
 				}

@@ -37,10 +37,9 @@ const configVersion = "v1"
 // remedy.
 func ParseConfig(document []byte) (*Config, error) {
 	if len(document) > MaxConfigBytes {
-		return nil,
-			fmt.Errorf(
-				"the verification config has %d bytes, at most %d are allowed: make it smaller",
-				len(document), MaxConfigBytes)
+		return nil, fmt.Errorf(
+			"the verification config has %d bytes, at most %d are allowed: make it smaller",
+			len(document), MaxConfigBytes)
 	}
 	object := document
 	if !json.Valid(document) {
@@ -48,9 +47,8 @@ func ParseConfig(document []byte) (*Config, error) {
 		if object, err = strictyaml.ToJSON(document); err != nil {
 			text := strings.TrimPrefix(strings.TrimPrefix(err.Error(),
 				"error converting YAML to JSON: "), "yaml: ")
-			return nil,
-				fmt.Errorf("the verification config is not valid YAML: %s",
-					strings.Join(strings.Fields(text), " "))
+			return nil, fmt.Errorf("the verification config is not valid YAML: %s",
+				strings.Join(strings.Fields(text), " "))
 		}
 	}
 	if err := checkVersion(object); err != nil {
@@ -184,10 +182,9 @@ func decodeSignature(path *field.Path, raw json.RawMessage) (*Signature, error) 
 		Kind Kind `json:"kind"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &head); err != nil {
-		return nil,
-			fmt.Errorf(
-				"%s: is not an object with a kind: write kind and the fields that belong to it",
-				path)
+		return nil, fmt.Errorf(
+			"%s: is not an object with a kind: write kind and the fields that belong to it",
+			path)
 	}
 	switch head.Kind {
 	case KindPublicKey:

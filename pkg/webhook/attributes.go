@@ -164,8 +164,8 @@ func (a *attributes) AddAnnotation(key, value string) error {
 // annotationName returns the name of an annotation in a response, where names have no domain.
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
-		return "",
-			fmt.Errorf("annotation key is not a qualified name: %s", strings.Join(problems, ", "))
+		return "", fmt.Errorf(
+			"annotation key is not a qualified name: %s", strings.Join(problems, ", "))
 	}
 	domain, name, qualified := strings.Cut(key, "/")
 	switch {

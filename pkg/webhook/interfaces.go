@@ -78,9 +78,9 @@ type noConversion struct{ is schema.GroupVersionKind }
 
 // New implements [runtime.ObjectCreater].
 func (n noConversion) New(kind schema.GroupVersionKind) (runtime.Object, error) {
-	return nil,
-		fmt.Errorf("the admission review is for %s, and an object in it is not available as %s", n.is,
-			kind)
+	return nil, fmt.Errorf(
+		"the admission review is for %s, and an object in it is not available as %s", n.is,
+		kind)
 }
 
 // Default implements [runtime.ObjectDefaulter].

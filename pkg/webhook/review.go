@@ -68,18 +68,16 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 	case r.UID == "":
 		return nil, errors.New("the admission review has no request.uid")
 	case len(r.UID) > maxUIDBytes:
-		return nil,
-			fmt.Errorf(
-				"request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36",
-				len(r.UID), maxUIDBytes)
+		return nil, fmt.Errorf(
+			"request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36",
+			len(r.UID), maxUIDBytes)
 	case !operations.Has(r.Operation):
-		return nil,
-			fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v",
-				r.Operation, sets.List(operations))
+		return nil, fmt.Errorf(
+			"request.operation of the admission review is %.40q: it has to be one of %v",
+			r.Operation, sets.List(operations))
 	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
-		return nil,
-			errors.New(
-				"request.object, request.oldObject and request.options of the admission review have to be objects or null")
+		return nil, errors.New(
+			"request.object, request.oldObject and request.options of the admission review have to be objects or null")
 	default:
 		return r, nil
 	}
@@ -166,7 +164,6 @@ func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) 
 // withAudit makes a request audited at level Metadata, the level of annotations in responses.
 func withAudit(ctx context.Context) (context.Context, error) {
 	ctx = audit.WithAuditContext(ctx)
-	return ctx,
-		audit.AuditContextFrom(ctx).
-			Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil)
+	config := audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}
+	return ctx, audit.AuditContextFrom(ctx).Init(config, nil)
 }

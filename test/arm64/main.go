@@ -82,9 +82,8 @@ func findEmulator() (string, error) {
 			return path, nil
 		}
 	}
-	return "",
-		fmt.Errorf(
-			"qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
+	return "", fmt.Errorf(
+		"qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
 }
 
 // goCommand returns a command of the Go toolchain that builds for arm64.

@@ -59,9 +59,8 @@ func mappedBytes() (int64, error) {
 		return 0, err
 	}
 	if !found {
-		return 0,
-			errors.New(
-				"cannot find the linear memories among the mappings: the kernel does not support huge pages")
+		return 0, errors.New(
+			"cannot find the linear memories among the mappings: the kernel does not support huge pages")
 	}
 	return sum, nil
 }

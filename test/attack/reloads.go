@@ -221,8 +221,8 @@ func (r *reloading) change(n int) error {
 		fmt.Fprintf(&content, manifest, policy, filepath.Join(r.root, guest+".wasm"), setting,
 			n%2 == 1)
 	}
-	if err := r.put(filepath.Join("policies.d", "policies.json"), []byte(content.String())); err !=
-		nil {
+	err := r.put(filepath.Join("policies.d", "policies.json"), []byte(content.String()))
+	if err != nil {
 		return err
 	}
 	r.ticks.at <- time.Now()

@@ -35,8 +35,8 @@ import (
 func (c *cluster) requireTried(t *testing.T, label, reason string) {
 	t.Helper()
 	hammer.Eventually(t, "refused: "+reason, func() error {
-		if err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label)); err ==
-			nil || !strings.Contains(err.Error(), reason) {
+		err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label))
+		if err == nil || !strings.Contains(err.Error(), reason) {
 			return fmt.Errorf("the response was: %w", err)
 		}
 		return nil

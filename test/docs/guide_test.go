@@ -112,9 +112,9 @@ func parse(text string) (page, error) {
 			continue
 		}
 		if _, known := kinds[kind]; !known {
-			return page{},
-				fmt.Errorf("line %d: console %q: want one of run, denied, serve, cluster, network",
-					begin+1, kind)
+			return page{}, fmt.Errorf(
+				"line %d: console %q: want one of run, denied, serve, cluster, network",
+				begin+1, kind)
 		}
 		commands, err := parseCommands(lines[begin+1 : i])
 		if err != nil {

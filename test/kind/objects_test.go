@@ -116,8 +116,7 @@ func (c *cluster) change(t *testing.T, node string, change func()) {
 	change()
 	c.becomes(t, "taken over", func() (bool, string) {
 		running, desired := c.hashes(t, node)
-		return running != before && running == desired,
-			fmt.Sprintf("before %s, running %s, desired %s", before, running, desired)
+		return running != before && running == desired, fmt.Sprintf("before %s, running %s, desired %s", before, running, desired)
 	})
 }
 

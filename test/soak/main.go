@@ -55,8 +55,8 @@ func run(ctx context.Context, requests int) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(modules, filepath.Base(file)), wasm, 0o600); err !=
-			nil {
+		err = os.WriteFile(filepath.Join(modules, filepath.Base(file)), wasm, 0o600)
+		if err != nil {
 			return err
 		}
 	}

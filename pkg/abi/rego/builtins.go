@@ -131,8 +131,8 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 			}
 		}
 		if other, taken := found[needed[name]]; taken {
-			return nil,
-				fmt.Errorf("built-in functions %q and %q have the same number", other.name, name)
+			return nil, fmt.Errorf(
+				"built-in functions %q and %q have the same number", other.name, name)
 		}
 		found[needed[name]] = namedBuiltin{name: name, call: f}
 	}

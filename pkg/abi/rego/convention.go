@@ -92,8 +92,8 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	if _, err := dump(i, "response", result, guestio.StartEnvironment.Limits.ResponseBytes); err !=
-		nil {
+	_, err = dump(i, "response", result, guestio.StartEnvironment.Limits.ResponseBytes)
+	if err != nil {
 		return err
 	}
 	_, err = i.Call(exportHeapSet, heap)

@@ -168,9 +168,8 @@ func (g *Guest) evaluate(ctx context.Context, env *abi.Environment,
 			})
 	}
 	if size := d.data.size(); size > math.MaxInt32 {
-		return nil, abi.Usage{},
-			g.failure(engine.CauseLimit,
-				&engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
+		return nil, abi.Usage{}, g.failure(engine.CauseLimit,
+			&engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
 	}
 	if d.data.size() < minShared {
 		return g.run(ctx, env, d, nil)

@@ -111,9 +111,9 @@ func (p *patcher) apply(object []byte, operations jsonpatch.Patch,
 			return nil, fmt.Errorf("patch: %w", err)
 		}
 		if int64(len(object)) > p.limit {
-			return nil,
-				fmt.Errorf("patch: the object becomes %d bytes long, at most %d are allowed",
-					len(object), p.limit)
+			return nil, fmt.Errorf(
+				"patch: the object becomes %d bytes long, at most %d are allowed",
+				len(object), p.limit)
 		}
 		operations = operations[n:]
 	}

@@ -79,10 +79,10 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cause = engine.CauseDeadline
 		}
-		return nil,
-			&engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseDerive, Cause: cause,
-				Err: fmt.Errorf("waiting for %d bytes of data to be parsed: %w", data.size(),
-					context.Cause(ctx))}
+		return nil, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseDerive,
+			Cause: cause,
+			Err: fmt.Errorf("waiting for %d bytes of data to be parsed: %w", data.size(),
+				context.Cause(ctx))}
 	}
 	if s.err == nil {
 		return s, nil

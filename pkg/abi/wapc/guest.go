@@ -111,8 +111,8 @@ func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation stri
 }
 
 func (g *Guest) run(ctx context.Context, c *call) (_ []byte, usage abi.Usage, err error) {
-	if c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload); err !=
-		nil {
+	c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload)
+	if err != nil {
 		return nil, abi.Usage{}, err
 	}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: c.env.Timeout})

@@ -62,12 +62,12 @@ func identify(content []byte, origin *Origin) (schema.GroupVersion, error) {
 	var mismatch *json.UnmarshalTypeError
 	switch err := kjson.UnmarshalCaseSensitivePreserveInts(content, &head); {
 	case errors.As(err, &mismatch) && mismatch.Field != "":
-		return schema.GroupVersion{},
-			fmt.Errorf("%s: %s does not fit: write %s", mismatch.Field, mismatch.Value,
-				explain.Expected(mismatch.Type))
+		return schema.GroupVersion{}, fmt.Errorf(
+			"%s: %s does not fit: write %s", mismatch.Field, mismatch.Value,
+			explain.Expected(mismatch.Type))
 	case err != nil:
-		return schema.GroupVersion{},
-			errors.New("is not an object: write fields with values, apiVersion and kind first")
+		return schema.GroupVersion{}, errors.New(
+			"is not an object: write fields with values, apiVersion and kind first")
 	}
 	origin.Kind, origin.Namespace, origin.Name = head.Kind, head.Metadata.Namespace,
 		head.Metadata.Name

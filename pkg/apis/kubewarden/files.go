@@ -81,9 +81,9 @@ func ReadFiles(directory string) (files Files, warnings []string, err error) {
 		content, err := safefile.Read(path, int64(min(MaxFileSize, MaxTotalSize-total)))
 		var tooLarge *safefile.TooLargeError
 		if errors.As(err, &tooLarge) && tooLarge.Max < MaxFileSize {
-			return nil, warnings,
-				fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory,
-					MaxTotalSize)
+			return nil, warnings, fmt.Errorf(
+				"the manifests in %s have more than %d bytes: remove some", directory,
+				MaxTotalSize)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading a manifest: %w", err))

@@ -33,14 +33,14 @@ func warningsForPolicy(policy *wasmadmission.Policy,
 	effective := *policy
 	effective.PolicyServer, effective.SideEffects, effective.TimeoutSeconds = nil, nil, nil
 	effective.BackgroundAudit, effective.AllowInsideAdmissionControllerNamespace = nil, nil
+	inside := policy.AllowInsideAdmissionControllerNamespace
 	return append(validation.WarningsForPolicy(&effective, config, spec),
 		inert(spec, map[string]bool{
 			"policyServer":    policy.PolicyServer != nil,
 			"sideEffects":     policy.SideEffects != nil,
 			"timeoutSeconds":  policy.TimeoutSeconds != nil,
 			"backgroundAudit": policy.BackgroundAudit != nil,
-			"allowInsideAdmissionControllerNamespace": policy.AllowInsideAdmissionControllerNamespace !=
-				nil,
+			"allowInsideAdmissionControllerNamespace": inside != nil,
 		})...)
 }
 
@@ -49,14 +49,14 @@ func warningsForGroup(group *wasmadmission.PolicyGroup,
 	effective := *group
 	effective.PolicyServer, effective.SideEffects, effective.TimeoutSeconds = nil, nil, nil
 	effective.BackgroundAudit, effective.AllowInsideAdmissionControllerNamespace = nil, nil
+	inside := group.AllowInsideAdmissionControllerNamespace
 	return append(validation.WarningsForPolicyGroup(&effective, config, spec),
 		inert(spec, map[string]bool{
 			"policyServer":    group.PolicyServer != nil,
 			"sideEffects":     group.SideEffects != nil,
 			"timeoutSeconds":  group.TimeoutSeconds != nil,
 			"backgroundAudit": group.BackgroundAudit != nil,
-			"allowInsideAdmissionControllerNamespace": group.AllowInsideAdmissionControllerNamespace !=
-				nil,
+			"allowInsideAdmissionControllerNamespace": inside != nil,
 		})...)
 }
 

@@ -97,8 +97,8 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 	if spec.ResourceAttributes.Verb, err = required("verb", attributes.Verb); err != nil {
 		return nil, err
 	}
-	if spec.ResourceAttributes.Resource, err = required("resource", attributes.Resource); err !=
-		nil {
+	spec.ResourceAttributes.Resource, err = required("resource", attributes.Resource)
+	if err != nil {
 		return nil, err
 	}
 	for field, value := range map[string]string{
@@ -163,8 +163,8 @@ func (k *Kubernetes) ask(ctx context.Context,
 	if err != nil {
 		return nil, fmt.Errorf("asking for a SubjectAccessReview: %w", err)
 	}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review); err !=
-		nil {
+	err = runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review)
+	if err != nil {
 		return nil, err
 	}
 	return &review.Status, nil

@@ -30,10 +30,9 @@ func opaDocument(parts []part) ([]byte, error) {
 	for _, p := range parts {
 		others := plurals[p.Resource]
 		if len(others) > 0 && others[0].namespaced != p.namespaced {
-			return nil,
-				fmt.Errorf(
-					"%s and %s cannot be read by one policy: both are called %s, but one is namespaced and the other is not",
-					&others[0].resource, &p.resource, p.Resource)
+			return nil, fmt.Errorf(
+				"%s and %s cannot be read by one policy: both are called %s, but one is namespaced and the other is not",
+				&others[0].resource, &p.resource, p.Resource)
 		}
 		plurals[p.Resource] = append(others, p)
 	}

@@ -191,18 +191,16 @@ func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, a
 	kind string) (resource, error) {
 	if !slices.Contains(caller.Resources,
 		abi.ContextAwareResource{APIVersion: apiVersion, Kind: kind}) {
-		return resource{},
-			k.notGranted(ctx, caller, apiVersion, kind,
-				"name the kind in the policy's contextAwareResources if it may read it")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind,
+			"name the kind in the policy's contextAwareResources if it may read it")
 	}
 	r, err := k.mapping.resolve(ctx, apiVersion, kind)
 	if err != nil {
 		return resource{}, err
 	}
 	if r.isSecret() && !caller.Secrets {
-		return resource{},
-			k.notGranted(ctx, caller, apiVersion, kind,
-				"Secrets need a separate grant in addition to the policy's contextAwareResources")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind,
+			"Secrets need a separate grant in addition to the policy's contextAwareResources")
 	}
 	return r, nil
 }

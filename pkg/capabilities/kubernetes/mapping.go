@@ -97,8 +97,8 @@ func (m *mapping) version(ctx context.Context,
 	case v.turn <- struct{}{}:
 		return v, func() { <-v.turn }, nil
 	case <-ctx.Done():
-		return nil, nil,
-			fmt.Errorf("looking for the kinds of %s: %w", apiVersion, context.Cause(ctx))
+		return nil, nil, fmt.Errorf(
+			"looking for the kinds of %s: %w", apiVersion, context.Cause(ctx))
 	}
 }
 

@@ -125,9 +125,8 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		return nil, r.err
 	}
 	if o := r.outage.Load(); o != nil && r.clock.Since(o.since) > maxOutage {
-		return nil,
-			fmt.Errorf("%s is out of date since %s: %w", &r.selection,
-				o.since.UTC().Format(time.RFC3339), o.err)
+		return nil, fmt.Errorf("%s is out of date since %s: %w", &r.selection,
+			o.since.UTC().Format(time.RFC3339), o.err)
 	}
 	return s.list(ctx)
 }

@@ -135,8 +135,8 @@ func (r *resource) namespace(value *string) (string, error) {
 	case r.namespaced && namespace == "":
 		return "", fmt.Errorf("Resource %s is namespaced, but no namespace was provided", r) //nolint:staticcheck // the text that Kubewarden's users know
 	case !r.namespaced && namespace != "":
-		return "",
-			fmt.Errorf("resource %s is cluster wide. Cannot search for it inside of a namespace", r)
+		return "", fmt.Errorf(
+			"resource %s is cluster wide. Cannot search for it inside of a namespace", r)
 	}
 	if err := bounded("namespace", namespace, maxNameBytes); err != nil {
 		return "", err

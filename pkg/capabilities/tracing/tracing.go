@@ -138,8 +138,8 @@ func decodeEvent(payload []byte) (event, error) {
 		return event{}, fmt.Errorf("level: %w", err)
 	}
 	if e.level = strings.ToLower(e.level); !levels[e.level] {
-		return event{},
-			fmt.Errorf("level: %q is none of trace, debug, info, warning, error", e.level)
+		return event{}, fmt.Errorf(
+			"level: %q is none of trace, debug, info, warning, error", e.level)
 	}
 	if message := fields["message"]; message != nil {
 		if err := json.Unmarshal(message, &e.message); err != nil {

@@ -186,9 +186,9 @@ func (g *lastGood) load() (*record, error) {
 	}
 	line, encoded, found := bytes.Cut(content, []byte("\n"))
 	if !found || string(line)+"\n" != sumLine(encoded) {
-		return nil,
-			fmt.Errorf("%s is damaged: its content has another SHA-256 than its first line says",
-				g.recordPath())
+		return nil, fmt.Errorf(
+			"%s is damaged: its content has another SHA-256 than its first line says",
+			g.recordPath())
 	}
 	decoder := json.NewDecoder(bytes.NewReader(encoded))
 	decoder.DisallowUnknownFields() // another version of the program may have written it
@@ -243,8 +243,8 @@ func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, er
 		return nil, err
 	}
 	if found := engine.Digest(wasm); found != digest {
-		return nil,
-			fmt.Errorf("%s is damaged: its content has digest %s", g.modulePath(digest), found)
+		return nil, fmt.Errorf(
+			"%s is damaged: its content has digest %s", g.modulePath(digest), found)
 	}
 	return &module.Module{Bytes: wasm, Digest: digest}, nil
 }

@@ -79,13 +79,11 @@ func (f *finder) layers(ctx context.Context) bool {
 func (f *finder) layer(ctx context.Context, layer ocispec.Descriptor,
 	payloads map[string][]byte) (*verification.Candidate, error) {
 	if layer.MediaType != payloadMediaType {
-		return nil,
-			notACandidate("has media type %.100q, not %s", layer.MediaType, payloadMediaType)
+		return nil, notACandidate("has media type %.100q, not %s", layer.MediaType, payloadMediaType)
 	}
 	signature, err := base64.StdEncoding.DecodeString(layer.Annotations[signatureAnnotation])
 	if err != nil || len(signature) == 0 {
-		return nil,
-			notACandidate("has no signature in base64 as annotation %s", signatureAnnotation)
+		return nil, notACandidate("has no signature in base64 as annotation %s", signatureAnnotation)
 	}
 	digest := layer.Digest.String()
 	payload, known := payloads[digest]

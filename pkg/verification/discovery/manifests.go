@@ -47,10 +47,9 @@ type Manifest struct {
 func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget,
 	artifact ocispec.Descriptor) (found []Manifest, err error) {
 	if !moduleuri.IsDigest(artifact.Digest.String()) {
-		return nil,
-			fmt.Errorf(
-				"an artifact with digest %.100q cannot have signatures: only SHA-256 is supported",
-				artifact.Digest)
+		return nil, fmt.Errorf(
+			"an artifact with digest %.100q cannot have signatures: only SHA-256 is supported",
+			artifact.Digest)
 	}
 	f := &finder{source: source, manifest: artifact,
 		yield: func(_ *verification.Candidate, problem error) bool {

@@ -65,9 +65,8 @@ type Verifier struct {
 func New(options Options) (*Verifier, error) {
 	switch {
 	case options.Checker == nil:
-		return nil,
-			errors.New(
-				"signatures must be verified, but this program was built without a signature checker")
+		return nil, errors.New(
+			"signatures must be verified, but this program was built without a signature checker")
 	case options.Required && options.Config == nil:
 		return nil, errors.New("signatures are required of all modules, but no config says whose")
 	}

@@ -79,8 +79,8 @@ func mutatingKind(c kubernetes.Interface) *kind[*mutatingConfiguration, mutating
 func write(ctx context.Context, c kubernetes.Interface, want Configurations, changed news) error {
 	validating, mutating := validatingKind(c), mutatingKind(c)
 	pass := func(stayValidating, stayMutating sets.Set[string]) error {
-		if err := validating.write(ctx, want.Validating.DeepCopy(), changed, stayValidating); err !=
-			nil {
+		err := validating.write(ctx, want.Validating.DeepCopy(), changed, stayValidating)
+		if err != nil {
 			return fmt.Errorf("writing validatingwebhookconfigurations/%s: %w",
 				want.Validating.Name, err)
 		}
@@ -91,8 +91,8 @@ func write(ctx context.Context, c kubernetes.Interface, want Configurations, cha
 		return nil
 	}
 	if changed.policies {
-		if err := pass(mutating.names(want.Mutating), validating.names(want.Validating)); err !=
-			nil {
+		err := pass(mutating.names(want.Mutating), validating.names(want.Validating))
+		if err != nil {
 			return err
 		}
 	}

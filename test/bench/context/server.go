@@ -93,8 +93,8 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		if err != nil {
 			return nil, fmt.Errorf("run this from the root of the repository: %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600); err !=
-			nil {
+		err = os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600)
+		if err != nil {
 			return nil, err
 		}
 	}

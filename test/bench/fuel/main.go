@@ -68,8 +68,8 @@ func run(ctx context.Context) error {
 func measure(ctx context.Context, g *guest) (most float64, err error) {
 	binary, err := os.ReadFile(g.path)
 	if err != nil {
-		return 0,
-			fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+		return 0, fmt.Errorf(
+			"run this from the root of the repository, after make policies: %w", err)
 	}
 	if binary, err = adoptMemory(binary); err != nil {
 		return 0, err
@@ -100,8 +100,7 @@ func measure(ctx context.Context, g *guest) (most float64, err error) {
 			return 0, err
 		}
 		if metered != plain {
-			return 0,
-				fmt.Errorf("responds %q when metered and %q when counting", metered, plain)
+			return 0, fmt.Errorf("responds %q when metered and %q when counting", metered, plain)
 		}
 		ratio := float64(fuel) / float64(instructions)
 		most = max(most, ratio)

@@ -95,10 +95,9 @@ func measureCollector(ctx context.Context, e *engine.Engine,
 		return nil, *failed
 	}
 	if most := waits.plain.Quantile(1); most < spinning.Seconds()/4 {
-		return nil,
-			fmt.Errorf(
-				"the collector waited for %g s with plain wazero, which ran for %s at a time: there was no attack",
-				most, spinning)
+		return nil, fmt.Errorf(
+			"the collector waited for %g s with plain wazero, which ran for %s at a time: there was no attack",
+			most, spinning)
 	}
 	return waits, nil
 }

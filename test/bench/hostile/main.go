@@ -139,9 +139,8 @@ func measureOvershoot(ctx context.Context, e *engine.Engine) ([]attacker, error)
 		attackers = append(attackers, a)
 	}
 	if len(attackers) == 0 {
-		return nil,
-			fmt.Errorf(
-				"no module in test/wat/hostile can be loaded: run this from the root of the repository")
+		return nil, fmt.Errorf(
+			"no module in test/wat/hostile can be loaded: run this from the root of the repository")
 	}
 	return attackers, nil
 }

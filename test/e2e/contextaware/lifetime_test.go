@@ -259,8 +259,7 @@ func TestCustomResourcesComeAndGo(t *testing.T) {
 	eventually(t, func() bool {
 		_, err := l.call(t, "get_resource", get)
 		return err != nil &&
-			err.Error() ==
-				"Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
+			err.Error() == "Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
 	}, "the new scope must be known")
 	deleteWidgets(t)
 	eventually(t, gone, "the resource must be gone again")

@@ -69,9 +69,8 @@ func inRepository(name string) (string, error) {
 			return filepath.Join(dir, name), nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "",
-				fmt.Errorf(
-					"not inside the repository: no directory above has a Makefile and a go.mod")
+			return "", fmt.Errorf(
+				"not inside the repository: no directory above has a Makefile and a go.mod")
 		}
 	}
 }

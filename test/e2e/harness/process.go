@@ -99,8 +99,8 @@ func (p *process) announcement(ctx context.Context, prefix string) (string, erro
 				return rest, nil
 			}
 		case <-p.done:
-			return "",
-				fmt.Errorf("%s exited before it was ready: %s", p.cmd.Path, p.cmd.ProcessState)
+			return "", fmt.Errorf(
+				"%s exited before it was ready: %s", p.cmd.Path, p.cmd.ProcessState)
 		case <-ctx.Done():
 			return "", fmt.Errorf("%s was not ready in time: %w", p.cmd.Path, ctx.Err())
 		}

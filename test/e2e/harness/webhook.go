@@ -53,10 +53,9 @@ func WebhookBinary() (string, error) {
 		return "", err
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "",
-			fmt.Errorf(
-				"no webhook server to test: run `make webhook`, or set WASM_ADMISSION_WEBHOOK: %w",
-				err)
+		return "", fmt.Errorf(
+			"no webhook server to test: run `make webhook`, or set WASM_ADMISSION_WEBHOOK: %w",
+			err)
 	}
 	return path, nil
 }
@@ -76,8 +75,8 @@ func (s *Server) NewWebhook(dir, configuration string, args ...string) (*Webhook
 	if w.StatusAddress, err = freeAddress(); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(configuration), 0o600); err !=
-		nil {
+	err = os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(configuration), 0o600)
+	if err != nil {
 		return nil, err
 	}
 	if err := w.NewCertificate(); err != nil {

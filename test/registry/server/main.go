@@ -88,8 +88,8 @@ func main() {
 			"htpasswd": configuration.Parameters{"realm": "tests", "path": users},
 		}
 	}
-	if err := serve(*address, *certificate, *key, handlers.NewApp(context.Background(), c)); err !=
-		nil {
+	err := serve(*address, *certificate, *key, handlers.NewApp(context.Background(), c))
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -148,8 +148,8 @@ func (i *Instance) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600); err !=
-		nil {
+	err = os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600)
+	if err != nil {
 		return err
 	}
 	// Start the parts one by one. The timestamp authority always serves metrics on port 2112, and

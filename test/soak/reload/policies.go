@@ -65,8 +65,8 @@ func newPolicies(modules string) (*policies, error) {
 		return nil, err
 	}
 	for _, name := range p.names() {
-		if err := os.Symlink(filepath.Join("..data", name), p.path("policies.d", name)); err !=
-			nil {
+		err := os.Symlink(filepath.Join("..data", name), p.path("policies.d", name))
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -121,8 +121,8 @@ func (p *policies) put(set int, broken bool) error {
 	if err := os.Symlink(directory, p.path("policies.d", "..data_tmp")); err != nil {
 		return err
 	}
-	if err := os.Rename(p.path("policies.d", "..data_tmp"), p.path("policies.d", "..data")); err !=
-		nil {
+	err := os.Rename(p.path("policies.d", "..data_tmp"), p.path("policies.d", "..data"))
+	if err != nil {
 		return err
 	}
 	return os.RemoveAll(before)

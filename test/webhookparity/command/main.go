@@ -49,8 +49,8 @@ func run(ctx context.Context) (err error) {
 			return fmt.Errorf("run this from the root of the repository, after make policies: %w",
 				err)
 		}
-		if err := os.WriteFile(filepath.Join(modules, filepath.Base(module)), wasm, 0o600); err !=
-			nil {
+		err = os.WriteFile(filepath.Join(modules, filepath.Base(module)), wasm, 0o600)
+		if err != nil {
 			return err
 		}
 	}

@@ -54,8 +54,8 @@ func Decode(file []byte) (*Data, error) {
 	}
 	count := binary.LittleEndian.Uint64(file)
 	if count < MinSamples || count > MaxSamples || uint64(len(file)) != 8+count*24 {
-		return nil,
-			fmt.Errorf("it has %d bytes, which is not what %d samples need", len(file), count)
+		return nil, fmt.Errorf(
+			"it has %d bytes, which is not what %d samples need", len(file), count)
 	}
 	data, words := &Data{}, file[8:]
 	for n := range count {

@@ -61,8 +61,8 @@ func Collect(ctx context.Context, wanted *Wanted, directory string,
 		return nil, err
 	}
 	if len(requests) == 0 {
-		return nil,
-			errors.New("there is no module from a registry or a web server: nothing to bundle")
+		return nil, errors.New(
+			"there is no module from a registry or a web server: nothing to bundle")
 	}
 	writer, err := layout.NewWriter(directory)
 	if err != nil {

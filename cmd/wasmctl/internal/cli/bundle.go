@@ -122,10 +122,9 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		case strings.Contains(argument, "://"):
 			wanted.URIs = append(wanted.URIs, argument)
 		case path != "":
-			return nil,
-				usagef(
-					"only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://",
-					argument)
+			return nil, usagef(
+				"only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://",
+				argument)
 		default:
 			path = argument
 		}

@@ -113,8 +113,8 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	}
 	i := inspected{Report: report}
 	if f.showSignatures {
-		if i.Signatures, err = c.signatures(ctx, &f.registryFlags, argument, fetched.Digest); err !=
-			nil {
+		i.Signatures, err = c.signatures(ctx, &f.registryFlags, argument, fetched.Digest)
+		if err != nil {
 			return err
 		}
 	}

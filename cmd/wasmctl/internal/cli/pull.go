@@ -122,8 +122,8 @@ func destination(f *pullFlags, uri string) (output string, store *policystore.St
 		return output, nil, err
 	}
 	if _, err := policystore.Place(uri); err != nil {
-		return "", nil,
-			usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
+		return "", nil, usagef(
+			"%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
 	}
 	store, err = policystore.Default()
 	return "", store, err

@@ -136,8 +136,8 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 			profile.begin(p.Name())
 			response := c.review(ctx, p.Policy, p.request)
 			profile.end()
-			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response); err !=
-				nil {
+			err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response)
+			if err != nil {
 				return err
 			}
 		}

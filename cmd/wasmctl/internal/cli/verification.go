@@ -155,9 +155,9 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 	for _, text := range f.annotations {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
-			return nil,
-				c.badFlags("--verification-annotation: %q is not an annotation: write key=value",
-					text)
+			return nil, c.badFlags(
+				"--verification-annotation: %q is not an annotation: write key=value",
+				text)
 		}
 		annotations[name] = value
 	}
@@ -184,9 +184,8 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 		s := verification.Signature{Kind: verification.KindGitHubAction, Owner: f.owner[n]}
 		if len(f.repo) > 0 {
 			if s.Repo = f.repo[0]; s.Repo == "" {
-				return nil,
-					c.badFlags(
-						"--github-repo: is empty: write a name, or leave the flag out if all repositories of the owner are meant")
+				return nil, c.badFlags(
+					"--github-repo: is empty: write a name, or leave the flag out if all repositories of the owner are meant")
 			}
 		}
 		if err := add("github-owner", s); err != nil {
@@ -198,9 +197,8 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--verification-key: could not read file: %w", err)
 		}
-		if err := add("verification-key: "+path,
-			verification.Signature{Kind: verification.KindPublicKey, Key: string(key)}); err !=
-			nil {
+		s := verification.Signature{Kind: verification.KindPublicKey, Key: string(key)}
+		if err := add("verification-key: "+path, s); err != nil {
 			return nil, err
 		}
 	}
@@ -250,9 +248,8 @@ func (c *command) fetchVerifier(ctx context.Context,
 	f *verificationFlags) (module.Verifier, error) {
 	v, err := c.verifier(ctx, f)
 	if v == nil && err == nil && len(f.sigstoreTrustConfig) > 0 {
-		return nil,
-			c.badFlags(
-				"--sigstore-trust-config: says who vouches for certificates, but nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
+		return nil, c.badFlags(
+			"--sigstore-trust-config: says who vouches for certificates, but nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
 	}
 	return v, err
 }

@@ -66,10 +66,9 @@ func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
 func clients(path string) (kubernetes.Options, error) {
 	config, err := kubeconfig.Load(path)
 	if err != nil {
-		return kubernetes.Options{},
-			fmt.Errorf(
-				"the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w",
-				err)
+		return kubernetes.Options{}, fmt.Errorf(
+			"the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w",
+			err)
 	}
 	return clientsOf(config)
 }

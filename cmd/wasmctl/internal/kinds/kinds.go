@@ -103,16 +103,14 @@ func (o *Options) ask(ctx context.Context,
 	kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	config, err := kubeconfig.Load(o.Kubeconfig)
 	if err != nil {
-		return nil,
-			fmt.Errorf(
-				"there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w",
-				err)
+		return nil, fmt.Errorf(
+			"there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w",
+			err)
 	}
 	config.Timeout, config.Dial = answerTimeout, (&net.Dialer{Timeout: connectTimeout}).DialContext
 	if o.CacheDirectory == "" {
-		return nil,
-			errors.New(
-				"there is no directory for the cluster's answers: name one with --cache-directory")
+		return nil, errors.New(
+			"there is no directory for the cluster's answers: name one with --cache-directory")
 	}
 	client, err := disk.NewCachedDiscoveryClientForConfig(config,
 		filepath.Join(o.CacheDirectory, fileName(config.Host)), "", cacheTTL)

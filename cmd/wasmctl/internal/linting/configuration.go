@@ -72,10 +72,9 @@ func ReadConfiguration(path string) (*File, error) {
 		return nil, fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path,
 			pluginName)
 	case entry.Path == "" && entry.Configuration == nil:
-		return nil,
-			fmt.Errorf(
-				"%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry",
-				path, pluginName)
+		return nil, fmt.Errorf(
+			"%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry",
+			path, pluginName)
 	case entry.Path == "":
 		return &File{Path: path, Data: entry.Configuration.Raw}, nil
 	}
@@ -108,9 +107,9 @@ func headOf(data []byte) (h head) {
 // belong in a policy directory.
 func kindOf(path string) (string, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return "",
-			fmt.Errorf("%s: is a directory: if it holds manifests, name it with --policy-directory",
-				path)
+		return "", fmt.Errorf(
+			"%s: is a directory: if it holds manifests, name it with --policy-directory",
+			path)
 	}
 	data, err := readBounded(path)
 	if err != nil {
@@ -119,10 +118,9 @@ func kindOf(path string) (string, error) {
 	h := headOf(data)
 	if strings.HasPrefix(h.APIVersion, "policies.kubewarden.io/") || h.APIVersion == "v1" &&
 		h.Kind == "List" {
-		return "",
-			fmt.Errorf(
-				"%s: is a manifest, not a configuration: name the directory that it is in with --policy-directory",
-				path)
+		return "", fmt.Errorf(
+			"%s: is a manifest, not a configuration: name the directory that it is in with --policy-directory",
+			path)
 	}
 	return h.Kind, nil
 }
@@ -146,10 +144,9 @@ func pluginEntry(data []byte) (*apiserver.AdmissionPluginConfiguration, error) {
 			continue
 		}
 		if found != nil {
-			return nil,
-				fmt.Errorf(
-					"several entries under plugins are called %q: only one would be read, merge them",
-					pluginName)
+			return nil, fmt.Errorf(
+				"several entries under plugins are called %q: only one would be read, merge them",
+				pluginName)
 		}
 		found = &config.Plugins[n]
 	}

@@ -101,9 +101,9 @@ func problem(ctx context.Context, client *http.Client, url string) (string, erro
 	case status == http.StatusInternalServerError:
 		return strings.TrimSpace(text), nil
 	}
-	return "",
-		fmt.Errorf("%s answered %d: the user of the kubeconfig needs to be allowed to get it",
-			readyzPath, status)
+	return "", fmt.Errorf(
+		"%s answered %d: the user of the kubeconfig needs to be allowed to get it",
+		readyzPath, status)
 }
 
 func get(ctx context.Context, client *http.Client, url string,
@@ -119,8 +119,8 @@ func get(ctx context.Context, client *http.Client, url string,
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	if err == nil && int64(len(body)) > most {
-		return "", 0,
-			fmt.Errorf("the answer has more than %d bytes, which is more than is read", most)
+		return "", 0, fmt.Errorf(
+			"the answer has more than %d bytes, which is more than is read", most)
 	}
 	return string(body), response.StatusCode, err
 }

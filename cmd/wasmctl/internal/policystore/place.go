@@ -46,8 +46,8 @@ func Place(uri string) (string, error) {
 
 func placeOf(uri string) (string, error) {
 	if moduleuri.IsTooLong(uri) {
-		return "",
-			fmt.Errorf("the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
+		return "", fmt.Errorf(
+			"the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
 	}
 	scheme, rest, _ := strings.Cut(uri, "://")
 	switch scheme {

@@ -205,10 +205,9 @@ func (o Object) Request(object, old []byte,
 		return nil, errors.New("there is no object to build a request from")
 	}
 	if len(heads) == 2 && *heads[0].identity() != *heads[1].identity() {
-		return nil,
-			fmt.Errorf(
-				"the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace",
-				heads[0].identity(), heads[1].identity())
+		return nil, fmt.Errorf(
+			"the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace",
+			heads[0].identity(), heads[1].identity())
 	}
 	return o.request(heads[0], object, old, resource)
 }
@@ -229,10 +228,9 @@ func (o Object) request(head *objectHead, object, old []byte,
 	resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	version, err := schema.ParseGroupVersion(head.APIVersion)
 	if err != nil {
-		return nil,
-			fmt.Errorf(
-				"apiVersion: %q is invalid: write a version, such as v1, or group and version, such as apps/v1",
-				head.APIVersion)
+		return nil, fmt.Errorf(
+			"apiVersion: %q is invalid: write a version, such as v1, or group and version, such as apps/v1",
+			head.APIVersion)
 	}
 	kind := version.WithKind(head.Kind)
 	served := resource(kind)

@@ -137,9 +137,8 @@ type Package struct {
 func (p *Package) Describe() ([]byte, error) {
 	b := &hubBuilder{annotations: p.Metadata.Annotations}
 	if len(b.annotations) == 0 {
-		return nil,
-			errors.New(
-				"no annotations in policy metadata. policy metadata must specify annotations")
+		return nil, errors.New(
+			"no annotations in policy metadata. policy metadata must specify annotations")
 	}
 	if p.Questions != nil && len(bytes.TrimSpace(p.Questions)) == 0 {
 		return nil, errors.New("questions-ui content cannot be empty")

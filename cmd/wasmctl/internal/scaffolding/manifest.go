@@ -108,9 +108,9 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 		title = metadata.Annotations[annotationTitle]
 	}
 	if title == "" {
-		return nil, nil,
-			fmt.Errorf("the module's metadata has no annotation %s: name the policy with --title",
-				annotationTitle)
+		return nil, nil, fmt.Errorf(
+			"the module's metadata has no annotation %s: name the policy with --title",
+			annotationTitle)
 	}
 	if len(validation.IsDNS1123Subdomain(title)) > 0 {
 		// The sentence is kwctl's, except for the remedy.

@@ -63,8 +63,8 @@ func (c *CELPolicy) match() {
 		binding.NamespaceSelector); err != nil {
 		c.fail("namespaceSelector: %w", err)
 	}
-	if c.spec.ObjectSelector, err = both(policy.ObjectSelector, binding.ObjectSelector); err !=
-		nil {
+	c.spec.ObjectSelector, err = both(policy.ObjectSelector, binding.ObjectSelector)
+	if err != nil {
 		c.fail("objectSelector: %w", err)
 	}
 }
@@ -101,10 +101,9 @@ func both(a, b *metav1.LabelSelector) (*metav1.LabelSelector, error) {
 	labels := maps.Clone(a.MatchLabels)
 	for key, value := range b.MatchLabels {
 		if other, there := labels[key]; there && other != value {
-			return nil,
-				fmt.Errorf(
-					"the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which no object satisfies: make them equal, or remove one",
-					key, other, value)
+			return nil, fmt.Errorf(
+				"the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which no object satisfies: make them equal, or remove one",
+				key, other, value)
 		}
 		if labels == nil {
 			labels = map[string]string{}

@@ -91,10 +91,9 @@ func find[T any](stream []byte, kind string) (found *T, err error) {
 		}
 		if version := head.APIVersion; version != "admissionregistration.k8s.io/v1" &&
 			version != "admissionregistration.k8s.io/v1beta1" {
-			return nil,
-				fmt.Errorf(
-					"apiVersion: a %s of %q is not known: write admissionregistration.k8s.io/v1",
-					kind, version)
+			return nil, fmt.Errorf(
+				"apiVersion: a %s of %q is not known: write admissionregistration.k8s.io/v1",
+				kind, version)
 		}
 		if found != nil {
 			return nil, fmt.Errorf("there are several %s: leave one in the file", kind)

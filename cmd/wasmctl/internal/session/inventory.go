@@ -107,8 +107,8 @@ func (i *inventory) objects(ctx context.Context) ([][]json.RawMessage, error) {
 		}
 		var list struct{ Items []json.RawMessage }
 		if err := json.Unmarshal(payload, &list); err != nil {
-			return nil,
-				fmt.Errorf("the list of %s/%s is invalid: %w", kind.APIVersion, kind.Kind, err)
+			return nil, fmt.Errorf(
+				"the list of %s/%s is invalid: %w", kind.APIVersion, kind.Kind, err)
 		}
 		all[n] = list.Items
 	}
@@ -138,8 +138,8 @@ func place(mode abi.ExecutionMode, kind abi.ContextAwareResource, plural string,
 		Metadata struct{ Name, Namespace string } `json:"metadata"`
 	}
 	if err := json.Unmarshal(object, &of); err != nil || of.Metadata.Name == "" {
-		return nil,
-			fmt.Errorf("an object in the list of %s/%s has no name", kind.APIVersion, kind.Kind)
+		return nil, fmt.Errorf(
+			"an object in the list of %s/%s has no name", kind.APIVersion, kind.Kind)
 	}
 	name, namespace := of.Metadata.Name, of.Metadata.Namespace
 	switch {

@@ -124,16 +124,16 @@ func tagged(fields map[string]any) (Request, error) {
 			return newRequest(variant, inner)
 		}
 	}
-	return Request{},
-		errors.New("the payload is not an object with one field, which names the kind of signature")
+	return Request{}, errors.New(
+		"the payload is not an object with one field, which names the kind of signature")
 }
 
 // newRequest returns a request in the normal form for comparisons. Old recordings lack some fields,
 // and SDKs differ in some of them.
 func newRequest(variant string, fields map[string]any) (Request, error) {
 	if !slices.Contains(variants, variant) {
-		return Request{},
-			fmt.Errorf("%q is not a request in sessions, which have %v", variant, variants)
+		return Request{}, fmt.Errorf(
+			"%q is not a request in sessions, which have %v", variant, variants)
 	}
 	fields = withoutNulls(fields).(map[string]any)
 	switch variant {

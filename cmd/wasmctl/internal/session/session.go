@@ -78,8 +78,8 @@ type (
 // Parse parses a session. The error names every invalid exchange, counted from 1.
 func Parse(data []byte) (Session, error) {
 	if len(data) > MaxBytes {
-		return nil,
-			fmt.Errorf("the session is larger than %d bytes: record a shorter one", MaxBytes)
+		return nil, fmt.Errorf(
+			"the session is larger than %d bytes: record a shorter one", MaxBytes)
 	}
 	var file []exchangeFile
 	decoder := yamlv3.NewDecoder(bytes.NewReader(data))
@@ -91,8 +91,8 @@ func Parse(data []byte) (Session, error) {
 		return nil, errors.New("the session is more than one YAML document: keep one")
 	}
 	if len(file) > maxExchanges {
-		return nil,
-			fmt.Errorf("the session has more than %d exchanges: record a shorter one", maxExchanges)
+		return nil, fmt.Errorf(
+			"the session has more than %d exchanges: record a shorter one", maxExchanges)
 	}
 	session := make(Session, len(file))
 	var errs []error
@@ -123,9 +123,9 @@ func (f *exchangeFile) exchange() (Exchange, error) {
 	case r.Type == typeError && r.Message != nil:
 		e.Response = Response{Failed: true, Message: *r.Message}
 	default:
-		return Exchange{},
-			fmt.Errorf("response: write type %s with a payload, or type %s with a message",
-				typeSuccess, typeError)
+		return Exchange{}, fmt.Errorf(
+			"response: write type %s with a payload, or type %s with a message",
+			typeSuccess, typeError)
 	}
 	return e, nil
 }

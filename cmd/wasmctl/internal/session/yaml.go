@@ -38,14 +38,14 @@ func parseRequest(text string) (Request, error) {
 		return Request{}, fmt.Errorf("is not valid YAML: %w", err)
 	}
 	if document.Kind != yamlv3.DocumentNode || len(document.Content) != 1 {
-		return Request{},
-			errors.New("is empty: write a tag such as !KubernetesGetResource, and fields")
+		return Request{}, errors.New(
+			"is empty: write a tag such as !KubernetesGetResource, and fields")
 	}
 	root := document.Content[0]
 	variant, tagged := strings.CutPrefix(root.Tag, "!")
 	if !tagged || strings.HasPrefix(variant, "!") || root.Kind != yamlv3.MappingNode {
-		return Request{},
-			errors.New("is not tagged: write a tag such as !KubernetesGetResource, and fields")
+		return Request{}, errors.New(
+			"is not tagged: write a tag such as !KubernetesGetResource, and fields")
 	}
 	fields, err := mapping(root, 0)
 	if err != nil {

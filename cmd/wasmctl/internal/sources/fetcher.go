@@ -97,10 +97,9 @@ func URI(argument string) (string, error) {
 		if policystore.IsDigestBeginning(argument) {
 			return storedURI(argument)
 		}
-		return "",
-			fmt.Errorf(
-				"there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3",
-				argument)
+		return "", fmt.Errorf(
+			"there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3",
+			argument)
 	}
 	path, err := filepath.Abs(argument)
 	if err != nil {

@@ -111,8 +111,8 @@ func readBounded(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case info.Size() > maxFileBytes:
-		return nil,
-			fmt.Errorf("%s has %d bytes, at most %d are read", path, info.Size(), maxFileBytes)
+		return nil, fmt.Errorf(
+			"%s has %d bytes, at most %d are read", path, info.Size(), maxFileBytes)
 	}
 	return os.ReadFile(path)
 }

@@ -52,10 +52,9 @@ func (f *Fetcher) vouched(ctx context.Context, request module.Request,
 	request.Digest = m.Digest
 	got, err := remote.Get(ctx, request)
 	if errors.As(err, new(*module.DigestError)) {
-		return nil,
-			fmt.Errorf(
-				"the store of policies differs from the source: remove it with the command rm, and pull it again: %w",
-				err)
+		return nil, fmt.Errorf(
+			"the store of policies differs from the source: remove it with the command rm, and pull it again: %w",
+			err)
 	}
 	return got, err
 }

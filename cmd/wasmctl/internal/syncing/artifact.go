@@ -89,8 +89,8 @@ func Push(ctx context.Context, registries *module.Registries, directory,
 		return "", fmt.Errorf("%s: %w", module.Redact(uri), err)
 	}
 	if ref.Digest != "" {
-		return "",
-			fmt.Errorf("%s: a digest is what comes of a push: name a tag", module.Redact(uri))
+		return "", fmt.Errorf(
+			"%s: a digest is what comes of a push: name a tag", module.Redact(uri))
 	}
 	err = registries.Each(ctx, uri, func(to *remote.Repository, tag string) error {
 		digest, err := push(ctx, to, tag, files)
@@ -152,10 +152,9 @@ func readDirectory(directory string) (files []file, err error) {
 		}
 		path := filepath.Join(directory, name)
 		if !fileName.MatchString(name) {
-			return nil,
-				fmt.Errorf(
-					"%s: rename it: names of files are of letters, digits, dots, dashes and underscores",
-					path)
+			return nil, fmt.Errorf(
+				"%s: rename it: names of files are of letters, digits, dots, dashes and underscores",
+				path)
 		}
 		content, err := readFile(path)
 		if err != nil {
@@ -166,9 +165,9 @@ func readDirectory(directory string) (files []file, err error) {
 	}
 	switch {
 	case len(files) == 0:
-		return nil,
-			fmt.Errorf("%s: there is no manifest: their names end with .yaml, .yml or .json",
-				directory)
+		return nil, fmt.Errorf(
+			"%s: there is no manifest: their names end with .yaml, .yml or .json",
+			directory)
 	case len(files) > maxFiles:
 		return nil, fmt.Errorf("%s: there are %d manifests, at most %d are allowed", directory,
 			len(files), maxFiles)
@@ -224,10 +223,9 @@ func fetchSet(ctx context.Context, from *remote.Repository, name string) (*set, 
 	}
 	s := &set{manifest: orascontent.NewDescriptorFromBytes(descriptor.MediaType, content)}
 	if got := s.manifest.Digest.String(); moduleuri.IsDigest(name) && got != name {
-		return nil,
-			fmt.Errorf(
-				"the registry answers with %s when asked for %s: do not trust it before you know why",
-				got, name)
+		return nil, fmt.Errorf(
+			"the registry answers with %s when asked for %s: do not trust it before you know why",
+			got, name)
 	}
 	s.layers, err = layersOf(descriptor.MediaType, content)
 	return s, err
@@ -245,11 +243,10 @@ func layersOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
 	}
 	if manifest.MediaType != ocispec.MediaTypeImageManifest ||
 		manifest.ArtifactType != ArtifactType {
-		return nil,
-			fmt.Errorf(
-				"it is no set of policies: its mediaType is %.100q and its artifactType %.100q, not %s and %s: push it with wasmctl push DIRECTORY URI",
-				manifest.MediaType, manifest.ArtifactType, ocispec.MediaTypeImageManifest,
-				ArtifactType)
+		return nil, fmt.Errorf(
+			"it is no set of policies: its mediaType is %.100q and its artifactType %.100q, not %s and %s: push it with wasmctl push DIRECTORY URI",
+			manifest.MediaType, manifest.ArtifactType, ocispec.MediaTypeImageManifest,
+			ArtifactType)
 	}
 	if mediaType != manifest.MediaType {
 		return nil, fmt.Errorf("its mediaType is %s, but the registry says that it is %.100q",
@@ -263,15 +260,14 @@ func layersOf(mediaType string, content []byte) ([]ocispec.Descriptor, error) {
 		name := nameOf(layer)
 		switch {
 		case !fileName.MatchString(name):
-			return nil,
-				fmt.Errorf(
-					"it has a file called %.100q: names end with .yaml, .yml or .json, and are of letters, digits, dots, dashes and underscores",
-					name)
+			return nil, fmt.Errorf(
+				"it has a file called %.100q: names end with .yaml, .yml or .json, and are of letters, digits, dots, dashes and underscores",
+				name)
 		case seen[name]:
 			return nil, fmt.Errorf("it has two files called %s", name)
 		case !moduleuri.IsDigest(layer.Digest.String()):
-			return nil,
-				fmt.Errorf("%s has digest %.100q: only SHA-256 is supported", name, layer.Digest)
+			return nil, fmt.Errorf(
+				"%s has digest %.100q: only SHA-256 is supported", name, layer.Digest)
 		case layer.Size < 0 || layer.Size > maxFileBytes:
 			return nil, fmt.Errorf("%s has %d bytes, at most %d are allowed", name, layer.Size,
 				maxFileBytes)

@@ -53,10 +53,9 @@ func openDirectory(path string) (*directory, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil && info.Mode().Type() != fs.ModeSymlink:
-		return nil,
-			fmt.Errorf(
-				"policyDirectory: %s is there and is no symbolic link: move it away, so that a link to what is synced takes its place",
-				path)
+		return nil, fmt.Errorf(
+			"policyDirectory: %s is there and is no symbolic link: move it away, so that a link to what is synced takes its place",
+			path)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("policyDirectory: %w", err)
 	}

@@ -69,14 +69,12 @@ func Sync(ctx context.Context, w *Wanted) (result *Result, err error) {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", module.Redact(w.URI), err)
 	case w.Config.PolicyDirectory == "":
-		return nil,
-			errors.New(
-				"policyDirectory: Required value: name the directory that the set of policies is synced to")
+		return nil, errors.New(
+			"policyDirectory: Required value: name the directory that the set of policies is synced to")
 	case w.Verifier == nil && ref.Digest == "":
-		return nil,
-			fmt.Errorf(
-				"%s: whoever may push there would decide about admission: set verification in the configuration, or name the set by its digest",
-				module.Redact(w.URI))
+		return nil, fmt.Errorf(
+			"%s: whoever may push there would decide about admission: set verification in the configuration, or name the set by its digest",
+			module.Redact(w.URI))
 	}
 	d, err := openDirectory(w.Config.PolicyDirectory)
 	if err != nil {

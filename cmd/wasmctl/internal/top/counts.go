@@ -82,9 +82,8 @@ func Read(text io.Reader) (*Snapshot, error) {
 		return nil, fmt.Errorf("reading metrics: %w", err)
 	}
 	if families[served] == nil {
-		return nil,
-			errors.New("there is no metric " + served +
-				": the server was built without WasmAdmission, or the feature gate is off")
+		return nil, errors.New("there is no metric " + served +
+			": the server was built without WasmAdmission, or the feature gate is off")
 	}
 	s := &Snapshot{Policies: map[string]Counts{}, Open: map[string]bool{}}
 	s.Served = int(sum(families[served]))

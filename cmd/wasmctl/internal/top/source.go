@@ -61,10 +61,9 @@ func (s *Source) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, fmt.Errorf("asking %s: %w", s.Name, err)
 	}
 	if int64(len(text)) > limit {
-		return nil,
-			fmt.Errorf(
-				"asking %s: the metrics are longer than %d bytes, more than those of any server: name an address that serves metrics",
-				s.Name, limit)
+		return nil, fmt.Errorf(
+			"asking %s: the metrics are longer than %d bytes, more than those of any server: name an address that serves metrics",
+			s.Name, limit)
 	}
 	snapshot, err := Read(bytes.NewReader(text))
 	if err != nil {
@@ -94,9 +93,9 @@ func NewSource(where, configPath string) (*Source, error) {
 	}
 	config, err := kubeconfig.Load(configPath)
 	if err != nil {
-		return nil,
-			fmt.Errorf("reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w",
-				err)
+		return nil, fmt.Errorf(
+			"reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w",
+			err)
 	}
 	client, server, err := kubeconfig.Client(config)
 	if err != nil {
@@ -120,9 +119,8 @@ func getter(client *http.Client, address string) func(context.Context) (io.ReadC
 			return nil, err
 		}
 		if response.StatusCode != http.StatusOK {
-			return nil,
-				errors.Join(fmt.Errorf("it answered %d: the user must be allowed to get /metrics",
-					response.StatusCode), response.Body.Close())
+			return nil, errors.Join(fmt.Errorf("it answered %d: the user must be allowed to get /metrics",
+				response.StatusCode), response.Body.Close())
 		}
 		return response.Body, nil
 	}

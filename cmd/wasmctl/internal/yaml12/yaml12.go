@@ -70,10 +70,9 @@ type reader struct{ values int }
 
 func (r *reader) read(node *yamlv3.Node, depth int) (any, error) {
 	if r.values++; r.values > maxValues || depth > maxDepth {
-		return nil,
-			fmt.Errorf(
-				"line %d: the document has more than %d values, or is nested deeper than %d levels",
-				node.Line, maxValues, maxDepth)
+		return nil, fmt.Errorf(
+			"line %d: the document has more than %d values, or is nested deeper than %d levels",
+			node.Line, maxValues, maxDepth)
 	}
 	if node.Kind == yamlv3.AliasNode {
 		return r.read(node.Alias, depth+1)
@@ -127,8 +126,8 @@ func scalar(node *yamlv3.Node) (any, error) {
 	text := node.Value
 	if node.Style&yamlv3.TaggedStyle != 0 {
 		if tag := node.ShortTag(); tag != "!!str" {
-			return nil,
-				fmt.Errorf("line %d: a value with the tag %s: write it without", node.Line, tag)
+			return nil, fmt.Errorf(
+				"line %d: a value with the tag %s: write it without", node.Line, tag)
 		}
 		return text, nil
 	}

@@ -126,8 +126,8 @@ func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, 
 	room := i.Usage().MemoryBytes - int64(offset)
 	p, ok := i.Read(offset, uint32(max(0, min(room, limit+1))))
 	if !ok || len(p) == 0 {
-		return nil,
-			fmt.Errorf("%s: a text at address %d is outside the guest's memory", what, offset)
+		return nil, fmt.Errorf(
+			"%s: a text at address %d is outside the guest's memory", what, offset)
 	}
 	end := bytes.IndexByte(p, 0)
 	switch {

@@ -32,15 +32,15 @@ func RequestSize(module *engine.Module, env *abi.Environment, operation string,
 		size += len(part)
 	}
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
-		return 0,
-			&engine.Error{Digest: module.Digest(), Phase: engine.PhaseCall, Function: operation,
-				Cause: engine.CauseLimit,
-				Err: &engine.LimitError{
-					Limit:   abi.LimitRequestBytes,
-					Value:   int64(size),
-					Max:     limit,
-					Setting: "limits.requestSize",
-				}}
+		return 0, &engine.Error{Digest: module.Digest(), Phase: engine.PhaseCall,
+			Function: operation,
+			Cause:    engine.CauseLimit,
+			Err: &engine.LimitError{
+				Limit:   abi.LimitRequestBytes,
+				Value:   int64(size),
+				Max:     limit,
+				Setting: "limits.requestSize",
+			}}
 	}
 	return size, nil
 }

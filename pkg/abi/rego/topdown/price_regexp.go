@@ -70,8 +70,8 @@ type pattern struct {
 
 // priceOf parses a regular expression and returns its properties. An invalid one costs nothing.
 func priceOf(text string) pattern {
-	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err !=
-		nil {
+	err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes)
+	if err != nil {
 		return pattern{err: err}
 	}
 	// These bounds are checked before the expression is parsed.

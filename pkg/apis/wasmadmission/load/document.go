@@ -32,8 +32,8 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 	var document json.RawMessage
 	if yaml.IsJSONBuffer(data) {
 		if err := json.Unmarshal(data, &document); err != nil {
-			return nil,
-				fmt.Errorf("%s begins with { and is not one valid JSON object: %w", k.file, err)
+			return nil, fmt.Errorf(
+				"%s begins with { and is not one valid JSON object: %w", k.file, err)
 		}
 		return document, nil
 	}

@@ -75,8 +75,8 @@ func newCodecs() serializer.CodecFactory {
 // not validate values; use package validation.
 func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	if len(data) > MaxSize {
-		return nil,
-			fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
+		return nil, fmt.Errorf(
+			"the configuration is larger than %d bytes: make it smaller", MaxSize)
 	}
 	object, err := decode(data, configuration)
 	config, _ := object.(*wasmadmission.WasmAdmissionConfiguration)
@@ -120,9 +120,9 @@ func decode(data []byte, k *kind) (runtime.Object, error) {
 func (k *kind) fieldsOf(document []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
-		return nil,
-			fmt.Errorf("%s is not an object: write fields with values, apiVersion and kind first",
-				k.file)
+		return nil, fmt.Errorf(
+			"%s is not an object: write fields with values, apiVersion and kind first",
+			k.file)
 	}
 	err := errors.Join(
 		checkEqual("apiVersion", fields["apiVersion"], v1alpha1.SchemeGroupVersion.String()),

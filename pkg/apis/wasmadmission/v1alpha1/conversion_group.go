@@ -41,8 +41,8 @@ func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, o
 // by name.
 func Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup,
 	out *wasmadmission.PolicyGroup, s conversion.Scope) error {
-	if err := autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in, out, s); err !=
-		nil {
+	err := autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in, out, s)
+	if err != nil {
 		return err
 	}
 	out.Policies = nil
@@ -65,8 +65,8 @@ func Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission
 		return fmt.Errorf("policy group %q is restricted to namespace %q, which %s cannot express",
 			in.Name, in.Namespace, SchemeGroupVersion)
 	}
-	if err := autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in, out, s); err !=
-		nil {
+	err := autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in, out, s)
+	if err != nil {
 		return err
 	}
 	out.Policies = nil

@@ -181,10 +181,9 @@ func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 	case <-tired:
 		return e.good, resultStale, nil
 	case <-ctx.Done():
-		return nil, resultFailed,
-			fmt.Errorf(
-				"the registry has not answered yet, and the lookup continues for a while: %w",
-				context.Cause(ctx))
+		return nil, resultFailed, fmt.Errorf(
+			"the registry has not answered yet, and the lookup continues for a while: %w",
+			context.Cause(ctx))
 	}
 }
 
@@ -204,16 +203,14 @@ func (e *entry) result(how result) ([]byte, result, error) {
 // takeOff starts a lookup, unless the policy has too many.
 func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	if most := a.policy * (1 + queued); a.looks[q.policy] >= most {
-		return nil,
-			fmt.Errorf(
-				"the policy has %d image lookups running or waiting, at most %d are allowed: see capabilities.oci.policyLooks",
-				a.looks[q.policy], most)
+		return nil, fmt.Errorf(
+			"the policy has %d image lookups running or waiting, at most %d are allowed: see capabilities.oci.policyLooks",
+			a.looks[q.policy], most)
 	}
 	if most := a.registry * (1 + queued); a.looks[q.share()] >= most {
-		return nil,
-			fmt.Errorf(
-				"the policy has %d image lookups in %s running or waiting, at most %d are allowed: see capabilities.oci.registryLooks",
-				a.looks[q.share()], q.registry, most)
+		return nil, fmt.Errorf(
+			"the policy has %d image lookups in %s running or waiting, at most %d are allowed: see capabilities.oci.registryLooks",
+			a.looks[q.share()], q.registry, most)
 	}
 	a.looks[q.policy]++
 	a.looks[q.share()]++

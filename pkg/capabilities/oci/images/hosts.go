@@ -57,10 +57,9 @@ func parseHosts(field string, texts []string) (hostPatterns, error) {
 			p.name, p.below = rest, true
 		}
 		if (p.name == "" && !p.below) || strings.Contains(p.name, "*") {
-			return nil,
-				fmt.Errorf(
-					"%s: %.200q is not a host pattern: write host, host:port, *.example.com or *",
-					field, text)
+			return nil, fmt.Errorf(
+				"%s: %.200q is not a host pattern: write host, host:port, *.example.com or *",
+				field, text)
 		}
 		all = append(all, p)
 	}

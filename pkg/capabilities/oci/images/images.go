@@ -194,11 +194,10 @@ func (i *Images) ask(ctx context.Context, policy, operation, image string,
 		return nil, resultFailed, asShortage(err)
 	}
 	if !i.named.match("https", host) {
-		return nil, resultDenied,
-			asShortage(
-				forbid(
-					"image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
-						"to capabilities.oci.registries of the configuration", image, host, host))
+		return nil, resultDenied, asShortage(
+			forbid(
+				"image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
+					"to capabilities.oci.registries of the configuration", image, host, host))
 	}
 	q := question{policy: policy, registry: host, key: i.key(operation, request)}
 	if known := i.answers.known(q.key); known != nil {

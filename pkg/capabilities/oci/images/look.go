@@ -231,9 +231,9 @@ func (m *manifest) platform() (string, error) {
 			continue
 		}
 		if err := d.Digest.Validate(); err != nil || d.Digest.Algorithm() != digest.SHA256 {
-			return "",
-				fmt.Errorf("the index names an image by digest %.100q: only SHA-256 is supported",
-					d.Digest)
+			return "", fmt.Errorf(
+				"the index names an image by digest %.100q: only SHA-256 is supported",
+				d.Digest)
 		}
 		return d.Digest.String(), nil
 	}

@@ -89,10 +89,9 @@ func parseVerify(operation string, payload []byte, checker verification.Checker)
 		return nil, fmt.Errorf("the policy's demands on the image: %w", err)
 	}
 	if config.Keyless() && checker.TrustRoot() == "" {
-		return nil,
-			fmt.Errorf(
-				"the policy demands a signature by an identity: %w to verify certificates by: set verification.trustRoot",
-				verification.ErrNoTrustRoot)
+		return nil, fmt.Errorf(
+			"the policy demands a signature by an identity: %w to verify certificates by: set verification.trustRoot",
+			verification.ErrNoTrustRoot)
 	}
 	return func(ctx context.Context, artifact verification.Artifact,
 		candidates iter.Seq2[*verification.Candidate, error]) error {
@@ -109,8 +108,8 @@ func parseRequest(operation string, payload []byte) (*verifyRequest, error) {
 		var outer map[string]json.RawMessage
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(payload, &outer); err != nil ||
 			len(outer) != 1 {
-			return nil,
-				fmt.Errorf("the payload is not a request to verify an image in one way: %w", err)
+			return nil, fmt.Errorf(
+				"the payload is not a request to verify an image in one way: %w", err)
 		}
 		for way, payload = range outer {
 		}
@@ -155,9 +154,8 @@ func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 		s := verification.Signature{Kind: verification.KindGitHubAction, Owner: r.Owner}
 		if r.Repo != nil {
 			if s.Repo = *r.Repo; s.Repo == "" {
-				return nil,
-					errors.New(
-						"repo: is empty: write a name, or leave it out if all repositories of the owner are meant")
+				return nil, errors.New(
+					"repo: is empty: write a name, or leave it out if all repositories of the owner are meant")
 			}
 		}
 		if r.Owner != "" {
@@ -176,9 +174,8 @@ func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 func (r *verifyRequest) byCertificate(checker verification.Checker) (judge, error) {
 	switch {
 	case len(r.Certificate) == 0:
-		return nil,
-			errors.New(
-				"certificate: is missing: write the certificate that must have signed, in PEM, as an array of bytes")
+		return nil, errors.New(
+			"certificate: is missing: write the certificate that must have signed, in PEM, as an array of bytes")
 	case r.RequireRekorBundle == nil:
 		return nil, errors.New("require_rekor_bundle: is missing: write true or false")
 	}

@@ -45,10 +45,9 @@ func expand(image string) (host, uri string, err error) {
 		rest = "library/" + rest
 	}
 	if !validHost.MatchString(host) {
-		return "", "",
-			fmt.Errorf(
-				"image %.200q: %.100q is not a host: write [host[:port]/]repository[:tag][@digest]",
-				image, host)
+		return "", "", fmt.Errorf(
+			"image %.200q: %.100q is not a host: write [host[:port]/]repository[:tag][@digest]",
+			image, host)
 	}
 	return host, "registry://" + host + "/" + rest, nil
 }

@@ -72,10 +72,9 @@ func added(directory string, others []onDisk, compile func() error) (onDisk, err
 		return slices.Contains(others, f)
 	})
 	if len(left) != 1 || len(files) != len(others)+1 {
-		return onDisk{},
-			fmt.Errorf(
-				"there are %d files after a compilation, %d of which are new, expected %d and 1",
-				len(files), len(left), len(others)+1)
+		return onDisk{}, fmt.Errorf(
+			"there are %d files after a compilation, %d of which are new, expected %d and 1",
+			len(files), len(left), len(others)+1)
 	}
 	return left[0], nil
 }

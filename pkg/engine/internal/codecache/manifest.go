@@ -81,8 +81,8 @@ func newManifest(key Key, directory string, files []onDisk) (*manifest, error) {
 		}
 	}
 	for d := range directories {
-		if err := safefile.SyncDirectory(filepath.Join(directory, filepath.FromSlash(d))); err !=
-			nil {
+		err := safefile.SyncDirectory(filepath.Join(directory, filepath.FromSlash(d)))
+		if err != nil {
 			return nil, err
 		}
 	}

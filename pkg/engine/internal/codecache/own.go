@@ -34,9 +34,9 @@ func own(directory string) (*os.File, error) {
 	path := filepath.Join(directory, lockName)
 	lock, err := safefile.Lock(path)
 	if errors.Is(err, safefile.ErrLocked) {
-		return nil,
-			fmt.Errorf("%s is in use by another process or another cache of this one: it holds %s",
-				directory, path)
+		return nil, fmt.Errorf(
+			"%s is in use by another process or another cache of this one: it holds %s",
+			directory, path)
 	}
 	return lock, err
 }

@@ -170,8 +170,8 @@ func toManifest(change func(path string) error) func(stored) error {
 }
 
 func replaceByLink(path string) error {
-	if err := os.Rename(path, filepath.Dir(filepath.Dir(filepath.Dir(path)))+"/elsewhere"); err !=
-		nil {
+	err := os.Rename(path, filepath.Dir(filepath.Dir(filepath.Dir(path)))+"/elsewhere")
+	if err != nil {
 		return err
 	}
 	return os.Symlink("../../elsewhere", path)

@@ -72,10 +72,9 @@ func NewImage(size uint64, budget *Budget, segments ...Segment) (*Image, error) 
 	stored := uint64(0)
 	for i, s := range segments {
 		if s.Offset > size || uint64(len(s.Data)) > size-s.Offset {
-			return nil,
-				fmt.Errorf(
-					"image: segment %d (offset %d, length %d) ends beyond the size of %d bytes",
-					i, s.Offset, len(s.Data), size)
+			return nil, fmt.Errorf(
+				"image: segment %d (offset %d, length %d) ends beyond the size of %d bytes",
+				i, s.Offset, len(s.Data), size)
 		}
 		if n := trimZeros(s.Data); n > 0 {
 			stored = max(stored, roundUp(s.Offset+n, chunk))

@@ -126,8 +126,8 @@ func (f entryFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) 
 			return nil, 0, fmt.Errorf("read /proc/self/pagemap: %w", err)
 		}
 		if read == 0 {
-			return nil, 0,
-				fmt.Errorf("read /proc/self/pagemap: %d bytes are missing", len(raw)-done)
+			return nil, 0, fmt.Errorf(
+				"read /proc/self/pagemap: %d bytes are missing", len(raw)-done)
 		}
 		done += read
 	}

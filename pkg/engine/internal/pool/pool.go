@@ -131,9 +131,9 @@ type Stats struct {
 func New[T any](o Options[T]) (*Pool[T], error) {
 	switch {
 	case o.Max < 1:
-		return nil,
-			fmt.Errorf("a pool of at most %d values serves nobody: the maximum must be positive",
-				o.Max)
+		return nil, fmt.Errorf(
+			"a pool of at most %d values serves nobody: the maximum must be positive",
+			o.Max)
 	case o.MaxWaiters < 0:
 		return nil, fmt.Errorf("a pool cannot have at most %d waiters", o.MaxWaiters)
 	case o.Make == nil:

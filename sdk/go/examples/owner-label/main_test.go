@@ -47,9 +47,8 @@ func TestPolicy(t *testing.T) {
 	if err != nil || !response.Accepted || len(response.Warnings) != 1 {
 		t.Errorf("got %+v, %v", response, err)
 	}
-	if want := `{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"owner":"ann"},"name":"web"},"spec":{"priority":9007199254740993}}`; string(
-		response.MutatedObject) !=
-		want {
+	want := `{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"owner":"ann"},"name":"web"},"spec":{"priority":9007199254740993}}`
+	if string(response.MutatedObject) != want {
 		t.Errorf("the object has become %s", response.MutatedObject)
 	}
 

@@ -165,26 +165,24 @@ func TestCalls(t *testing.T) {
 			`"h"`, `{"ips":["1.2.3.4"]}`, []string{"1.2.3.4"}},
 		{
 			"certificate alone", func() (any, error) {
-				return nil,
-					certificate.Verify(certificate.Certificate{
-						Encoding: certificate.PEM,
-						Data:     []byte{1},
-					}, certificate.Options{})
+				return nil, certificate.Verify(certificate.Certificate{
+					Encoding: certificate.PEM,
+					Data:     []byte{1},
+				}, certificate.Options{})
 			},
 			"crypto/v1/is_certificate_trusted",
 			`{"cert":{"encoding":"Pem","data":[1]},"cert_chain":null}`,
 			`{"trusted":true,"reason":""}`, nil,
 		}, {
 			"certificate with all", func() (any, error) {
-				return nil,
-					certificate.Verify(certificate.Certificate{
-						Encoding: certificate.DER,
-						Data:     []byte{1},
-					}, certificate.Options{
-						Chain: []certificate.Certificate{{
-							Encoding: certificate.DER, Data: []byte{2},
-						}},
-						Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)})
+				return nil, certificate.Verify(certificate.Certificate{
+					Encoding: certificate.DER,
+					Data:     []byte{1},
+				}, certificate.Options{
+					Chain: []certificate.Certificate{{
+						Encoding: certificate.DER, Data: []byte{2},
+					}},
+					Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)})
 			},
 			"crypto/v1/is_certificate_trusted",
 			`{"cert":{"encoding":"Der","data":[1]},"cert_chain":[{"encoding":"Der","data":[2]}],"not_after":"2026-01-02T03:04:05Z"}`,

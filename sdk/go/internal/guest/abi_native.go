@@ -33,9 +33,8 @@ func WithHost(h Host, run func()) {
 
 func hostCall(binding, namespace, operation string, payload []byte) ([]byte, error) {
 	if host == nil {
-		return nil,
-			HostError(
-				"host calls need a host: run the policy in WebAssembly, or in a test with policytest")
+		return nil, HostError(
+			"host calls need a host: run the policy in WebAssembly, or in a test with policytest")
 	}
 	answer, err := host(binding, namespace, operation, payload)
 	if err != nil {
