@@ -37,8 +37,10 @@ const (
 type result struct {
 	// latencies are the latencies of all requests, as the client sees them.
 	latencies []time.Duration
-	// cpu is the processor time of all requests.
+	// cpu is the processor time of all requests, without that of the server's collector.
 	cpu time.Duration
+	// garbage is the number of bytes that the server allocated for all requests.
+	garbage float64
 }
 
 // measure runs batches of all configurations of all servers in turns, and returns the results of
@@ -69,14 +71,20 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 			}
 			into.latencies = append(into.latencies, measured.latencies...)
 			into.cpu += measured.cpu
+			into.garbage += measured.garbage
 		}
 	}
 	return results, nil
 }
 
-// batch creates Pods one after another and measures that. Then it deletes them.
+// batch creates Pods one after another and measures that. Then it deletes them, and the server
+// collects its garbage.
 func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	pods := b.client.CoreV1().Pods(namespace)
+	allocatedBefore, err := b.heap.Allocated(ctx)
+	if err != nil {
+		return result{}, err
+	}
 	before, err := b.processorTime()
 	if err != nil {
 		return result{}, err
@@ -94,9 +102,17 @@ func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	r.cpu = after - before
-	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
+	allocated, err := b.heap.Allocated(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	r.cpu, r.garbage = after-before, allocated.Bytes-allocatedBefore.Bytes
+	err = pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
 		metav1.ListOptions{})
+	if err != nil {
+		return result{}, err
+	}
+	return r, b.heap.Collect(ctx)
 }
 
 // processorTime returns the total processor time of the processes.

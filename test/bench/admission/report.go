@@ -27,15 +27,20 @@ import (
 // added is the cost that configurations add to a request, by name.
 type added struct{ p50, cpu map[string]time.Duration }
 
-// report prints the figures of a server. Latencies are quantiles over all requests. Processor time
-// is the mean over all batches. A garbage collection only falls into one batch of several, but
-// serves all of them, and a median would hide it.
+// report prints the figures of a server. Latencies are quantiles over all requests, while the
+// server's collector did not run. Processor time is the mean over all batches, with what the
+// collector takes for their garbage.
 func (b *bench) report(results []result) added {
 	requests := time.Duration(rounds * batch)
+	figure.Print(b.prefix+"collector_us_per_mib", microseconds(b.heap.Price(1<<20)), "us")
+	for n := range results {
+		results[n].cpu += b.heap.Price(results[n].garbage)
+	}
 	none := results[0]
 	figure.Print(b.prefix+"p50_ms_none", milliseconds(none.quantile(50)), "ms")
 	figure.Print(b.prefix+"p99_ms_none", milliseconds(none.quantile(99)), "ms")
 	figure.Print(b.prefix+"cpu_us_none", microseconds(none.cpu/requests), "us")
+	figure.Print(b.prefix+"garbage_kib_none", none.garbage/float64(requests)/1024, "KiB")
 	sum := added{map[string]time.Duration{}, map[string]time.Duration{}}
 	for n, c := range b.configurations[1:] {
 		r := results[n+1]
@@ -45,6 +50,8 @@ func (b *bench) report(results []result) added {
 		figure.Print(b.prefix+"added_p99_ms_"+c.name,
 			milliseconds(r.quantile(99)-none.quantile(99)), "ms")
 		figure.Print(b.prefix+"added_cpu_us_"+c.name, microseconds(sum.cpu[c.name]), "us")
+		figure.Print(b.prefix+"added_garbage_kib_"+c.name,
+			(r.garbage-none.garbage)/float64(requests)/1024, "KiB")
 	}
 	return sum
 }

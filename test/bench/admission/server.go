@@ -31,6 +31,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/bench/garbage"
 	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
@@ -43,6 +44,7 @@ type bench struct {
 	configurations []configuration
 
 	server *harness.Server
+	heap   *garbage.Heap
 	// hooks is nil if no configuration has webhooks.
 	hooks *webhooks
 	// policyServer is Kubewarden's policy-server, or nil if there is none.
@@ -95,9 +97,11 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 		Binary:          binary,
 		FeatureGate:     true,
 		AdmissionConfig: config,
+		Wrapper:         garbage.Wrapper,
 	}); err != nil {
 		return err
 	}
+	b.heap = garbage.NewHeap(b.server)
 	b.client = b.server.Clientset()
 	for _, c := range b.configurations {
 		namespace := &corev1.Namespace{

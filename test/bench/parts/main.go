@@ -16,7 +16,8 @@ limitations under the License.
 
 // Command parts measures what one policy adds to the creation of a Pod on the real kube-apiserver,
 // and where. It subtracts a CPU profile of requests without policies from one of requests that a
-// policy evaluates. With BASELINE=PATH, it measures another kube-apiserver in turns with the one of
+// policy evaluates. The server's collector runs between measurements, and the cost of the garbage
+// is computed. With BASELINE=PATH, it measures another kube-apiserver in turns with the one of
 // this repository, under names with the prefix baseline_.
 package main
 
@@ -35,6 +36,7 @@ import (
 	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/bench/garbage"
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
@@ -84,6 +86,7 @@ func run(ctx context.Context) (err error) {
 // server is a kube-apiserver and its measurements, by namespace.
 type server struct {
 	*harness.Server
+	heap                      *garbage.Heap
 	binary, prefix, directory string
 	pod                       *corev1.Pod
 	measured                  map[string]*measurement
@@ -117,9 +120,11 @@ func (s *server) start(ctx context.Context) (err error) {
 		Binary:          s.binary,
 		FeatureGate:     true,
 		AdmissionConfig: config,
+		Wrapper:         garbage.Wrapper,
 	}); err != nil {
 		return err
 	}
+	s.heap = garbage.NewHeap(s.Server)
 	for _, name := range namespaces {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if _, err := s.Clientset().CoreV1().Namespaces().

@@ -29,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+	"github.com/wasm-admission/wasm-admission/test/bench/garbage"
 )
 
 // parts are the parts that samples of the profile are assigned to, by function. From the innermost
@@ -65,20 +66,21 @@ type measurement struct {
 	cpu      time.Duration
 	// parts are times in microseconds, by name.
 	parts map[string]float64
-	// counters are the increases of the server's own counters.
-	waited, bytes, pieces float64
+	// waited is the time in seconds that evaluations waited for an instance.
+	waited  float64
+	garbage garbage.Allocated
 }
 
-const (
-	waitSeconds = "apiserver_wasm_admission_instance_wait_duration_seconds_sum"
-	allocated   = "go_memstats_alloc_bytes_total"
-	allocations = "go_memstats_mallocs_total"
-)
+const waitSeconds = "apiserver_wasm_admission_instance_wait_duration_seconds_sum"
 
 // measure creates Pods while it takes a profile, and then deletes them.
 func (s *server) measure(ctx context.Context, namespace string, counts bool) error {
 	pods := s.Clientset().CoreV1().Pods(namespace)
-	before, err := s.counters(ctx)
+	waitedBefore, err := s.waited(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := s.heap.Allocated(ctx)
 	if err != nil {
 		return err
 	}
@@ -112,19 +114,27 @@ func (s *server) measure(ctx context.Context, namespace string, counts bool) err
 			if err != nil {
 				return err
 			}
-			after, err := s.counters(ctx)
+			after, err := s.heap.Allocated(ctx)
+			if err != nil {
+				return err
+			}
+			waited, err := s.waited(ctx)
 			if err != nil {
 				return err
 			}
 			m.cpu += end - start
-			m.waited += after[waitSeconds] - before[waitSeconds]
-			m.bytes += after[allocated] - before[allocated]
-			m.pieces += after[allocations] - before[allocations]
+			m.waited += waited - waitedBefore
+			m.garbage.Bytes += after.Bytes - before.Bytes
+			m.garbage.Pieces += after.Pieces - before.Pieces
 			if err := m.add(ctx, s.directory, a.profile); err != nil {
 				return err
 			}
-			return pods.DeleteCollection(ctx,
-				metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+			if err := pods.DeleteCollection(ctx,
+				metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
+				metav1.ListOptions{}); err != nil {
+				return err
+			}
+			return s.heap.Collect(ctx)
 		default:
 			pod := s.pod.DeepCopy()
 			pod.Name = fmt.Sprintf("pod-%d", m.requests)
@@ -186,22 +196,18 @@ func containsAny(text string, all []string) bool {
 	return false
 }
 
-// counters reads the server's counters.
-func (s *server) counters(ctx context.Context) (map[string]float64, error) {
+// waited returns the time in seconds that evaluations have waited for an instance so far.
+func (s *server) waited(ctx context.Context) (float64, error) {
 	metrics, err := s.Metrics(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	counters := map[string]float64{}
 	for line := range strings.Lines(metrics) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if name == waitSeconds || name == allocated || name == allocations {
-			if counters[name], err = strconv.ParseFloat(value, 64); err != nil {
-				return nil, fmt.Errorf("metric %s: %w", name, err)
-			}
+		if value, found := strings.CutPrefix(line, waitSeconds+" "); found {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
 		}
 	}
-	return counters, nil
+	return 0, nil
 }
 
 // report prints the difference between requests with and without a policy.
@@ -215,16 +221,22 @@ func (s *server) report() {
 		figure.Print(s.prefix+"part_"+p.name+"_us",
 			added(func(m *measurement) float64 { return m.parts[p.name] }), "us")
 	}
-	for _, name := range []string{collector, rest} {
-		figure.Print(s.prefix+"part_"+name+"_us",
-			added(func(m *measurement) float64 { return m.parts[name] }), "us")
-	}
+	figure.Print(s.prefix+"part_"+rest+"_us",
+		added(func(m *measurement) float64 { return m.parts[rest] }), "us")
+	figure.Print(s.prefix+"part_"+collector+"_us", added(func(m *measurement) float64 {
+		return m.parts[collector] + s.price(m)
+	}), "us")
 	figure.Print(s.prefix+"part_waiting_us",
 		1e6*added(func(m *measurement) float64 { return m.waited }), "us")
 	figure.Print(s.prefix+"part_all_us",
-		added(func(m *measurement) float64 { return figure.Microseconds(m.cpu) }), "us")
-	figure.Print(s.prefix+"garbage_bytes", added(func(m *measurement) float64 { return m.bytes }),
-		"bytes")
-	figure.Print(s.prefix+"garbage_pieces", added(func(m *measurement) float64 { return m.pieces }),
-		"allocations")
+		added(func(m *measurement) float64 { return figure.Microseconds(m.cpu) + s.price(m) }), "us")
+	figure.Print(s.prefix+"garbage_bytes",
+		added(func(m *measurement) float64 { return m.garbage.Bytes }), "bytes")
+	figure.Print(s.prefix+"garbage_pieces",
+		added(func(m *measurement) float64 { return m.garbage.Pieces }), "allocations")
+}
+
+// price returns the microseconds that the collector takes for the garbage of a measurement.
+func (s *server) price(m *measurement) float64 {
+	return figure.Microseconds(s.heap.Price(m.garbage.Bytes))
 }
