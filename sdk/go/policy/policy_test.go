@@ -132,10 +132,8 @@ func TestRequest(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(seen, want) {
 		t.Errorf("%v: got %+v, want %+v", err, seen, want)
 	}
-	if _, err = guest.Call("validate",
-		[]byte(
-			`{"request":{"new":[1],"userInfo":null,"kind":null,"options":null},"settings":{}}`)); err !=
-		nil {
+	nulls := `{"request":{"new":[1],"userInfo":null,"kind":null,"options":null},"settings":{}}`
+	if _, err = guest.Call("validate", []byte(nulls)); err != nil {
 		t.Error(err)
 	}
 	if !reflect.DeepEqual(seen, &Request{}) {
@@ -202,11 +200,34 @@ func TestPartialObjectMetadata(t *testing.T) {
 	}
 	for text, wantErr := range map[string]string{
 		`[]`:                             "decode the request's object: unexpected '['",
-		`{"metadata":{"labels":{"a":1}}`: "decode the request's object: json: cannot unmarshal number",
+		`{"metadata":{"labels":{"a":1}}`: "decode the request's object: metadata.labels: json: cannot unmarshal number",
 		`{"metadata":{}`:                 "decode the request's object: unexpected end",
 	} {
 		_, err = Object[PartialObjectMetadata](&Request{Object: json.RawMessage(text)})
 		expect(t, nil, err, "", wantErr)
+	}
+}
+
+func TestObjectMetaIsReadAsByEncodingJSON(t *testing.T) {
+	for _, text := range []string{
+		`null`,
+		`{}`,
+		`{"name":"a","generateName":"b-","namespace":"c","labels":{"a":"\u0041\n","":"é"},
+			"managedFields":[{"fieldsV1":{"f:metadata":{".":{},"name":"not this"}}}],
+			"annotations":{"b":"{\"c\":1}"},"finalizers":["x","y"],
+			"deletionTimestamp":"2026-01-01T00:00:00Z"}`,
+		`{"name":null,"labels":null,"annotations":{},"deletionTimestamp":null}`,
+		`{"labels":{"a":null,"b":"1","b":"2"},"finalizers":[null]}`,
+	} {
+		type fields ObjectMeta
+		var got ObjectMeta
+		var want fields
+		if err := errors.Join(got.decode([]byte(text)), json.Unmarshal([]byte(text), &want)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if !reflect.DeepEqual(got, ObjectMeta(want)) {
+			t.Errorf("%s: got %+v, want %+v", text, got, want)
+		}
 	}
 }
 

@@ -135,7 +135,7 @@ func (p *PartialObjectMetadata) decode(text []byte) error {
 		case "kind":
 			p.Kind, err = jsontext.String(value)
 		case "metadata":
-			err = jsontext.Decode(value, &p.Metadata)
+			err = p.Metadata.decode(value)
 		}
 		return err
 	})
@@ -151,6 +151,39 @@ type ObjectMeta struct {
 	Finalizers   []string          `json:"finalizers"`
 	// DeletionTimestamp is set if the object is being deleted, in RFC 3339.
 	DeletionTimestamp *string `json:"deletionTimestamp"`
+}
+
+// decode reads the metadata without encoding/json, which would read the managed fields twice to skip
+// them.
+func (m *ObjectMeta) decode(text []byte) error {
+	if jsontext.IsNull(text) {
+		return nil
+	}
+	return jsontext.Members(text, func(name string, value []byte) (err error) {
+		switch name {
+		case "name":
+			m.Name, err = jsontext.String(value)
+		case "generateName":
+			m.GenerateName, err = jsontext.String(value)
+		case "namespace":
+			m.Namespace, err = jsontext.String(value)
+		case "labels":
+			m.Labels, err = jsontext.StringMap(value)
+		case "annotations":
+			m.Annotations, err = jsontext.StringMap(value)
+		case "finalizers":
+			m.Finalizers, err = jsontext.Strings(value)
+		case "deletionTimestamp":
+			if !jsontext.IsNull(value) {
+				m.DeletionTimestamp = new("")
+				*m.DeletionTimestamp, err = jsontext.String(value)
+			}
+		}
+		if err != nil {
+			err = fmt.Errorf("metadata.%s: %w", name, err)
+		}
+		return err
+	})
 }
 
 // read reads the request that begins at a position of a review, and returns its end.

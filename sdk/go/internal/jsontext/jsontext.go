@@ -19,7 +19,7 @@ limitations under the License.
 // twice to skip it.
 //
 // The package trusts the text that it skips to be JSON, because hosts send nothing else. The parts
-// that a policy needs are decoded by encoding/json, which finds errors.
+// that a policy needs are read as what they must be, most of them by encoding/json.
 package jsontext
 
 import (
@@ -155,6 +155,18 @@ func Strings(text []byte) (list []string, err error) {
 	return list, Elements(text, func(value []byte) error {
 		s, err := String(value)
 		list = append(list, s)
+		return err
+	})
+}
+
+// StringMap returns the object in text, whose values are strings. null is nil.
+func StringMap(text []byte) (map[string]string, error) {
+	if IsNull(text) {
+		return nil, nil
+	}
+	all := map[string]string{}
+	return all, Members(text, func(name string, value []byte) (err error) {
+		all[name], err = String(value)
 		return err
 	})
 }
