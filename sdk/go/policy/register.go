@@ -84,15 +84,15 @@ func readReview[S any](review []byte,
 	request func(review []byte, at int) (end int, err error)) (settings S, err error) {
 	var text []byte
 	requested := false
-	end, err := jsontext.Walk(review, 0, func(name string, at int) (end int, err error) {
-		if name == "request" {
+	end, err := jsontext.Walk(review, 0, func(name []byte, at int) (end int, err error) {
+		if string(name) == "request" {
 			requested = true
 			if end, err = request(review, at); err != nil {
 				err = fmt.Errorf("request: %w", err)
 			}
 			return end, err
 		}
-		if end, err = jsontext.Skip(review, at); err == nil && name == "settings" {
+		if end, err = jsontext.Skip(review, at); err == nil && string(name) == "settings" {
 			text = review[at:end]
 		}
 		return end, err

@@ -128,8 +128,8 @@ type PartialObjectMetadata struct {
 }
 
 func (p *PartialObjectMetadata) decode(text []byte) error {
-	return jsontext.Members(text, func(name string, value []byte) (err error) {
-		switch name {
+	return jsontext.Members(text, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "apiVersion":
 			p.APIVersion, err = jsontext.String(value)
 		case "kind":
@@ -159,8 +159,8 @@ func (m *ObjectMeta) decode(text []byte) error {
 	if jsontext.IsNull(text) {
 		return nil
 	}
-	return jsontext.Members(text, func(name string, value []byte) (err error) {
-		switch name {
+	return jsontext.Members(text, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "name":
 			m.Name, err = jsontext.String(value)
 		case "generateName":
@@ -188,7 +188,7 @@ func (m *ObjectMeta) decode(text []byte) error {
 
 // read reads the request that begins at a position of a review, and returns its end.
 func (r *Request) read(review []byte, at int) (end int, err error) {
-	return jsontext.Walk(review, at, func(name string, at int) (int, error) {
+	return jsontext.Walk(review, at, func(name []byte, at int) (int, error) {
 		end, err := jsontext.Skip(review, at)
 		if err == nil {
 			err = r.set(name, review[at:end])
@@ -201,8 +201,8 @@ func (r *Request) read(review []byte, at int) (end int, err error) {
 }
 
 // set sets the field with a name. It ignores unknown names.
-func (r *Request) set(name string, value []byte) (err error) {
-	switch name {
+func (r *Request) set(name, value []byte) (err error) {
+	switch string(name) {
 	case "uid":
 		r.UID, err = jsontext.String(value)
 	case "kind":
@@ -259,8 +259,8 @@ func decodeName(text []byte, last string, group, version, lastValue *string) err
 	if jsontext.IsNull(text) {
 		return nil
 	}
-	return jsontext.Members(text, func(name string, value []byte) (err error) {
-		switch name {
+	return jsontext.Members(text, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "group":
 			*group, err = jsontext.String(value)
 		case "version":
@@ -276,8 +276,8 @@ func (u *UserInfo) decode(text []byte) error {
 	if jsontext.IsNull(text) {
 		return nil
 	}
-	return jsontext.Members(text, func(name string, value []byte) (err error) {
-		switch name {
+	return jsontext.Members(text, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "username":
 			u.Username, err = jsontext.String(value)
 		case "uid":
@@ -289,8 +289,8 @@ func (u *UserInfo) decode(text []byte) error {
 				return nil
 			}
 			u.Extra = map[string][]string{}
-			err = jsontext.Members(value, func(key string, values []byte) (err error) {
-				u.Extra[key], err = jsontext.Strings(values)
+			err = jsontext.Members(value, func(key, values []byte) (err error) {
+				u.Extra[string(key)], err = jsontext.Strings(values)
 				return err
 			})
 		}

@@ -24,19 +24,20 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"math/bits"
 )
 
 var errUnexpectedEnd = errors.New("unexpected end of JSON input")
 
 // Members calls a function for each member of the object in text, with the member's name and the
-// text of its value.
-func Members(text []byte, member func(name string, value []byte) error) error {
+// text of its value. The function must not keep the name, which may be a part of text.
+func Members(text []byte, member func(name, value []byte) error) error {
 	return whole(text, func() (int, error) {
-		return Walk(text, 0, func(name string, at int) (end int, err error) {
+		return Walk(text, 0, func(name []byte, at int) (end int, err error) {
 			if end, err = Skip(text, at); err != nil {
 				return 0, err
 			}
@@ -59,15 +60,15 @@ func Elements(text []byte, element func(value []byte) error) error {
 
 // Walk reads the object that begins at a position and returns its end. It calls a function for each
 // member, with its name and the position of its value. The function must read the value and return
-// its end.
+// its end, and must not keep the name.
 func Walk(text []byte, at int,
-	member func(name string, at int) (end int, err error)) (end int, err error) {
+	member func(name []byte, at int) (end int, err error)) (end int, err error) {
 	return each(text, at, '{', '}', func(at int) (int, error) {
 		end, err := Skip(text, at)
 		if err != nil {
 			return 0, err
 		}
-		name, err := String(text[at:end])
+		name, err := content(text[at:end])
 		if err != nil {
 			return 0, fmt.Errorf("the name of a member: %w", err)
 		}
@@ -132,6 +133,12 @@ func unexpected(text []byte, at int) error {
 
 // String returns the string in text. null is "".
 func String(text []byte) (string, error) {
+	b, err := content(text)
+	return string(b), err
+}
+
+// content returns the content of the string in text, without a copy if nothing is escaped.
+func content(text []byte) ([]byte, error) {
 	plain := len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"'
 	for _, c := range text {
 		if c == '\\' || c < ' ' || c > '~' {
@@ -140,11 +147,11 @@ func String(text []byte) (string, error) {
 		}
 	}
 	if plain {
-		return string(text[1 : len(text)-1]), nil
+		return text[1 : len(text)-1], nil
 	}
 	var s string
 	err := json.Unmarshal(text, &s)
-	return s, err
+	return []byte(s), err
 }
 
 // Strings returns the array of strings in text. null is nil.
@@ -165,8 +172,8 @@ func StringMap(text []byte) (map[string]string, error) {
 		return nil, nil
 	}
 	all := map[string]string{}
-	return all, Members(text, func(name string, value []byte) (err error) {
-		all[name], err = String(value)
+	return all, Members(text, func(name, value []byte) (err error) {
+		all[string(name)], err = String(value)
 		return err
 	})
 }
@@ -229,60 +236,109 @@ func Skip(text []byte, at int) (end int, err error) {
 	}
 	switch text[at] {
 	case '"':
-		return skipString(text, at)
+		end = skipString(text, at)
 	case '{', '[':
-		return skipBrackets(text, at)
+		end = skipBrackets(text, at)
+	default:
+		if end = skipScalar(text, at); end == at {
+			return 0, unexpected(text, at)
+		}
 	}
-	start := at
-	for at < len(text) && strings.IndexByte(",:]}{[\" \n\r\t", text[at]) < 0 {
-		at++
+	if end > len(text) {
+		return 0, errUnexpectedEnd
 	}
-	if at == start {
-		return 0, unexpected(text, at)
-	}
-	return at, nil
+	return end, nil
 }
 
-func skipBrackets(text []byte, at int) (end int, err error) {
-	for depth := 0; at < len(text); {
-		c := text[at]
-		if c == '"' {
-			if at, err = skipString(text, at); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		at++
-		// Braces and brackets differ only in this bit, and most other characters are below them.
-		if c < '[' {
-			continue
-		}
-		switch c | 0x20 {
-		case '{':
-			depth++
-		case '}':
-			if depth--; depth == 0 {
-				return at, nil
-			}
+// skipScalar returns the end of the number, boolean or null at a position.
+func skipScalar(text []byte, at int) int {
+	for ; at < len(text); at++ {
+		switch text[at] {
+		case ',', ':', ']', '}', '{', '[', '"', ' ', '\n', '\r', '\t':
+			return at
 		}
 	}
-	return 0, errUnexpectedEnd
+	return at
 }
 
-func skipString(text []byte, at int) (end int, err error) {
-	for at++; ; {
-		quote := bytes.IndexByte(text[at:], '"')
-		if quote < 0 {
-			return 0, errUnexpectedEnd
+// Go's WebAssembly is slow at calls and at jumps, and a loop over bytes is full of jumps. The
+// following functions look at eight bytes at a time.
+const (
+	// ones times a byte is eight of that byte. highs are the highest bits of eight bytes.
+	ones, highs = 0x0101010101010101, 0x8080808080808080
+	eight       = 8
+)
+
+// zeros returns the highest bit of each of eight bytes that is zero.
+func zeros(word uint64) uint64 { return ^(word&^highs + ^uint64(highs) | word) & highs }
+
+// skipBrackets returns the end of the object or array at a position, or more than the length of
+// text if there is none.
+func skipBrackets(text []byte, at int) int {
+	depth := 0
+	quoted := uint64(0) // highs within a string
+	for at < len(text) {
+		rest := text[at:]
+		for len(rest) >= eight {
+			word := binary.LittleEndian.Uint64(rest)
+			// The bit of a byte is set in inside if the number of quotes up to it is odd.
+			inside := zeros(word ^ ones*'"')
+			inside ^= inside << 8
+			inside ^= inside << 16
+			inside ^= inside << 32
+			inside ^= quoted
+			// Braces and brackets differ only in this bit.
+			braces := word | ones*0x20
+			closed := bits.OnesCount64(zeros(braces^ones*'}') &^ inside)
+			endsHere := uint64(depth-closed-1) & (1 << 63) // if depth <= closed
+			if endsHere|zeros(word^ones*'\\') != 0 {
+				break
+			}
+			depth += bits.OnesCount64(zeros(braces^ones*'{')&^inside) - closed
+			quoted = inside >> 63 * highs
+			rest = rest[eight:]
 		}
-		at += quote + 1
-		// A quote ends the string unless it is escaped. The loop ends at the opening quote.
-		escapes := 0
-		for text[at-2-escapes] == '\\' {
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return at, nil
+		at = len(text) - len(rest)
+		// There is an escape, or the end may be here.
+		for end := min(at+eight, len(text)); at < end; at++ {
+			switch c := text[at]; {
+			case c == '"':
+				quoted ^= highs
+			case quoted != 0:
+				if c == '\\' {
+					at++
+				}
+			case c|0x20 == '{':
+				depth++
+			case c|0x20 == '}':
+				if depth--; depth == 0 {
+					return at + 1
+				}
+			}
 		}
 	}
+	return len(text) + 1
+}
+
+// skipString returns the end of the string at a position, or more than the length of text if there
+// is none.
+func skipString(text []byte, at int) int {
+	for at++; at < len(text); at++ {
+		if len(text)-at >= eight {
+			word := binary.LittleEndian.Uint64(text[at:])
+			found := zeros(word^ones*'"') | zeros(word^ones*'\\')
+			if found == 0 {
+				at += eight - 1
+				continue
+			}
+			at += bits.TrailingZeros64(found) / 8
+		}
+		switch text[at] {
+		case '"':
+			return at + 1
+		case '\\':
+			at++
+		}
+	}
+	return len(text) + 1
 }

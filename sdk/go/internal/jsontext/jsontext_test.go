@@ -55,8 +55,8 @@ func TestMembers(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.40s", tc.text), func(t *testing.T) {
 			var members []string
-			err := Members([]byte(tc.text), func(name string, value []byte) error {
-				members = append(members, name+"="+string(value))
+			err := Members([]byte(tc.text), func(name, value []byte) error {
+				members = append(members, string(name)+"="+string(value))
 				return nil
 			})
 			if got := strings.Join(members, " "); got != tc.want {
@@ -115,10 +115,15 @@ func TestDecode(t *testing.T) {
 // Members reads everything that encoding/json reads, with the same values.
 func FuzzMembers(f *testing.F) {
 	f.Add(`{"a":1,"b":"\"","c":[{}],"d":{"e":null}}`)
+	for n := range 2 * eight { // an escape, a brace and the end at each place of a word
+		pad := strings.Repeat("x", n)
+		f.Add(`{"` + pad + `\"}":{"a":["]` + pad + `",{"b":"\\"}]},"c":[` + strings.Repeat(" ", n) + `1]}`)
+		f.Add(`{"a":{"b":"` + pad + `\\","c":[[["` + pad + `"]]]},"d":true}`)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		got := map[string]string{}
-		err := Members([]byte(text), func(name string, value []byte) error {
-			got[name] = string(value)
+		err := Members([]byte(text), func(name, value []byte) error {
+			got[string(name)] = string(value)
 			return nil
 		})
 		var want map[string]json.RawMessage
