@@ -416,6 +416,26 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 		"memory that was backed in vain is given back")
 }
 
+// TestGrowthThatIsKeptIsBackedOnAccess grows a memory that has an image. Up to the edge, only what
+// is written takes memory, and a reset neither reads nor drops the rest.
+func TestGrowthThatIsKeptIsBackedOnAccess(t *testing.T) {
+	skipEmulated(t, "MADV_POPULATE_WRITE")
+	r := way{make: NewRange}.open(t, Options{
+		Limit: pages(40), Strategy: Pagemap, Interrupted: func() error { return nil },
+	})
+	require.NoError(t, r.Attach(newImage(t, noise(1, pages(2)))))
+	edge := pages(2) + keptGrowth
+	for range 2 {
+		require.NotNil(t, r.Reallocate(pages(30)))
+		require.Equal(t, pages(30)-edge, privateIn(t, r, edge, pages(30)))
+		content(r)[pages(3)] = 1
+		require.Equal(t, granule, privateIn(t, r, pages(2), edge))
+		require.NoError(t, r.Reset())
+		require.Equal(t, granule, privateIn(t, r, pages(2), edge))
+		require.Zero(t, privateIn(t, r, edge, pages(30)))
+	}
+}
+
 // TestHolesTakeNothing measures what the kernel holds for a mostly zero image. Capturing,
 // comparing, and resetting must not increase it.
 func TestHolesTakeNothing(t *testing.T) {

@@ -123,7 +123,7 @@ func (r *Range) reset(way restorer) error {
 }
 
 func (r *Range) restore(way restorer) error {
-	edge := r.image.size + keptGrowth
+	edge := r.edge()
 	if r.size > edge {
 		if err := r.space.drop(edge, r.size); err != nil {
 			return err
