@@ -17,6 +17,8 @@ limitations under the License.
 package main
 
 import (
+	"os"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
@@ -52,8 +54,12 @@ type configuration struct {
 	policies  int
 }
 
-// configurations are all configurations. The first one has no policies, and is the base of the
-// others.
+// baseline is the path of another build of the server, or empty.
+var baseline = os.Getenv("BASELINE")
+
+// configurations are the configurations of each server. The first one has no policies, and is the
+// base of the others. Two builds are only compared in process: what a request costs depends on
+// everything else that a server holds, and earlier builds have no more than that.
 var configurations = allConfigurations(policyserver.Given())
 
 func allConfigurations(withPolicyServer bool) []configuration {
@@ -62,28 +68,23 @@ func allConfigurations(withPolicyServer bool) []configuration {
 		{"wasm1", inProcess, 1},
 		{"wasm10", inProcess, 10},
 		{"wasm22", inProcess, 22},
-		{"cel1", byCEL, 1},
-		{"cel10", byCEL, 10},
-		{"cel22", byCEL, 22},
-		{"hook1", byWebhook, 1},
-		{"hook10", byWebhook, 10},
-		{"hook22", byWebhook, 22},
 	}
+	if baseline != "" {
+		return all
+	}
+	all = append(all,
+		configuration{"cel1", byCEL, 1},
+		configuration{"cel10", byCEL, 10},
+		configuration{"cel22", byCEL, 22},
+		configuration{"hook1", byWebhook, 1},
+		configuration{"hook10", byWebhook, 10},
+		configuration{"hook22", byWebhook, 22},
+	)
 	if withPolicyServer {
 		all = append(all, configuration{"kw1", byPolicyServer, 1},
 			configuration{"kw10", byPolicyServer, 10}, configuration{"kw22", byPolicyServer, 22})
 	}
 	return all
-}
-
-// of returns the configurations of one kind, preceded by their base.
-func of(m mechanism) (chosen []configuration) {
-	for _, c := range configurations {
-		if c.policies == 0 || c.mechanism == m {
-			chosen = append(chosen, c)
-		}
-	}
-	return chosen
 }
 
 // most returns the highest number of policies of a kind.

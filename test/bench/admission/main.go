@@ -18,7 +18,7 @@ limitations under the License.
 // kube-apiserver: with policies in process, with the same policies behind webhooks, and with CEL
 // policies for the same rule. If POLICY_SERVER is the path of Kubewarden's policy-server, it also
 // measures the same policies there. If BASELINE is the path of another build of the server, it
-// measures both builds in turns.
+// measures both builds in turns, and nothing but policies in process.
 //
 // A single server has all configurations. Every configuration has a namespace, which its policies
 // and webhooks select by label. So everything else that the server and the machine do affects all
@@ -70,7 +70,7 @@ func run(ctx context.Context, plot string) (err error) {
 	if err := countEncodings(ctx, directory); err != nil {
 		return err
 	}
-	benches, err := startAll(ctx, directory, os.Getenv("BASELINE"))
+	benches, err := startAll(ctx, directory)
 	for _, b := range benches {
 		defer func() { err = errors.Join(err, b.stop()) }()
 	}
@@ -93,11 +93,11 @@ func run(ctx context.Context, plot string) (err error) {
 			return err
 		}
 	}
-	var baseline *added
-	if len(sums) > 1 {
-		baseline = &sums[1]
+	if baseline != "" {
+		compareToBaseline(sums[0], sums[1])
+	} else {
+		compare(sums[0])
 	}
-	compare(sums[0], baseline)
 	if plot == "" {
 		return nil
 	}

@@ -30,7 +30,7 @@ import (
 const (
 	// rounds is the number of measured rounds, after one warm-up round. batch is the number of Pods
 	// in a batch.
-	rounds, batch = 25, 100
+	rounds, batch = 50, 50
 )
 
 // result holds the measurements of one configuration.
@@ -50,9 +50,9 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 	type contestant struct{ bench, configuration int }
 	var contestants []contestant
 	results := make([][]result, len(benches))
-	for n, b := range benches {
-		results[n] = make([]result, len(b.configurations))
-		for c := range b.configurations {
+	for n := range benches {
+		results[n] = make([]result, len(configurations))
+		for c := range configurations {
 			contestants = append(contestants, contestant{n, c})
 		}
 	}
@@ -61,7 +61,7 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 		for _, n := range random.Perm(len(contestants)) {
 			b, into := benches[contestants[n].bench],
 				&results[contestants[n].bench][contestants[n].configuration]
-			name := b.configurations[contestants[n].configuration].name
+			name := configurations[contestants[n].configuration].name
 			measured, err := b.batch(ctx, name)
 			if err != nil {
 				return nil, fmt.Errorf("configuration %s%s: %w", b.prefix, name, err)

@@ -42,7 +42,7 @@ func (b *bench) report(results []result) added {
 	figure.Print(b.prefix+"cpu_us_none", microseconds(none.cpu/requests), "us")
 	figure.Print(b.prefix+"garbage_kib_none", none.garbage/float64(requests)/1024, "KiB")
 	sum := added{map[string]time.Duration{}, map[string]time.Duration{}}
-	for n, c := range b.configurations[1:] {
+	for n, c := range configurations[1:] {
 		r := results[n+1]
 		sum.p50[c.name], sum.cpu[c.name] = r.quantile(50)-none.quantile(50),
 			(r.cpu-none.cpu)/requests
@@ -57,23 +57,33 @@ func (b *bench) report(results []result) added {
 }
 
 // compare prints the ratio between the cost of policies in process and of other mechanisms for the
-// same policies: one figure for the median latency, and one for processor time.
-func compare(ours added, baseline *added) {
-	ratio := func(name, to string, other added, otherName string) {
-		figure.Print("ratio_"+name+"_to_"+to, float64(ours.p50[name])/float64(other.p50[otherName]),
-			"ratio")
-		figure.Print("ratio_cpu_"+name+"_to_"+to,
-			float64(ours.cpu[name])/float64(other.cpu[otherName]), "ratio")
-	}
+// same policies.
+func compare(ours added) {
 	for _, c := range configurations {
-		name := fmt.Sprintf("wasm%d", c.policies)
-		switch {
-		case c.mechanism == inProcess && baseline != nil:
-			ratio(name, "baseline", *baseline, name)
-		case c.policies > 0 && c.mechanism != inProcess:
-			ratio(name, c.name, ours, c.name)
+		if c.policies > 0 && c.mechanism != inProcess {
+			name := fmt.Sprintf("wasm%d", c.policies)
+			ratio(name+"_to_"+c.name, ours.cost(name), ours.cost(c.name))
 		}
 	}
+}
+
+// compareToBaseline prints the ratio between the costs in two builds of the server.
+func compareToBaseline(ours, baseline added) {
+	for _, c := range configurations[1:] {
+		ratio(c.name+"_to_baseline", ours.cost(c.name), baseline.cost(c.name))
+	}
+}
+
+// cost is what a configuration adds to a request.
+type cost struct{ p50, cpu time.Duration }
+
+func (a added) cost(name string) cost { return cost{a.p50[name], a.cpu[name]} }
+
+// ratio prints the ratio between two costs: one figure for the median latency, and one for
+// processor time.
+func ratio(name string, one, other cost) {
+	figure.Print("ratio_"+name, float64(one.p50)/float64(other.p50), "ratio")
+	figure.Print("ratio_cpu_"+name, float64(one.cpu)/float64(other.cpu), "ratio")
 }
 
 // reportMemory prints the resident memory of the processes. The server's memory includes etcd and

@@ -39,9 +39,9 @@ import (
 
 // bench is a server with configurations, and the processes of the webhooks.
 type bench struct {
-	// prefix is the prefix of the server's figures.
-	prefix         string
-	configurations []configuration
+	// prefix is the prefix of the server's figures. binary is its path, or empty for the server of
+	// this repository.
+	prefix, binary string
 
 	server *harness.Server
 	heap   *garbage.Heap
@@ -55,18 +55,21 @@ type bench struct {
 }
 
 // startAll starts the server to measure, and the baseline if there is one.
-func startAll(ctx context.Context, directory, baseline string) (benches []*bench, err error) {
-	main := &bench{configurations: configurations}
-	if err := main.startWebhooks(ctx, directory); err != nil {
-		return nil, errors.Join(err, main.stop())
+func startAll(ctx context.Context, directory string) (benches []*bench, err error) {
+	if baseline != "" {
+		for _, b := range []*bench{{}, {prefix: "baseline_", binary: baseline}} {
+			benches = append(benches, b)
+			if err := b.start(ctx, directory); err != nil {
+				return benches, err
+			}
+		}
+		return benches, nil
 	}
-	benches = append(benches, main)
-	if err := main.start(ctx, directory, ""); err != nil || baseline == "" {
-		return benches, err
+	b := &bench{}
+	if err := b.startWebhooks(ctx, directory); err != nil {
+		return nil, errors.Join(err, b.stop())
 	}
-	other := &bench{prefix: "baseline_", configurations: of(inProcess)}
-	benches = append(benches, other)
-	return benches, other.start(ctx, directory, baseline)
+	return []*bench{b}, b.start(ctx, directory)
 }
 
 // startWebhooks starts the processes of the webhooks.
@@ -79,7 +82,7 @@ func (b *bench) startWebhooks(ctx context.Context, directory string) (err error)
 }
 
 // start starts the server, and creates everything that the configurations need.
-func (b *bench) start(ctx context.Context, directory, binary string) (err error) {
+func (b *bench) start(ctx context.Context, directory string) (err error) {
 	if b.pod, err = pod(); err != nil {
 		return err
 	}
@@ -94,7 +97,7 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 	}
 	// The ServiceAccount plugin is disabled, because no controller creates accounts.
 	if b.server, err = harness.New(harness.Options{
-		Binary:          binary,
+		Binary:          b.binary,
 		FeatureGate:     true,
 		AdmissionConfig: config,
 		Wrapper:         garbage.Wrapper,
@@ -103,7 +106,7 @@ func (b *bench) start(ctx context.Context, directory, binary string) (err error)
 	}
 	b.heap = garbage.NewHeap(b.server)
 	b.client = b.server.Clientset()
-	for _, c := range b.configurations {
+	for _, c := range configurations {
 		namespace := &corev1.Namespace{
 			ObjectMeta: metav1.ObjectMeta{
 				Name:   c.name,

@@ -36,7 +36,7 @@ const settleTimeout = time.Minute
 // reason, and by the right number of policies according to the server's counters. (The server does
 // not count CEL policies that admit.)
 func (b *bench) settle(ctx context.Context) error {
-	for _, c := range b.configurations {
+	for _, c := range configurations {
 		var last error
 		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true,
 			func(context.Context) (bool, error) {

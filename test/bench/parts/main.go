@@ -14,17 +14,18 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command parts measures what one policy adds to the creation of a Pod on the real kube-apiserver,
-// and where. It subtracts a CPU profile of requests without policies from one of requests that a
-// policy evaluates. The server's collector runs between measurements, and the cost of the garbage
-// is computed. With BASELINE=PATH, it measures another kube-apiserver in turns with the one of
-// this repository, under names with the prefix baseline_.
+// Command parts measures what policies add to the creation of a Pod on the real kube-apiserver,
+// and where. It subtracts a CPU profile of requests without policies from one of requests that one
+// policy evaluates, or as many as the flag -policies says. The server's collector runs between
+// measurements, and the cost of the garbage is computed. With BASELINE=PATH, it measures another
+// kube-apiserver in turns with the one of this repository, under names with the prefix baseline_.
 package main
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -44,26 +45,28 @@ import (
 // Each namespace of each server is measured in a number of rounds, for a number of seconds each.
 const rounds, seconds = 5, 6
 
-// namespaces are a namespace in which no policy matches, and one in which one policy matches.
-var namespaces = []string{"none", "wasm1"}
+// namespaces are a namespace in which no policy matches, and one in which all policies match.
+var namespaces = []string{"none", "wasm"}
 
 func main() {
+	policies := flag.Int("policies", 1, "the number of policies that match in the second namespace")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, *policies); err != nil {
 		fmt.Fprintln(os.Stderr, "parts:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, policies int) (err error) {
 	servers := []*server{{}}
 	if baseline := os.Getenv("BASELINE"); baseline != "" {
 		servers = append(servers, &server{binary: baseline, prefix: "baseline_"})
 	}
 	for _, s := range servers {
 		defer func() { err = errors.Join(err, s.stop()) }()
-		if err := s.start(ctx); err != nil {
+		if err := s.start(ctx, policies); err != nil {
 			return err
 		}
 	}
@@ -92,7 +95,7 @@ type server struct {
 	measured                  map[string]*measurement
 }
 
-func (s *server) start(ctx context.Context) (err error) {
+func (s *server) start(ctx context.Context, policies int) (err error) {
 	s.measured = map[string]*measurement{}
 	for _, namespace := range namespaces {
 		s.measured[namespace] = &measurement{parts: map[string]float64{}}
@@ -109,10 +112,10 @@ func (s *server) start(ctx context.Context) (err error) {
 	if s.directory, err = os.MkdirTemp("", "bench-parts-"); err != nil {
 		return err
 	}
-	if err := sample.WriteModules(s.directory, 1); err != nil {
+	if err := sample.WriteModules(s.directory, policies); err != nil {
 		return err
 	}
-	config, err := configuration(s.directory)
+	config, err := configuration(s.directory, policies)
 	if err != nil {
 		return err
 	}
@@ -142,22 +145,24 @@ func (s *server) stop() (err error) {
 	return errors.Join(err, os.RemoveAll(s.directory))
 }
 
-// configuration returns the content of an AdmissionConfiguration file with one policy.
-func configuration(directory string) (string, error) {
-	policy := sample.PodPolicies(directory, 1)[0]
-	raw, err := json.Marshal(&v1alpha1.WasmAdmissionConfiguration{
+// configuration returns the content of an AdmissionConfiguration file with policies.
+func configuration(directory string, policies int) (string, error) {
+	config := &v1alpha1.WasmAdmissionConfiguration{
 		TypeMeta: metav1.TypeMeta{
 			APIVersion: v1alpha1.SchemeGroupVersion.String(),
 			Kind:       "WasmAdmissionConfiguration",
 		},
 		StateDirectory: filepath.Clean(directory),
-		Policies: []v1alpha1.Policy{{
+	}
+	for _, policy := range sample.PodPolicies(directory, policies) {
+		config.Policies = append(config.Policies, v1alpha1.Policy{
 			Name: policy.Name, Module: policy.Module, Rules: policy.Rules,
 			NamespaceSelector: &metav1.LabelSelector{
 				MatchLabels: map[string]string{corev1.LabelMetadataName: namespaces[1]},
 			},
-		}},
-	})
+		})
+	}
+	raw, err := json.Marshal(config)
 	if err != nil {
 		return "", err
 	}

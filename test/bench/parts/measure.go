@@ -40,7 +40,7 @@ var parts = []struct {
 	functions []string
 }{
 	{"guest", []string{"runtime._ExternalCode"}},
-	{"reset", []string{"pkg/engine.(*Module).takeBack"}},
+	{"reset", []string{"pkg/engine/internal/memory.", "pkg/engine.(*Module).takeBack"}},
 	{"decoding", []string{"pkg/abi.Decode", "pkg/abi.decode"}},
 	{"encoding",
 		[]string{"internal/apijson.", "pkg/dispatch.encode", "pkg/dispatch.(*review).encode"}},
