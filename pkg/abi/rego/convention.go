@@ -74,7 +74,7 @@ var convention = &engine.ABI{
 }
 
 // warmUpInput is the input of the warm-up round, for both modes.
-const warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest +
+var warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest +
 	`,"parameters":{}}`
 
 // warmUp evaluates the policy once and then resets the heap, as hosts do before they reuse an

@@ -50,7 +50,7 @@ var convention = &engine.ABI{
 }
 
 // warmUpPayload is the payload of the warm-up round.
-const warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
+var warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
 
 // warmUp runs a validate operation. It treats an error of the guest as a failure, because the guest
 // may have stopped halfway through its work.

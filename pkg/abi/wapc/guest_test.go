@@ -295,11 +295,11 @@ func TestLargeAnswer(t *testing.T) {
 		LogLineBytes:         1 << 10,
 	}
 	request := strings.Replace(guestio.WarmUpRequest, `"image":"`,
-		`"args":["`+numbers.String()+`"],"image":"`, 1)
+		`"command":["`+numbers.String()+`"],"image":"`, 1)
 	response, _, err := guest.Validate(t.Context(), env, []byte(request),
 		[]byte(`{"label":"owner"}`))
 	require.NoError(t, err)
 	require.True(t, response.Accepted, response.Message)
 	require.Contains(t, string(response.MutatedObject), `"owner":"`+numbers.String()+`"`)
-	require.Contains(t, string(response.MutatedObject), `"args":["`+numbers.String()+`"]`)
+	require.Contains(t, string(response.MutatedObject), `"command":["`+numbers.String()+`"]`)
 }

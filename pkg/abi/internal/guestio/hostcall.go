@@ -129,11 +129,3 @@ var StartEnvironment = abi.Environment{Limits: abi.Limits{
 	HostCalls:            1000,
 	LogLineBytes:         4 << 10,
 }}
-
-// WarmUpRequest is the request that warms up guests: the creation of a Pod. Warm-up uses no
-// policy's settings, because policies with different settings share the snapshot.
-const WarmUpRequest = `{"uid":"00000000-0000-0000-0000-000000000000",` +
-	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
-	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
-	`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
-	`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false}`
