@@ -76,6 +76,9 @@ type index struct {
 	hooks []*hook
 	// entries are keyed by group and resource, without subresource. Either may be the wildcard.
 	entries map[schema.GroupResource]*[4]bitset
+	// shapes says which shapes the keys have; see shapeOf. Most policies name what they match, and
+	// a request then takes one lookup.
+	shapes [4]bool
 	// equivalent is set if any policy also matches equivalent resources.
 	equivalent bool
 }
@@ -104,6 +107,7 @@ func (x *index) add(n int, rule *admissionregistrationv1.RuleWithOperations) {
 			if x.entries[key] == nil {
 				x.entries[key] = &[4]bitset{}
 			}
+			x.shapes[shapeOf(key)] = true
 			for _, wanted := range rule.Operations {
 				for k, operation := range operations {
 					if wanted != admissionregistrationv1.OperationAll &&
@@ -147,15 +151,35 @@ func (x *index) lookup(attr admission.Attributes, o admission.ObjectInterfaces) 
 }
 
 func (x *index) find(gr schema.GroupResource, operation int) (found bitset) {
-	for _, key := range [...]schema.GroupResource{
-		gr,
-		{Group: gr.Group, Resource: wildcard},
-		{Group: wildcard, Resource: gr.Resource},
-		{Group: wildcard, Resource: wildcard},
-	} {
+	for n, key := range shapesOf(gr) {
+		if !x.shapes[n] {
+			continue
+		}
 		if entry := x.entries[key]; entry != nil && entry[operation] != nil {
 			found = found.union(entry[operation])
 		}
 	}
 	return found
+}
+
+// shapeOf returns the number of a key's shape: the sum of 1 if the resource is the wildcard, and 2
+// if the group is.
+func shapeOf(key schema.GroupResource) (shape int) {
+	if key.Resource == wildcard {
+		shape |= 1
+	}
+	if key.Group == wildcard {
+		shape |= 2
+	}
+	return shape
+}
+
+// shapesOf returns the keys under which a resource may be found, by their shapes.
+func shapesOf(gr schema.GroupResource) [4]schema.GroupResource {
+	return [...]schema.GroupResource{
+		gr,
+		{Group: gr.Group, Resource: wildcard},
+		{Group: wildcard, Resource: gr.Resource},
+		{Group: wildcard, Resource: wildcard},
+	}
 }
