@@ -24,8 +24,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -187,10 +189,34 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := measureCold(language, evaluate); err != nil {
+		return err
+	}
 	if err := measureScaling(language, evaluate); err != nil {
 		return err
 	}
 	return b.measureRewrite(language, binary)
+}
+
+// measureCold measures an evaluation that finds neither its code nor its memory in the processor's
+// caches, as in a server that does much else between two requests.
+func measureCold(language string, call func() error) error {
+	const cacheLine = 64
+	var all []time.Duration
+	others := make([]byte, 64<<20) // more than the caches hold
+	for range rounds * batch {
+		for n := 0; n < len(others); n += cacheLine {
+			others[n]++
+		}
+		start := figure.ProcessorTime()
+		if err := call(); err != nil {
+			return err
+		}
+		all = append(all, figure.ProcessorTime()-start)
+	}
+	slices.Sort(all)
+	figure.Print(language+"_cold_us", figure.Microseconds(all[len(all)/2]), "us")
+	return nil
 }
 
 // measureScaling measures how many more evaluations two goroutines complete than one.
