@@ -364,9 +364,9 @@ mutation-parity: build webhook policies
 bench-admission: build
 	BASELINE="$$(GO="$(GO)" hack/baseline.sh $(BASELINE))" POLICY_SERVER="$(POLICY_SERVER)" $(GO) run ./test/bench/admission $(if $(PLOT),-plot="$(PLOT)")
 
-## bench-parts: measure what one policy adds to a Pod create on bin/kube-apiserver, step by step; BASELINE=REVISION also measures another build
+## bench-parts: measure what one policy, or POLICIES=N, adds to a Pod create on bin/kube-apiserver, step by step; BASELINE=REVISION also measures another build
 bench-parts: build
-	BASELINE="$$(GO="$(GO)" hack/baseline.sh $(BASELINE))" $(GO) run ./test/bench/parts
+	BASELINE="$$(GO="$(GO)" hack/baseline.sh $(BASELINE))" $(GO) run ./test/bench/parts $(if $(POLICIES),-policies=$(POLICIES))
 
 ## bench-context: measure Pod creates on bin/kube-apiserver while policies list 3,000 namespaces and 10,000 pods
 bench-context: build
