@@ -119,7 +119,7 @@ func decodeObject[T any](field string, text []byte) (object T, err error) {
 	return object, nil
 }
 
-// PartialObjectMetadata is the part that objects of all kinds have. [Object] decodes it in a third
+// PartialObjectMetadata is the part that objects of all kinds have. [Object] decodes it in a fraction
 // of the time of other types, because it skips the rest of the object.
 type PartialObjectMetadata struct {
 	APIVersion string     `json:"apiVersion"`
