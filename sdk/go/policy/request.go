@@ -119,8 +119,8 @@ func decodeObject[T any](field string, text []byte) (object T, err error) {
 	return object, nil
 }
 
-// PartialObjectMetadata is the part that objects of all kinds have. [Object] decodes it in a fraction
-// of the time of other types, because it skips the rest of the object.
+// PartialObjectMetadata is the part that objects of all kinds have. [Object] decodes it in a
+// fraction of the time of other types, because it skips the rest of the object.
 type PartialObjectMetadata struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"`
@@ -153,8 +153,8 @@ type ObjectMeta struct {
 	DeletionTimestamp *string `json:"deletionTimestamp"`
 }
 
-// decode reads the metadata without encoding/json, which would read the managed fields twice to skip
-// them.
+// decode reads the metadata without encoding/json, which would read the managed fields twice to
+// skip them.
 func (m *ObjectMeta) decode(text []byte) error {
 	if jsontext.IsNull(text) {
 		return nil
