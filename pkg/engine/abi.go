@@ -57,10 +57,11 @@ type ABI struct {
 	// StartState returns the state for start functions and for warming up, which run outside of any
 	// evaluation. A nil function means a nil state.
 	StartState func() any
-	// WarmUp makes a fresh instance do what evaluations will ask of it, with a typical request. If
-	// the state that it leaves behind makes evaluations cheaper, evaluations start from that state;
-	// see [Module]. Nil means that evaluations start from the state that the start functions leave.
-	WarmUp func(i *Instance) error
+	// WarmUps make a fresh instance do what evaluations will ask of it, each with another typical
+	// request. They are tried in turn, until one succeeds and leaves a state that evaluations may
+	// share. If that state makes evaluations cheaper, evaluations start from it; see [Module].
+	// Without any, evaluations start from the state that the start functions leave.
+	WarmUps []func(i *Instance) error
 }
 
 // MemoryImport names an imported memory.

@@ -27,8 +27,8 @@ import (
 )
 
 // warmedBy returns the ABI of guests that are warmed up by a call of function, which returns zero
-// for success. An empty name warms nothing up.
-func warmedBy(function string) *engine.ABI {
+// for success. Several functions are several ways to warm up.
+func warmedBy(functions ...string) *engine.ABI {
 	abi := &engine.ABI{
 		Name:       "lazy",
 		StartState: func() any { return nil },
@@ -39,14 +39,14 @@ func warmedBy(function string) *engine.ABI {
 			},
 		},
 	}
-	if function != "" {
-		abi.WarmUp = func(i *engine.Instance) error {
+	for _, function := range functions {
+		abi.WarmUps = append(abi.WarmUps, func(i *engine.Instance) error {
 			result, err := i.Call(function)
 			if err == nil && result != 0 {
 				err = errors.New("guest failed")
 			}
 			return err
-		}
+		})
 	}
 	return abi
 }
@@ -64,7 +64,7 @@ func fuelOf(t *testing.T, m *engine.Module, function string) int64 {
 // The snapshot must include the guest's one-time work, unless the warm-up also left something there
 // that must not be shared.
 func TestWhereTheSnapshotIsTaken(t *testing.T) {
-	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("")), "lazy")
+	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy()), "lazy")
 	require.Greater(t, cold, int64(10_000))
 	for _, test := range []struct {
 		warmUp string
@@ -113,9 +113,23 @@ func TestTheClockGoesOn(t *testing.T) {
 
 // A guest for which every further round is more expensive starts before the first round.
 func TestTheCheapestSnapshotWins(t *testing.T) {
-	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("")), "tires")
+	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy()), "tires")
 	require.Equal(t, cold,
 		fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("tires")), "tires"))
+}
+
+// A way to warm up that leaves a state that must not be shared leaves nothing to the next way.
+func TestTheNextWayToWarmUp(t *testing.T) {
+	for _, first := range []string{"asks", "traps", "fails", "draws", "looks", "missing"} {
+		m := loadFor(t, engine.Options{}, "lazy", warmedBy(first, "lazy"))
+		require.Less(t, fuelOf(t, m, "lazy"), int64(100), first)
+		evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+			require.Positive(t, call(t, i, "time"), first)
+		})
+	}
+	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy()), "lazy")
+	m := loadFor(t, engine.Options{}, "lazy", warmedBy("traps", "asks"))
+	require.Equal(t, cold, fuelOf(t, m, "lazy"))
 }
 
 // An ABI may omit what only guests of other ABIs need.

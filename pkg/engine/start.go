@@ -197,32 +197,56 @@ func (i *Instance) capture() (*snapshot, error) {
 	return s, err
 }
 
-// takeSnapshot finds the best point from which evaluations start: after the start functions, or
-// after one of a few rounds of warming up. At the best point, the next round burns the least fuel.
-// A round that asks for the date or randomness leaves state that must not be shared (see
-// [ambient]), and a round that fails may leave anything. takeSnapshot takes no snapshot after
-// either.
+// takeSnapshot finds the best point from which evaluations start, with the first way to warm up that
+// warms the module up.
 func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
+	ways := m.abi.WarmUps
+	if len(ways) == 0 {
+		ways = []func(*Instance) error{nil}
+	}
+	for _, way := range ways {
+		found, warm, failed := m.warmSnapshot(ctx, way)
+		if failed != nil && best == nil {
+			return nil, failed
+		}
+		if failed != nil {
+			break // what was found before does as well
+		}
+		err = errors.Join(err, best.close())
+		if best = found; warm {
+			break
+		}
+	}
+	return best, err
+}
+
+// warmSnapshot finds the best point of one start: after the start functions, or after one of a few
+// rounds of warming up. At the best point, the next round burns the least fuel. A round that asks
+// for the date or randomness leaves state that must not be shared (see [ambient]), and a round that
+// fails may leave anything. warmSnapshot takes no snapshot after either. It reports whether at least
+// one round left a state that may be shared.
+func (m *Module) warmSnapshot(ctx context.Context,
+	warmUp func(*Instance) error) (best *snapshot, warm bool, err error) {
 	const rounds = 4
 	deadline := time.Now().Add(m.limits.Timeout)
 	i, err := m.start(ctx, deadline)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer i.destroy()
 	if best, err = i.capture(); err != nil {
-		return nil, m.fail(PhaseStart, hostCause(err), err)
+		return nil, false, m.fail(PhaseStart, hostCause(err), err)
 	}
 	if m.abi.Command != nil {
-		return m.takeParkedSnapshot(ctx, i, best), nil
+		return m.takeParkedSnapshot(ctx, i, best), false, nil
 	}
-	if m.abi.WarmUp == nil {
-		return best, nil
+	if warmUp == nil {
+		return best, false, nil
 	}
 	lowest := int64(-1)
 	current := best
 	for range rounds {
-		fuel, clean := m.warmUp(ctx, i)
+		fuel, clean := m.warmUp(ctx, i, warmUp)
 		if fuel >= 0 && (lowest < 0 || fuel < lowest) {
 			lowest = fuel
 			if current != best {
@@ -236,6 +260,7 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 		if !clean {
 			break
 		}
+		warm = true
 		if current, err = i.capture(); err != nil {
 			// The budget has no room for another image, so keep the best one so far.
 			current, err = best, nil
@@ -245,15 +270,16 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	if current != best {
 		err = errors.Join(err, current.close())
 	}
-	return best, err
+	return best, warm, err
 }
 
 // warmUp runs one round. It returns the fuel that the round burned, or -1 if the round failed, and
 // whether evaluations may share the resulting state.
-func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
+func (m *Module) warmUp(ctx context.Context, i *Instance,
+	warmUp func(*Instance) error) (fuel int64, clean bool) {
 	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))
 	defer i.end()
-	if err := m.abi.WarmUp(i); err != nil || i.failed {
+	if err := warmUp(i); err != nil || i.failed {
 		return -1, false
 	}
 	return i.meter.used(), !i.external && !i.ambient.asked

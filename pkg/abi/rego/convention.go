@@ -70,16 +70,21 @@ var convention = &engine.ABI{
 		function("opa_builtin4", 6, 1, callBuiltin(4)),
 	},
 	StartState: func() any { return &evaluation{env: &guestio.StartEnvironment} },
-	WarmUp:     warmUp,
+	WarmUps:    warmUps(),
 }
 
-// warmUpInput is the input of the warm-up round, for both modes.
-var warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest +
-	`,"parameters":{}}`
+// warmUps returns functions that evaluate the policy with an input for both modes.
+func warmUps() (all []func(*engine.Instance) error) {
+	for _, request := range guestio.WarmUpRequests {
+		input := []byte(`{"request":` + request + `,"review":` + request + `,"parameters":{}}`)
+		all = append(all, func(i *engine.Instance) error { return warmUp(i, input) })
+	}
+	return all
+}
 
 // warmUp evaluates the policy once and then resets the heap, as hosts do before they reuse an
 // instance.
-func warmUp(i *engine.Instance) error {
+func warmUp(i *engine.Instance, input []byte) error {
 	heap, err := i.Call(exportHeapGet)
 	if err != nil {
 		return err
@@ -88,7 +93,7 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	result, err := query(i, text{[]byte(warmUpInput)}, data)
+	result, err := query(i, text{input}, data)
 	if err != nil {
 		return err
 	}

@@ -46,18 +46,23 @@ var convention = &engine.ABI{
 	},
 	Output:     output,
 	StartState: func() any { return &call{env: &guestio.StartEnvironment} },
-	WarmUp:     warmUp,
+	WarmUps:    warmUps(),
 }
 
-// warmUpPayload is the payload of the warm-up round.
-var warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
+// warmUps returns functions that run a validate operation.
+func warmUps() (all []func(*engine.Instance) error) {
+	for _, request := range guestio.WarmUpRequests {
+		payload := []byte(`{"request":` + request + `,"settings":{}}`)
+		all = append(all, func(i *engine.Instance) error { return warmUp(i, payload) })
+	}
+	return all
+}
 
-// warmUp runs a validate operation. It treats an error of the guest as a failure, because the guest
-// may have stopped halfway through its work.
-func warmUp(i *engine.Instance) error {
+// warmUp treats an error of the guest as a failure, because the guest may have stopped halfway
+// through its work.
+func warmUp(i *engine.Instance, payload []byte) error {
 	c := callOf(i)
-	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{[]byte(warmUpPayload)},
-		len(warmUpPayload)
+	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{payload}, len(payload)
 	ok, err := i.Call(guestCall, uint64(len(c.operation)), uint64(c.payloadSize))
 	if err != nil {
 		return err

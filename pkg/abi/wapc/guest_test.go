@@ -294,7 +294,7 @@ func TestLargeAnswer(t *testing.T) {
 		HostCalls:            10,
 		LogLineBytes:         1 << 10,
 	}
-	request := strings.Replace(guestio.WarmUpRequest, `"image":"`,
+	request := strings.Replace(guestio.WarmUpRequests[1], `"image":"`,
 		`"command":["`+numbers.String()+`"],"image":"`, 1)
 	response, _, err := guest.Validate(t.Context(), env, []byte(request),
 		[]byte(`{"label":"owner"}`))

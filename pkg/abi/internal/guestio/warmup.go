@@ -22,17 +22,27 @@ import (
 	"encoding/json"
 )
 
-//go:embed warmup.json
-var warmUpRequest []byte
+// WarmUpRequests are the requests that warm up guests, in the order in which they are tried: the
+// creation of a Pod as big as many are, in 9 KB of JSON, and of a small one. What a guest does only
+// with its first big request, such as growing its memory, it then does not do in every evaluation.
+// But a big Pod can make a guest call the host, for example for its service account, and warm-up
+// has no capabilities. Warm-up uses no policy's settings, because policies with different settings
+// share the snapshot.
+var WarmUpRequests = []string{compact(bigPod), smallPod}
 
-// WarmUpRequest is the request that warms up guests: the creation of a Pod as big as many are, in
-// 9 KB of JSON. What a guest does only with its first big request, such as growing its memory, it
-// then does not do in every evaluation. Warm-up uses no policy's settings, because policies with
-// different settings share the snapshot.
-var WarmUpRequest = func() string {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, warmUpRequest); err != nil {
+//go:embed warmup.json
+var bigPod []byte
+
+const smallPod = `{"uid":"00000000-0000-0000-0000-000000000000",` +
+	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
+	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
+	`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
+	`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false}`
+
+func compact(text []byte) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, text); err != nil {
 		panic(err) // the file is part of the package
 	}
-	return compact.String()
-}()
+	return b.String()
+}

@@ -417,22 +417,33 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 }
 
 // TestGrowthThatIsKeptIsBackedOnAccess grows a memory that has an image. Up to the edge, only what
-// is written takes memory, and a reset neither reads nor drops the rest.
+// is written takes memory, and a reset neither reads nor drops the rest. With strategies that keep
+// nothing, all is backed at once.
 func TestGrowthThatIsKeptIsBackedOnAccess(t *testing.T) {
 	skipEmulated(t, "MADV_POPULATE_WRITE")
-	r := way{make: NewRange}.open(t, Options{
-		Limit: pages(40), Strategy: Pagemap, Interrupted: func() error { return nil },
-	})
-	require.NoError(t, r.Attach(newImage(t, noise(1, pages(2)))))
-	edge := pages(2) + keptGrowth
-	for range 2 {
-		require.NotNil(t, r.Reallocate(pages(30)))
-		require.Equal(t, pages(30)-edge, privateIn(t, r, edge, pages(30)))
-		content(r)[pages(3)] = 1
-		require.Equal(t, granule, privateIn(t, r, pages(2), edge))
-		require.NoError(t, r.Reset())
-		require.Equal(t, granule, privateIn(t, r, pages(2), edge))
-		require.Zero(t, privateIn(t, r, edge, pages(30)))
+	for _, p := range Probe() {
+		if p.Err != nil {
+			continue
+		}
+		t.Run(string(p.Strategy), func(t *testing.T) {
+			r := way{make: NewRange}.open(t, Options{
+				Limit: pages(40), Strategy: p.Strategy, Interrupted: func() error { return nil },
+			})
+			require.NoError(t, r.Attach(newImage(t, noise(1, pages(2)))))
+			edge, backed, kept := pages(2)+keptGrowth, uint64(keptGrowth), uint64(0)
+			if p.Strategy == PagemapScan || p.Strategy == Pagemap {
+				backed, kept = granule, granule
+			}
+			for range 2 {
+				require.NotNil(t, r.Reallocate(pages(30)))
+				require.Equal(t, pages(30)-edge, privateIn(t, r, edge, pages(30)))
+				content(r)[pages(3)] = 1
+				require.Equal(t, backed, privateIn(t, r, pages(2), edge))
+				require.NoError(t, r.Reset())
+				require.Equal(t, kept, privateIn(t, r, pages(2), edge))
+				require.Zero(t, privateIn(t, r, edge, pages(30)))
+			}
+		})
 	}
 }
 

@@ -44,8 +44,8 @@ type Options struct {
 
 	// Interrupted is called for every MiB while a guest grows its memory. If it returns an error,
 	// the growth is refused. With Interrupted, grown memory is backed before the guest touches it,
-	// where the system supports that, except for the first MiB beyond the image. Nil means that
-	// each page is backed on first access.
+	// where the system supports that, except for the first MiB beyond the image if resets keep it.
+	// Nil means that each page is backed on first access.
 	Interrupted func() error
 
 	// Lazy is the number of bytes of the memory at the beginning of a call that may be backed on
@@ -232,14 +232,14 @@ func (r *Range) Reallocate(size uint64) []byte {
 func (r *Range) Free() {}
 
 // grow extends the memory to size bytes, at least its current size, and backs the new part beyond
-// the edge. Before the edge, a page that the guest touches stays backed, so later calls do not wait
+// what a reset keeps. There, a page that the guest touches stays backed, so later calls do not wait
 // for it, and a page that no call touches costs no reset anything.
 func (r *Range) grow(size uint64) error {
 	before := r.size
 	if err := r.resize(size); err != nil || r.interrupted == nil {
 		return err
 	}
-	if err := r.back(max(before, r.edge()), size, r.interrupted); err != nil {
+	if err := r.back(max(before, r.keptSize()), size, r.interrupted); err != nil {
 		err = errors.Join(err, r.space.drop(max(before, r.storedSize()), size))
 		r.size = before
 		return errors.Join(err, r.charge())
@@ -377,13 +377,21 @@ func (r *Range) usable() error {
 	return r.failed
 }
 
-// edge returns the size up to which pages that a call wrote may stay private for the next call.
-// Without an image, there is no next call.
+// edge returns the size up to which a reset may keep the pages that a call wrote. Without an image,
+// there is no reset.
 func (r *Range) edge() uint64 {
 	if r.image == nil {
 		return 0
 	}
 	return r.image.size + keptGrowth
+}
+
+// keptSize is the edge if resets of the range's strategy keep pages, and 0 otherwise.
+func (r *Range) keptSize() uint64 {
+	if r.strategy == PagemapScan || r.strategy == Pagemap {
+		return r.edge()
+	}
+	return 0
 }
 
 func (r *Range) imageSize() uint64 {
