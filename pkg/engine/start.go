@@ -197,8 +197,8 @@ func (i *Instance) capture() (*snapshot, error) {
 	return s, err
 }
 
-// takeSnapshot finds the best point from which evaluations start, with the first way to warm up that
-// warms the module up.
+// takeSnapshot finds the best point from which evaluations start, with the first way to warm up
+// that works.
 func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	ways := m.abi.WarmUps
 	if len(ways) == 0 {
@@ -223,8 +223,8 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 // warmSnapshot finds the best point of one start: after the start functions, or after one of a few
 // rounds of warming up. At the best point, the next round burns the least fuel. A round that asks
 // for the date or randomness leaves state that must not be shared (see [ambient]), and a round that
-// fails may leave anything. warmSnapshot takes no snapshot after either. It reports whether at least
-// one round left a state that may be shared.
+// fails may leave anything. warmSnapshot takes no snapshot after either. It reports whether any
+// round left a state that may be shared.
 func (m *Module) warmSnapshot(ctx context.Context,
 	warmUp func(*Instance) error) (best *snapshot, warm bool, err error) {
 	const rounds = 4

@@ -218,6 +218,7 @@ func TestObjectMetaIsReadAsByEncodingJSON(t *testing.T) {
 			"deletionTimestamp":"2026-01-01T00:00:00Z"}`,
 		`{"name":null,"labels":null,"annotations":{},"deletionTimestamp":null}`,
 		`{"labels":{"a":null,"b":"1","b":"2"},"finalizers":[null]}`,
+		`{"labels":{},"finalizers":[]}`,
 	} {
 		type fields ObjectMeta
 		var got ObjectMeta

@@ -17,8 +17,8 @@ limitations under the License.
 // Package garbage keeps the garbage collector of a kube-apiserver out of measurements, and measures
 // what the garbage costs.
 //
-// A collection takes half a second of processor time, serves thousands of requests, and falls into
-// the measurement of a few of them. So the differences between measurements would be those in the
+// A collection takes as much processor time as hundreds of requests, serves thousands, and falls
+// into the measurement of a few. So the differences between measurements would be those in the
 // number of collections. Servers with [Wrapper] collect only when [Heap.Collect] tells them to. The
 // price of garbage is then known: if the collector runs at its default pace, it runs once for as
 // many bytes of garbage as there are live bytes.
@@ -70,10 +70,11 @@ func (h *Heap) Allocated(ctx context.Context) (Allocated, error) {
 	return Allocated{counters[allocatedBytes], counters[allocatedPieces]}, err
 }
 
-// Collect runs the collector if there is much garbage. Call it where nothing is measured.
+// Collect runs the collector if there is much garbage, and the first time. Call it where nothing is
+// measured.
 func (h *Heap) Collect(ctx context.Context) error {
 	before, err := h.counters(ctx)
-	if err != nil || before[allocatedBytes] < h.collected+most {
+	if err != nil || h.live > 0 && before[allocatedBytes] < h.collected+most {
 		return err
 	}
 	start, err := figure.ProcessorTimeOf(h.server.PID())
@@ -102,12 +103,9 @@ func (h *Heap) Collect(ctx context.Context) error {
 	return nil
 }
 
-// Price returns the processor time that the collector takes for a number of bytes of garbage. It is
-// 0 before the first collection.
+// Price returns the processor time that the collector takes for a number of bytes of garbage. There
+// must have been a collection. The price includes the profile that a collection writes.
 func (h *Heap) Price(bytes float64) time.Duration {
-	if h.live == 0 {
-		return 0
-	}
 	return time.Duration(bytes / h.live * float64(h.spent))
 }
 

@@ -159,11 +159,13 @@ func Strings(text []byte) (list []string, err error) {
 	if IsNull(text) {
 		return nil, nil
 	}
-	return list, Elements(text, func(value []byte) error {
+	list = []string{}
+	err = Elements(text, func(value []byte) error {
 		s, err := String(value)
 		list = append(list, s)
 		return err
 	})
+	return list, err
 }
 
 // StringMap returns the object in text, whose values are strings. null is nil.
