@@ -207,10 +207,10 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	for _, way := range ways {
 		found, warm, failed := m.warmSnapshot(ctx, way)
 		if failed != nil && best == nil {
-			return nil, failed
+			return found, failed
 		}
-		if failed != nil {
-			break // what was found before does as well
+		if failed != nil { // what was found before does as well
+			return best, errors.Join(err, found.close())
 		}
 		err = errors.Join(err, best.close())
 		if best = found; warm {

@@ -16,11 +16,7 @@ limitations under the License.
 
 package guestio
 
-import (
-	"bytes"
-	_ "embed" // for the request
-	"encoding/json"
-)
+import _ "embed" // for the request
 
 // WarmUpRequests are the requests that warm up guests, in the order in which they are tried: the
 // creation of a Pod as big as many are, in 9 KB of JSON, and of a small one. What a guest does only
@@ -28,21 +24,13 @@ import (
 // But a big Pod can make a guest call the host, for example for its service account, and warm-up
 // has no capabilities. Warm-up uses no policy's settings, because policies with different settings
 // share the snapshot.
-var WarmUpRequests = []string{compact(bigPod), smallPod}
+var WarmUpRequests = []string{bigPod, smallPod}
 
 //go:embed warmup.json
-var bigPod []byte
+var bigPod string
 
 const smallPod = `{"uid":"00000000-0000-0000-0000-000000000000",` +
 	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
 	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
 	`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
 	`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false}`
-
-func compact(text []byte) string {
-	var b bytes.Buffer
-	if err := json.Compact(&b, text); err != nil {
-		panic(err) // the file is part of the package
-	}
-	return b.String()
-}

@@ -79,6 +79,8 @@ func (f finding) written(sp space, n uint64) (found []span, err error) {
 	return found, err
 }
 
+func (finding) keepsPages() bool { return true }
+
 // window is the number of bytes searched at a time. It is bounded for the reason given at
 // [mapping.advise].
 const window = 16 << 20

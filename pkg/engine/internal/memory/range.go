@@ -386,9 +386,9 @@ func (r *Range) edge() uint64 {
 	return r.image.size + keptGrowth
 }
 
-// keptSize is the edge if resets of the range's strategy keep pages, and 0 otherwise.
+// keptSize is the edge if resets keep pages, and 0 otherwise.
 func (r *Range) keptSize() uint64 {
-	if r.strategy == PagemapScan || r.strategy == Pagemap {
+	if r.restorer.keepsPages() {
 		return r.edge()
 	}
 	return 0

@@ -123,6 +123,8 @@ type restorer interface {
 	// written returns where the first n bytes of s may differ from the image, or from zero beyond
 	// it.
 	written(s space, n uint64) ([]span, error)
+	// keepsPages reports whether written pages beyond the image stay backed over restore.
+	keepsPages() bool
 }
 
 // dropping is the restorer of Madvise, and of Trim. The image is mapped, so dropping a page
@@ -135,6 +137,8 @@ func (dropping) restore(s space, _ *Image, n uint64) (uint64, error) {
 
 func (dropping) written(_ space, n uint64) ([]span, error) { return []span{{0, n}}, nil }
 
+func (dropping) keepsPages() bool { return false }
+
 // copying is the restorer of Copy.
 type copying struct{}
 
@@ -144,3 +148,5 @@ func (copying) restore(s space, img *Image, n uint64) (uint64, error) {
 }
 
 func (copying) written(_ space, n uint64) ([]span, error) { return []span{{0, n}}, nil }
+
+func (copying) keepsPages() bool { return false }
