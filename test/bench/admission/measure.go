@@ -81,7 +81,7 @@ func measure(ctx context.Context, benches []*bench) ([][]result, error) {
 // collects its garbage.
 func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	pods := b.client.CoreV1().Pods(namespace)
-	allocatedBefore, err := b.heap.Allocated(ctx)
+	countersBefore, err := b.heap.Counters(ctx)
 	if err != nil {
 		return result{}, err
 	}
@@ -102,11 +102,12 @@ func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	allocated, err := b.heap.Allocated(ctx)
+	counters, err := b.heap.Counters(ctx)
 	if err != nil {
 		return result{}, err
 	}
-	r.cpu, r.garbage = after-before, allocated.Bytes-allocatedBefore.Bytes
+	r.cpu = after - before
+	r.garbage = counters.Allocated().Bytes - countersBefore.Allocated().Bytes
 	err = pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))},
 		metav1.ListOptions{})
 	if err != nil {

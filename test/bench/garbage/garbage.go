@@ -63,17 +63,19 @@ func NewHeap(server *harness.Server) *Heap { return &Heap{server: server} }
 // Allocated is what a server has allocated since it started.
 type Allocated struct{ Bytes, Pieces float64 }
 
-// Allocated reads what the server has allocated so far. That the server answers allocates something
-// as well, which is in the next answer.
-func (h *Heap) Allocated(ctx context.Context) (Allocated, error) {
-	counters, err := h.counters(ctx)
-	return Allocated{counters[allocatedBytes], counters[allocatedPieces]}, err
+// Counters are the server's metrics that have no labels.
+type Counters map[string]float64
+
+// Allocated returns what the server had allocated. That it answers allocates something as well,
+// which is in the next answer.
+func (c Counters) Allocated() Allocated {
+	return Allocated{c[allocatedBytes], c[allocatedPieces]}
 }
 
 // Collect runs the collector if there is much garbage, and the first time. Call it where nothing is
 // measured.
 func (h *Heap) Collect(ctx context.Context) error {
-	before, err := h.counters(ctx)
+	before, err := h.Counters(ctx)
 	if err != nil || h.live > 0 && before[allocatedBytes] < h.collected+most {
 		return err
 	}
@@ -93,7 +95,7 @@ func (h *Heap) Collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := h.counters(ctx)
+	after, err := h.Counters(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,19 +111,20 @@ func (h *Heap) Price(bytes float64) time.Duration {
 	return time.Duration(bytes / h.live * float64(h.spent))
 }
 
-func (h *Heap) counters(ctx context.Context) (map[string]float64, error) {
+// Counters reads the server's counters.
+func (h *Heap) Counters(ctx context.Context) (Counters, error) {
 	metrics, err := h.server.Metrics(ctx)
 	if err != nil {
 		return nil, err
 	}
-	counters := map[string]float64{}
+	counters := Counters{}
 	for line := range strings.Lines(metrics) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		switch name {
-		case allocatedBytes, allocatedPieces, liveBytes:
-			if counters[name], err = strconv.ParseFloat(value, 64); err != nil {
-				return nil, fmt.Errorf("metric %s: %w", name, err)
-			}
+		if name == "#" || strings.Contains(name, "{") {
+			continue
+		}
+		if counters[name], err = strconv.ParseFloat(value, 64); err != nil {
+			return nil, fmt.Errorf("metric %s: %w", name, err)
 		}
 	}
 	return counters, nil

@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -76,11 +75,7 @@ const waitSeconds = "apiserver_wasm_admission_instance_wait_duration_seconds_sum
 // measure creates Pods while it takes a profile, and then deletes them.
 func (s *server) measure(ctx context.Context, namespace string, counts bool) error {
 	pods := s.Clientset().CoreV1().Pods(namespace)
-	waitedBefore, err := s.waited(ctx)
-	if err != nil {
-		return err
-	}
-	before, err := s.heap.Allocated(ctx)
+	before, err := s.heap.Counters(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,18 +109,14 @@ func (s *server) measure(ctx context.Context, namespace string, counts bool) err
 			if err != nil {
 				return err
 			}
-			after, err := s.heap.Allocated(ctx)
-			if err != nil {
-				return err
-			}
-			waited, err := s.waited(ctx)
+			after, err := s.heap.Counters(ctx)
 			if err != nil {
 				return err
 			}
 			m.cpu += end - start
-			m.waited += waited - waitedBefore
-			m.garbage.Bytes += after.Bytes - before.Bytes
-			m.garbage.Pieces += after.Pieces - before.Pieces
+			m.waited += after[waitSeconds] - before[waitSeconds]
+			m.garbage.Bytes += after.Allocated().Bytes - before.Allocated().Bytes
+			m.garbage.Pieces += after.Allocated().Pieces - before.Allocated().Pieces
 			if err := m.add(ctx, s.directory, a.profile); err != nil {
 				return err
 			}
@@ -194,20 +185,6 @@ func containsAny(text string, all []string) bool {
 		}
 	}
 	return false
-}
-
-// waited returns the time in seconds that evaluations have waited for an instance so far.
-func (s *server) waited(ctx context.Context) (float64, error) {
-	metrics, err := s.Metrics(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(metrics) {
-		if value, found := strings.CutPrefix(line, waitSeconds+" "); found {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
-		}
-	}
-	return 0, nil
 }
 
 // report prints the difference between requests with and without a policy.
